@@ -1,0 +1,388 @@
+"""The types that everyone shares: Classifier, Goal, Noise, Found, Counterfactuals, Method."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self, final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+
+from rather.errors import RatherError
+from rather.suggest import near
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Images = Float[Tensor, "b c h w"]  # pixel values in [0, 1], everywhere in public
+Labels = Int[Tensor, " b"]
+Logits = Float[Tensor, "b k"]
+Features = Float[Tensor, "b d u v"]
+
+
+@final
+class Classifier(nn.Module):
+    """Logits of images in [0, 1]: `head(body((x - mean) / std))`.
+
+    `body` gives a map of features (b, d, u, v), `head` its logits (b, k). A net that nobody has cut has the
+    image itself as its map. A classifier is for asking, not for training: it stays in evaluation mode, and
+    its parameters are frozen.
+
+    Args:
+        body: images, normalised, to features.
+        head: features to logits.
+        classes: a name for each of the k classes.
+        shape: (c, h, w) of the images that it takes.
+        mean: per channel, subtracted from the images; None for 0.
+        std: per channel, divides the images; None for 1.
+        name: what to call it in a report.
+        members: the classifiers of which this one is the ensemble, if it is one.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        head: nn.Module,
+        *,
+        classes: Sequence[str],
+        shape: tuple[int, int, int],
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        name: str = "classifier",
+        members: Sequence[Classifier] = (),
+    ) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+        self.classes, self.shape, self.name = tuple(classes), shape, name
+        self._members = tuple(members)  # a tuple, so that they are not registered twice
+        self.register_buffer("mean", torch.tensor(mean or [0.0] * shape[0]).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std or [1.0] * shape[0]).view(-1, 1, 1))
+        self.eval().requires_grad_(requires_grad=False)
+
+    def forward(self, x: Images) -> Logits:
+        """The logits of images."""
+        return self.head(self.features(x))  # type: ignore[no-any-return]
+
+    def features(self, x: Images) -> Features:
+        """The map that the head sees."""
+        return self.body((x - self.mean) / self.std)  # type: ignore[no-any-return, operator]
+
+    @torch.no_grad()
+    def probabilities(self, x: Images, batch_size: int = 256) -> Float[Tensor, "b k"]:
+        """Class probabilities of images, `batch_size` of them in memory at a time, without gradients."""
+        return torch.cat([self(part).softmax(1) for part in x.split(batch_size)])
+
+    @property
+    def members(self) -> tuple[Classifier, ...]:
+        """The classifiers of an ensemble; of a single one, itself."""
+        return self._members or (self,)
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in evaluation mode, whatever `mode` says: dropout would make every answer another."""
+        del mode
+        return super().train(mode=False)
+
+    def class_index(self, name: str) -> int:
+        """The index of a class given by name or by number; a wrong one is answered with the nearest names."""
+        if name in self.classes:
+            return self.classes.index(name)
+        if name.isdecimal() and int(name) < len(self.classes):
+            return int(name)
+        raise RatherError(
+            "CFG-CLASS",
+            where=name,
+            why=f"{self.name} knows {len(self.classes)} classes",
+            do=near(name, self.classes),
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Goal:
+    """A class and a confidence for each row: reached when the class is the classifier's first choice and has
+    at least that probability.
+
+    A *criticism* wants another class; a *prototype* wants more confidence in the class that the image has.
+    """
+
+    target: Labels
+    confidence: Float[Tensor, " b"]
+
+    @classmethod
+    def criticism(cls, target: Labels, confidence: float = 0.0) -> Self:
+        """Another class, with at least `confidence`; 0 asks only that it be the first choice."""
+        return cls(target, torch.full(target.shape, confidence, device=target.device))
+
+    @classmethod
+    def prototype(cls, logits: Logits, confidence: float = 0.0) -> Self:
+        """More confidence in the class that it is: at least `confidence`, and half the remaining doubt gone."""
+        top = logits.softmax(1).max(1)
+        return cls(top.indices, (1 - (1 - top.values) / 2).clamp(min=confidence))
+
+    def reached(self, logits: Logits) -> Bool[Tensor, " b"]:
+        """Which rows of logits are at their goal. NaN never is."""
+        p = logits.softmax(1)
+        mine = p.gather(1, self.target[:, None])[:, 0]
+        return (p.argmax(1) == self.target) & (mine >= self.confidence)
+
+    def __getitem__(self, rows: Tensor) -> Goal:
+        """The goals of some rows."""
+        return Goal(self.target[rows], self.confidence[rows])
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+@final
+class Noise:
+    """One stream of random numbers per row, seeded by (seed, the row's id).
+
+    So neither the batch that a row is in, nor its place there, nor an interruption can change its numbers.
+    (torch's own generator on a CPU keeps 32 bits of its seed, and would be one stream for all.)
+    """
+
+    def __init__(self, seed: int, ids: Sequence[str], *, branch: Sequence[int] = ()) -> None:
+        self.seed, self.ids, self.branch = seed, tuple(ids), tuple(branch)
+        self.streams = [np.random.default_rng([seed, *branch, *_words(row)]) for row in self.ids]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: Tensor) -> Noise:
+        """The streams of some rows; they go on where they are."""
+        part = Noise(self.seed, (), branch=self.branch)
+        part.ids = tuple(self.ids[i] for i in rows.tolist())
+        part.streams = [self.streams[i] for i in rows.tolist()]
+        return part
+
+    def split(self, count: int) -> list[Noise]:
+        """`count` new, independent noises for the same rows."""
+        return [Noise(self.seed, self.ids, branch=(*self.branch, n)) for n in range(count)]
+
+    def normal(self, *shape: int) -> Float[Tensor, "b *shape"]:
+        """Standard normal numbers, `shape` of them for each row."""
+        return self._stack([s.standard_normal(shape, dtype=np.float32) for s in self.streams], shape)
+
+    def uniform(self, *shape: int) -> Float[Tensor, "b *shape"]:
+        """Uniform numbers in [0, 1), `shape` of them for each row."""
+        return self._stack([s.random(shape, dtype=np.float32) for s in self.streams], shape)
+
+    def choice(self, counts: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
+        """For each row a whole number from 0 to below its count."""
+        return torch.tensor(
+            [int(s.integers(n)) for s, n in zip(self.streams, counts.tolist(), strict=True)], dtype=torch.long
+        )
+
+    @staticmethod
+    def _stack(rows: list[np.ndarray], shape: tuple[int, ...]) -> Tensor:
+        return torch.from_numpy(np.stack(rows)) if rows else torch.zeros(0, *shape)
+
+
+def _words(text: str) -> list[int]:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+    return [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4)]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a search brings back, row by row; whether it is a success is not for the search to say."""
+
+    images: Images  # the counterfactuals, or the best attempts
+    steps: Int[Tensor, " b"]  # how many steps the search took
+    evaluations: Int[Tensor, " b"]  # how often the classifier, or its head, was asked about this row
+    pictures: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)  # a row: (c, h, w) or (n, c, h, w)
+    facts: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # a row: plain data (JSON)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Counterfactuals:
+    """The answers for a batch of images, judged by the classifier itself on the 8-bit picture.
+
+    `pictures` and `facts` hold what only the method knows: its path, its edits, its attention.
+    """
+
+    queries: Images
+    images: Images  # on the 8-bit grid, so that a saved PNG is this very picture
+    goal: Goal
+    classes: tuple[str, ...]
+    before: Float[Tensor, "b k"]  # class probabilities of the queries
+    after: Float[Tensor, "b k"]  # and of the counterfactuals
+    found: Bool[Tensor, " b"]  # the counterfactual is at its goal
+    why: tuple[str, ...]  # empty where found, else a reason: BUDGET, LOST-IN-SAVING or NONFINITE
+    steps: Int[Tensor, " b"]
+    evaluations: Int[Tensor, " b"]
+    pictures: Mapping[str, Sequence[Tensor]]
+    facts: Mapping[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def plot(self) -> Figure:
+        """A sheet: query, counterfactual and what changed, a row each."""
+        from rather.draw import sheet
+
+        return sheet(self)
+
+    def save(self, folder: str) -> None:
+        """Write the counterfactuals as `0.png`, `1.png`, ... into a folder, losslessly."""
+        from rather.draw import write_png
+
+        for i, image in enumerate(self.images):
+            write_png(image, folder, str(i))
+
+    def _repr_png_(self) -> bytes:
+        from rather.draw import figure_png
+
+        return figure_png(self.plot())
+
+
+class Method(BaseModel, ABC):
+    """A way of finding counterfactuals: a frozen value whose fields are its settings; calling it runs it.
+
+    A subclass is final and defines `search`. The module's first line names the paper.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True
+    )
+
+    @abstractmethod
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """Find images near `x` that reach the goal. No row may look at another."""
+
+    @final
+    def __call__(
+        self,
+        classifier: Classifier,
+        x: Images,
+        target: Labels | Goal | int,
+        *,
+        seed: int = 0,
+        ids: Sequence[str] | None = None,
+    ) -> Counterfactuals:
+        """Explain a batch: for each image the change after which the classifier says `target`.
+
+        Args:
+            classifier: whom to ask.
+            x: images (b, c, h, w) in [0, 1].
+            target: a class for all, a class for each row, or a `Goal`.
+            seed: of the noise; together with a row's id it fixes all that is random.
+            ids: a name for each row, by default its place in the batch.
+
+        Raises:
+            RatherError: images of another shape or range, a class that does not exist, a row already there.
+        """
+        goal = _goal(target, len(x))
+        _check(classifier, x, goal)
+        with torch.random.fork_rng(devices=[]):  # a method that draws from torch's own stream leaves no trace
+            before = classifier.probabilities(x)
+            there = goal.reached(before.log())
+            if there.any():
+                raise RatherError(
+                    "GOAL-REACHED",
+                    where=f"row {int(there.nonzero()[0])}",
+                    why="the classifier already says so",
+                    do="Choose another target, or ask for more confidence with Goal.prototype",
+                )
+            noise = Noise(seed, ids if ids is not None else [str(i) for i in range(len(x))])
+            found = self.search(classifier, x, goal, noise)
+            raw = found.images.detach()
+            finite = raw.isfinite().flatten(1).all(1)
+            raw = torch.where(finite[:, None, None, None], raw, x).clamp(0, 1)
+            images = (raw * 255).round() / 255
+            after = classifier.probabilities(images)
+            reached = goal.reached(after.log()) & finite
+            lost = goal.reached(classifier.probabilities(raw).log()) & ~reached
+        why = tuple(
+            "" if r else "NONFINITE" if not f else "LOST-IN-SAVING" if w else "BUDGET"
+            for r, f, w in zip(reached.tolist(), finite.tolist(), lost.tolist(), strict=True)
+        )
+        return Counterfactuals(
+            queries=x,
+            images=images,
+            goal=goal,
+            classes=classifier.classes,
+            before=before,
+            after=after,
+            found=reached,
+            why=why,
+            steps=found.steps,
+            evaluations=found.evaluations,
+            pictures=found.pictures,
+            facts=found.facts,
+        )
+
+    @classmethod
+    def name(cls) -> str:
+        """The name of the file that it is in: what the command line calls it."""
+        return cls.__module__.rpartition(".")[2]
+
+    def settings(self) -> dict[str, Any]:
+        """Its settings as plain data, its name among them; `methods.build` makes the method of them again."""
+        return {"name": self.name()} | {
+            key: value.settings() if isinstance(value, Method) else value
+            for key, value in self
+            if isinstance(value, Method | bool | int | float | str | tuple | type(None))
+        }
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """The method with these settings; a wrong name or value is refused in one line."""
+        try:
+            return cls(**settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            unknown = first["type"] == "extra_forbidden"
+            raise RatherError(
+                "CFG-SETTING",
+                where=f"{cls.name()}.{key}",
+                why="unknown" if unknown else f"{first['msg'].lower()}, got {first['input']!r}"[:200],
+                do=near(key, cls.model_fields) if unknown else "",
+            ) from None
+
+
+def _goal(target: Labels | Goal | int, rows: int) -> Goal:
+    if isinstance(target, Goal):
+        return target
+    return Goal.criticism(torch.as_tensor(target).expand(rows) if isinstance(target, int) else target)
+
+
+def _check(classifier: Classifier, x: Images, goal: Goal) -> None:
+    if x.ndim != 4 or tuple(x.shape[1:]) != classifier.shape:  # noqa: PLR2004 - b, c, h, w
+        raise RatherError(
+            "DATA-SHAPE",
+            where=f"x of shape {tuple(x.shape)}",
+            why=f"{classifier.name} takes (b, {', '.join(map(str, classifier.shape))})",
+        )
+    if len(goal) != len(x):
+        raise RatherError("CFG-CLASS", where=f"{len(goal)} targets", why=f"there are {len(x)} images")
+    bad = ~(x.isfinite() & (x >= 0) & (x <= 1)).flatten(1).all(1)
+    if bad.any():
+        row = int(bad.nonzero()[0])
+        raise RatherError(
+            "DATA-NONFINITE",
+            where=f"image {row}",
+            why=f"values from {float(x[row].min()):.3g} to {float(x[row].max()):.3g}",
+            do="Scale to [0, 1]; normalisation belongs inside the classifier",
+        )
+    wrong = (goal.target < 0) | (goal.target >= len(classifier.classes))
+    if wrong.any():
+        raise RatherError(
+            "CFG-CLASS",
+            where=f"target {int(goal.target[wrong][0])}",
+            why=f"the classes are 0 to {len(classifier.classes) - 1}",
+        )
+
+
+def rows_of(values: Mapping[str, Sequence[Any]], row: int) -> Iterator[tuple[str, Any]]:
+    """What `pictures` or `facts` hold for one row."""
+    return ((name, per_row[row]) for name, per_row in values.items())

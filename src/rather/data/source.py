@@ -1,0 +1,91 @@
+"""What a data set is to the rest: named pictures that are read one at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rather.core import Images
+from rather.errors import RatherError
+
+
+class Source(ABC):
+    """Pictures with an id each, a label where one is known, and a place that a person can find."""
+
+    name: str
+    classes: tuple[str, ...]  # names of the labels; empty where nothing is labelled
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many pictures."""
+
+    @abstractmethod
+    def id(self, index: int) -> str:
+        """A name for the picture: letters, digits, '-' only, unique in the source, fixed by its content."""
+
+    @abstractmethod
+    def label(self, index: int) -> int | None:
+        """The index of its class in `classes`, or None."""
+
+    @abstractmethod
+    def where(self, index: int) -> str:
+        """Where a person finds it."""
+
+    @abstractmethod
+    def read(self, index: int) -> Float[Tensor, "c h w"]:
+        """Its pixels in [0, 1], or a RatherError whose code begins with IMG."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class InMemory(Source):
+    """Pictures that are in memory already."""
+
+    name: str
+    classes: tuple[str, ...]
+    images: Images
+    labels: Sequence[int]
+    ids: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def id(self, index: int) -> str:
+        return self.ids[index]
+
+    def label(self, index: int) -> int | None:
+        return self.labels[index]
+
+    def where(self, index: int) -> str:
+        return f"{self.name}, {self.ids[index]}"
+
+    def read(self, index: int) -> Float[Tensor, "c h w"]:
+        return self.images[index]
+
+
+def read_all(source: Source, limit: int | None = None) -> tuple[Images, list[int]]:
+    """The pictures that can be read, of one shape, and their indices; those that cannot are left out.
+
+    Raises:
+        RatherError: if none can be read.
+    """
+    images: list[Tensor] = []
+    indices: list[int] = []
+    last = None
+    for index in range(len(source)):
+        if len(images) == limit:
+            break
+        try:
+            images.append(source.read(index))
+            indices.append(index)
+        except RatherError as error:
+            last = error
+    if not images:
+        raise RatherError("DATA-ALL-BAD", where=source.name, why=str(last or "it is empty"))
+    return torch.stack(images), indices

@@ -1,0 +1,79 @@
+"""Every error a user can cause: one line that says what, where, why and what to do, and an exit code."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Exit codes: 0 all inputs have an outcome, 1 a fault of ours, 2 usage, 3 finished but some inputs failed,
+#: 4 refused before computing (classifier, data, method), 5 the machine (disk, memory, permission),
+#: 6 the run folder is in use or belongs to another question, 130 interrupted.
+USAGE, SOME_FAILED, REFUSED, MACHINE, BUSY, INTERRUPTED = 2, 3, 4, 5, 6, 130
+
+#: code -> (exit code, what is wrong). The one table; docs/errors.md is made from it.
+CODES: Final[dict[str, tuple[int, str]]] = {
+    "CFG-UNKNOWN": (USAGE, "no such name"),
+    "CFG-SETTING": (USAGE, "a setting is not usable"),
+    "CFG-CLASS": (USAGE, "no such class"),
+    "CFG-OPTIONS": (USAGE, "these options do not go together"),
+    "CFG-FILE": (USAGE, "the settings file is not usable"),
+    "DATA-NOT-FOUND": (USAGE, "no such image, folder or data set"),
+    "DATA-EMPTY": (USAGE, "no images there"),
+    "DATA-DAMAGED": (REFUSED, "a data file is damaged or not the official one"),
+    "DATA-NONFINITE": (REFUSED, "pixels must be finite numbers in [0, 1]"),
+    "DATA-SHAPE": (REFUSED, "the images do not have the classifier's shape"),
+    "DATA-ALL-BAD": (REFUSED, "none of the images can be read"),
+    "DATA-NO-REFERENCE": (REFUSED, "the classifier calls no reference image the target class"),
+    "IMG-UNREADABLE": (SOME_FAILED, "not an image"),
+    "IMG-TRUNCATED": (SOME_FAILED, "image file ends early"),
+    "IMG-FORMAT": (SOME_FAILED, "image format not accepted"),
+    "IMG-ANIMATED": (SOME_FAILED, "image has several frames"),
+    "IMG-DEPTH": (SOME_FAILED, "image has more than 8 bits a channel"),
+    "IMG-ALPHA": (SOME_FAILED, "image is partly transparent"),
+    "IMG-TOO-LARGE": (SOME_FAILED, "image has too many pixels"),
+    "IMG-TOO-SMALL": (SOME_FAILED, "image is too small"),
+    "IMG-NOT-FILE": (SOME_FAILED, "not a regular file"),
+    "IMG-PERMISSION": (SOME_FAILED, "image file cannot be opened"),
+    "MODEL-INPUT": (REFUSED, "the classifier does not accept these images"),
+    "MODEL-PROBABILITIES": (REFUSED, "the classifier returns probabilities, not logits"),
+    "MODEL-ONE-OUTPUT": (REFUSED, "the classifier has one output"),
+    "MODEL-OUTPUT-TYPE": (REFUSED, "the classifier does not return one tensor"),
+    "MODEL-OUTPUT-SHAPE": (REFUSED, "the classifier's output has the wrong shape"),
+    "MODEL-NONFINITE": (REFUSED, "the classifier returns NaN or infinity"),
+    "MODEL-GRADIENT": (REFUSED, "the classifier gives no usable gradient"),
+    "MODEL-TRAIN-MODE": (REFUSED, "the classifier changes its answer from call to call"),
+    "MODEL-BATCH-DEPENDENT": (REFUSED, "the classifier's answer depends on the other images of the batch"),
+    "MODEL-CODE": (REFUSED, "this classifier is code, and code runs only with consent"),
+    "MODEL-FILE-DAMAGED": (REFUSED, "the classifier's file is damaged or of another kind"),
+    "MODEL-NOT-FOUND": (REFUSED, "no such classifier"),
+    "MODEL-MISSING-LIBRARY": (REFUSED, "a library that this needs is not installed"),
+    "MODEL-LAYER": (REFUSED, "the classifier cannot be cut at this layer"),
+    "MODEL-CLASSES": (REFUSED, "the names of the classes do not fit the classifier"),
+    "METHOD-UNSUITED": (REFUSED, "the method cannot work on this classifier"),
+    "GOAL-REACHED": (REFUSED, "the image is already at its goal"),
+    "TRAIN-DATA": (REFUSED, "these images cannot train a classifier"),
+    "TRAIN-NONFINITE": (REFUSED, "training diverged"),
+    "STORE-NOT-WRITABLE": (MACHINE, "the folder cannot be written"),
+    "STORE-DISK-FULL": (MACHINE, "the disk is full"),
+    "RUN-NOT-FOUND": (USAGE, "no run there"),
+    "RUN-BUSY": (BUSY, "another process works on this run"),
+    "RUN-MISMATCH": (BUSY, "the folder holds a run of another question"),
+    "RUN-DAMAGED": (BUSY, "the run cannot be read"),
+}
+
+
+class RatherError(ValueError):
+    """Something a user can mend.
+
+    Args:
+        code: a key of `CODES`.
+        where: the file, option or value at fault.
+        why: what was seen, in a few words.
+        do: one thing to do about it.
+    """
+
+    def __init__(self, code: str, *, where: object = "", why: str = "", do: str = "") -> None:
+        self.code, self.where, self.why, self.do = code, str(where), why, do
+        self.exit_code, self.what = CODES[code]
+        line = self.what + (f": {self.where}" if self.where else "") + (f" ({why})" if why else "") + "."
+        # Names of files are somebody's text: nothing in them may move the cursor or start a new line.
+        super().__init__("".join(c if c.isprintable() else "�" for c in line + (f" {do}." if do else "")))

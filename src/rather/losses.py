@@ -1,0 +1,34 @@
+"""Losses, one number per row: no mean over the batch, so that a row does not depend on its neighbours."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from rather.core import Classifier, Images, Labels, Logits
+
+PerRow = Float[Tensor, " b"]
+
+
+def member_logits(classifier: Classifier, x: Images) -> Float[Tensor, "m b k"]:
+    """The logits of every member of an ensemble; of a single classifier, its own."""
+    return torch.stack([member(x) for member in classifier.members])
+
+
+def cross_entropy(logits: Float[Tensor, "m b k"], target: Labels) -> PerRow:
+    """1/M sum_m -log p_m(target): the mean over the members of an ensemble of each one's loss."""
+    members, rows, _ = logits.shape
+    each = F.cross_entropy(logits.flatten(0, 1), target.repeat(members), reduction="none")
+    return each.view(members, rows).mean(0)
+
+
+def log_probability(logits: Logits, target: Labels) -> PerRow:
+    """log p(target)."""
+    return -F.cross_entropy(logits, target, reduction="none")
+
+
+def l1(z: Images, x: Images) -> PerRow:
+    """Mean absolute difference of the pixels, in pixel values."""
+    return (z - x).abs().flatten(1).mean(1)

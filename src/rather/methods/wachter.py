@@ -1,0 +1,52 @@
+"""Wachter, Mittelstadt and Russell (2018): gradient descent on the pixels, as in the Clarity slides' L_CE.
+
+    min_z  L(C(z), target) + closeness * d(x, z)
+
+S. Wachter, B. Mittelstadt, C. Russell, "Counterfactual explanations without opening the black box", Harvard
+Journal of Law and Technology 31(2), 2018. Ours: Adam from x on, d is the mean absolute difference, and the
+search ends when the 8-bit picture reaches the goal, not when the loss stops falling.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.losses import cross_entropy, l1, member_logits
+from rather.search import Rows, descend, on_grid
+
+
+@final
+class Wachter(Method):
+    """Minimise -log p(target | z) + closeness * mean |z - x| over images z, from x on."""
+
+    steps: PositiveInt = 300
+    """Adam steps, at most."""
+    lr: PositiveFloat = 0.01
+    """Learning rate, in pixel values."""
+    closeness: NonNegativeFloat = 1.0
+    """Weight of the distance."""
+    frames: NonNegativeInt = 6
+    """Pictures of the search path to keep, about."""
+
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """Every random number is left alone: the descent has none."""
+        del noise
+
+        def objective(z: Images, rows: Rows) -> tuple[Tensor, Tensor]:
+            logits = member_logits(classifier, on_grid(z))
+            loss = cross_entropy(logits, goal.target[rows]) + self.closeness * l1(z, x[rows])
+            return loss, goal[rows].reached(logits.log_softmax(-1).mean(0))
+
+        path = descend(
+            objective, x, steps=self.steps, lr=self.lr, project=lambda z: z.clamp(0, 1), frames=self.frames
+        )
+        return Found(
+            images=path.end,
+            steps=path.steps,
+            evaluations=path.evaluations,
+            pictures={"path": path.frames} if self.frames else {},
+        )

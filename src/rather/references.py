@@ -1,0 +1,81 @@
+"""Images of known classes that a method may take from: Goyal's distractors, the nearest real example."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, final
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from rather.core import Classifier, Images, Labels, Noise
+from rather.errors import RatherError
+
+Choice = Literal["random", "nearest"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class References:
+    """Reference images; the class of each is what the classifier calls it, not its label."""
+
+    images: Images
+    ids: tuple[str, ...]
+    name: str = "references"
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the pixels on the 8-bit grid."""
+        return hashlib.sha256((self.images * 255).round().byte().numpy().tobytes()).hexdigest()
+
+    @cached_property
+    def _asked(self) -> WeakKeyDictionary[Classifier, tuple[Labels, Tensor]]:
+        return WeakKeyDictionary()  # a memory of answers, not of calls: the references never change
+
+    def _ask(self, classifier: Classifier) -> tuple[Labels, Tensor]:
+        if classifier not in self._asked:
+            with torch.no_grad():
+                parts = [classifier.features(part) for part in self.images.split(256)]
+                labels = torch.cat([classifier.head(part).argmax(1) for part in parts])
+            self._asked[classifier] = labels, torch.cat([part.flatten(1) for part in parts])
+        return self._asked[classifier]
+
+    def classes(self, classifier: Classifier) -> Labels:
+        """What the classifier calls each of them."""
+        return self._ask(classifier)[0]
+
+    def choose(
+        self, classifier: Classifier, x: Images, target: Labels, noise: Noise, how: Choice
+    ) -> Int[Tensor, " b"]:
+        """For each image the index of a reference that the classifier calls its target.
+
+        Args:
+            classifier: whose opinion counts.
+            x: images (b, c, h, w).
+            target: the class that the reference must have.
+            noise: draws it, if `how` is random.
+            how: any of them, or the nearest in the classifier's feature space (Euclidean).
+        """
+        labels, features = self._ask(classifier)
+        chosen = []
+        with torch.no_grad():
+            mine = classifier.features(x).flatten(1) if how == "nearest" else None
+        for row, wanted in enumerate(target.tolist()):
+            (candidates,) = (labels == wanted).nonzero(as_tuple=True)
+            if not len(candidates):
+                raise RatherError(
+                    "DATA-NO-REFERENCE",
+                    where=f"{self.name}, class {classifier.classes[wanted]}",
+                    why=f"{len(labels)} images looked at",
+                    do="Give more reference images, or choose another target",
+                )
+            if mine is not None:
+                pick = torch.cdist(mine[row : row + 1], features[candidates])[0].argmin()
+            else:
+                pick = noise[torch.tensor([row])].choice(torch.tensor([len(candidates)]))[0]
+            chosen.append(candidates[pick])
+        return torch.stack(chosen) if chosen else torch.zeros(0, dtype=torch.long)
