@@ -1,0 +1,97 @@
+"""Edits of feature cells shown in the image: highlights by the receptive field, and the composite picture.
+
+Goyal et al. (2019), section 4.1: a cell is highlighted by the receptive field of its feature; the composite
+aligns the centres of the two highlighted regions and lays the distractor's over the query's, with the
+highlight's intensity as its transparency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from rather.core import Classifier, Images
+
+Highlights = Float[Tensor, "n h w"]
+
+
+def highlights(classifier: Classifier, like: Images) -> Highlights:
+    """How much each of the n = u * v feature cells looks at each pixel, from 0 to 1.
+
+    The field is measured, not computed from the layers, so that any net will do: it is the box of pixels on
+    which the cell's features have a gradient, for a few noise images. Within it the intensity falls off as a
+    Gaussian from the cell's own place, as effective receptive fields do (Luo et al., 2016), with the cell's
+    pitch as its standard deviation.
+
+    Args:
+        classifier: whose map it is.
+        like: images of the right shape and device; their values are not looked at.
+    """
+    _, _, height, width = like.shape
+    probe = torch.rand(4, *like.shape[1:], generator=torch.Generator().manual_seed(0)).to(like)
+    with torch.no_grad():
+        u, v = classifier.features(probe).shape[2:]
+    fields = []
+    for cell in range(u * v):
+        x = probe.clone().requires_grad_()
+        with torch.enable_grad():
+            feature = classifier.features(x)[:, :, cell // v, cell % v].sum()
+            (gradient,) = torch.autograd.grad(feature, x)
+        seen = gradient.abs().sum((0, 1)) > 0
+        row = (cell // v + 0.5) * height / u
+        column = (cell % v + 0.5) * width / v
+        y = (torch.arange(height).to(like) + 0.5 - row) / (height / u)
+        z = (torch.arange(width).to(like) + 0.5 - column) / (width / v)
+        fields.append(torch.exp(-(y[:, None] ** 2 + z**2) / 2) * _box(seen))
+    return torch.stack([field / field.max().clamp(min=1e-12) for field in fields])
+
+
+def _box(seen: Tensor) -> Tensor:
+    """The smallest box of ones around what is true; everything, where nothing is."""
+    if not seen.any():
+        return torch.ones_like(seen)
+    box = torch.zeros_like(seen)
+    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
+    box[int(rows.min()) : int(rows.max()) + 1, int(columns.min()) : int(columns.max()) + 1] = True
+    return box
+
+
+def attention(cells: Sequence[int], highlight: Highlights) -> Float[Tensor, "1 h w"]:
+    """The highlights of some cells together: what an edit, or all of them, looked at."""
+    if not cells:
+        return torch.zeros_like(highlight[:1])
+    return highlight[list(cells)].amax(0, keepdim=True)
+
+
+def composite(
+    x: Float[Tensor, "c h w"],
+    distractor: Float[Tensor, "c h w"],
+    edits: Sequence[tuple[int, int]],
+    highlight: Highlights,
+    grid: tuple[int, int],
+) -> Float[Tensor, "c h w"]:
+    """The query with each edited cell's region laid over by the distractor cell's, centres aligned.
+
+    Args:
+        x: the query.
+        distractor: the image that the edits copy from.
+        edits: (query cell, distractor cell), in order; later ones lie above earlier ones.
+        highlight: of every cell, from `highlights`.
+        grid: (u, v) of the feature map.
+    """
+    _, height, width = x.shape
+    u, v = grid
+    result = x
+    for mine, theirs in edits:
+        down = round((mine // v - theirs // v) * height / u)
+        right = round((mine % v - theirs % v) * width / v)
+        pad = max(abs(down), abs(right))
+        # A region that sticks out of the distractor is filled by its nearest pixels.
+        wide = F.pad(distractor[None], (pad, pad, pad, pad), mode="replicate")[0]
+        moved = wide[:, pad - down : pad - down + height, pad - right : pad - right + width]
+        result = torch.lerp(result, moved, highlight[mine])
+    return result
