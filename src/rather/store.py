@@ -1,0 +1,291 @@
+"""Runs on disk: a folder with `run.json` and Parquet shards, each committed by one rename.
+
+`run.json` says what was asked and is written first. A shard holds the rows of one chunk of the asked images,
+with the PNG bytes inside; it is written aside, fsynced, renamed, and the folder is fsynced. So a row that is
+there is whole, and resuming is: asked minus stored. A chunk is always computed whole and in the same order,
+which makes an interrupted run end with the very pixels of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self, final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from rather.errors import RatherError
+
+FORMAT = 1
+Status = Literal["found", "not_found", "skipped", "failed"]
+STATUSES: tuple[Status, ...] = ("found", "not_found", "skipped", "failed")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One image and its goal: the outcome, whatever it is."""
+
+    id: str
+    where: str  # where a person finds the image
+    status: Status
+    code: str = ""  # why not found, skipped or failed: a word
+    message: str = ""  # and in a sentence
+    label: str | None = None  # the true class, where known
+    predicted: str | None = None  # what the classifier says of the image
+    target: str | None = None
+    confidence: float = 0.0  # that the target had to reach
+    before: list[float] = field(default_factory=list)  # class probabilities of the image
+    after: list[float] = field(default_factory=list)  # and of the counterfactual, read back from its PNG
+    steps: int = 0
+    evaluations: int = 0
+    seconds: float = 0.0  # its share of its chunk's time
+    query: bytes | None = None  # PNG
+    image: bytes | None = None  # PNG
+    pictures: dict[str, list[bytes]] = field(default_factory=dict)  # PNGs that only the method knows
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+_PNG = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_COLUMNS: dict[str, pa.DataType] = {
+    "id": pa.string(),
+    "where": pa.string(),
+    "status": pa.string(),
+    "code": pa.string(),
+    "message": pa.string(),
+    "label": pa.string(),
+    "predicted": pa.string(),
+    "target": pa.string(),
+    "confidence": pa.float64(),
+    "before": pa.list_(pa.float32()),
+    "after": pa.list_(pa.float32()),
+    "steps": pa.int64(),
+    "evaluations": pa.int64(),
+    "seconds": pa.float64(),
+    "query": _PNG,
+    "image": _PNG,
+    "pictures": pa.list_(pa.struct([("name", pa.string()), ("png", pa.binary())])),
+    "facts": pa.string(),
+}
+# So that `datasets.load_dataset` shows pictures and not bytes.
+_HUGGING_FACE = json.dumps(
+    {
+        "info": {
+            "features": {
+                name: {"_type": "Image"}
+                if kind == _PNG
+                else [
+                    {
+                        "name": {"dtype": "string", "_type": "Value"},
+                        "png": {"dtype": "binary", "_type": "Value"},
+                    }
+                ]
+                if name == "pictures"
+                else {"feature": {"dtype": "float32", "_type": "Value"}, "_type": "Sequence"}
+                if pa.types.is_list(kind)
+                else {"dtype": str(kind).replace("double", "float64"), "_type": "Value"}
+                for name, kind in _COLUMNS.items()
+            }
+        }
+    }
+)
+_SCHEMA = pa.schema(list(_COLUMNS.items()), metadata={"huggingface": _HUGGING_FACE})
+
+
+@final
+class Run:
+    """A run's folder. Make one with `start`, or open what is there with `open`."""
+
+    def __init__(self, folder: Path, question: Mapping[str, Any], asked: Sequence[str], chunk: int) -> None:
+        self.folder, self.question, self.asked, self.chunk = folder, question, tuple(asked), chunk
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Self:
+        """The run in a folder."""
+        file = Path(folder) / "run.json"
+        try:
+            told = json.loads(file.read_text("utf-8"))
+            if told["format"] > FORMAT:
+                raise RatherError(
+                    "RUN-DAMAGED", where=file, why="written by a newer version", do="Upgrade rather"
+                )
+            return cls(Path(folder), told["question"], told["asked"], told["chunk"])
+        except (FileNotFoundError, NotADirectoryError):
+            raise RatherError(
+                "RUN-NOT-FOUND", where=folder, why="it has no run.json", do="Give the folder of a run"
+            ) from None
+        except OSError as error:
+            raise _machine(error, file) from None
+        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise RatherError(
+                "RUN-DAMAGED", where=file, why=f"{type(error).__name__}: {error}"[:200]
+            ) from None
+
+    @classmethod
+    def start(cls, folder: Path | str, question: Mapping[str, Any], asked: Sequence[str], chunk: int) -> Self:
+        """The run that asks this: a new one, or the one that is there if it asks the same.
+
+        Args:
+            folder: of the run; made if it is not there.
+            question: plain data, all that can change a result.
+            asked: the ids of the images, each once.
+            chunk: how many rows are computed and committed together.
+        """
+        folder = Path(folder)
+        plain = json.loads(json.dumps(question))
+        if (folder / "run.json").exists():
+            run = cls.open(folder)
+            different = sorted(
+                key for key in {*run.question, *plain} if run.question.get(key) != plain.get(key)
+            ) + ["images"] * (run.asked != tuple(asked))
+            if different:
+                raise RatherError(
+                    "RUN-MISMATCH",
+                    where=folder,
+                    why=f"another {', '.join(different)}",
+                    do="Choose another --out, or repeat that run's own command",
+                )
+            return run
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            told = {"format": FORMAT, "question": plain, "asked": list(asked), "chunk": chunk}
+            write_whole(folder / "run.json", json.dumps(told, indent=1, allow_nan=False).encode())
+        except OSError as error:
+            raise _machine(error, folder) from None
+        return cls(folder, plain, asked, chunk)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for one process; the kernel lets go of it whatever happens to us."""
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RatherError(
+                "RUN-BUSY", where=self.folder, do="Wait for it, or choose another --out"
+            ) from None
+        except OSError as error:
+            raise _machine(error, self.folder) from None
+        try:
+            for leftover in self.folder.glob("*.tmp"):
+                leftover.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
+
+    def pending(self) -> list[range]:
+        """The chunks that are not stored yet, as ranges of places in `asked`."""
+        stored = set(self._column("id"))
+        chunks = [
+            range(n, min(n + self.chunk, len(self.asked))) for n in range(0, len(self.asked), self.chunk)
+        ]
+        return [chunk for chunk in chunks if not all(self.asked[n] in stored for n in chunk)]
+
+    def commit(self, rows: Sequence[Row]) -> None:
+        """Store the rows of a chunk: when this returns they survive a kill, and power loss."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist([_plain(row) for row in rows], _SCHEMA), sink, compression="none")
+        data = sink.getvalue().to_pybytes()
+        first = self.asked.index(rows[0].id)
+        name = f"rows-{first:08d}-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+        try:
+            write_whole(self.folder / name, data)
+        except OSError as error:
+            raise _machine(error, self.folder) from None
+
+    def rows(self) -> Iterator[Row]:
+        """The stored rows, in the order in which they were asked."""
+        seen: set[str] = set()
+        for shard in self._shards():
+            try:
+                batches = pq.ParquetFile(shard).iter_batches(batch_size=64)
+                for told in (told for batch in batches for told in batch.to_pylist()):
+                    if told["id"] not in seen:
+                        seen.add(told["id"])
+                        yield _row(told)
+            except (pa.ArrowInvalid, OSError, KeyError) as error:
+                raise _damaged(shard, error) from None
+
+    def counts(self) -> dict[str, int]:
+        """How many rows have each status."""
+        statuses = dict(zip(self._column("id"), self._column("status"), strict=True))
+        return {status: list(statuses.values()).count(status) for status in STATUSES}
+
+    def _shards(self) -> list[Path]:
+        return sorted(self.folder.glob("rows-*.parquet"))
+
+    def _column(self, name: str) -> list[str]:
+        values: list[str] = []
+        for shard in self._shards():
+            try:
+                values += pq.ParquetFile(shard).read(columns=[name])[name].to_pylist()
+            except (pa.ArrowInvalid, OSError, KeyError) as error:
+                raise _damaged(shard, error) from None
+        return values
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all, also after a kill or power loss."""
+    aside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("wb") as sink:
+            sink.write(data)
+            sink.flush()
+            os.fsync(sink.fileno())
+        aside.replace(file)
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    told = asdict(row)
+    for name in ("query", "image"):
+        told[name] = told[name] and {"bytes": told[name], "path": f"{row.id}.png"}
+    told["pictures"] = [{"name": k, "png": png} for k, series in row.pictures.items() for png in series]
+    told["facts"] = json.dumps(row.facts, allow_nan=False)
+    # Names of files need not be UTF-8; what is stored is.
+    told["where"] = row.where.encode("utf-8", "backslashreplace").decode()
+    told["message"] = row.message.encode("utf-8", "backslashreplace").decode()
+    return told
+
+
+def _row(told: dict[str, Any]) -> Row:
+    for name in ("query", "image"):
+        told[name] = told[name] and told[name]["bytes"]
+    series: dict[str, list[bytes]] = {}
+    for picture in told["pictures"]:
+        series.setdefault(picture["name"], []).append(picture["png"])
+    return Row(**told | {"pictures": series, "facts": json.loads(told["facts"])})
+
+
+def _machine(error: OSError, where: Path) -> RatherError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return RatherError(
+            "STORE-DISK-FULL", where=where, do="Free some space and run the same command again"
+        )
+    return RatherError(
+        "STORE-NOT-WRITABLE", where=where, why=error.strerror or str(error), do="Choose another --out"
+    )
+
+
+def _damaged(shard: Path, error: Exception) -> RatherError:
+    return RatherError(
+        "RUN-DAMAGED",
+        where=shard,
+        why=f"{type(error).__name__}: {error}".replace(str(shard), "").strip()[:120],
+        do="Remove this file and run the same command again: its rows are computed again",
+    )
