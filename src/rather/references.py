@@ -25,6 +25,7 @@ class References:
 
     images: Images
     ids: tuple[str, ...]
+    labels: Labels | None = None  # the true classes, in the classifier's order, where known
     name: str = "references"
 
     @cached_property
@@ -33,20 +34,45 @@ class References:
         return hashlib.sha256((self.images * 255).round().byte().numpy().tobytes()).hexdigest()
 
     @cached_property
-    def _asked(self) -> WeakKeyDictionary[Classifier, tuple[Labels, Tensor]]:
+    def _asked(self) -> WeakKeyDictionary[Classifier, tuple[Tensor, Tensor]]:
         return WeakKeyDictionary()  # a memory of answers, not of calls: the references never change
 
-    def _ask(self, classifier: Classifier) -> tuple[Labels, Tensor]:
+    def _ask(self, classifier: Classifier) -> tuple[Tensor, Tensor]:
+        """What the classifier says of each of them: probabilities (n, k) and flat features (n, d * u * v)."""
         if classifier not in self._asked:
             with torch.no_grad():
                 parts = [classifier.features(part) for part in self.images.split(256)]
-                labels = torch.cat([classifier.head(part).argmax(1) for part in parts])
-            self._asked[classifier] = labels, torch.cat([part.flatten(1) for part in parts])
+                probabilities = torch.cat([classifier.head(part).softmax(1) for part in parts])
+            self._asked[classifier] = probabilities, torch.cat([part.flatten(1) for part in parts])
         return self._asked[classifier]
 
     def classes(self, classifier: Classifier) -> Labels:
         """What the classifier calls each of them."""
-        return self._ask(classifier)[0]
+        return self._ask(classifier)[0].argmax(1)
+
+    def nearest_other_class(self, classifier: Classifier, x: Images, predicted: Labels) -> Labels:
+        """For each image the class of its nearest reference (features, Euclidean) that has another class."""
+        classes, (_, features) = self.classes(classifier), self._ask(classifier)
+        with torch.no_grad():
+            distance = torch.cdist(classifier.features(x).flatten(1), features)
+        distance[predicted[:, None] == classes] = torch.inf
+        if not distance.isfinite().any(1).all():
+            raise RatherError(
+                "DATA-NO-REFERENCE", where=self.name, why="all of one class", do="Give more reference images"
+            )
+        return classes[distance.argmin(1)]
+
+    def most_confused_class(self, classifier: Classifier) -> Int[Tensor, " k"]:
+        """For each class the other one with the largest mean probability over the references of that class.
+
+        Of the class by label where labels are known, else by what the classifier says: the soft form of the
+        confusion matrix's largest entry off the diagonal, which is defined also where nothing is confused.
+        """
+        probabilities, _ = self._ask(classifier)
+        labels = self.classes(classifier) if self.labels is None else self.labels
+        confusion = torch.zeros(probabilities.shape[1], probabilities.shape[1])
+        confusion.index_add_(0, labels, probabilities)
+        return confusion.fill_diagonal_(-1).argmax(1)
 
     def choose(
         self, classifier: Classifier, x: Images, target: Labels, noise: Noise, how: Choice
@@ -60,7 +86,7 @@ class References:
             noise: draws it, if `how` is random.
             how: any of them, or the nearest in the classifier's feature space (Euclidean).
         """
-        labels, features = self._ask(classifier)
+        labels, (_, features) = self.classes(classifier), self._ask(classifier)
         chosen = []
         with torch.no_grad():
             mine = classifier.features(x).flatten(1) if how == "nearest" else None
