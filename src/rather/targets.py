@@ -17,7 +17,7 @@ from rather.suggest import near
 RULES: Final[dict[str, str]] = {
     "next": "the class after the predicted one, the first after the last",
     "random": "any other class, drawn by the image's own noise (Goyal et al.)",
-    "nearest": "the class of the nearest reference image, in the classifier's features, that has another class",
+    "nearest": "the class of the nearest reference image of another class, in the classifier's features",
     "runner-up": "the class that the classifier holds for next likely",
     "confused": "the class that the classifier most often says of reference images of the predicted class",
     "prototype": "no other class: more confidence in the predicted one",
@@ -30,6 +30,7 @@ def choose_goal(
     x: Images,
     probabilities: Float[Tensor, "b k"],
     noise: Noise,
+    *,
     references: References | None,
     confidence: float = 0.0,
 ) -> Goal:
