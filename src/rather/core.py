@@ -88,6 +88,14 @@ class Classifier(nn.Module):
         del mode
         return super().train(mode=False)
 
+    def fingerprint(self) -> str:
+        """A sha256 of the net's structure and of all its numbers: two classifiers with one answer as one."""
+        digest = hashlib.sha256(repr(self).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
     def class_index(self, name: str) -> int:
         """The index of a class given by name or by number; a wrong one is answered with the nearest names."""
         if name in self.classes:
@@ -105,10 +113,10 @@ class Classifier(nn.Module):
 @final
 @dataclass(frozen=True)
 class Goal:
-    """A class and a confidence for each row: reached when the class is the classifier's first choice and has
-    at least that probability.
+    """A class and a confidence for each row.
 
-    A *criticism* wants another class; a *prototype* wants more confidence in the class that the image has.
+    Reached when the class is the classifier's first choice and has at least that probability. A *criticism*
+    wants another class; a *prototype* wants more confidence in the class that the image has.
     """
 
     target: Labels
@@ -121,7 +129,7 @@ class Goal:
 
     @classmethod
     def prototype(cls, logits: Logits, confidence: float = 0.0) -> Self:
-        """More confidence in the class that it is: at least `confidence`, and half the remaining doubt gone."""
+        """More confidence in the class that it is: `confidence`, and half of the remaining doubt gone."""
         top = logits.softmax(1).max(1)
         return cls(top.indices, (1 - (1 - top.values) / 2).clamp(min=confidence))
 
@@ -149,16 +157,20 @@ class Noise:
 
     def __init__(self, seed: int, ids: Sequence[str], *, branch: Sequence[int] = ()) -> None:
         self.seed, self.ids, self.branch = seed, tuple(ids), tuple(branch)
-        self.streams = [np.random.default_rng([seed, *branch, *_words(row)]) for row in self.ids]
+        self.streams = [
+            np.random.default_rng(np.random.SeedSequence([seed, *_words(row)], spawn_key=self.branch))
+            for row in self.ids
+        ]
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, rows: Tensor) -> Noise:
-        """The streams of some rows; they go on where they are."""
+        """The streams of some rows, by their places or by a mask; they go on where they are."""
         part = Noise(self.seed, (), branch=self.branch)
-        part.ids = tuple(self.ids[i] for i in rows.tolist())
-        part.streams = [self.streams[i] for i in rows.tolist()]
+        places = torch.arange(len(self))[rows.cpu()].tolist()
+        part.ids = tuple(self.ids[i] for i in places)
+        part.streams = [self.streams[i] for i in places]
         return part
 
     def split(self, count: int) -> list[Noise]:
@@ -342,10 +354,11 @@ class Method(BaseModel, ABC):
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             unknown = first["type"] == "extra_forbidden"
+            said = first["msg"].removeprefix("Value error, ")
             raise RatherError(
                 "CFG-SETTING",
-                where=f"{cls.name()}.{key}",
-                why="unknown" if unknown else f"{first['msg'].lower()}, got {first['input']!r}"[:200],
+                where=f"{cls.name()}.{key}" if key else cls.name(),
+                why="unknown" if unknown else f"{said}, got {first['input']!r}"[:200] if key else said,
                 do=near(key, cls.model_fields) if unknown else "",
             ) from None
 

@@ -123,7 +123,7 @@ class Run:
                 "RUN-NOT-FOUND", where=folder, why="it has no run.json", do="Give the folder of a run"
             ) from None
         except OSError as error:
-            raise _machine(error, file) from None
+            raise unwritable(error, file) from None
         except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise RatherError(
                 "RUN-DAMAGED", where=file, why=f"{type(error).__name__}: {error}"[:200]
@@ -159,7 +159,7 @@ class Run:
             told = {"format": FORMAT, "question": plain, "asked": list(asked), "chunk": chunk}
             write_whole(folder / "run.json", json.dumps(told, indent=1, allow_nan=False).encode())
         except OSError as error:
-            raise _machine(error, folder) from None
+            raise unwritable(error, folder) from None
         return cls(folder, plain, asked, chunk)
 
     @contextmanager
@@ -173,7 +173,7 @@ class Run:
                 "RUN-BUSY", where=self.folder, do="Wait for it, or choose another --out"
             ) from None
         except OSError as error:
-            raise _machine(error, self.folder) from None
+            raise unwritable(error, self.folder) from None
         try:
             for leftover in self.folder.glob("*.tmp"):
                 leftover.unlink(missing_ok=True)
@@ -199,7 +199,7 @@ class Run:
         try:
             write_whole(self.folder / name, data)
         except OSError as error:
-            raise _machine(error, self.folder) from None
+            raise unwritable(error, self.folder) from None
 
     def rows(self) -> Iterator[Row]:
         """The stored rows, in the order in which they were asked."""
@@ -272,7 +272,8 @@ def _row(told: dict[str, Any]) -> Row:
     return Row(**told | {"pictures": series, "facts": json.loads(told["facts"])})
 
 
-def _machine(error: OSError, where: Path) -> RatherError:
+def unwritable(error: OSError, where: Path) -> RatherError:
+    """What to say of an operating system that does not let us write."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return RatherError(
             "STORE-DISK-FULL", where=where, do="Free some space and run the same command again"

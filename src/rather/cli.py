@@ -1,0 +1,277 @@
+"""The command line: words to values, and results to words. The work is elsewhere."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import signal
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.types import NonNegativeInt, PositiveInt
+
+from rather import __version__
+from rather.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError
+
+app = App(
+    name="rather",
+    version=f"rather {__version__}",
+    help="Why this class rather than that one? Counterfactual pictures for image classifiers.",
+    help_formatter="plain",
+    default_parameter=Parameter(negative=()),
+)
+train = App(name="train", help="Make the nets that the methods need.")
+app.command(train)
+
+
+@app.command
+def explain(
+    *images: Path,
+    data: str | None = None,
+    classifier: str | None = None,
+    method: str = "goyal",
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    target: str = "nearest",
+    confidence: float = 0.0,
+    count: PositiveInt | None = None,
+    seed: NonNegativeInt = 0,
+    references: str | None = None,
+    batch_size: PositiveInt = 32,
+    layer: str | None = None,
+    output: Literal["logits", "probabilities", "binary-logit", "binary-probability"] = "logits",
+    trust: list[str] | None = None,
+    out: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Explain a classifier's decisions: for each image the change after which it says another class.
+
+    With no arguments: 12 bundled digits, a bundled classifier. The same command again goes on where it was.
+
+    Args:
+        images: Image files, or folders of them.
+        data: A data set (`rather list data`) or a folder, instead of images.
+        classifier: Whom to ask: a bundled net (`rather list models`), a file of `rather train`,
+            torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER, or FILE.py:FUNCTION (needs --trust).
+        method: How to search (`rather list methods`).
+        set_: A setting of the method, KEY=VALUE; may be given again (`rather describe METHOD`).
+        target: A class, or: next, random, nearest, runner-up, confused, prototype.
+        confidence: Probability that the target must have at least, beside being the first choice.
+        count: How many of the images, evenly spread; by default all of your own, 12 of a data set.
+        seed: Of all that is random.
+        references: Where reference images come from: a data set or a folder.
+        batch_size: Images in memory at a time.
+        layer: Where to cut the classifier into features and decision.
+        output: What the classifier's output is.
+        trust: sha256:HASH of code that may be run; may be given again.
+        out: The run's folder; by default one under runs/, named by what is asked.
+        json: Print one JSON object and nothing else.
+    """
+    from rather.explain import explain as work_off
+    from rather.terminal import progress_bar, summary
+
+    with progress_bar(shown=not json) as progress:
+        explained = work_off(
+            images,
+            data=data,
+            classifier=classifier,
+            method=method,
+            settings=settings_of(set_ or []),
+            target=target,
+            confidence=confidence,
+            count=count,
+            seed=seed,
+            references=references,
+            batch_size=batch_size,
+            layer=layer,
+            output=output,
+            trust=trust or (),
+            out=out,
+            progress=progress,
+        )
+    told = {
+        "run": str(explained.run.folder),
+        "report": str(explained.report),
+        "queries": len(explained.run.asked),
+        **explained.counts,
+        "seconds": round(explained.seconds, 3),
+    }
+    if json:
+        print(jsonlib.dumps(told))
+    else:
+        summary(explained)
+    return SOME_FAILED if explained.counts["failed"] else 0
+
+
+@app.command(name="list")
+def list_(what: Literal["methods", "data", "models", "metrics"], /, *, json: bool = False) -> int:
+    """List what there is to choose from.
+
+    Args:
+        what: Which list.
+        json: Print a JSON list of objects with a name and a text.
+    """
+    from rather.listing import listing
+
+    named = listing(what)
+    if json:
+        print(jsonlib.dumps([{"name": name, "text": text} for name, text in named.items()]))
+    else:
+        width = max(map(len, named), default=0)
+        for name, text in named.items():
+            print(f"{name:{width}}  {text}")
+    return 0
+
+
+@app.command
+def describe(method: str, /, *, json: bool = False) -> int:
+    """Describe a method: its paper, and its settings with their bounds.
+
+    Args:
+        method: Its name (`rather list methods`).
+        json: Print the JSON schema of its settings.
+    """
+    from rather.terminal import description
+
+    description(method, json=json)
+    return 0
+
+
+@app.command
+def report(run: Path, /, *, out: Path | None = None, single_file: bool | None = None) -> int:
+    """Write a run's report anew.
+
+    Args:
+        run: The run's folder.
+        out: Where to; by default into the run's folder.
+        single_file: One file with the pictures inside; by default for up to 50 rows.
+    """
+    from rather.report import write_report
+    from rather.store import Run
+
+    print(write_report(Run.open(run), out, single_file=single_file))
+    return 0
+
+
+@app.command
+def export(run: Path, /, *, png: Path | None = None, parquet: Path | None = None) -> int:
+    """Give a run's rows to other programs.
+
+    Args:
+        run: The run's folder.
+        png: A folder for one ID.png a row, the counterfactual, and index.csv.
+        parquet: A file for all rows; `datasets`, pandas and DuckDB read it.
+    """
+    from rather.export import export_parquet, export_png
+    from rather.store import Run
+
+    if not (png or parquet):
+        raise RatherError("CFG-OPTIONS", where="export", why="neither --png nor --parquet", do="Give one")
+    opened = Run.open(run)
+    if png:
+        print(f"{export_png(opened, png)} pictures in {png}")
+    if parquet:
+        print(f"{export_parquet(opened, parquet)} rows in {parquet}")
+    return 0
+
+
+def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs as plain data; a dot in a key goes one level down, a value is TOML or else text.
+
+    >>> settings_of(["steps=3", "method.distractor=nearest"])
+    {'steps': 3, 'method': {'distractor': 'nearest'}}
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise RatherError("CFG-SETTING", where=pair, why="not of the form KEY=VALUE")
+        *path, last = key.split(".")
+        level = settings
+        for part in path:
+            inner = level.setdefault(part, {})
+            if not isinstance(inner, dict):  # `method=wachter` came before `method.steps=3`
+                inner = level[part] = {"name": inner}
+            level = inner
+        try:
+            plain = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            plain = value
+        if isinstance(level.get(last), dict):  # `method.steps=3` came before `method=wachter`
+            level[last]["name"] = plain
+        else:
+            level[last] = plain
+    return settings
+
+
+def _from_file(words: list[str]) -> list[str]:
+    """`--config FILE` replaced by the options that the TOML file gives and the command line does not.
+
+    So the file's names and values pass the very checks that the command line's do.
+    """
+    if "--config" not in words:
+        return words
+    place = words.index("--config")
+    if place + 1 == len(words):
+        raise RatherError("CFG-OPTIONS", where="--config", why="a file must follow")
+    file, words = words[place + 1], words[:place] + words[place + 2 :]
+    try:
+        told = tomllib.loads(Path(file).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RatherError("CFG-FILE", where=file, why=str(error)) from None
+    given = {word.partition("=")[0] for word in words}
+    options: list[str] = []
+    for key, value in told.items():
+        option = "--" + key.replace("_", "-")
+        if option == "--set":
+            options += [word for pair in _pairs(value, file) for word in ("--set", pair)]
+        elif option in given or value is False:
+            continue
+        elif value is True:
+            options.append(option)
+        else:
+            for one in value if isinstance(value, list) else [value]:
+                options += [option, str(one)]
+    # After the command's own name, and before what the command line says: of two settings the last one wins.
+    return words[:1] + options + words[1:]
+
+
+def _pairs(value: Any, file: str, above: str = "") -> list[str]:
+    if not isinstance(value, dict):
+        raise RatherError("CFG-FILE", where=file, why="[set] must be a table of settings")
+    pairs = []
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            pairs += _pairs(inner, file, f"{above}{key}.")
+        else:
+            pairs.append(f"{above}{key}={jsonlib.dumps(inner)}")
+    return pairs
+
+
+def _stop(signum: int, frame: object) -> None:
+    del frame
+    sys.exit(128 + signum)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """The program `rather`; its exit codes stand in errors.py."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        code = app(
+            _from_file(list(sys.argv[1:] if words is None else words)), exit_on_error=False, print_error=False
+        )
+        sys.exit(code if isinstance(code, int) else 0)
+    except RatherError as error:
+        print(f"rather: error {error.code}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except CycloptsError as error:
+        print(f"rather: error CFG-OPTIONS: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(USAGE)
+    except KeyboardInterrupt:
+        print("rather: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # `rather list methods | head`
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,172 @@
+"""From names to an answered run: what `rather explain` does, as one function."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+import torch
+
+from rather.classifiers import bring, list_classifiers
+from rather.core import Classifier
+from rather.data import Source, load, load_files, read_all
+from rather.errors import RatherError
+from rather.execute import Work, execute, question
+from rather.methods import build, method_class
+from rather.preflight import preflight
+from rather.references import References
+from rather.report import write_report
+from rather.store import Run, unwritable
+
+DEFAULT_METHOD: Final = "goyal"
+DEFAULT_COUNT: Final = 12  # of a data set that has a name; of a person's own pictures, all
+REFERENCES: Final = 2_000  # of them at most, evenly spread over the reference part of the data
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """An answered run."""
+
+    run: Run
+    report: Path
+    counts: Mapping[str, int]  # of each status
+    seconds: float  # of this call; a run that goes on counts only what was left
+
+
+def explain(
+    images: Sequence[Path] = (),
+    *,
+    data: str | None = None,
+    classifier: str | None = None,
+    method: str = DEFAULT_METHOD,
+    settings: Mapping[str, Any] | None = None,
+    target: str = "nearest",
+    confidence: float = 0.0,
+    count: int | None = None,
+    seed: int = 0,
+    references: str | None = None,
+    batch_size: int = 32,
+    layer: str | None = None,
+    output: str = "logits",
+    trust: Sequence[str] = (),
+    out: Path | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _asked: None,
+) -> Explained:
+    """Explain a classifier's decisions on images, as a run in a folder with a report.
+
+    The same call again goes on where an interrupted one was; a finished run only gets its report anew.
+
+    Args:
+        images: files, or one folder.
+        data: a data set's name or a folder, instead of `images`; the bundled digits if neither is given.
+        classifier: see `classifiers.bring`; by default the bundled net for the data, or for digits.
+        method: see `methods.list_methods`.
+        settings: of the method.
+        target: a class, or a rule of `targets.RULES`.
+        confidence: probability that the target must have at least, beside being the first choice.
+        count: how many of the images, evenly spread; all of a folder by default, 12 of a data set.
+        seed: of all that is random.
+        references: a data set's name or a folder to take reference images from.
+        batch_size: images in memory at a time, and rows committed together.
+        layer: where to cut the classifier into body and head.
+        output: what the classifier's output is, if not logits.
+        trust: sha256 sums of code that may be run.
+        out: the run's folder; by default one under `runs/`, named by what is asked.
+        progress: told (rows done, rows asked).
+    """
+    began = time.monotonic()
+    if out is not None:
+        _refuse_unwritable(out)
+    if images and data:
+        raise RatherError("CFG-OPTIONS", where=f"--data {data}", why="images are given as well")
+    plan = {"name": method, **(settings or {})}
+    name = data or ("" if images else "digits")
+    own = classifier or (name if name in list_classifiers() else "digits")
+    net = bring(own, layer=layer, output=output, trust=trust)
+    pictures = load_files(images, shape=net.shape) if images else load(name, shape=net.shape)
+    source = pictures.test
+    several = len(source) if images or Path(name).exists() else DEFAULT_COUNT
+    indices = spread(len(source), count or several)
+    refs = None
+    if takes_references(plan) or target in {"nearest", "confused"}:
+        where = load(references, shape=net.shape) if references else pictures
+        refs = take_references(where.references, net)
+    preflight(net, _first_readable(source, indices))
+    work = Work(
+        source=source,
+        indices=indices,
+        classifier=net,
+        method=build(plan, {"references": refs} if refs else None),
+        references=refs,
+        target=target,
+        confidence=confidence,
+        seed=seed,
+    )
+    asks = question(work, pictures.name)
+    asked = [source.id(i) for i in indices]
+    run = Run.start(out or _default_folder(asks, asked), asks, asked, batch_size)
+    done = len(asked) - sum(len(chunk) for chunk in run.pending())
+    progress(done, len(asked))
+    for rows in execute(run, work):
+        done += rows
+        progress(done, len(asked))
+    return Explained(run=run, report=write_report(run), counts=run.counts(), seconds=time.monotonic() - began)
+
+
+def spread(length: int, count: int) -> list[int]:
+    """`count` indices, evenly spread over `length`, or all of them.
+
+    >>> spread(10, 4)
+    [0, 2, 5, 7]
+    """
+    return [n * length // count for n in range(count)] if count < length else list(range(length))
+
+
+def takes_references(plan: Mapping[str, Any]) -> bool:
+    """Whether a method, or one that it wraps, has a field for reference images."""
+    inner = plan.get("method")
+    fields = method_class(str(plan["name"])).model_fields
+    if "method" in fields and inner is not None:
+        return takes_references(inner if isinstance(inner, Mapping) else {"name": inner})
+    return "references" in fields
+
+
+def take_references(source: Source, classifier: Classifier) -> References:
+    """At most 2,000 images of a source, evenly spread, with their labels in the classifier's order."""
+    images, indices = read_all(source, spread(len(source), REFERENCES))
+    labels = [source.label(i) for i in indices]
+    names = [None if label is None else source.classes[label] for label in labels]
+    known = all(name in classifier.classes for name in names)
+    return References(
+        images=images,
+        ids=tuple(source.id(i) for i in indices),
+        labels=torch.tensor([classifier.class_index(str(name)) for name in names]) if known else None,
+        name=source.name,
+    )
+
+
+def _first_readable(source: Source, indices: Sequence[int]) -> torch.Tensor:
+    images, _ = read_all(source, indices, limit=4)
+    return images
+
+
+def _default_folder(asks: Mapping[str, Any], asked: Sequence[str]) -> Path:
+    digest = hashlib.sha256(json.dumps([asks, asked], sort_keys=True).encode()).hexdigest()[:8]
+    return Path("runs") / f"{asks['classifier']['name']}-{asks['method']['name']}-{digest}"
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """Before a minute of work, not after it; nothing is left there."""
+    there = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise unwritable(error, folder) from None

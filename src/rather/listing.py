@@ -1,0 +1,26 @@
+"""What there is to choose from; nothing heavy is imported to tell it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Kind = Literal["methods", "data", "models", "metrics"]
+
+
+def listing(kind: Kind) -> dict[str, str]:
+    """Name and one line of each method, data set, bundled classifier or metric."""
+    if kind == "methods":
+        from rather.methods import list_methods
+
+        return list_methods()
+    if kind == "data":
+        from rather.data import list_data
+
+        return list_data()
+    if kind == "models":
+        from rather.classifiers import list_classifiers
+
+        return list_classifiers()
+    from rather.metrics import list_metrics
+
+    return list_metrics()
