@@ -20,7 +20,8 @@ app = App(
     name="rather",
     version=f"rather {__version__}",
     help="Why this class rather than that one? Counterfactual pictures for image classifiers.",
-    help_formatter="plain",
+    help_format="plaintext",  # Markdown would load a parser, for a third of the time
+    version_format="plaintext",
     default_parameter=Parameter(negative=()),
 )
 train = App(name="train", help="Make the nets that the methods need.")

@@ -1,0 +1,5 @@
+"""`python -m rather` is `rather`."""
+
+from rather.cli import main
+
+main()

@@ -1,0 +1,45 @@
+"""The documentation says what the code does: made parts are up to date, and README's Python runs."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rather.errors import CODES
+
+ROOT = Path(__file__).parent.parent
+PAGES = runpy.run_path(str(ROOT / "docs" / "make.py"))["pages"]()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_made_pages_are_up_to_date(page):
+    assert page.read_text("utf-8") == PAGES[page], "run: python docs/make.py"
+
+
+def test_readme_python_runs(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert blocks
+    subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        check=True,
+        env=os.environ | {"MPLBACKEND": "agg"},
+    )
+    assert (tmp_path / "answer.png").stat().st_size > 1000
+
+
+def test_links_in_pages_lead_somewhere():
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_every_code_is_raised_somewhere():
+    source = "".join(
+        file.read_text("utf-8") for file in (ROOT / "src").rglob("*.py") if file.name != "errors.py"
+    )
+    assert [code for code in CODES if f'"{code}"' not in source] == []
