@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import override
 
 from rather.core import Images
 from rather.errors import RatherError
@@ -53,39 +54,66 @@ class InMemory(Source):
     labels: Sequence[int]
     ids: Sequence[str]
 
+    @override
     def __len__(self) -> int:
         return len(self.images)
 
+    @override
     def id(self, index: int) -> str:
         return self.ids[index]
 
+    @override
     def label(self, index: int) -> int | None:
         return self.labels[index]
 
+    @override
     def where(self, index: int) -> str:
         return f"{self.name}, {self.ids[index]}"
 
+    @override
     def read(self, index: int) -> Float[Tensor, "c h w"]:
         return self.images[index]
 
 
-def read_all(source: Source, limit: int | None = None) -> tuple[Images, list[int]]:
+@final
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Pictures to explain, and others of the same kind to train on and to take references from."""
+
+    name: str
+    test: Source
+    train: Source | None = None  # a folder of somebody's own has no such part
+
+    @property
+    def references(self) -> Source:
+        """Where reference images come from: the training part, or, where there is none, the same pictures."""
+        return self.test if self.train is None else self.train
+
+
+def read_all(
+    source: Source, indices: Iterable[int] | None = None, *, limit: int | None = None
+) -> tuple[Images, list[int]]:
     """The pictures that can be read, of one shape, and their indices; those that cannot are left out.
+
+    Args:
+        source: of the pictures.
+        indices: which of them; all by default.
+        limit: how many at most.
 
     Raises:
         RatherError: if none can be read.
     """
     images: list[Tensor] = []
-    indices: list[int] = []
+    readable: list[int] = []
     last = None
-    for index in range(len(source)):
+    for index in range(len(source)) if indices is None else indices:
         if len(images) == limit:
             break
         try:
             images.append(source.read(index))
-            indices.append(index)
+            readable.append(index)
         except RatherError as error:
             last = error
     if not images:
         raise RatherError("DATA-ALL-BAD", where=source.name, why=str(last or "it is empty"))
-    return torch.stack(images), indices
+    return torch.stack(images), readable

@@ -1,0 +1,290 @@
+"""Train a small classifier on labelled pictures; the same seed gives the same weights."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rather import nets
+from rather.core import Classifier, Images
+from rather.data.source import Source
+from rather.errors import RatherError
+
+#: Told after each epoch: how many are done, of how many over all members, and the epoch's mean loss.
+Progress = Callable[[int, int, float], None]
+
+
+@final
+class Recipe(BaseModel):
+    """How to train: Adam on the cross-entropy, its learning rate falling linearly to zero."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    architecture: str | None = None
+    """goyal or small; by default goyal for pictures of 28 x 28 pixels, small for others."""
+    epochs: PositiveInt = 20
+    """How often to see each picture, in a new order each time."""
+    lr: PositiveFloat = 0.002
+    """Learning rate, at the start."""
+    batch_size: PositiveInt = 64
+    """Pictures a step."""
+    shift: NonNegativeInt = 1
+    """Pixels, at most, by which a picture is moved each time, down or up, right or left."""
+    members: PositiveInt = 1
+    """How many classifiers; several are made one ensemble."""
+    seed: NonNegativeInt = 0
+    """Of the first member; each further one has the next, and differs from it in nothing else."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """How a training went."""
+
+    trained_on: int  # pictures
+    tested_on: int
+    left_out: int  # pictures that have no label or cannot be read
+    correct: int  # pictures of those tested on
+    members_correct: tuple[int, ...]  # the same for each member alone
+    losses: tuple[tuple[float, ...], ...]  # for each member, the mean loss of each epoch
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the tested pictures whose class is named right."""
+        return self.correct / self.tested_on
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy (Wilson, 1927)."""
+        n, p, z = self.tested_on, self.accuracy, 1.959964
+        middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5 / (1 + z**2 / n)
+        return middle - half, middle + half
+
+    def card(self) -> dict[str, Any]:
+        """What the card of a classifier says of them."""
+        return {
+            "trained_on": self.trained_on,
+            "tested_on": self.tested_on,
+            "correct": self.correct,
+            "accuracy": round(self.accuracy, 4),
+            "accuracy_95": [round(end, 4) for end in self.interval],
+            "members_correct": list(self.members_correct),
+        }
+
+
+def train_to_file(
+    data: str,
+    out: str | os.PathLike[str],
+    recipe: Recipe | None = None,
+    *,
+    size: int | None = None,
+    progress: Progress | None = None,
+) -> Figures:
+    """Train a classifier on a data set and write its file: what `rather train classifier` does.
+
+    Args:
+        data: a data set's name, or a folder with a folder for each class.
+        out: the new file; its stem is the classifier's name.
+        recipe: how to train.
+        size: pixels a side to which a folder's pictures are brought; a data set that has a name has its own.
+        progress: see `Progress`.
+
+    Raises:
+        RatherError: what `data.load`, `train_classifier` and `save_classifier` raise.
+    """
+    from rather.classifier_file import save_classifier
+    from rather.data import load
+
+    recipe = recipe or Recipe()
+    pictures = load(data, shape=(3, size, size) if size else None)
+    train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
+    classifier, figures = train_classifier(train, test, recipe, name=Path(out).stem, progress=progress)
+    architecture = recipe.architecture or nets.suited(classifier.shape)
+    card = {"data": pictures.name, "recipe": recipe.model_dump() | {"architecture": architecture}}
+    save_classifier(out, classifier, architecture=architecture, card=card | figures.card())
+    return figures
+
+
+def train_classifier(
+    train: Source,
+    test: Source | None = None,
+    recipe: Recipe | None = None,
+    *,
+    name: str = "classifier",
+    progress: Progress | None = None,
+) -> tuple[Classifier, Figures]:
+    """Train a classifier, or an ensemble of classifiers that differ in their seed alone.
+
+    On one thread, one kind of processor and one version of torch, the same arguments give the same weights,
+    to the bit.
+
+    Args:
+        train: labelled pictures of one shape.
+        test: labelled pictures to measure on; None keeps a tenth of the training pictures for that.
+        recipe: how to train.
+        name: what to call the classifier in a report.
+        progress: see `Progress`.
+
+    Raises:
+        RatherError: TRAIN-DATA for pictures that cannot train a classifier, TRAIN-NONFINITE when the loss is
+            no longer a number.
+    """
+    recipe = recipe or Recipe()
+    data, left_out = _read(train)
+    if test is None:
+        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(recipe.seed))
+        held, data = data[order[: len(data) // 10]], data[order[len(data) // 10 :]]
+    else:
+        held, _ = _read(test)
+    _check(train, data, held)
+    mean, std = _mean_and_std(data.images)
+    c, h, w = data.images.shape[1:]
+    architecture = recipe.architecture or nets.suited((c, h, w))
+
+    trained: list[Classifier] = []
+    losses: list[tuple[float, ...]] = []
+    for member in range(recipe.members):
+        history: list[float] = []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed + member)
+            body, head = nets.build(architecture, (c, h, w), len(train.classes))
+            for loss in _fit(nn.Sequential(body, head), data, mean, std, recipe):
+                history.append(loss)
+                if progress:
+                    done = member * recipe.epochs + len(history)
+                    progress(done, recipe.members * recipe.epochs, loss)
+        losses.append(tuple(history))
+        trained.append(
+            Classifier(
+                body,
+                head,
+                classes=train.classes,
+                shape=(c, h, w),
+                mean=mean.tolist(),
+                std=std.tolist(),
+                name=name if recipe.members == 1 else f"{name}-{member}",
+            )
+        )
+    classifier = trained[0]
+    if recipe.members > 1:
+        from rather.classifiers import ensemble
+
+        classifier = ensemble(trained)
+    return classifier, Figures(
+        trained_on=len(data),
+        tested_on=len(held),
+        left_out=left_out,
+        correct=_correct(classifier, held),
+        members_correct=tuple(_correct(one, held) for one in trained),
+        losses=tuple(losses),
+    )
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Pictures in 8 bits, a quarter of what they would take as floats."""
+
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Tensor) -> _Labelled:
+        return _Labelled(self.images[rows], self.labels[rows])
+
+
+def _read(source: Source) -> tuple[_Labelled, int]:
+    """All that is labelled and can be read, and how many are not."""
+    images, labels = [], []
+    for index in range(len(source)):
+        label = source.label(index)
+        if label is None:
+            continue
+        try:
+            images.append((source.read(index) * 255).round().byte())
+        except RatherError:
+            continue
+        labels.append(label)
+    if not labels:
+        raise RatherError(
+            "TRAIN-DATA", where=source.name, why="no picture with a label", do="Give a folder for each class"
+        )
+    return _Labelled(torch.stack(images), torch.tensor(labels)), len(source) - len(labels)
+
+
+def _check(source: Source, data: _Labelled, held: _Labelled) -> None:
+    if len(source.classes) < 2:  # noqa: PLR2004 - rather this than that: two
+        raise RatherError("TRAIN-DATA", where=source.name, why="it has a single class")
+    counts = data.labels.bincount(minlength=len(source.classes))
+    if counts.min() < 2:  # noqa: PLR2004 - one picture is no class
+        raise RatherError(
+            "TRAIN-DATA",
+            where=f"{source.name}, class {source.classes[int(counts.argmin())]}",
+            why=f"pictures to train on: {int(counts.min())}",
+            do="Give more, or leave the class out",
+        )
+    if not len(held):
+        raise RatherError("TRAIN-DATA", where=source.name, why="nothing is left to measure the accuracy on")
+    if held.images.shape[1:] != data.images.shape[1:]:
+        raise RatherError("TRAIN-DATA", where=source.name, why="training and test pictures differ in shape")
+
+
+def _mean_and_std(images: UInt8[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
+    """Of each channel, in pixel values; counted, which is exact and needs no copy of the pictures."""
+    counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in images.unbind(1)]).double()
+    shares, values = counts / counts.sum(1, keepdim=True), torch.arange(256, dtype=torch.float64) / 255
+    mean = shares @ values
+    variance = (shares * (values - mean[:, None]) ** 2).sum(1)
+    return mean.float(), variance.sqrt().clamp(min=1 / 255).float()
+
+
+def _fit(
+    net: nn.Module, data: _Labelled, mean: Float[Tensor, " c"], std: Float[Tensor, " c"], recipe: Recipe
+) -> Iterator[float]:
+    """Train a net; yields the mean loss of each epoch."""
+    mean, std = mean[:, None, None], std[:, None, None]
+    optimiser = torch.optim.Adam(net.parameters(), lr=recipe.lr)
+    steps = recipe.epochs * math.ceil(len(data) / recipe.batch_size)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=steps)
+    for _ in range(recipe.epochs):
+        total = 0.0
+        for rows in torch.randperm(len(data)).split(recipe.batch_size):
+            batch = data[rows]
+            x = (_moved(batch.images.float() / 255, recipe.shift) - mean) / std
+            loss = F.cross_entropy(net(x), batch.labels)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += loss.item() * len(rows)
+        if not math.isfinite(total):
+            raise RatherError("TRAIN-NONFINITE", why=f"the loss is {total}", do="Lower the learning rate")
+        yield total / len(data)
+
+
+def _moved(x: Images, by: int) -> Images:
+    """Each picture moved by -`by` to `by` pixels, down and right; what comes in repeats the border."""
+    b, _, h, w = x.shape
+    padded = F.pad(x, (by, by, by, by), mode="replicate") if by else x
+    down = torch.randint(2 * by + 1, (b, 1, 1)) + torch.arange(h)[:, None]
+    right = torch.randint(2 * by + 1, (b, 1, 1)) + torch.arange(w)
+    return padded.movedim(1, -1)[torch.arange(b)[:, None, None], down, right].movedim(-1, 1)
+
+
+def _correct(classifier: Classifier, data: _Labelled) -> int:
+    return sum(
+        int((classifier.probabilities(images.float() / 255).argmax(1) == labels).sum())
+        for images, labels in zip(data.images.split(256), data.labels.split(256), strict=True)
+    )
