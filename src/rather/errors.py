@@ -32,6 +32,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "IMG-TOO-LARGE": (SOME_FAILED, "image has too many pixels"),
     "IMG-TOO-SMALL": (SOME_FAILED, "image is too small"),
     "IMG-NOT-FILE": (SOME_FAILED, "not a regular file"),
+    "IMG-CHANGED": (SOME_FAILED, "image file is another than a moment ago"),
     "IMG-PERMISSION": (SOME_FAILED, "image file cannot be opened"),
     "MODEL-INPUT": (REFUSED, "the classifier does not accept these images"),
     "MODEL-PROBABILITIES": (REFUSED, "the classifier returns probabilities, not logits"),

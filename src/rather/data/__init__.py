@@ -10,16 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from rather.data.named import load
+    from rather.data.named import load, load_files
     from rather.data.source import DataSet, InMemory, Source, read_all
 
-__all__ = ["DataSet", "InMemory", "Source", "list_data", "load", "read_all"]
+__all__ = ["DataSet", "InMemory", "Source", "list_data", "load", "load_files", "read_all"]
 
 _HOME: Final = {
     "DataSet": "source",
     "InMemory": "source",
     "Source": "source",
     "load": "named",
+    "load_files": "named",
     "read_all": "source",
 }
 

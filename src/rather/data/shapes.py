@@ -1,0 +1,184 @@
+"""Shapes: drawn pictures whose class is a known rule, so that the right edit of a picture is known.
+
+In the spirit of SHAPES (Andreas et al., 2016) as Goyal et al. (2019) use it to measure explanations; drawn
+anew, and made so that there is nothing to argue about. A picture is a scene of 4 x 4 cells, each blank or
+with a coloured shape. **The class is the shape of the red things, if there are any and all have the same
+shape; else it is "unclear".** In a picture of one of the four shapes exactly one thing is red, the key; all
+else is there to distract. Half of the unclear pictures have nothing red, half have two red shapes.
+
+The rule names the class of every scene, so of an edited one too: replacing a cell of one picture by a cell of
+another is right if the rule then names the target. From one shape to another that is a single one of the 256
+edits, the key by the other picture's key: put elsewhere, the second key makes the scene unclear.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from typing_extensions import override
+
+from rather.data.source import DataSet, Source
+
+SIDE: Final = 4  # cells
+CELL: Final = 16  # pixels
+SHAPES: Final = ("circle", "square", "triangle", "cross")
+COLOURS: Final = {
+    "red": (0.86, 0.16, 0.16),
+    "blue": (0.16, 0.36, 0.80),
+    "green": (0.20, 0.62, 0.28),
+    "yellow": (0.90, 0.74, 0.16),
+    "violet": (0.52, 0.28, 0.66),
+}
+CLASSES: Final = (*SHAPES, "unclear")
+UNCLEAR: Final = len(SHAPES)
+BLANK: Final = 0  # a thing is 1 + len(COLOURS) * shape + colour; red is colour 0
+
+Part = Literal["train", "test"]
+Scene = Int[Tensor, "4 4"]
+
+
+def load(seed: int = 0) -> DataSet:
+    """4,000 pictures to train on and to take references from, 1,000 to explain; (3, 64, 64)."""
+    return DataSet("shapes", test=Shapes("test", 1_000, seed), train=Shapes("train", 4_000, seed))
+
+
+@final
+class Shapes(Source):
+    """Pictures that are drawn when they are asked for; picture n of a seed is always the same.
+
+    Args:
+        part: two parts of one seed share nothing.
+        count: how many pictures.
+        seed: of the scenes, and of small differences in place, size and colour.
+    """
+
+    name = "shapes"
+    classes = CLASSES
+
+    def __init__(self, part: Part, count: int, seed: int = 0) -> None:
+        self.part, self.seed = part, seed
+        self.scenes: Int[Tensor, "n 4 4"] = torch.stack([_scene(self._stream(n, 0)) for n in range(count)])
+        self._labels: list[int] = rule(self.scenes).tolist()
+
+    @override
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    @override
+    def id(self, index: int) -> str:
+        return f"{self.part}-{index:05d}"
+
+    @override
+    def label(self, index: int) -> int | None:
+        return self._labels[index]
+
+    @override
+    def where(self, index: int) -> str:
+        return f"shapes, {self.id(index)}"
+
+    @override
+    def read(self, index: int) -> Float[Tensor, "c h w"]:
+        return draw(self.scenes[index], self._stream(index, 1))
+
+    def key_cell(self, index: int) -> tuple[int, int] | None:
+        """Row and column of the one red thing, on which the class rests; None in an unclear picture."""
+        if self._labels[index] == UNCLEAR:
+            return None
+        row, column = red(self.scenes[index]).nonzero()[0].tolist()
+        return row, column
+
+    def _stream(self, index: int, what: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, int(self.part == "test"), index, what])
+
+
+def red(scenes: Int[Tensor, "*n 4 4"]) -> Bool[Tensor, "*n 4 4"]:
+    """Which cells hold a red thing."""
+    return (scenes - 1) % len(COLOURS) == 0
+
+
+def rule(scenes: Int[Tensor, "*n 4 4"]) -> Int[Tensor, " *n"]:
+    """The class of scenes: the shape that all red things have, else unclear."""
+    shape = (scenes - 1) // len(COLOURS)
+    there = torch.stack([(red(scenes) & (shape == k)).flatten(-2).any(-1) for k in range(len(SHAPES))], -1)
+    return torch.where(there.sum(-1) == 1, there.int().argmax(-1), UNCLEAR)
+
+
+def right_edits(
+    query: Scene, distractor: Scene, target: int, grid: tuple[int, int] = (SIDE, SIDE)
+) -> Bool[Tensor, "q d"]:
+    """Which single edits are right: after them the rule names the target.
+
+    Args:
+        query: the scene that is edited.
+        distractor: the scene that cells are taken from.
+        target: the class that is wanted.
+        grid: rows u and columns v of the classifier's map; a cell of it stands for the scene's cell in which
+            its centre lies.
+
+    Returns:
+        For each of the u * v cells of the query's map and each of the distractor's, row by row: is replacing
+        the one by the other right?
+    """
+    cells = SIDE**2
+    edited = query.flatten().repeat(cells, cells, 1)  # (query's cell, distractor's cell, scene)
+    here = torch.arange(cells)
+    edited[here, :, here] = distractor.flatten().expand(cells, cells)
+    right = rule(edited.unflatten(2, (SIDE, SIDE))) == target
+    rows, columns = (((torch.arange(n) + 0.5) * SIDE / n).long() for n in grid)
+    scene_cell = (rows[:, None] * SIDE + columns).flatten()
+    return right[scene_cell][:, scene_cell]
+
+
+def _scene(stream: np.random.Generator) -> Scene:
+    """Distractors and blanks, and as many red things as the class wants, all in random places."""
+    colours, cells = len(COLOURS), SIDE**2
+    things = 1 + colours * stream.integers(len(SHAPES), size=cells) + stream.integers(1, colours, size=cells)
+    things[stream.random(cells) < 0.3] = BLANK  # noqa: PLR2004 - about 5 of 16
+    wanted = int(stream.integers(len(CLASSES)))
+    keys = [wanted]
+    if wanted == UNCLEAR:
+        keys = list(stream.permutation(len(SHAPES))[: 2 * int(stream.integers(2))])
+    things[stream.permutation(cells)[: len(keys)]] = [1 + colours * key for key in keys]
+    return torch.from_numpy(things).reshape(SIDE, SIDE)
+
+
+def draw(scene: Scene, stream: np.random.Generator) -> Float[Tensor, "3 64 64"]:
+    """The picture of a scene, on the 8-bit grid, with antialiased edges."""
+    cells = SIDE**2
+    noise = torch.from_numpy(stream.uniform(-1, 1, size=(cells, 6))).float()[:, :, None, None]
+    centre = (CELL - 1) / 2
+    across = torch.arange(CELL) - centre - noise[:, 0]  # pixels from the thing's own centre
+    down = torch.arange(CELL)[:, None] - centre - noise[:, 1]
+    radius = 5.5 + 0.7 * noise[:, 2]
+    thing = (scene.flatten() - 1).clamp(min=0)
+    outside = _outside(down, across, radius)[thing // len(COLOURS), torch.arange(cells)]
+    cover = ((0.5 - outside).clamp(0, 1) * (scene.flatten() != BLANK)[:, None, None])[:, None]
+    paint = torch.tensor(list(COLOURS.values()))[thing % len(COLOURS)][:, :, None, None] + 0.05 * noise[:, 3:]
+    ground = 0.93 + 0.03 * float(stream.uniform(-1, 1))
+    tiles = ground + cover * (paint - ground)
+    picture = tiles.reshape(SIDE, SIDE, 3, CELL, CELL).permute(2, 0, 3, 1, 4).reshape(3, SIDE * CELL, SIDE * CELL)
+    return (picture.clamp(0, 1) * 255).round() / 255
+
+
+def _outside(
+    down: Float[Tensor, "n h 1"], across: Float[Tensor, "n 1 w"], radius: Float[Tensor, "n 1 1"]
+) -> Float[Tensor, "k n h w"]:
+    """How far, in pixels, each pixel lies outside of each of the shapes; below 0 inside."""
+    beside, above = across.abs(), down.abs()
+    bar = 0.36 * radius
+    return torch.stack(
+        [
+            (across**2 + down**2).sqrt() - radius,
+            torch.maximum(beside, above) - 0.86 * radius,
+            torch.maximum(
+                0.874 * beside - 0.486 * (down + radius), (down - 0.8 * radius).expand(-1, -1, CELL)
+            ),
+            torch.minimum(
+                torch.maximum(beside - radius, above - bar), torch.maximum(beside - bar, above - radius)
+            ),
+        ]
+    )
