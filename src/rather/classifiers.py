@@ -1,0 +1,149 @@
+"""Classifiers by name: bundled ones, files of ours, nets of other libraries, and code that makes one.
+
+`adapt` and `ensemble`, which make a classifier of what is in memory, are here as well.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from rather.errors import RatherError
+from rather.suggest import near
+from rather.weights import list_weights, load_weights
+
+if TYPE_CHECKING:
+    from rather.adapters import adapt, ensemble
+    from rather.answers import Output
+    from rather.core import Classifier
+
+__all__ = ["adapt", "bring", "ensemble", "list_classifiers"]
+
+_KINDS: Final = ("torchvision:NAME", "timm:NAME", "hf:FOLDER", "FILE.safetensors", "FILE.py:FUNCTION")
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"adapt", "ensemble"}:  # they need torch, which a list of names must not load
+        from rather import adapters
+
+        return getattr(adapters, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def list_classifiers() -> dict[str, str]:
+    """Name and one line of every bundled classifier."""
+    return list_weights()
+
+
+def bring(
+    spec: str,
+    *,
+    classes: Sequence[str] | None = None,
+    output: Output = "logits",
+    layer: str | None = None,
+    shape: tuple[int, int, int] | None = None,
+    trust: Sequence[str] = (),
+) -> Classifier:
+    """The classifier of a name, as the command line takes it.
+
+    Args:
+        spec: a bundled classifier (`list_classifiers`); a file that `rather train` has written;
+            `torchvision:NAME` or `timm:NAME` with their published weights, or `...:NAME=FILE` with those of a
+            file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `module:function` or
+            `path/file.py:function` for code that makes a net or a `Classifier`.
+        classes: names, in the order of the outputs.
+        output: what the net's numbers are.
+        layer: where to cut it into body and head; see `rather.split.split`.
+        shape: (c, h, w) of its images; by default what the net is known for.
+        trust: `sha256:` and the hash, of each file of code that may be run.
+
+    Raises:
+        RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -MISSING-LIBRARY; what `adapt` raises.
+    """
+    from rather.adapters import adapt
+    from rather.core import Classifier
+    from rather.libraries import LIBRARIES
+    from rather.trusted import run_factory
+
+    kind, _, rest = spec.partition(":")
+    if spec in list_weights():
+        found: Any = load_weights(spec)
+    elif Path(spec).exists():
+        found = _ours(Path(spec))
+    elif kind in LIBRARIES and rest:
+        name, _, file = rest.partition("=")
+        loaded = LIBRARIES[kind](name, Path(file) if file else None)
+        return adapt(
+            loaded.net,
+            shape=shape or loaded.shape,
+            classes=classes or loaded.classes,
+            mean=loaded.mean,
+            std=loaded.std,
+            output=output,
+            layer=layer,
+            name=Path(name).name,
+        )
+    elif rest:
+        found = run_factory(spec, trust)
+    else:
+        raise RatherError("MODEL-NOT-FOUND", where=spec, do=near(spec, [*list_weights(), *_KINDS]))
+    if isinstance(found, Classifier):
+        return _again(found, classes=classes, output=output, layer=layer, shape=shape)
+    if shape is None:
+        raise RatherError(
+            "MODEL-INPUT",
+            where=spec,
+            why="the size of its images is not known",
+            do="Return rather.adapt(net, shape=(c, h, w), ...) from the function",
+        )
+    return adapt(found, shape=shape, classes=classes, output=output, layer=layer, name=rest)
+
+
+def _ours(path: Path) -> Classifier:
+    from rather.checkpoints import is_safetensors, read_state
+    from rather.classifier_file import load_classifier
+
+    if not path.is_dir() and is_safetensors(path):
+        return load_classifier(path)
+    read_state(path)  # refuses what is no data
+    raise RatherError(
+        "MODEL-FILE-DAMAGED",
+        where=path,
+        why="a state dict does not say which net it is of",
+        do=f"Say it: torchvision:NAME={path}",
+    )
+
+
+def _again(
+    classifier: Classifier,
+    *,
+    classes: Sequence[str] | None,
+    output: Output,
+    layer: str | None,
+    shape: tuple[int, int, int] | None,
+) -> Classifier:
+    """A classifier that is one already, with other names or cut at another layer."""
+    from torch import nn
+
+    from rather.adapters import adapt
+
+    if output != "logits" or shape not in {None, classifier.shape}:
+        asked = f"output {output}" if output != "logits" else f"shape {shape}"
+        raise RatherError("CFG-OPTIONS", where=asked, why=f"{classifier.name} has its own")
+    if classes is None and layer is None:
+        return classifier
+    if len(classifier.members) > 1:
+        raise RatherError(
+            "CFG-OPTIONS", where=f"{classifier.name} is an ensemble", why="it is taken as it is"
+        )
+    return adapt(
+        nn.Sequential(OrderedDict(body=classifier.body, head=classifier.head)),
+        shape=classifier.shape,
+        classes=classes or classifier.classes,
+        mean=classifier.get_buffer("mean").flatten().tolist(),
+        std=classifier.get_buffer("std").flatten().tolist(),
+        layer=layer,
+        name=classifier.name,
+    )
