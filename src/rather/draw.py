@@ -1,1 +1,207 @@
-"""Pictures of results: PNG bytes, and a sheet of queries, counterfactuals and what changed."""
+"""Pictures of results: PNG bytes, what changed, what was looked at, and a sheet of all of it."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from rather.errors import RatherError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from rather.core import Counterfactuals
+
+Image = Float[Tensor, "c h w"]  # c is 1 (grey) or 3 (RGB), values in [0, 1]
+Drawing = Float[Tensor, "3 h w"]
+
+#: What became brighter, and what darker: orange and blue stay apart for every kind of colour blindness.
+BRIGHTER: Final = (0.88, 0.40, 0.02)
+DARKER: Final = (0.05, 0.27, 0.68)
+RECOLOURED: Final = (0.36, 0.35, 0.37)
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_SCALES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
+_SHEET_ROWS = 24  # a longer sheet is no longer looked at
+
+
+def png(image: Image) -> bytes:
+    """An image as an 8-bit PNG: rounded, not cut, without metadata."""
+    from PIL import Image as Pillow
+
+    if image.shape[0] not in {1, 3}:
+        raise RatherError(
+            "DATA-SHAPE", where=f"image of shape {tuple(image.shape)}", why="a PNG has 1 or 3 channels"
+        )
+    pixels = (image.detach().clamp(0, 1) * 255).round().byte().cpu()
+    array = pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy()
+    sink = io.BytesIO()
+    Pillow.fromarray(array).save(sink, "PNG", compress_level=1)  # level 6: 8 % smaller, many times slower
+    return sink.getvalue()
+
+
+def unpng(data: bytes) -> Image:
+    """The image of a PNG that `png` made, pixel for pixel.
+
+    Raises:
+        RatherError: it is no 8-bit grey or RGB PNG, or it is damaged.
+    """
+    import numpy as np
+    from PIL import Image as Pillow
+
+    try:
+        with Pillow.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            mode, array = picture.mode, np.array(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise RatherError("IMG-UNREADABLE", where="PNG", why=str(error)[:120]) from None
+    if mode not in {"L", "RGB"}:
+        raise RatherError("IMG-FORMAT", where="PNG", why=f"mode {mode}, not 8-bit grey or RGB")
+    pixels = torch.from_numpy(array).float() / 255
+    return pixels[None] if mode == "L" else pixels.permute(2, 0, 1).contiguous()
+
+
+def png_size(data: bytes) -> tuple[int, int]:
+    """Height and width of a PNG, read from its header."""
+    width, height = struct.unpack(">II", data[16:24])
+    return height, width
+
+
+def write_png(image: Image, folder: Path | str, name: str) -> Path:
+    """Write `name`.png into a folder, which is made if it is not there."""
+    from rather.store import unwritable, write_whole
+
+    file = Path(folder) / f"{name}.png"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, png(image))
+    except OSError as error:
+        raise unwritable(error, file.parent) from None
+    return file
+
+
+def thumbnail(data: bytes, side: int) -> bytes:
+    """A PNG no wider and no higher than `side`; the very same one if it is so already."""
+    height, width = png_size(data)
+    if max(height, width) <= side:
+        return data
+    shape = [max(1, round(length * side / max(height, width))) for length in (height, width)]
+    return png(F.interpolate(unpng(data)[None], shape, mode="area")[0])
+
+
+def strip(pictures: Sequence[bytes], gap: int) -> bytes:
+    """PNGs side by side as one, with `gap` transparent pixels between them."""
+    from PIL import Image as Pillow
+
+    frames = [Pillow.open(io.BytesIO(data), formats=["PNG"]).convert("RGBA") for data in pictures]
+    width = sum(frame.width + gap for frame in frames) - gap
+    whole = Pillow.new("RGBA", (width, max(frame.height for frame in frames)))
+    left = 0
+    for frame in frames:
+        whole.paste(frame, (left, 0))
+        left += frame.width + gap
+    sink = io.BytesIO()
+    whole.save(sink, "PNG", compress_level=1)
+    return sink.getvalue()
+
+
+def difference_scale(query: Image, counterfactual: Image) -> float:
+    """The change that `signed_difference` draws in full colour: the largest, rounded up."""
+    largest = float((counterfactual - query).abs().max())
+    return next((scale for scale in _SCALES if largest <= scale + 1e-6), 1.0)
+
+
+def signed_difference(query: Image, counterfactual: Image, scale: float | None = None) -> Drawing:
+    """What changed: orange where brighter, blue where darker, dark grey where only the colour is another.
+
+    The strength is the largest change among the channels, the hue the share of it that is a change of
+    luminance. A faint ghost of the query, in light greys, says where on the picture one is.
+
+    Args:
+        query: the image.
+        counterfactual: of the same shape.
+        scale: the change, in pixel values, of full colour; by default `difference_scale`.
+    """
+    scale = scale or difference_scale(query, counterfactual)
+    change = counterfactual - query
+    strength = (change.abs().amax(0, keepdim=True) / scale).clamp(0, 1)
+    share = _luminance(change) / _luminance(change.abs()).clamp(min=1e-9)  # -1 all darker, 1 all brighter
+    colour = torch.lerp(_colour(RECOLOURED), _colour(BRIGHTER), share.clamp(min=0))
+    colour = torch.lerp(colour, _colour(DARKER), (-share).clamp(min=0))
+    ground = (0.95 - 0.09 * _luminance(query)).expand(3, -1, -1)
+    return torch.lerp(ground, colour, strength)
+
+
+def highlight(image: Image, attention: Float[Tensor, "1 u v"], side: int = 224) -> Drawing:
+    """An image with what was looked at in clear and outlined, the rest veiled.
+
+    Args:
+        image: to draw on; a small one is enlarged, with its pixels kept square, for a fine line around.
+        attention: how much each place counts, from 0 to 1; stretched to the image, outlined at one half.
+        side: the length, in pixels, that the longer side of the drawing has at least.
+    """
+    factor = max(1, math.ceil(side / max(image.shape[1:])))
+    large = F.interpolate(image[None].expand(-1, 3, -1, -1), scale_factor=factor, mode="nearest")[0]
+    weight = F.interpolate(attention[None], large.shape[1:], mode="bilinear")[0]
+    veiled = torch.lerp(large, torch.full_like(large, 0.5), 0.5 * (1 - weight))
+    inside = (weight >= 0.5).float()  # noqa: PLR2004 - one half
+    line = max(1, round(max(large.shape[1:]) / 120))
+    # White within black: one of the two is seen on any image.
+    black, white = _grown(inside, line) - inside, inside - (1 - _grown(1 - inside, line))
+    return torch.where(white > 0, 1.0, torch.where(black > 0, 0.0, veiled))
+
+
+def sheet(counterfactuals: Counterfactuals) -> Figure:
+    """Query, counterfactual and what changed, a row each, with what the classifier says of them."""
+    from matplotlib.figure import Figure
+
+    c = counterfactuals
+    rows = min(len(c), _SHEET_ROWS)
+    figure = Figure(figsize=(6.4, 2.3 * max(rows, 1)), layout="constrained")
+    if rows < len(c):
+        figure.suptitle(f"The first {rows} of {len(c)}", fontsize=9)
+    for row, panels in enumerate(figure.subplots(rows, 3, squeeze=False) if rows else ()):
+        query, image = c.queries[row].cpu(), c.images[row].cpu()
+        predicted, target = int(c.before[row].argmax()), int(c.goal.target[row])
+        said = ", ".join(f"{c.classes[k]} {c.before[row, k]:.0%}" for k in dict.fromkeys((predicted, target)))
+        says = ", ".join(f"{c.classes[k]} {c.after[row, k]:.0%}" for k in dict.fromkeys((target, predicted)))
+        scale = difference_scale(query, image)
+        titles = (
+            f"{c.classes[predicted]} \N{RIGHTWARDS ARROW} {c.classes[target]}\n{said}",
+            f"{'found' if c.found[row] else 'not found (' + c.why[row] + ')'}\n{says}",
+            f"what changed\nfull colour at \N{PLUS-MINUS SIGN}{scale:g}",
+        )
+        for panel, picture, title in zip(
+            panels, (query, image, signed_difference(query, image, scale)), titles, strict=True
+        ):
+            panel.imshow(picture.expand(3, -1, -1).permute(1, 2, 0).clamp(0, 1), interpolation="nearest")
+            panel.set_title(title.replace("$", r"\$"), fontsize=8, loc="left")
+            panel.set_axis_off()
+    return figure
+
+
+def figure_png(figure: Figure) -> bytes:
+    """A figure as a PNG, the same bytes each time."""
+    sink = io.BytesIO()
+    figure.savefig(sink, format="png", dpi=100, metadata={"Software": None})
+    return sink.getvalue()
+
+
+def _grown(area: Float[Tensor, "1 h w"], by: int) -> Float[Tensor, "1 h w"]:
+    return F.max_pool2d(area[None], 2 * by + 1, stride=1, padding=by)[0]
+
+
+def _luminance(image: Image) -> Float[Tensor, "1 h w"]:
+    return image if len(image) == 1 else (image * torch.tensor(_LUMA)[:, None, None]).sum(0, keepdim=True)
+
+
+def _colour(rgb: tuple[float, float, float]) -> Float[Tensor, "3 1 1"]:
+    return torch.tensor(rgb)[:, None, None]
