@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from rather.core import Classifier, Images, Labels, Logits
+from rather.core import Classifier, Goal, Images, Labels, Logits
 
 PerRow = Float[Tensor, " b"]
 
@@ -24,11 +24,22 @@ def cross_entropy(logits: Float[Tensor, "m b k"], target: Labels) -> PerRow:
     return each.view(members, rows).mean(0)
 
 
+def toward(classifier: Classifier, z: Images, goal: Goal) -> tuple[PerRow, Bool[Tensor, " b"]]:
+    """How far images are from their goal (cross-entropy), and which are there, asking each member once."""
+    logits = member_logits(classifier, z)
+    return cross_entropy(logits, goal.target), goal.reached(logits.log_softmax(-1).mean(0))
+
+
 def log_probability(logits: Logits, target: Labels) -> PerRow:
-    """log p(target)."""
+    """Logarithm of p(target)."""
     return -F.cross_entropy(logits, target, reduction="none")
 
 
 def l1(z: Images, x: Images) -> PerRow:
     """Mean absolute difference of the pixels, in pixel values."""
     return (z - x).abs().flatten(1).mean(1)
+
+
+def l1_sum(z: Images, x: Images) -> PerRow:
+    """Sum of the absolute differences of the pixels: what the weights of attacks are given for."""
+    return (z - x).abs().flatten(1).sum(1)

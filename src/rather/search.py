@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,6 +13,36 @@ from torch import Tensor
 Rows = Int[Tensor, " n"]
 #: Of points (n, ...) and the rows they belong to: a loss for each, and which of them are done.
 Objective = Callable[[Tensor, Rows], tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]]
+#: Of points, their gradients and their rows: uphill, in units of the learning rate.
+Direction = Callable[[Tensor, Tensor, Rows], Tensor]
+#: Of a start (b, ...): the direction of a descent from there, which may remember what each row has seen.
+Rule = Callable[[Tensor], Direction]
+
+
+def adam(start: Tensor) -> Direction:
+    """Kingma and Ba (2015), with beta 0.9 and 0.999; element by element, so rows do not mix."""
+    first, second = torch.zeros_like(start), torch.zeros_like(start)
+    age = 0  # rows only ever leave, so that those still here are all of one age
+
+    def direction(_: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
+        nonlocal age
+        age += 1
+        first[rows] = 0.9 * first[rows] + 0.1 * gradient
+        second[rows] = 0.999 * second[rows] + 0.001 * gradient**2
+        mean, square = first[rows] / (1 - 0.9**age), second[rows] / (1 - 0.999**age)
+        return mean / (square.sqrt() + 1e-8)
+
+    return direction
+
+
+def sign(_: Tensor) -> Direction:
+    """The sign of the gradient: every element moves by the learning rate."""
+    return lambda _, gradient, __: gradient.sign()
+
+
+def plain(_: Tensor) -> Direction:
+    """The gradient itself."""
+    return lambda _, gradient, __: gradient
 
 
 @final
@@ -23,7 +53,7 @@ class Path:
     end: Tensor  # (b, ...), as the start
     steps: Int[Tensor, " b"]  # steps taken
     evaluations: Int[Tensor, " b"]  # of the objective
-    frames: list[Tensor]  # a row: (n, ...), points of its path, evenly spread, the last one its end
+    frames: list[Tensor]  # a row: (n, ...), points on the way to its end, evenly spread, the last one its end
 
 
 def descend(
@@ -32,74 +62,85 @@ def descend(
     *,
     steps: int,
     lr: float,
-    rule: Literal["adam", "sign", "plain"] = "adam",
+    rule: Rule = adam,
     project: Callable[[Tensor], Tensor] = lambda z: z,
+    patience: int = 0,
     frames: int = 0,
 ) -> Path:
     """Lower each row's objective by its gradient, until the row is done or has taken `steps` steps.
 
-    A row that is done leaves the batch and costs nothing more. A row whose gradient is not finite stays where
-    it is and leaves too. What "done" means is the objective's to say.
+    A row that is done leaves the batch and costs nothing more. So does one whose gradient is not finite, or
+    that a step leaves where it was. What "done" means is the objective's to say.
 
     Args:
         objective: see `Objective`; called with the rows that are still searching.
         start: points (b, ...).
         steps: at most.
         lr: step length; in units of the points for `sign`.
-        rule: Adam (beta 0.9 and 0.999, per element), the gradient's sign, or the gradient itself.
+        rule: where to go: `adam`, `sign`, `plain`, or a method's own.
         project: puts points back to where they are allowed.
+        patience: for how many more steps a row that is done goes on without getting nearer to its start (mean
+            absolute difference). Its end is the nearest point that was done; without patience, the first.
         frames: how many points of the path to keep for each row, at least; at most twice as many.
     """
-    end = start.detach().clone()
+    start = start.detach()
+    here, end = start.clone(), start.clone()
     rows = torch.arange(len(start), device=start.device)
-    taken = torch.zeros_like(rows)
-    evaluations = torch.zeros_like(rows)
-    first = torch.zeros_like(end)
-    second = torch.zeros_like(end)
-    film = _Film(frames)
+    taken, evaluations, best, waited = (torch.zeros_like(rows) for _ in range(4))
+    nearest = torch.full(rows.shape, torch.inf, dtype=start.dtype, device=start.device)
+    direction = rule(start)
+    film = _Film(len(start), frames)
     for step in range(steps + 1):
-        film.record(step, end)
-        z = end[rows].requires_grad_()
+        if not len(rows):
+            break
+        film.record(step, here, rows)
+        z = here[rows].requires_grad_()
         with torch.enable_grad():
             loss, done = objective(z, rows)
             (gradient,) = torch.autograd.grad(loss.sum(), z)
+        z = z.detach()
         evaluations[rows] += 1
-        go = ~done & gradient.flatten(1).isfinite().all(1)
-        if step == steps or not go.any():
-            break
-        rows, gradient = rows[go], gradient[go]
-        if rule == "adam":
-            first[rows] = 0.9 * first[rows] + 0.1 * gradient
-            second[rows] = 0.999 * second[rows] + 0.001 * gradient**2
-            mean, square = first[rows] / (1 - 0.9 ** (step + 1)), second[rows] / (1 - 0.999 ** (step + 1))
-            gradient = mean / (square.sqrt() + 1e-8)
-        elif rule == "sign":
-            gradient = gradient.sign()
-        end[rows] = project(end[rows] - lr * gradient)
+        distance = (z - start[rows]).abs().flatten(1).mean(1)
+        better = done & (distance < nearest[rows])
+        end[rows[better]], nearest[rows[better]], best[rows[better]] = z[better], distance[better], step
+        waited[rows] = torch.where(better, 0, waited[rows] + 1)
+        over = nearest[rows].isfinite() & (waited[rows] >= patience)
+        go = ~over & gradient.flatten(1).isfinite().all(1) & (step < steps)
+        rows, z = rows[go], z[go]
+        here[rows] = project(z - lr * direction(z, gradient[go], rows))
+        rows = rows[(here[rows] != z).flatten(1).any(1)]
         taken[rows] += 1
-    return Path(end, taken, evaluations, film.cut(taken, end))
+    never = nearest.isinf()
+    end[never], best[never] = here[never], taken[never]
+    return Path(end, taken, evaluations, film.cut(best, end))
 
 
 class _Film:
-    """Points of all rows at evenly spread steps; when there are too many, every other one goes."""
+    """Points of each row at evenly spread steps; when a row has too many, every other one goes.
 
-    def __init__(self, count: int) -> None:
+    A row's stride is its own: rows that still search are all of one age, and those that left keep theirs.
+    """
+
+    def __init__(self, rows: int, count: int) -> None:
         self.count, self.stride = count, 1
-        self.kept: list[tuple[int, Tensor]] = []
+        self.kept: list[list[tuple[int, Tensor]]] = [[] for _ in range(rows)]
 
-    def record(self, step: int, points: Tensor) -> None:
+    def record(self, step: int, points: Tensor, rows: Rows) -> None:
         if not self.count or step % self.stride:
             return
-        self.kept.append((step, points.clone()))
-        if len(self.kept) >= 2 * self.count:
-            self.kept, self.stride = self.kept[::2], self.stride * 2
+        for row, point in zip(rows.tolist(), points[rows], strict=True):
+            self.kept[row].append((step, point))
+        if step == (2 * self.count - 1) * self.stride:
+            for row in rows.tolist():
+                self.kept[row] = self.kept[row][::2]
+            self.stride *= 2
 
-    def cut(self, taken: Int[Tensor, " b"], end: Tensor) -> list[Tensor]:
+    def cut(self, last: Int[Tensor, " b"], end: Tensor) -> list[Tensor]:
         if not self.count:
             return []
         return [
-            torch.stack([points[row] for step, points in self.kept if step < last] + [end[row]])
-            for row, last in enumerate(taken.tolist())
+            torch.stack([point for step, point in kept if step < until] + [end[row]])
+            for row, (kept, until) in enumerate(zip(self.kept, last.tolist(), strict=True))
         ]
 
 
@@ -115,20 +156,23 @@ def bisect(
     Args:
         test: of a value for each row: does it pass? It passes up to some value and not above it.
         low: passes, or is the answer all the same.
-        high: the answer lies below or at it.
+        high: the answer lies below or at it; a row that passes there leaves.
         steps: how often to halve.
     """
     low, high = low.clone(), high.clone()
     rows = torch.arange(len(low), device=low.device)
-    whole = test(high, rows)
-    low = torch.where(whole, high, low)
-    for _ in range(steps):
-        middle = (low + high) / 2
-        passed = test(middle, rows)
-        low, high = torch.where(passed, middle, low), torch.where(passed, high, middle)
+    value = high.clone()
+    for _ in range(steps + 1):
+        if not len(rows):
+            break
+        passed = test(value[rows], rows)
+        low[rows] = torch.where(passed, value[rows], low[rows])
+        high[rows] = torch.where(passed, high[rows], value[rows])
+        rows = rows[low[rows] != high[rows]]
+        value = (low + high) / 2
     return low
 
 
 def on_grid(z: Tensor) -> Tensor:
     """Pixels rounded to the 8-bit grid, with the gradient of the identity: the picture that will be saved."""
-    return z + ((z.detach() * 255).round() / 255 - z.detach())
+    return (z.detach() * 255).round() / 255 + (z - z.detach())

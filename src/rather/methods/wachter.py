@@ -4,7 +4,8 @@
 
 S. Wachter, B. Mittelstadt, C. Russell, "Counterfactual explanations without opening the black box", Harvard
 Journal of Law and Technology 31(2), 2018. Ours: Adam from x on, d is the mean absolute difference, and the
-search ends when the 8-bit picture reaches the goal, not when the loss stops falling.
+search ends when the 8-bit picture reaches the goal, or, with patience, when none nearer is found any more,
+not when the loss stops falling.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.losses import cross_entropy, l1, member_logits
+from rather.losses import l1, toward
 from rather.search import Rows, descend, on_grid
 
 
@@ -29,6 +30,8 @@ class Wachter(Method):
     """Learning rate, in pixel values."""
     closeness: NonNegativeFloat = 1.0
     """Weight of the distance."""
+    patience: NonNegativeInt = 0
+    """For how many steps to go on, once the goal is reached, without a smaller change; 0 stops there."""
     frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
 
@@ -37,12 +40,17 @@ class Wachter(Method):
         del noise
 
         def objective(z: Images, rows: Rows) -> tuple[Tensor, Tensor]:
-            logits = member_logits(classifier, on_grid(z))
-            loss = cross_entropy(logits, goal.target[rows]) + self.closeness * l1(z, x[rows])
-            return loss, goal[rows].reached(logits.log_softmax(-1).mean(0))
+            loss, reached = toward(classifier, on_grid(z), goal[rows])
+            return loss + self.closeness * l1(z, x[rows]), reached
 
         path = descend(
-            objective, x, steps=self.steps, lr=self.lr, project=lambda z: z.clamp(0, 1), frames=self.frames
+            objective,
+            x,
+            steps=self.steps,
+            lr=self.lr,
+            project=lambda z: z.clamp(0, 1),
+            patience=self.patience,
+            frames=self.frames,
         )
         return Found(
             images=path.end,
