@@ -9,13 +9,13 @@ from typing import Literal, final
 from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from rather.core import Classifier, Images, Labels, Noise
 from rather.errors import RatherError
 
-Choice = Literal["random", "nearest"]
+Choice = Literal["random", "nearest", "nearest-pixels"]
 
 
 @final
@@ -40,6 +40,12 @@ class References:
     def _ask(self, classifier: Classifier) -> tuple[Tensor, Tensor]:
         """What the classifier says of each of them: probabilities (n, k) and flat features (n, d * u * v)."""
         if classifier not in self._asked:
+            if tuple(self.images.shape[1:]) != classifier.shape:
+                raise RatherError(
+                    "DATA-SHAPE",
+                    where=f"{self.name}, images of shape {tuple(self.images.shape[1:])}",
+                    why=f"{classifier.name} takes {classifier.shape}",
+                )
             with torch.no_grad():
                 parts = [classifier.features(part) for part in self.images.split(256)]
                 probabilities = torch.cat([classifier.head(part).softmax(1) for part in parts])
@@ -75,7 +81,14 @@ class References:
         return confusion.fill_diagonal_(-1).argmax(1)
 
     def choose(
-        self, classifier: Classifier, x: Images, target: Labels, noise: Noise, how: Choice
+        self,
+        classifier: Classifier,
+        x: Images,
+        target: Labels,
+        noise: Noise,
+        how: Choice,
+        *,
+        confidence: Float[Tensor, " b"] | None = None,
     ) -> Int[Tensor, " b"]:
         """For each image the index of a reference that the classifier calls its target.
 
@@ -84,14 +97,22 @@ class References:
             x: images (b, c, h, w).
             target: the class that the reference must have.
             noise: draws it, if `how` is random.
-            how: any of them, or the nearest in the classifier's feature space (Euclidean).
+            how: any, the nearest in the classifier's feature space, or the nearest picture (Euclidean).
+            confidence: that the classifier should have in that class; looked at where a reference has it.
         """
-        labels, (_, features) = self.classes(classifier), self._ask(classifier)
-        chosen = []
+        probabilities, theirs = self._ask(classifier)
+        labels = self.classes(classifier)
         with torch.no_grad():
-            mine = classifier.features(x).flatten(1) if how == "nearest" else None
+            mine = classifier.features(x).flatten(1) if how == "nearest" else x.flatten(1)
+        if how == "nearest-pixels":
+            theirs = self.images.flatten(1)
+        chosen = []
         for row, wanted in enumerate(target.tolist()):
-            (candidates,) = (labels == wanted).nonzero(as_tuple=True)
+            fits = labels == wanted
+            if confidence is not None:
+                sure = fits & (probabilities[:, wanted] >= confidence[row])
+                fits = sure if sure.any() else fits
+            (candidates,) = fits.nonzero(as_tuple=True)
             if not len(candidates):
                 raise RatherError(
                     "DATA-NO-REFERENCE",
@@ -99,9 +120,9 @@ class References:
                     why=f"{len(labels)} images looked at",
                     do="Give more reference images, or choose another target",
                 )
-            if mine is not None:
-                pick = torch.cdist(mine[row : row + 1], features[candidates])[0].argmin()
-            else:
+            if how == "random":
                 pick = noise[torch.tensor([row])].choice(torch.tensor([len(candidates)]))[0]
+            else:  # by differences: cdist multiplies matrices when there are many, and that cancels
+                pick = (theirs[candidates] - mine[row]).norm(dim=1).argmin()
             chosen.append(candidates[pick])
         return torch.stack(chosen) if chosen else torch.zeros(0, dtype=torch.long)
