@@ -1,0 +1,36 @@
+"""Nearest image of the target class, a baseline: a real example in the place of a change.
+
+The simplest contrastive answer, and the "nearest unlike neighbour" of case-based reasoning: always
+believable, seldom close. Ours: of the reference images that reach the goal (class and confidence, by the
+classifier, not by their label), the one at the smallest Euclidean distance.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+import torch
+
+from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.references import Choice, References
+
+
+@final
+class Nearest(Method):
+    """The nearest reference image that is at the goal, in pixels or in the classifier's features."""
+
+    references: References
+    """Images to choose from."""
+    space: Literal["pixels", "features"] = "pixels"
+    """Where distances are measured: between pixels, or between the classifier's features."""
+
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """A look-up."""
+        how: Choice = "nearest" if self.space == "features" else "nearest-pixels"
+        chosen = self.references.choose(classifier, x, goal.target, noise, how, confidence=goal.confidence)
+        return Found(
+            images=self.references.images[chosen],
+            steps=torch.zeros_like(goal.target),
+            evaluations=torch.full_like(goal.target, self.space == "features"),
+            facts={"reference": [self.references.ids[i] for i in chosen.tolist()]},
+        )
