@@ -1,0 +1,84 @@
+"""Smallest change that still flips: bisects a setting of another method, as GCI (2019) and STEEX (2022) do.
+
+S. Liu, B. Kailkhura, D. Loveland, Y. Han, "Generative counterfactual introspection for explainable deep
+learning", GlobalSIP 2019, bisects its lambda for each image; P. Jacob et al., "STEEX: steering counterfactual
+explanations with semantics", ECCV 2022, takes the largest weight of the distance that nearly always succeeds.
+Ours: any method and any number among its settings; of all that was tried for a row the nearest success is the
+answer, so that a success that is not monotone in the setting costs precision, never validity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Self, final
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
+from torch import Tensor
+
+from rather.best import Best
+from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.search import Rows, bisect
+from rather.suggest import near
+
+
+@final
+class Minimal(Method):
+    """For each row the value of a setting, from `loose` to `tight`, that is as tight as its success allows.
+
+    Values are halved on a logarithmic scale: 1 lies half-way from 0.01 to 100.
+    """
+
+    method: Method
+    """The method to run."""
+    setting: str = "closeness"
+    """Which number of its settings to vary."""
+    loose: PositiveFloat | None = None
+    """The value that asks least for a small change; by default a thousandth of the method's own."""
+    tight: PositiveFloat | None = None
+    """The value that asks most; it may be the smaller one. By default a thousand times the method's own."""
+    steps: PositiveInt = 8
+    """How often to halve."""
+
+    @field_validator("setting")
+    @classmethod
+    def _is_a_number(cls, setting: str, info: ValidationInfo) -> str:
+        numbers = {k: v for k, v in info.data.get("method", ()) if type(v) in (int, float) and v > 0}
+        if setting not in numbers:
+            raise ValueError("the method has no such positive number. " + near(setting, numbers))
+        return setting
+
+    @model_validator(mode="after")
+    def _bounds_are_usable(self) -> Self:
+        self._with(0), self._with(1)
+        return self
+
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """Where even the loosest value fails, its attempt is the answer."""
+        best = Best(classifier, x, goal)
+
+        def ask(tightness: Float[Tensor, " n"], rows: Rows) -> Bool[Tensor, " n"]:
+            reached = torch.zeros_like(tightness, dtype=torch.bool)
+            for value in tightness.unique():  # rows of one value are one batch
+                (group,) = (tightness == value).nonzero(as_tuple=True)
+                part = rows[group]
+                method = self._with(float(value))
+                # The same numbers at each value: only the setting makes a difference.
+                found = method.search(classifier, x[part], goal[part], noise[part].split(1)[0])
+                values = [getattr(method, self.setting)] * len(part)
+                reached[group] = best.offer(part, replace(found, facts={**found.facts, self.setting: values}))
+            return reached
+
+        none = torch.zeros(len(x), device=x.device)
+        (able,) = ask(none, torch.arange(len(x), device=x.device)).nonzero(as_tuple=True)
+        bisect(lambda t, rows: ask(t, able[rows]), none[able], none[able] + 1, steps=self.steps)
+        return best.found()
+
+    def _with(self, tightness: float) -> Method:
+        own = getattr(self.method, self.setting)
+        loose, tight = self.loose or own / 1000, self.tight or own * 1000
+        value = loose * (tight / loose) ** tightness
+        return type(self.method).of(
+            {**dict(self.method), self.setting: round(value) if isinstance(own, int) else value}
+        )
