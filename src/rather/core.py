@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Self, final
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from rather.errors import RatherError
+from rather.settings import checked
 from rather.suggest import near
 
 if TYPE_CHECKING:
@@ -348,19 +349,7 @@ class Method(BaseModel, ABC):
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
         """The method with these settings; a wrong name or value is refused in one line."""
-        try:
-            return cls(**settings)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            unknown = first["type"] == "extra_forbidden"
-            said = first["msg"].removeprefix("Value error, ")
-            raise RatherError(
-                "CFG-SETTING",
-                where=f"{cls.name()}.{key}" if key else cls.name(),
-                why="unknown" if unknown else f"{said}, got {first['input']!r}"[:200] if key else said,
-                do=near(key, cls.model_fields) if unknown else "",
-            ) from None
+        return checked(cls, settings, cls.name())
 
 
 def _goal(target: Labels | Goal | int, rows: int) -> Goal:

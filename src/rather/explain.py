@@ -13,6 +13,7 @@ from typing import Any, Final, final
 
 import torch
 
+from rather.answers import Output
 from rather.classifiers import bring, list_classifiers
 from rather.core import Classifier
 from rather.data import Source, load, load_files, read_all
@@ -38,6 +39,7 @@ class Explained:
     report: Path
     counts: Mapping[str, int]  # of each status
     seconds: float  # of this call; a run that goes on counts only what was left
+    notes: Sequence[str] = ()  # what a person should know, and no fault
 
 
 def explain(
@@ -54,7 +56,7 @@ def explain(
     references: str | None = None,
     batch_size: int = 32,
     layer: str | None = None,
-    output: str = "logits",
+    output: Output = "logits",
     trust: Sequence[str] = (),
     out: Path | None = None,
     progress: Callable[[int, int], None] = lambda _done, _asked: None,
@@ -88,8 +90,11 @@ def explain(
         raise RatherError("CFG-OPTIONS", where=f"--data {data}", why="images are given as well")
     plan = {"name": method, **(settings or {})}
     name = data or ("" if images else "digits")
-    own = classifier or (name if name in list_classifiers() else "digits")
-    net = bring(own, layer=layer, output=output, trust=trust)
+    bundled = name if name in list_classifiers() else "digits"
+    net = bring(classifier or bundled, layer=layer, output=output, trust=trust)
+    notes = []
+    if classifier is None and name != bundled:
+        notes.append(f"no --classifier given: the images are taken for {bundled}")
     pictures = load_files(images, shape=net.shape) if images else load(name, shape=net.shape)
     source = pictures.test
     several = len(source) if images or Path(name).exists() else DEFAULT_COUNT
@@ -98,7 +103,8 @@ def explain(
     if takes_references(plan) or target in {"nearest", "confused"}:
         where = load(references, shape=net.shape) if references else pictures
         refs = take_references(where.references, net)
-    preflight(net, _first_readable(source, indices))
+    first, _ = read_all(source, indices, limit=4)
+    notes += preflight(net, first).notes
     work = Work(
         source=source,
         indices=indices,
@@ -117,7 +123,10 @@ def explain(
     for rows in execute(run, work):
         done += rows
         progress(done, len(asked))
-    return Explained(run=run, report=write_report(run), counts=run.counts(), seconds=time.monotonic() - began)
+    report = write_report(run)
+    return Explained(
+        run=run, report=report, counts=run.counts(), seconds=time.monotonic() - began, notes=notes
+    )
 
 
 def spread(length: int, count: int) -> list[int]:
@@ -150,11 +159,6 @@ def take_references(source: Source, classifier: Classifier) -> References:
         labels=torch.tensor([classifier.class_index(str(name)) for name in names]) if known else None,
         name=source.name,
     )
-
-
-def _first_readable(source: Source, indices: Sequence[int]) -> torch.Tensor:
-    images, _ = read_all(source, indices, limit=4)
-    return images
 
 
 def _default_folder(asks: Mapping[str, Any], asked: Sequence[str]) -> Path:

@@ -21,12 +21,12 @@ ROWS = 20  # in the table; the report has all
 
 
 @contextmanager
-def progress_bar(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, if that is a terminal; it yields a function of (done, asked)."""
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
-        task = bar.add_task("explaining", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda done, asked: bar.update(task, completed=done, total=asked)
 
 

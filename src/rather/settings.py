@@ -1,0 +1,39 @@
+"""Settings that somebody typed, as a model with bounds: what is wrong is said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from rather.errors import RatherError
+from rather.suggest import near
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(model: type[Model], settings: Mapping[str, Any], name: str) -> Model:
+    """The model with these settings; a wrong name or value is refused.
+
+    Args:
+        model: knows the names, the types and the bounds.
+        settings: plain data.
+        name: what to call the model in the line.
+
+    Raises:
+        RatherError: CFG-SETTING, with the nearest name for one that does not exist.
+    """
+    try:
+        return model(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        unknown = first["type"] == "extra_forbidden"
+        said = first["msg"].removeprefix("Value error, ")
+        raise RatherError(
+            "CFG-SETTING",
+            where=f"{name}.{key}" if key else name,
+            why="unknown" if unknown else f"{said}, got {first['input']!r}"[:200] if key else said,
+            do=near(key, model.model_fields) if unknown else "",
+        ) from None
