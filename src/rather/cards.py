@@ -175,7 +175,7 @@ def percent(p: float) -> str:
         return "\N{EN DASH}"
     if p < 0.0005 or p > 0.9995:  # noqa: PLR2004 - what one decimal cannot say
         return f"<0.1{NARROW}%" if p < 0.5 else f">99.9{NARROW}%"  # noqa: PLR2004
-    return f"{100 * p:.0f}{NARROW}%" if 0.01 <= p <= 0.99 else f"{100 * p:.1f}{NARROW}%"  # noqa: PLR2004
+    return f"{100 * p:.0f}{NARROW}%" if 0.00995 <= p <= 0.99005 else f"{100 * p:.1f}{NARROW}%"  # noqa: PLR2004
 
 
 def words(key: str) -> str:

@@ -182,7 +182,9 @@ def sheet(counterfactuals: Counterfactuals) -> Figure:
         for panel, picture, title in zip(
             panels, (query, image, signed_difference(query, image, scale)), titles, strict=True
         ):
-            panel.imshow(picture.expand(3, -1, -1).permute(1, 2, 0).clamp(0, 1), interpolation="nearest")
+            panel.imshow(
+                picture.expand(3, -1, -1).permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest"
+            )
             panel.set_title(title.replace("$", r"\$"), fontsize=8, loc="left")
             panel.set_axis_off()
     return figure

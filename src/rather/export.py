@@ -65,30 +65,31 @@ def export_parquet(run: Run, file: Path | str) -> int:
     aside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(aside, _SCHEMA, compression="none") as writer:
-            rows = run.rows()
-            while some := [_plain(row) for row in islice(rows, 64)]:
-                writer.write_table(pa.Table.from_pylist(some, _SCHEMA))
-                count += len(some)
-        aside.replace(file)
+        try:
+            with pq.ParquetWriter(aside, _SCHEMA, compression="none") as writer:
+                rows = run.rows()
+                while some := [_plain(row) for row in islice(rows, 64)]:
+                    writer.write_table(pa.Table.from_pylist(some, _SCHEMA))
+                    count += len(some)
+            aside.replace(file)
+        finally:
+            aside.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(error, file.parent) from None
-    finally:
-        aside.unlink(missing_ok=True)
     return count
 
 
 def file_name(text: str) -> str:
-    """A row's id as the name of a file: itself, where it is of letters, digits, '-' and '_' only.
+    """A row's id as the name of a file: itself, if it is of letters, digits, '-' and '_'.
 
-    Ids of our readers always are; those of somebody else's run may be `../../x`.
+    Ids of our readers always are; those of somebody else's run may be `../../x` or `-rf`.
 
     >>> file_name("digits-test-00012")
     'digits-test-00012'
     >>> file_name("../x")
-    '-x-b5bc4d9f'
+    '_x-d6b96a97'
     """
-    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", text)[:100]
+    safe = re.sub(r"^-|[^A-Za-z0-9_-]+", "_", text)[:100] or "_"
     if safe == text:
         return text
     return f"{safe}-{hashlib.sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"

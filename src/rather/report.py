@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -97,7 +98,7 @@ def _inside(name: str, data: bytes) -> str:
 
 def _pages(run: Run, place: Place, first: str, rows_a_page: int | None) -> Iterator[tuple[str, str]]:
     """Name and text of each page, the first one last: when it is there, all of them are."""
-    classes: list[str] = run.question.get("classes", [])
+    classes = [str(name) for name in run.question.get("classes") or []]
     cards, others = _read(run, classes, place)
     size = rows_a_page or max(len(cards), 1)
     names = [first, *(f"page-{n}.html" for n in range(2, -(-len(cards) // size) + 1))]
@@ -109,7 +110,8 @@ def _pages(run: Run, place: Place, first: str, rows_a_page: int | None) -> Itera
     template = environment.get_template("report.html")
     common = {
         "version": __version__,
-        "question": {"name": run.folder.name, **run.question},
+        "name": run.folder.name,
+        "told": dict(_told(run.question)),
         "settings": [(words(key), plain(value)) for key, value in _flat(run.question)],
         "counts": counts,
         "asked": len(run.asked),
@@ -197,6 +199,15 @@ def _share(outcomes: Sequence[bool]) -> str:
     return f"{100 * fmean(outcomes):.3g}{NARROW}%"
 
 
+def _told(question: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What was asked, in short: names without their settings."""
+    for key in ("classifier", "method", "data", "target", "confidence", "seed"):
+        value = question.get(key)
+        name = value.get("name") if isinstance(value, Mapping) else value
+        if name is not None and (key != "confidence" or name):
+            yield key, plain(name)
+
+
 def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in settings.items():
         if isinstance(value, Mapping):
@@ -214,6 +225,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.tests["finite"] = math.isfinite
     environment.filters |= {"percent": percent, "reason": reason, "whole": "{:,}".format}
     return environment
 

@@ -1,0 +1,653 @@
+"""The report: what it says of a run, that no text in it is more than text, and that a browser shows it."""
+
+import base64
+import functools
+import hashlib
+import os
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rather.cards import FRAMES, card, percent, plain, reason
+from rather.draw import png, unpng
+from rather.errors import RatherError
+from rather.report import ROWS_A_PAGE, write_report
+from rather.store import Row, Run
+
+CLASSES = ["cat", "dog", "fox"]
+QUESTION = {
+    "rather": "0",
+    "data": "photos",
+    "classifier": {"name": "net", "sha256": "ab" * 32},
+    "classes": CLASSES,
+    "method": {"name": "wachter", "steps": 3, "inner": {"name": "goyal", "lr": 0.3}},
+    "target": "random",
+    "confidence": 0.25,
+    "seed": 7,
+}
+
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "</style><script>alert(1)</script>",
+    "</title><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
+    "'><svg/onload=alert(1)>",
+    '" onerror="alert(1)" x="',
+    "' onmouseover='alert(1)",
+    "javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "{{7*7}}{% raise %}{# x #}",
+    "${7*7}<%= 7*7 %>",
+    "<iframe src=https://example.org></iframe>",
+    "<link rel=stylesheet href=//example.org/x.css>",
+    "<meta http-equiv=refresh content='0;url=https://example.org'>",
+    "<base href=https://example.org/>",
+    "<form action=https://example.org><button>x",
+    "<a href=https://example.org ping=//example.org>x</a>",
+    "<object data=//example.org></object><embed src=//example.org>",
+    "<!-- --!><img src=x onerror=alert(1)>",
+    "<![CDATA[<script>alert(1)</script>]]>",
+    "&lt;script&gt;alert(1)&lt;/script&gt;&#60;b&#62;",
+    "<math><mtext><img src=x onerror=alert(1)>",
+    "<template><script>alert(1)</script></template>",
+    "\u202egpj.exe\u0000\u0007\x1b[31m\u2028",
+    "../../../etc/passwd",
+    "<img src=//example.org/x.png>",
+    "<style>@import '//example.org'</style>",
+    "x" * 3000,
+    "<dialog open>" * 3,
+]
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page, as far as these tests ask."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.content: dict[str, list[str]] = {"script": [], "style": []}
+        self.text, self._inside = "", ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag if tag in self.content else ""
+        if tag not in {"b", "bdi"}:
+            self.text += " "
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+    def handle_data(self, data):
+        if self._inside:
+            self.content[self._inside].append(data)
+        else:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def words(self) -> str:
+        return " ".join(self.text.replace("\u202f", " ").split())
+
+
+@functools.cache
+def picture(seed: int, channels: int = 1, side: int = 8) -> bytes:
+    return png(torch.rand(channels, side, side, generator=torch.Generator().manual_seed(seed)))
+
+
+def found(n: int = 0, **fields) -> Row:
+    return Row(
+        **{
+            "id": f"photo-{n:04d}",
+            "where": f"photos/{n}.png",
+            "status": "found",
+            "label": "cat",
+            "predicted": CLASSES[n % 2],
+            "target": "fox",
+            "before": [0.9, 0.06, 0.04],
+            "after": [0.02, 0.01, 0.97],
+            "steps": 10 * (n + 1),
+            "evaluations": 20,
+            "seconds": 0.5,
+            "query": picture(n % 3),
+            "image": picture(n % 3 + 10),
+        }
+        | fields
+    )
+
+
+def run_of(folder: Path, rows: list[Row], question=None, asked=None) -> Run:
+    run = Run.start(folder, question or QUESTION, asked or [row.id for row in rows], max(len(rows), 1))
+    if rows:
+        run.commit(rows)
+    return run
+
+
+def read(file: Path) -> Page:
+    return Page(file.read_text("utf-8"))
+
+
+def written(tmp_path: Path, *rows: Row) -> str:
+    return read(write_report(run_of(tmp_path / "run", list(rows)))).words
+
+
+# What it says
+
+
+def test_a_found_row_is_told_as_a_person_would(tmp_path):
+    words = written(tmp_path, found())
+    assert "Why cat rather than fox?" in words
+    assert "With this change the classifier says fox (97 %) instead of cat (90 %)." in words
+    assert "A change was found for 1 of 1 image" in words
+
+
+def test_a_prototype_is_told_as_one(tmp_path):
+    words = written(tmp_path, found(target="cat", after=[0.97, 0.02, 0.01]))
+    assert "What would make it surer of cat?" in words
+    assert "With this change the classifier is 97 % sure of cat, instead of 90 %." in words
+
+
+def test_a_row_that_was_not_found_shows_its_best_attempt_and_says_why(tmp_path):
+    words = written(tmp_path, found(status="not_found", code="BUDGET", after=[0.5, 0.2, 0.3]))
+    assert (
+        "No counterfactual within the budget; the best attempt is shown. fox went from 4 % to 30 %." in words
+    )
+    assert "A change was found for 0 of 1 image" in words
+
+
+def test_rows_without_an_answer_are_listed_with_their_reason(tmp_path):
+    skipped = found(1, status="skipped", code="ALREADY-TARGET", image=None, after=[])
+    failed = Row(id="b-1", where="photos/bad.png", status="failed", code="IMG-TRUNCATED")
+    told = Row(id="b-2", where="photos/worse.png", status="failed", code="X", message="the disk said no")
+    words = written(tmp_path, found(), skipped, failed, told)
+    assert "1 skipped, 2 failed" in words
+    assert "photos/1.png photo-0001 skipped The classifier says so already. ALREADY-TARGET" in words
+    assert "photos/bad.png b-1 failed Image file ends early IMG-TRUNCATED" in words
+    assert "photos/worse.png b-2 failed The disk said no X" in words
+    assert "A change was found for 1 of 1 image" in words
+
+
+def test_an_unfinished_run_says_what_is_missing(tmp_path):
+    run = run_of(tmp_path, [found()], asked=["photo-0000", "photo-0001", "photo-0002"])
+    assert "2 not done yet" in read(write_report(run)).words
+
+
+def test_an_empty_run_has_a_report(tmp_path):
+    words = read(write_report(run_of(tmp_path, [], asked=["a"]))).words
+    assert "No image was searched" in words
+    assert "1 not done yet" in words
+
+
+def test_the_summary_is_over_all_rows(tmp_path):
+    rows = [
+        found(0, facts={"edits": [[1, 2]], "flipped_in_features": True}),
+        found(1, facts={"edits": [[1, 2], [3, 4]], "flipped_in_features": False}),
+        found(2, status="not_found", code="BUDGET", facts={"edits": 6, "flipped_in_features": True}),
+    ]
+    words = written(tmp_path, *rows)
+    assert "steps, median 20" in words
+    assert "evaluations, median 20" in words
+    assert "an image, median 0.5 s" in words
+    assert "edits, mean 3.00" in words
+    assert "flipped in features 66.7 %" in words
+    assert "found, on the picture 66.7 %" in words
+
+
+def test_the_mean_change_is_that_of_the_found(tmp_path):
+    black, grey, white = (png(torch.full((1, 2, 2), value)) for value in (0.0, 0.2, 1.0))
+    rows = [
+        found(0, query=black, image=grey),
+        found(1, query=black, image=white, status="not_found", code="BUDGET"),
+    ]
+    assert "mean change of a pixel, where found 20 %" in written(tmp_path, *rows)
+
+
+def test_the_question_is_shown_with_all_settings(tmp_path):
+    words = written(tmp_path, found())
+    assert "classifier net method wachter data photos target random confidence 0.25 seed 7" in words
+    assert "method, inner, lr 0.3" in words
+    assert f"classifier, sha256 {'ab' * 32}" in words
+    assert "classes cat, dog, fox" in words
+
+
+def test_a_question_of_another_shape_is_no_error(tmp_path):
+    run = run_of(tmp_path, [found()], question={"note": None})
+    assert "With this change the classifier says fox" in read(write_report(run)).words
+
+
+def test_a_mistake_of_the_classifier_is_pointed_out(tmp_path):
+    words = written(tmp_path, found(0, label="dog"))
+    assert "label dog, the classifier is mistaken" in words
+    assert "mistaken" not in written(tmp_path / "other", found(0), found(2, label=None))
+
+
+def test_probabilities_stand_as_numbers_beside_their_bars(tmp_path):
+    page = read(write_report(run_of(tmp_path, [found()])))
+    assert "class before after cat 90 % 2 % fox 4 % 97 % dog 6 % 1 %" in page.words
+    widths = [tag["width"] for tag in page.all("rect") if tag.get("class") in {"before", "after"}]
+    assert [float(width) for width in widths] == [90, 2, 4, 97, 6, 1]
+
+
+def test_facts_are_shown_as_text_and_long_ones_folded(tmp_path):
+    words = written(tmp_path, found(facts={"cells_used": [1, 2.34567], "note": "n" * 200, "proved": None}))
+    assert "cells used [1, 2.35]" in words
+    assert "n" * 120 + "…" in words
+    assert "n" * 200 in words
+    assert "proved \N{EN DASH}" in words
+
+
+def test_pairs_come_in_the_order_of_the_classes(tmp_path):
+    page = read(write_report(run_of(tmp_path, [found(1), found(0, target="dog"), found(2)])))
+    links = [tag["href"] for tag in page.all("a") if "pair" in (tag["href"] or "")]
+    assert links == ["report.html#pair-0", "report.html#pair-1", "report.html#pair-2"]
+    assert re.findall(r"Why (\w+) rather than (\w+)", page.text) == [
+        ("cat", "dog"),
+        ("cat", "fox"),
+        ("dog", "fox"),
+    ]
+
+
+@given(st.floats(0, 1))
+def test_a_percentage_is_short_and_not_off_by_more_than_it_shows(p):
+    told = percent(p)
+    number = float(re.sub(r"[^\d.]", "", told))
+    assert len(told) <= 8
+    assert number == pytest.approx(100 * p, abs=0.51)
+    assert ("<" in told) == (p < 0.0005)
+    assert (">" in told) == (p > 0.9995)
+
+
+def test_what_is_not_a_number_is_a_dash():
+    assert percent(float("nan")) == "\N{EN DASH}"
+
+
+def test_plain_data_is_text():
+    assert plain({"a_b": [True, None, "x", 1, 0.5, ["y", "z"]]}) == "a b: [yes, \N{EN DASH}, x, 1, 0.5, y, z]"
+
+
+def test_every_reason_is_a_sentence():
+    assert reason(Row(id="", where="", status="failed", code="NEVER-HEARD-OF")) == "NEVER-HEARD-OF"
+    assert reason(Row(id="", where="", status="failed", code="IMG-ALPHA")) == "Image is partly transparent"
+    assert reason(Row(id="", where="", status="failed", code="BUDGET", message="x")).startswith("No counterf")
+
+
+# Its pictures
+
+
+def kept(row: Row) -> tuple[dict[str, bytes], object]:
+    files: dict[str, bytes] = {}
+
+    def place(name: str, data: bytes) -> str:
+        assert name not in files
+        files[name] = data
+        return name
+
+    return files, card(row, CLASSES, place)
+
+
+def test_query_and_counterfactual_are_the_stored_bytes():
+    row = found()
+    files, shown = kept(row)
+    assert files["photo-0000.query.png"] == row.query
+    assert files["photo-0000.counterfactual.png"] == row.image
+    assert files["photo-0000.change.png"] == files[shown.difference.src]
+
+
+@pytest.mark.parametrize(
+    ("side", "width", "pixelated"), [(28, 168, True), (64, 192, True), (224, 176, False)]
+)
+def test_small_pictures_are_enlarged_by_a_whole_number_and_large_ones_scaled_down(side, width, pixelated):
+    _, shown = kept(found(query=picture(0, 3, side), image=picture(1, 3, side)))
+    assert (shown.query.width, shown.query.height, shown.query.pixelated) == (width, width, pixelated)
+
+
+def test_the_path_comes_first_as_one_strip_of_at_most_so_many_frames():
+    row = found(pictures={"answers": [picture(1)] * 3, "path": [picture(n) for n in range(30)]})
+    files, shown = kept(row)
+    assert [strip.name for strip in shown.strips] == ["path", "answers"]
+    path = shown.strips[0]
+    assert path.width == FRAMES * 56 + (FRAMES - 1) * 7
+    assert path.alt == "path: 30 pictures"
+    assert set(files) == {
+        f"photo-0000.{r}.png" for r in ("query", "counterfactual", "change", "path", "answers")
+    }
+
+
+def test_attention_is_drawn_on_the_picture_that_it_is_named_after():
+    attention = png(torch.ones(1, 8, 8))
+    row = found(
+        pictures={
+            "query_attention": [attention, attention],
+            "distractor": [picture(5)],
+            "distractor_attention": [attention],
+            "lonely_attention": [attention],
+        }
+    )
+    files, shown = kept(row)
+    assert [strip.name for strip in shown.strips] == [
+        "query attention",
+        "distractor attention",
+        "lonely attention",
+    ]
+    drawn = unpng(files["photo-0000.distractor_attention.png"])
+    assert drawn.shape == (3, 224, 224)
+    assert torch.equal(drawn[0, 14::28, 14::28], unpng(picture(5))[0])
+    assert files["photo-0000.lonely_attention.png"] == attention
+
+
+def test_pictures_of_different_shape_have_no_difference():
+    _, shown = kept(found(query=picture(0, 1), image=picture(1, 3)))
+    assert shown.difference is None
+    assert shown.change is None
+
+
+def test_a_damaged_picture_in_the_store_is_named(tmp_path):
+    with pytest.raises(RatherError, match="photo-0000") as told:
+        write_report(run_of(tmp_path, [found(image=b"no picture")]))
+    assert told.value.code == "RUN-DAMAGED"
+
+
+# Its forms
+
+
+def test_few_rows_are_one_file_with_everything_inside(tmp_path):
+    file = write_report(run_of(tmp_path / "run", [found(n) for n in range(4)]))
+    assert file == tmp_path / "run" / "report.html"
+    assert all(tag["src"].startswith("data:image/png;base64,") for tag in read(file).all("img"))
+    assert {f.name for f in file.parent.iterdir() if not f.name.startswith("rows-")} == {
+        "run.json",
+        "report.html",
+    }
+
+
+def test_many_rows_are_pages_with_their_pictures_beside_them(tmp_path):
+    rows = [found(n) for n in range(120)]
+    file = write_report(run_of(tmp_path / "run", rows))
+    folder = tmp_path / "run" / "report"
+    assert file == folder / "index.html"
+    assert {f.name for f in folder.iterdir()} == {"assets", "index.html", "page-2.html"}
+    pages = [read(folder / name) for name in ("index.html", "page-2.html")]
+    ids = [[tag["id"] for tag in page.all("article")] for page in pages]
+    assert [len(page) for page in ids] == [ROWS_A_PAGE, 20]
+    assert sorted(ids[0] + ids[1]) == [f"row-photo-{n:04d}" for n in range(120)]
+    for page in pages:
+        for tag in page.all("img"):
+            assert (folder / tag["src"]).is_file()
+            assert tag["loading"] == "lazy"
+            assert tag["alt"] is not None
+    assert (folder / "assets" / "photo-0119.counterfactual.png").read_bytes() == rows[119].image
+    assert "Why dog rather than fox? continued" in pages[1].words
+    for page in pages:
+        links = [tag["href"] for tag in page.all("a")]
+        assert "index.html#pair-0" in links
+        assert "index.html#pair-1" in links
+
+
+@pytest.mark.parametrize(
+    ("count", "single", "name"), [(51, True, "report.html"), (2, False, "report/index.html")]
+)
+def test_either_form_can_be_asked_for(tmp_path, count, single, name):
+    file = write_report(run_of(tmp_path, [found(n) for n in range(count)]), single_file=single)
+    assert file == tmp_path / name
+    assert len(read(file).all("article")) == count
+
+
+def test_it_goes_where_it_is_told_to_and_leaves_the_run_alone(tmp_path):
+    run = run_of(tmp_path / "run", [found()])
+    before = sorted(file.name for file in run.folder.iterdir())
+    assert write_report(run, tmp_path / "a" / "b") == tmp_path / "a" / "b" / "report.html"
+    assert sorted(file.name for file in run.folder.iterdir()) == before
+
+
+def test_it_is_a_function_of_the_store(tmp_path):
+    run = run_of(tmp_path, [found(n) for n in range(3)])
+    first = write_report(run).read_bytes()
+    assert write_report(Run.open(tmp_path)).read_bytes() == first
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path, single):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RatherError) as told:
+        write_report(run_of(tmp_path / "run", [found()]), tmp_path / "file" / "x", single_file=single)
+    assert told.value.code == "STORE-NOT-WRITABLE"
+
+
+# What it must not do
+
+
+def hostile(tmp_path: Path, payloads: list[str]) -> Run:
+    """A run whose every text is a payload."""
+    rows = [
+        Row(
+            id=f"{text}{n}{status}",
+            where=text,
+            status=status,
+            code=text,
+            message=text,
+            label=text,
+            predicted=f"{text}{n}",
+            target=text,
+            before=[0.7, 0.3],
+            after=[0.2, 0.8],
+            query=picture(0),
+            image=picture(1) if status in {"found", "not_found"} else None,
+            pictures={text: [picture(2)], "path": [picture(3)] * 2, f"{text}_attention": [picture(4)]},
+            facts={text: text, "list": [text, {text: text}], "long": text * 20},
+        )
+        for n, text in enumerate(payloads)
+        for status in ("found", "not_found", "skipped", "failed")
+    ]
+    first = payloads[0]
+    question = {
+        "classes": [row.predicted for row in rows[:2]],
+        "classifier": {"name": first, first: first},
+        "method": {"name": first, first: [first]},
+        "data": first,
+        "target": first,
+        "seed": first,
+        first: first,
+    }
+    return run_of(tmp_path / "<img src=x onerror=alert(1)>", rows, question)
+
+
+OURS = {
+    *(
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "header",
+        "main",
+        "section",
+        "nav",
+        "footer",
+        "script",
+    ),
+    *(
+        "h1",
+        "h2",
+        "p",
+        "b",
+        "i",
+        "a",
+        "bdi",
+        "br",
+        "small",
+        "span",
+        "div",
+        "ul",
+        "ol",
+        "li",
+        "dl",
+        "dt",
+        "dd",
+    ),
+    *("table", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img", "svg", "rect", "article"),
+    *("details", "summary", "button", "label", "input", "dialog", "form"),
+}
+
+
+def test_no_text_of_a_run_is_more_than_text(tmp_path):
+    file = write_report(hostile(tmp_path, PAYLOADS), single_file=False)
+    for part in file.parent.glob("*.html"):
+        page = read(part)
+        assert {tag for tag, _ in page.tags} <= OURS
+        assert len(page.all("script")) == len(page.all("style")) == len(page.all("dialog")) == 1
+        assert page.all("script") == page.all("style") == [{}]
+        for tag, attributes in page.tags:
+            assert not [name for name in attributes if name.startswith("on") or name == "style"], tag
+            for name in ("href", "src", "action", "data"):
+                address = attributes.get(name) or ""
+                assert re.fullmatch(r"((assets/[\w.-]+\.png)|([\w-]+\.html))?(#[\w-]+)?", address), address
+    words = read(file).text
+    for payload in PAYLOADS:
+        if payload.isprintable():
+            assert payload[:100] in words
+    assert "\u202e" not in words
+    assert "\x1b" not in words
+
+
+def test_names_cannot_leave_the_folder(tmp_path):
+    write_report(hostile(tmp_path, ["../../../x", "/etc/x", "..\\x"]), single_file=False)
+    assert [file.name for file in tmp_path.iterdir()] == ["<img src=x onerror=alert(1)>"]
+    assert {file.name for file in next(tmp_path.iterdir()).iterdir() if "rows" not in file.name} == {
+        "run.json",
+        "report",
+    }
+
+
+def test_the_policy_allows_our_script_and_style_word_for_word_and_nothing_else(tmp_path):
+    page = read(write_report(run_of(tmp_path, [found()])))
+    (policy,) = (tag["content"] for tag in page.all("meta") if tag.get("http-equiv"))
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    for kind in ("script", "style"):
+        digest = hashlib.sha256("".join(page.content[kind]).encode()).digest()
+        assert rules[f"{kind}-src"] == f"'sha256-{base64.b64encode(digest).decode()}'"
+    assert rules["img-src"] == "data: 'self' file:"
+
+
+def test_the_templates_trust_nothing():
+    folder = Path(write_report.__code__.co_filename).parent / "templates"
+    text = "".join(file.read_text() for file in folder.iterdir())
+    assert not re.findall(
+        r"\|\s*safe|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?:|//\w", text
+    )
+    assert "autoescape" not in text
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not path:
+        pytest.skip("no Chromium found; set CHROMIUM to its path")
+    from playwright.sync_api import sync_playwright
+
+    switches = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    with sync_playwright() as playwright:
+        profile = tmp_path_factory.mktemp("profile")
+        opened = playwright.chromium.launch_persistent_context(
+            str(profile), executable_path=path, args=switches, headless=True
+        )
+        yield opened
+        opened.close()
+
+
+def visit(browser, file: Path):
+    """The page of a file, and all that it should not have done."""
+    page, faults = browser.new_page(), []
+    page.on("console", lambda message: faults.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on(
+        "request",
+        lambda request: (
+            request.url.startswith(("file:", "data:")) or faults.append(f"request: {request.url}")
+        ),
+    )
+    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    page.goto(file.as_uri())
+    return page, faults
+
+
+ALL_LOADED = """() => {
+  const pictures = [...document.images];
+  for (const picture of pictures) picture.loading = "eager";
+  return Promise.all(pictures.map((p) => p.decode().then(() => p.naturalWidth > 0, () => false)));
+}"""
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_both_forms_open_from_disk_without_a_fault(tmp_path, browser, single):
+    pictures = {"path": [picture(n) for n in range(3)], "query_attention": [picture(4)]}
+    rows = [found(n, pictures=pictures) for n in range(4)] + [found(5, status="not_found", code="BUDGET")]
+    page, faults = visit(browser, write_report(run_of(tmp_path, rows), single_file=single))
+    loaded = page.evaluate(ALL_LOADED)
+    assert len(loaded) > 5 * 3
+    assert all(loaded)
+    # The style is applied too: a policy that does not fit would leave it out.
+    assert page.evaluate("getComputedStyle(document.body).marginTop") == "0px"
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert faults == []
+    page.close()
+
+
+def test_looking_closely_and_choosing_a_question(tmp_path, browser):
+    rows = [found(0), found(1), found(2, status="not_found", code="BUDGET")]
+    page, faults = visit(browser, write_report(run_of(tmp_path, rows)))
+    card = page.locator("#row-photo-0000")
+    own = card.locator("img[data-role=counterfactual]").get_attribute("src")
+    card.locator("button.look").hover()
+    query = card.locator("img[data-role=query]").get_attribute("src")
+    assert card.locator("img[data-role=counterfactual]").get_attribute("src") == query
+    card.locator("button.look").press("Enter")
+    stage = page.locator("dialog .stage img")
+    assert [stage.nth(n).get_attribute("src") for n in range(2)] == [query, own]
+    page.keyboard.press("Home")
+    assert stage.nth(1).evaluate("image => image.style.opacity") == "0"
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog").is_visible()
+    page.mouse.move(0, 0)
+    assert card.locator("img[data-role=counterfactual]").get_attribute("src") == own
+    page.locator("nav.pairs a").nth(1).click()
+    assert [page.locator(f"#row-photo-000{n}").is_visible() for n in range(3)] == [False, True, False]
+    page.locator(".only a").click()
+    page.locator("#show-not-found").check()
+    assert [page.locator(f"#row-photo-000{n}").is_visible() for n in range(3)] == [False, False, True]
+    assert faults == []
+    page.close()
+
+
+def test_a_hostile_run_does_nothing_in_a_browser(tmp_path, browser):
+    file = write_report(hostile(tmp_path, PAYLOADS), single_file=True)
+    page, faults = visit(browser, file)
+    page.evaluate("for (const folded of document.querySelectorAll('details')) folded.open = true")
+    assert all(page.evaluate(ALL_LOADED))
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.locator("button.look").first.click()
+    assert faults == []
+    page.close()
