@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
+from cyclopts.validators import Number
 
 from rather import __version__
 from rather.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError
@@ -36,7 +37,7 @@ def explain(
     method: str = "goyal",
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     target: str = "nearest",
-    confidence: float = 0.0,
+    confidence: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.0,
     count: PositiveInt | None = None,
     seed: NonNegativeInt = 0,
     references: str | None = None,

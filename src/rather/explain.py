@@ -16,7 +16,7 @@ import torch
 from rather.answers import Output
 from rather.classifiers import bring, list_classifiers
 from rather.core import Classifier
-from rather.data import Source, load, load_files, read_all
+from rather.data import Source, list_data, load, load_files, read_all
 from rather.errors import RatherError
 from rather.execute import Work, execute, question
 from rather.methods import build, method_class
@@ -24,6 +24,7 @@ from rather.preflight import preflight
 from rather.references import References
 from rather.report import write_report
 from rather.store import Run, unwritable
+from rather.targets import check_target
 
 DEFAULT_METHOD: Final = "goyal"
 DEFAULT_COUNT: Final = 12  # of a data set that has a name; of a person's own pictures, all
@@ -99,10 +100,13 @@ def explain(
     source = pictures.test
     several = len(source) if images or Path(name).exists() else DEFAULT_COUNT
     indices = spread(len(source), count or several)
+    check_target(target, net)
     refs = None
     if takes_references(plan) or target in {"nearest", "confused"}:
-        where = load(references, shape=net.shape) if references else pictures
-        refs = take_references(where.references, net)
+        # A bundled net knows pictures like its own; a person's few pictures rarely show every class.
+        own = references or (net.name if images and net.name in list_data() else None)
+        others = load(own, shape=net.shape) if own else pictures
+        refs = take_references(others.references, net)
     first, _ = read_all(source, indices, limit=4)
     notes += preflight(net, first).notes
     work = Work(

@@ -56,17 +56,16 @@ class References:
         """What the classifier calls each of them."""
         return self._ask(classifier)[0].argmax(1)
 
-    def nearest_other_class(self, classifier: Classifier, x: Images, predicted: Labels) -> Labels:
-        """For each image the class of its nearest reference (features, Euclidean) that has another class."""
+    def nearest_other_class(self, classifier: Classifier, x: Images, predicted: Labels) -> Int[Tensor, " b"]:
+        """For each image the class of its nearest reference (features, Euclidean) that has another class.
+
+        -1 where every reference has the image's class.
+        """
         classes, (_, features) = self.classes(classifier), self._ask(classifier)
         with torch.no_grad():
             distance = torch.cdist(classifier.features(x).flatten(1), features)
         distance[predicted[:, None] == classes] = torch.inf
-        if not distance.isfinite().any(1).all():
-            raise RatherError(
-                "DATA-NO-REFERENCE", where=self.name, why="all of one class", do="Give more reference images"
-            )
-        return classes[distance.argmin(1)]
+        return torch.where(distance.isfinite().any(1), classes[distance.argmin(1)], -1)
 
     def most_confused_class(self, classifier: Classifier) -> Int[Tensor, " k"]:
         """For each class the other one with the largest mean probability over the references of that class.

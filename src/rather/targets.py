@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rather.core import Classifier, Goal, Images, Labels, Noise
+from rather.core import Classifier, Goal, Images, Noise
 from rather.errors import RatherError
 from rather.references import References
 from rather.suggest import near
@@ -17,7 +17,8 @@ from rather.suggest import near
 RULES: Final[dict[str, str]] = {
     "next": "the class after the predicted one, the first after the last",
     "random": "any other class, drawn by the image's own noise (Goyal et al.)",
-    "nearest": "the class of the nearest reference image of another class, in the classifier's features",
+    "nearest": "the class of the nearest reference image of another class, in the classifier's features, or "
+    "the runner-up where all of them have the image's own",
     "runner-up": "the class that the classifier holds for next likely",
     "confused": "the class that the classifier most often says of reference images of the predicted class",
     "prototype": "no other class: more confidence in the predicted one",
@@ -63,15 +64,20 @@ def choose_goal(
             )
         elif rule == "nearest":
             target = references.nearest_other_class(classifier, x, predicted)
+            target = torch.where(target < 0, probabilities.topk(2).indices[:, 1], target)
         else:
             target = references.most_confused_class(classifier)[predicted]
         return Goal.criticism(target, confidence)
-    if rule not in classifier.classes and not rule.isdecimal():
+    return Goal.criticism(torch.full_like(predicted, classifier.class_index(rule)), confidence)
+
+
+def check_target(rule: str, classifier: Classifier) -> None:
+    """Refuse what is neither a rule nor a class, before any image is looked at."""
+    if rule in RULES and rule not in classifier.classes:
+        return
+    try:
+        classifier.class_index(rule)
+    except RatherError as error:
         raise RatherError(
-            "CFG-CLASS",
-            where=f"target {rule}",
-            why=f"{classifier.name} knows {count} classes",
-            do=near(rule, [*classifier.classes, *RULES]),
-        )
-    wanted: Labels = torch.full_like(predicted, classifier.class_index(rule))
-    return Goal.criticism(wanted, confidence)
+            error.code, where=f"target {rule}", why=error.why, do=near(rule, [*classifier.classes, *RULES])
+        ) from None

@@ -1,0 +1,278 @@
+"""The command line as a person uses it: what it prints, what it leaves behind, what it says of mistakes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+from rather.cli import main, settings_of
+from rather.store import Run
+
+FAST = ["--method", "wachter", "--count", "3"]
+
+
+def rather(*words, capsys=None):
+    """Exit code, standard output, standard error."""
+    with pytest.raises(SystemExit) as end:
+        main(list(map(str, words)))
+    out, err = capsys.readouterr()
+    return end.value.code, out, err
+
+
+@pytest.fixture
+def run(capsys):
+    return lambda *words: rather(*words, capsys=capsys)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def loaded(*words):
+    """The modules that a command loads, in a process of its own."""
+    code = (
+        "import sys\n"
+        "try:\n"
+        "    from rather.cli import main; main(sys.argv[1:])\n"
+        "finally:\n"
+        "    print('\\n', *sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True, env=os.environ
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        "--version",
+        "list methods",
+        "list data --json",
+        "list models",
+        "list metrics",
+        "explain --help",
+    ],
+)
+def test_telling_what_there_is_loads_nothing_heavy(words):
+    assert not {"torch", "numpy", "PIL", "pyarrow", "pydantic", "matplotlib"} & loaded(*words.split())
+
+
+def test_import_loads_nothing_heavy():
+    code = "import rather, sys; assert not {'torch', 'numpy', 'pydantic', 'cyclopts'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_default_path_needs_neither_torchvision_nor_plots():
+    assert not {"torchvision", "diffusers", "timm", "matplotlib", "scipy"} & loaded(
+        "explain", "--count", "1", "--json"
+    )
+
+
+def test_with_no_arguments_twelve_digits_are_explained(run):
+    code, out, err = run("explain", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert err == ""
+    assert told["queries"] == 12
+    assert told["found"] + told["not_found"] + told["skipped"] + told["failed"] == 12
+    assert told["found"] >= 10
+    assert {"run", "report", "seconds"} <= told.keys()
+    assert os.path.getsize(told["report"]) > 10_000  # noqa: PTH202 - a path as the command printed it
+
+
+def test_a_person_gets_a_table_and_the_place_of_the_report(run):
+    code, out, _ = run("explain", *FAST)
+    assert code == 0
+    assert "rather than" in out
+    assert re.search(r"report: \S+\.html", out)
+
+
+def pictures(folder):
+    return {row.id: (row.image, row.after, row.steps) for row in Run.open(folder).rows()}
+
+
+def test_the_same_command_gives_the_same_pixels(run):
+    run("explain", *FAST, "--target", "random", "--out", "one")
+    run("explain", *FAST, "--target", "random", "--out", "two", "--batch-size", "3")
+    assert pictures("one") == pictures("two")
+    assert len(pictures("one")) == 3
+
+
+def test_a_finished_run_is_not_done_again(run):
+    run("explain", *FAST, "--out", "one")
+    shards = {file: file.stat().st_mtime_ns for file in Run.open("one").folder.glob("rows-*")}
+    code, out, _ = run("explain", *FAST, "--out", "one", "--json")
+    assert code == 0
+    assert json.loads(out)["found"] == 3
+    assert {file: file.stat().st_mtime_ns for file in Run.open("one").folder.glob("rows-*")} == shards
+
+
+def test_a_run_that_lacks_a_chunk_goes_on_to_the_same_end(run):
+    words = ["explain", "--method", "wachter", "--count", "5", "--batch-size", "2"]
+    run(*words, "--out", "one")
+    whole = pictures("one")
+    sorted(Run.open("one").folder.glob("rows-*"))[1].unlink()
+    code, _, _ = run(*words, "--out", "one")
+    assert code == 0
+    assert pictures("one") == whole
+
+
+def test_a_file_of_settings_is_read_and_the_command_line_wins(run, tmp_path):
+    (tmp_path / "ask.toml").write_text(
+        'method = "wachter"\ncount = 5\ntarget = "next"\n[set]\nsteps = 7\nlr = 0.5\n'
+    )
+    code, _, _ = run("explain", "--config", "ask.toml", "--count", 2, "--set", "steps=9", "--out", "one")
+    question = Run.open("one").question
+    assert code == 0
+    assert question["method"]["steps"] == 9
+    assert question["method"]["lr"] == 0.5
+    assert question["target"] == "next"
+    assert len(Run.open("one").asked) == 2
+
+
+def test_settings_nest():
+    assert settings_of(["method=wachter", "method.steps=3", "setting=closeness"]) == {
+        "method": {"name": "wachter", "steps": 3},
+        "setting": "closeness",
+    }
+    assert settings_of(["method.steps=3", "method=wachter"]) == {"method": {"steps": 3, "name": "wachter"}}
+
+
+def test_a_method_may_wrap_another(run):
+    words = ["--method", "minimal", "--set", "method=wachter", "--set", "method.steps=50", "--set", "steps=3"]
+    code, _, err = run("explain", *words, "--count", 1, "--out", "one")
+    assert code == 0, err
+    assert Run.open("one").question["method"]["method"]["name"] == "wachter"
+
+
+def test_prototypes_want_more_of_the_same(run):
+    run("explain", "--method", "wachter", "--target", "prototype", "--count", 40, "--out", "one")
+    rows = [row for row in Run.open("one").rows() if row.status == "found"]
+    assert rows
+    for row in rows:
+        own = Run.open("one").question["classes"].index(row.predicted)
+        assert row.target == row.predicted
+        assert row.after[own] > row.before[own]
+
+
+def save(path, size=(28, 28), mode="L"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, 128 if mode == "L" else (200, 100, 50)).save(path)
+
+
+def test_own_pictures_good_and_bad(run, tmp_path):
+    save(tmp_path / "mine" / "good.png")
+    (tmp_path / "mine" / "text.png").write_text("not a picture")
+    save(tmp_path / "mine" / "cut.jpg", size=(64, 64))
+    whole = (tmp_path / "mine" / "cut.jpg").read_bytes()
+    (tmp_path / "mine" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    code, out, err = run("explain", "mine", "--method", "wachter", "--json", "--out", "one")
+    told = json.loads(out)
+    assert code == 3
+    assert told["failed"] == 2
+    assert told["queries"] == 3
+    assert "no --classifier" in err
+    codes = {row.where.rpartition("/")[2]: row.code for row in Run.open("one").rows()}
+    assert codes["text.png"] == "IMG-UNREADABLE"
+    assert codes["cut.jpg"] == "IMG-TRUNCATED"
+
+
+def test_every_row_at_its_target_is_skipped_and_that_is_no_error(run):
+    code, out, _ = run(
+        "explain", "--count", 2, "--target", "7", "--json", "--method", "wachter", "--out", "one"
+    )
+    assert code == 0
+    rows = list(Run.open("one").rows())
+    assert [row.code for row in rows if row.predicted == "7"] == ["ALREADY-TARGET"] * json.loads(out)[
+        "skipped"
+    ]
+
+
+MISTAKES = {
+    "explain --method wachtre": (2, "wachter"),
+    "explain --method wachter --set stepss=3": (2, "steps"),
+    "explain --method wachter --set steps=-1": (2, "greater than 0"),
+    "explain --method wachter --set steps": (2, "KEY=VALUE"),
+    "explain --target cat": (2, "10 classes"),
+    "explain --target 10": (2, "10 classes"),
+    "explain --data digitz": (2, "digits"),
+    "explain --data empty": (2, "png"),
+    "explain nowhere.png": (2, "nowhere.png"),
+    "explain --count 0": (2, "count"),
+    "explain --count many": (2, "count"),
+    "explain --seed -1": (2, "seed"),
+    "explain --confidence 2": (2, "confidence"),
+    "explain --batch-size 0": (2, "batch-size"),
+    "explain --cuont 3": (2, "--count"),
+    "explain --classifier nothing": (4, "nothing"),
+    "explain --classifier text.safetensors": (4, "text.safetensors"),
+    "explain --references nowhere": (2, "nowhere"),
+    "explain --layer nowhere": (4, "nowhere"),
+    "explain --config nowhere.toml": (2, "nowhere.toml"),
+    "explain --config wrong.toml": (2, "cuont"),
+    "explain --out file/run": (5, "file"),
+    "explain a.png --data digits": (2, "images"),
+    "report nowhere": (2, "run.json"),
+    "export nowhere --png out": (2, "run.json"),
+    "export nowhere": (2, "--png"),
+    "describe wachtre": (2, "wachter"),
+    "list metods": (2, "methods"),
+    "lst": (2, "list"),
+    "train classifier": (2, "out"),
+    "train classifier --out x.safetensors --epochs 0": (2, "epochs"),
+    "train classifier --out x.safetensors --data nowhere": (2, "nowhere"),
+    "train classifier --out x.safetensors --lr -1": (2, "lr"),
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_answered_in_one_line_and_leaves_nothing(run, tmp_path, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "text.safetensors").write_text("text")
+    (tmp_path / "wrong.toml").write_text("cuont = 3\n")
+    save(tmp_path / "a.png")
+    before = sorted(tmp_path.rglob("*"))
+    exit_code, says = MISTAKES[words]
+    code, out, err = run(*words.split())
+    assert code == exit_code, err
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert err.startswith("rather: error ")
+    assert says in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_pipe_that_closes_is_no_traceback():
+    listing = subprocess.Popen(
+        [sys.executable, "-m", "rather", "list", "methods"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    listing.stdout.close()
+    assert "Traceback" not in listing.stderr.read().decode()
+    listing.stderr.close()
+    listing.wait()
+
+
+def test_training_writes_a_file_that_explain_takes(run):
+    code, out, err = run(
+        "train", "classifier", "--data", "shapes", "--out", "net.safetensors", "--epochs", 1, "--json"
+    )
+    assert code == 0, err
+    assert 0 <= json.loads(out)["accuracy"] <= 1
+    code, out, err = run("explain", "--data", "shapes", "--classifier", "net.safetensors", *FAST, "--json")
+    assert code == 0, err
+    assert json.loads(out)["queries"] == 3
+
+
+def test_threads_are_left_as_they_are(run):
+    before = torch.get_num_threads()
+    run("explain", *FAST, "--json")
+    assert torch.get_num_threads() == before
