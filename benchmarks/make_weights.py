@@ -24,7 +24,12 @@ WEIGHTS = {
         "an ensemble of 5 such nets, none of them the net `digits`",
         CC_BY_SA,
     ),
-    "shapes": ("shapes", Recipe(), "a net for the drawn shapes, 4 x 4 x 64 features", "Apache-2.0"),
+    "shapes": (
+        "shapes",
+        Recipe(architecture="patches", shift=0),
+        "a net for the drawn shapes whose 4 x 4 x 32 features see a cell each",
+        "Apache-2.0",
+    ),
 }
 
 

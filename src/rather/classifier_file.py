@@ -92,7 +92,7 @@ def load_classifier(path: str | os.PathLike[str]) -> Classifier:
         return members[0]
     from rather.classifiers import ensemble
 
-    return ensemble(members)
+    return ensemble(members, plan.name)
 
 
 def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:

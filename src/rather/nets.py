@@ -49,6 +49,17 @@ def small(shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
     return body, _head(c, u, v, 64, classes)
 
 
+def patches(shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """A net whose map has a cell for each square of 16 x 16 pixels, which sees that square and nothing else.
+
+    So whatever lies in one square can be replaced in the map without a trace of it in the cells around, which
+    nets with overlapping receptive fields do not allow: there an edit of one cell is half an edit.
+    """
+    c, h, w = shape
+    body = nn.Sequential(nn.Conv2d(c, 32, 4, stride=4), nn.ReLU(), nn.Conv2d(32, 32, 4, stride=4), nn.ReLU())
+    return body, _head(32, h // 16, w // 16, 64, classes)
+
+
 def _head(channels: int, u: int, v: int, hidden: int, classes: int) -> nn.Sequential:
     if min(u, v) < 1:
         raise RatherError("TRAIN-DATA", why="they are too small for this net", do="Choose a larger size")
@@ -57,7 +68,7 @@ def _head(channels: int, u: int, v: int, hidden: int, classes: int) -> nn.Sequen
     )
 
 
-ARCHITECTURES: Final[dict[str, Architecture]] = {"goyal": goyal, "small": small}
+ARCHITECTURES: Final[dict[str, Architecture]] = {"goyal": goyal, "small": small, "patches": patches}
 
 
 def suited(shape: Shape) -> str:

@@ -31,7 +31,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     architecture: str | None = None
-    """goyal or small; by default goyal for pictures of 28 x 28 pixels, small for others."""
+    """goyal, small or patches; by default goyal for pictures of 28 x 28 pixels, small for others."""
     epochs: PositiveInt = 20
     """How often to see each picture, in a new order each time."""
     lr: PositiveFloat = 0.002
@@ -180,7 +180,7 @@ def train_classifier(
     if recipe.members > 1:
         from rather.classifiers import ensemble
 
-        classifier = ensemble(trained)
+        classifier = ensemble(trained, name)
     return classifier, Figures(
         trained_on=len(data),
         tested_on=len(held),
