@@ -84,10 +84,9 @@ def _copy(net: nn.Module | Callable[[Tensor], object]) -> nn.Module:
     if not isinstance(net, nn.Module):
         return Plain(net)
     try:
-        copied = deepcopy(net)
+        return deepcopy(net).float().eval().requires_grad_(requires_grad=False)
     except Exception as error:
         raise RatherError("MODEL-COPY", why=brief(error), do="Bring a function that asks it") from error
-    return copied.float().eval().requires_grad_(requires_grad=False)
 
 
 def _normalised(x: Images, mean: Sequence[float] | None, std: Sequence[float] | None) -> Images:

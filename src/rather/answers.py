@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, final, get_args
+from typing import Any, Final, Literal, cast, final, get_args
 
 import torch
 from jaxtyping import Float
@@ -27,10 +27,10 @@ class Asked(nn.Module):
         super().__init__()
         self.net, self.key = net, key
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Any) -> Any:  # no tensors, but what stands for them, while the code is followed
         """The net's tensor, still as the net means it."""
         answer = self.net(x)
-        return answer if self.key is None else answer[self.key]  # type: ignore[no-any-return]
+        return answer if self.key is None else answer[self.key]
 
     def extra_repr(self) -> str:
         """Its key: two nets that answer with different tensors are different."""
@@ -78,6 +78,15 @@ class Log(nn.Module):
         return p.clamp(min=torch.finfo(p.dtype).tiny).log()
 
 
+def output_of(text: str) -> Output:
+    """What somebody wrote, if it is one."""
+    if text not in get_args(Output):
+        raise RatherError(
+            "CFG-SETTING", where=f"output {text}", why="unknown", do=near(text, get_args(Output))
+        )
+    return cast("Output", text)
+
+
 def key_of(answer: object) -> str | int | None:
     """Which part of a net's answer is its tensor; None if it is the answer itself.
 
@@ -118,8 +127,6 @@ def to_logits(answer: Tensor, output: Output, rows: int) -> nn.Module | None:
         RatherError: MODEL-OUTPUT-TYPE, MODEL-OUTPUT-SHAPE, MODEL-ONE-OUTPUT, MODEL-PROBABILITIES or
             MODEL-NOT-PROBABILITIES if it is something else.
     """
-    if output not in get_args(Output):
-        raise RatherError("CFG-SETTING", where=f"output={output}", do=near(output, get_args(Output)))
     shape = tuple(answer.shape)
     if not answer.is_floating_point():
         raise RatherError(

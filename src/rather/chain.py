@@ -86,7 +86,7 @@ def _called(node: fx.Node, net: nn.Module) -> nn.Module | None:
 
 def _function(node: fx.Node) -> nn.Module | None:
     if node.target is F.dropout and node.kwargs.get("training") is False:
-        return nn.Identity()
+        return nn.Identity().eval()
     layer = _LAYERS.get(node.target)
     computed = len(node.all_input_nodes) > 1  # a size among its arguments
     if layer is None or computed or node.kwargs.get("dtype") is not None:

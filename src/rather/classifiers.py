@@ -41,7 +41,7 @@ def bring(
     spec: str,
     *,
     classes: Sequence[str] | None = None,
-    output: Output = "logits",
+    output: str = "logits",
     layer: str | None = None,
     shape: tuple[int, int, int] | None = None,
     trust: Sequence[str] = (),
@@ -54,19 +54,22 @@ def bring(
             file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `module:function` or
             `path/file.py:function` for code that makes a net or a `Classifier`.
         classes: names, in the order of the outputs.
-        output: what the net's numbers are.
+        output: what the net's numbers are, one of `rather.answers.Output`.
         layer: where to cut it into body and head; see `rather.split.split`.
         shape: (c, h, w) of its images; by default what the net is known for.
         trust: `sha256:` and the hash, of each file of code that may be run.
 
     Raises:
-        RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -MISSING-LIBRARY; what `adapt` raises.
+        RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -MISSING-LIBRARY, CFG-OPTIONS,
+            CFG-SETTING, or what `adapt` raises.
     """
     from rather.adapters import adapt
+    from rather.answers import output_of
     from rather.core import Classifier
     from rather.libraries import LIBRARIES
     from rather.trusted import run_factory
 
+    meant = output_of(output)
     kind, _, rest = spec.partition(":")
     if spec in list_weights():
         found: Any = load_weights(spec)
@@ -81,7 +84,7 @@ def bring(
             classes=classes or loaded.classes,
             mean=loaded.mean,
             std=loaded.std,
-            output=output,
+            output=meant,
             layer=layer,
             name=Path(name).name,
         )
@@ -90,7 +93,7 @@ def bring(
     else:
         raise RatherError("MODEL-NOT-FOUND", where=spec, do=near(spec, [*list_weights(), *_KINDS]))
     if isinstance(found, Classifier):
-        return _again(found, classes=classes, output=output, layer=layer, shape=shape)
+        return _again(found, classes=classes, output=meant, layer=layer, shape=shape)
     if shape is None:
         raise RatherError(
             "MODEL-INPUT",
@@ -98,7 +101,7 @@ def bring(
             why="the size of its images is not known",
             do="Return rather.adapt(net, shape=(c, h, w), ...) from the function",
         )
-    return adapt(found, shape=shape, classes=classes, output=output, layer=layer, name=rest)
+    return adapt(found, shape=shape, classes=classes, output=meant, layer=layer, name=rest)
 
 
 def _ours(path: Path) -> Classifier:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -93,25 +95,30 @@ def hugging_face(name: str, file: Path | None) -> Loaded:
     if file is not None:
         raise RatherError("CFG-OPTIONS", where=f"hf:{name}={file}", why="the folder holds the weights")
 
-    def load() -> tuple[Any, Any]:
+    def load() -> tuple[Any, dict[str, Any]]:
+        recipe = import_module("transformers.utils").cached_file(name, "preprocessor_config.json")
         net = library.AutoModelForImageClassification.from_pretrained(
             name, trust_remote_code=False, use_safetensors=True
         )
-        return net, library.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+        return net, json.loads(Path(recipe).read_text("utf-8"))
 
-    net, recipe = _published(load, f"hf:{name}")
-    cropped = getattr(recipe, "do_center_crop", False) and getattr(recipe, "crop_size", None)
-    size = dict(recipe.crop_size if cropped else recipe.size)
-    side = size.get("shortest_edge")
-    height, width = size.get("height", side), size.get("width", side)
-    if not height or not width:
-        raise RatherError("MODEL-INPUT", where=f"hf:{name}", why=f"its images are of no one size: {size}")
-    normalises = getattr(recipe, "do_normalize", True)
+    net, recipe = _published(load, f"hf:{name}", do="Give a folder that save_pretrained has written")
+    size = recipe.get("crop_size" if recipe.get("do_center_crop") else "size") or {}
+    if isinstance(size, int):
+        size = {"shortest_edge": size}
+    height, width = (size.get(side, size.get("shortest_edge")) for side in ("height", "width"))
+    normalises = recipe.get("do_normalize", True)
+    if not height or not width or (normalises and "image_mean" not in recipe):
+        raise RatherError(
+            "MODEL-INPUT",
+            where=f"hf:{name}",
+            why="its preprocessor_config.json does not say the images' size, mean and deviation",
+        )
     return Loaded(
         net=net,
         shape=(getattr(net.config, "num_channels", 3), height, width),
-        mean=recipe.image_mean if normalises else None,
-        std=recipe.image_std if normalises else None,
+        mean=recipe["image_mean"] if normalises else None,
+        std=recipe["image_std"] if normalises else None,
         classes=[net.config.id2label[n] for n in range(net.config.num_labels)],
     )
 
@@ -125,8 +132,6 @@ LIBRARIES: Final[Mapping[str, Callable[[str, Path | None], Loaded]]] = {
 
 
 def _library(module: str, extra: str) -> Any:
-    from importlib import import_module
-
     try:
         return import_module(module)
     except ImportError as error:
@@ -135,14 +140,12 @@ def _library(module: str, extra: str) -> Any:
         ) from None
 
 
-def _published(get: Callable[[], Any], where: str) -> Any:
+def _published(get: Callable[[], Any], where: str, do: str = "Give a file of its weights: {}=FILE") -> Any:
     """What a library gets from its cache, or from its own address."""
     try:
         return get()
     except Exception as error:
-        raise RatherError(
-            "MODEL-NOT-FOUND", where=where, why=brief(error), do=f"Give a file of its weights: {where}=FILE"
-        ) from error
+        raise RatherError("MODEL-NOT-FOUND", where=where, why=brief(error), do=do.format(where)) from error
 
 
 def _loaded(build: Callable[..., Any], state: Mapping[str, Tensor], where: Path) -> tuple[Any, int]:

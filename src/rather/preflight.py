@@ -172,7 +172,7 @@ def refuse_unsteady(net: nn.Module, x: Tensor, answer: Tensor) -> None:
         x: at least two images.
         answer: what the net said to them.
     """
-    training = [name or "the net itself" for name, module in _modules(net) if module.training]
+    training = [name or "the net itself" for name, module in _modules(net) if module.training][::-1]
     again = difference(ask(net, x), answer)
     if again > CLOSE:
         raise RatherError(

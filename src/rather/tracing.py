@@ -124,7 +124,7 @@ class Trace:
             where=layer,
             why="some of the answer goes around it, by a skip connection"
             if self.is_map(node)
-            else f"it gives {self.shapes.get(node, 'no tensor')}, not a map (b, d, u, v)",
+            else f"it gives {len(self.shapes.get(node, ()))} dimensions, not a map (b, d, u, v)",
             do="Take " + " or ".join(usable[:3]) if usable else "Name no layer",
         )
 

@@ -1,0 +1,496 @@
+"""Bringing classifiers in: what they answer stays the same, and no file runs without consent."""
+
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import NamedTuple
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from rather.answers import Log, LogOdds
+from rather.checkpoints import read_state
+from rather.classifiers import adapt, bring, ensemble, list_classifiers
+from rather.core import Classifier
+from rather.errors import RatherError
+
+SHAPE = (1, 6, 6)
+X = torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+def net(classes=3, *after):
+    torch.manual_seed(classes)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, classes), *after)
+
+
+class Several(NamedTuple):
+    """As torchvision's nets with auxiliary heads answer."""
+
+    logits: torch.Tensor
+    aux: None
+    number: torch.Tensor
+
+
+def refused(code, call, *arguments, **settings):
+    with pytest.raises(RatherError) as caught:
+        call(*arguments, **settings)
+    assert caught.value.code == code
+    assert caught.value.exit_code == (2 if code.startswith("CFG") else 4)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+# What nets answer
+
+
+def test_logits_stay_and_normalisation_goes_inside():
+    own = net()
+    classifier = adapt(own, shape=SHAPE, mean=[0.3], std=[0.5], classes=["a", "b", "c"])
+    assert torch.equal(classifier(X), own((X - 0.3) / 0.5).detach())
+    assert classifier.classes == ("a", "b", "c")
+    assert adapt(own, shape=SHAPE).classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("last", [nn.Identity(), nn.Sigmoid()])
+@pytest.mark.parametrize("known", [True, False])
+def test_one_number_becomes_two_logits(last, known):
+    """With a chain of layers the last one is widened; of a function all that is known is its answer."""
+    own = net(1, last).eval()
+    output = "binary-probability" if isinstance(last, nn.Sigmoid) else "binary-logit"
+    classifier = adapt(own if known else lambda x: own(x)[:, 0], shape=SHAPE, output=output)
+    logit = own[:4](X)[:, 0].detach()
+    both = torch.stack([torch.zeros(4), logit], 1).log_softmax(1)
+    torch.testing.assert_close(classifier(X).log_softmax(1).detach(), both)
+    assert classifier.classes == ("0", "1")
+    assert isinstance(list(classifier.head)[-1], nn.Linear) == known
+
+
+@pytest.mark.parametrize("last", [nn.Softmax(1), nn.LogSoftmax(1)])
+@pytest.mark.parametrize("known", [True, False])
+def test_probabilities_and_their_logarithms_become_logits(last, known):
+    own = net(3, last).eval()
+    output = "probabilities" if isinstance(last, nn.Softmax) else "logits"
+    classifier = adapt(own if known else own.__call__, shape=SHAPE, output=output)
+    torch.testing.assert_close(classifier(X).softmax(1).detach(), own[:4](X).softmax(1).detach())
+    assert (type(list(classifier.head)[-1]) is nn.Linear) == known if known else True
+
+
+def test_a_saturated_probability_has_a_floor():
+    exactly = torch.tensor([[0.0, 1.0]])
+    assert Log()(exactly).isfinite().all()
+    assert LogOdds()(torch.tensor([0.0, 1.0])).isfinite().all()
+    torch.testing.assert_close(LogOdds()(torch.tensor([0.25])), torch.tensor([[0.75, 0.25]]).log())
+
+
+@pytest.mark.parametrize(
+    "dress",
+    [
+        lambda logits: {"logits": logits, "hidden": 2 * logits},
+        lambda logits: {"out": logits, "loss": None},
+        lambda logits: (logits,),
+        lambda logits: [None, logits],
+        lambda logits: Several(logits, None, logits.argmax(1)),
+    ],
+)
+def test_the_one_tensor_is_taken_of_any_answer(dress):
+    class Dressed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = net()
+
+        def forward(self, x):
+            return dress(self.inner(x))
+
+    own = Dressed()
+    assert torch.equal(adapt(own, shape=SHAPE)(X), own.inner(X).detach())
+    assert torch.equal(adapt(own.__call__, shape=SHAPE)(X).detach(), own.inner(X).detach())
+
+
+def test_nothing_of_the_net_is_changed():
+    own = net(3, nn.Dropout(0.5)).train()
+    own[3].bias.requires_grad_(False)
+    own(X).sum().backward()
+    seen = []
+    own.register_forward_hook(lambda *_: seen.append(1))
+    state = {key: value.clone() for key, value in own.state_dict().items()}
+    gradient = own[0].weight.grad.clone()
+    random = torch.get_rng_state()
+    classifier = adapt(own, shape=SHAPE)
+    classifier(X)
+    assert own.training
+    assert own[4].training
+    assert [p.requires_grad for p in own.parameters()] == [True, True, True, False]
+    assert torch.equal(own[0].weight.grad, gradient)
+    assert all(torch.equal(value, state[key]) for key, value in own.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert len(own._forward_hooks) == 1
+    assert not {id(p) for p in own.parameters()} & {id(p) for p in classifier.parameters()}
+    assert not any(p.requires_grad for p in classifier.parameters())
+
+
+def test_a_half_precision_net_is_brought_to_full():
+    own = net().half()
+    assert adapt(own, shape=SHAPE)(X).dtype == torch.float32
+
+
+def test_a_net_that_cannot_be_copied_or_normalised_is_refused():
+    unborn = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+    assert "uninitialized" in refused("MODEL-COPY", adapt, unborn, shape=SHAPE).why
+    refused("MODEL-INPUT", adapt, net(), shape=SHAPE, mean=[0.5, 0.5, 0.5])
+    refused("MODEL-INPUT", adapt, net(), shape=SHAPE, std=[0.0])
+    refused("MODEL-CLASSES", adapt, net(), shape=SHAPE, classes=["a", "b"])
+    refused("MODEL-LAYER", adapt, lambda x: x.flatten(1), shape=SHAPE, layer="0")
+
+
+def test_a_parallel_net_is_taken_out_of_its_wrapper():
+    own = net()
+    assert torch.equal(adapt(nn.DataParallel(own), shape=SHAPE, layer="1")(X), own(X).detach())
+
+
+# Ensembles
+
+
+def members():
+    plain = adapt(net(3), shape=SHAPE, name="plain")
+    wide = nn.Sequential(nn.Conv2d(1, 7, 3), nn.Flatten(), nn.Linear(7 * 16, 3))
+    return [plain, adapt(wide, shape=SHAPE, mean=[0.4], std=[0.3], name="wide")]
+
+
+def test_an_ensemble_is_the_mean_of_log_probabilities_over_maps_side_by_side():
+    both = members()
+    one = ensemble(both)
+    expected = torch.stack([member(X).softmax(1).log() for member in both]).mean(0)
+    torch.testing.assert_close(one(X), expected)
+    assert one.features(X).shape == (4, 4 + 7, 4, 4)
+    assert torch.equal(one.features(X)[:, :4], both[0].features(X))
+    assert one.members == tuple(both)
+    assert (
+        len({id(p) for p in one.parameters()}) == len(list(one.state_dict())) - 6
+    )  # but means and deviations
+
+
+def test_an_ensemble_of_maps_of_different_sizes_has_the_image_as_its_map():
+    small = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(16, 3))
+    both = [members()[0], adapt(small, shape=SHAPE)]
+    one = ensemble(both)
+    assert torch.equal(one.features(X), X)
+    torch.testing.assert_close(one(X), torch.stack([m(X).log_softmax(1) for m in both]).mean(0))
+
+
+def test_members_that_do_not_fit_are_refused():
+    refused("MODEL-MEMBERS", ensemble, [])
+    refused("MODEL-MEMBERS", ensemble, [members()[0], adapt(net(4), shape=SHAPE)])
+    named = adapt(net(), shape=SHAPE, classes=["a", "b", "c"])
+    refused("MODEL-MEMBERS", ensemble, [members()[0], named])
+
+
+# Names
+
+
+def test_the_bundled_ones_by_name_and_cut_elsewhere():
+    digits = bring("digits")
+    other = bring("digits", layer="body.1", classes=[f"digit {n}" for n in range(10)])
+    x = torch.rand(3, *digits.shape)
+    torch.testing.assert_close(other(x), digits(x))
+    assert other.features(x).shape[2:] == (12, 12)
+    assert other.classes[3] == "digit 3"
+    refused("MODEL-LAYER", bring, "digits", layer="head.1")
+    refused("CFG-OPTIONS", bring, "digits", output="probabilities")
+    refused("CFG-OPTIONS", bring, "digits", shape=(3, 28, 28))
+    assert "logits" in refused("CFG-SETTING", bring, "digits", output="logit").do
+    refused("MODEL-CLASSES", bring, "digits", classes=["one"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "do"),
+    [
+        ("digit", "digits"),
+        ("torchvision:resnet19", "resnet18"),
+        ("no_such_module:make", "FUNCTION|function"),
+        ("no/such.py:make", ""),
+        ("torchvision:resnet18=no/such/file", ""),
+    ],
+)
+def test_a_name_that_does_not_exist(spec, do):
+    assert any(word in refused("MODEL-NOT-FOUND", bring, spec).do for word in do.split("|"))
+
+
+def test_a_library_that_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert "rather[hf]" in refused("MODEL-MISSING-LIBRARY", bring, "hf:some/folder").do
+
+
+def test_listing_them_does_not_import_torch():
+    code = "import sys; from rather.classifiers import list_classifiers; "
+    code += "assert 'digits' in list_classifiers(); print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+    assert all(line and "\n" not in line for line in list_classifiers().values())
+
+
+# Other libraries
+
+
+@pytest.fixture(scope="module")
+def squeezed(tmp_path_factory):
+    """A small net of torchvision with three classes, and files of its weights."""
+    from torchvision.models import squeezenet1_1
+
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    own = squeezenet1_1(weights=None, num_classes=3).eval()
+    save_file(own.state_dict(), folder / "plain.safetensors")
+    torch.save(own.state_dict(), folder / "plain.pth")
+    wrapped = {f"module.{key}": value for key, value in own.state_dict().items()}
+    torch.save({"state_dict": wrapped, "epoch": 3}, folder / "wrapped.pth")
+    return own, folder
+
+
+@pytest.mark.parametrize("file", ["plain.safetensors", "plain.pth", "wrapped.pth"])
+def test_torchvision_with_a_file(squeezed, file):
+    own, folder = squeezed
+    classifier = bring(f"torchvision:squeezenet1_1={folder / file}", shape=(3, 64, 64))
+    x = torch.rand(2, 3, 64, 64)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    with torch.no_grad():
+        torch.testing.assert_close(classifier(x), own((x - mean[:, None, None]) / std[:, None, None]))
+    assert classifier.classes == ("0", "1", "2")
+    assert classifier.name == "squeezenet1_1"
+
+
+def test_torchvision_with_its_published_weights(tmp_path, monkeypatch):
+    """What a download would have left in torch's cache; its numbers are random here."""
+    from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
+
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    state = squeezenet1_1(weights=None).state_dict()
+    torch.save(state, tmp_path / "hub" / "checkpoints" / Path(SqueezeNet1_1_Weights.DEFAULT.url).name)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    classifier = bring("torchvision:squeezenet1_1")
+    assert classifier.shape == (3, 224, 224)
+    assert classifier.classes[:2] == ("tench", "goldfish")
+    assert len(classifier.classes) == 1000
+
+
+def test_timm_with_a_file(tmp_path):
+    timm = pytest.importorskip("timm")
+    own = timm.create_model("resnet10t", num_classes=4).eval()
+    save_file(own.state_dict(), tmp_path / "own.safetensors")
+    classifier = bring(f"timm:resnet10t={tmp_path / 'own.safetensors'}", shape=(3, 64, 64))
+    x = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(classifier(x), own((x - classifier.mean) / classifier.std))
+    assert [type(layer) for layer in classifier.head] == [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]
+    assert "resnet18" in refused("MODEL-NOT-FOUND", bring, "timm:resnett18").do
+
+
+@pytest.fixture
+def transformers(monkeypatch):
+    """A stand-in with the three things that are asked of it, which answer as the library's do."""
+
+    class Model(nn.Module):
+        config = SimpleNamespace(num_labels=3, id2label={0: "cat", 1: "dog", 2: "owl"})
+
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
+
+        def forward(self, pixel_values=None, labels=None):
+            loss = None if labels is None else 0
+            return OrderedDict(logits=self.inner(pixel_values), hidden_states=pixel_values) | {"loss": loss}
+
+    library, utils, model = ModuleType("transformers"), ModuleType("transformers.utils"), Model()
+    utils.cached_file = lambda folder, name: Path(folder) / name
+
+    def from_pretrained(folder, *, trust_remote_code, use_safetensors):
+        assert use_safetensors
+        assert not trust_remote_code
+        return model
+
+    library.AutoModelForImageClassification = SimpleNamespace(from_pretrained=from_pretrained)
+    monkeypatch.setitem(sys.modules, "transformers", library)
+    monkeypatch.setitem(sys.modules, "transformers.utils", utils)
+    return model
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"size": {"height": 16, "width": 16}},
+        {"size": 16},
+        {"size": {"shortest_edge": 20}, "do_center_crop": True, "crop_size": {"height": 16, "width": 16}},
+    ],
+)
+def test_transformers_from_a_folder(transformers, tmp_path, size):
+    recipe = {"do_normalize": True, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4], **size}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(recipe))
+    classifier = bring(f"hf:{tmp_path}", layer="inner.0")
+    x = torch.rand(2, 3, 16, 16)
+    expected = transformers((x - classifier.mean) / classifier.std)["logits"]
+    torch.testing.assert_close(classifier(x), expected.detach())
+    assert classifier.mean.flatten().tolist() == pytest.approx([0.5, 0.4, 0.3])
+    assert classifier.classes == ("cat", "dog", "owl")
+    del recipe["image_mean"]
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(recipe))
+    refused("MODEL-INPUT", bring, f"hf:{tmp_path}")
+    refused("MODEL-NOT-FOUND", bring, f"hf:{tmp_path / 'elsewhere'}")
+
+
+def test_weights_of_another_net_are_refused_by_their_names(squeezed, tmp_path):
+    _, folder = squeezed
+    why = refused("MODEL-FILE-DAMAGED", bring, f"torchvision:resnet18={folder / 'plain.pth'}").why
+    assert "fc.bias" in why
+    state = read_state(folder / "plain.pth")
+    state["extra"] = torch.zeros(1)
+    del state["features.0.bias"]
+    torch.save(state, tmp_path / "other.pth")
+    why = refused("MODEL-FILE-DAMAGED", bring, f"torchvision:squeezenet1_1={tmp_path / 'other.pth'}").why
+    assert "features.0.bias" in why
+    assert "extra" in why
+
+
+# Files that are no data
+
+
+class Runs:
+    """A pickle of it would make a file."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.mark}",)
+
+
+def planted(folder):
+    """Files by the code that refuses them; those that run something would leave `mark`."""
+    mark, small = folder / "mark", nn.Linear(2, 2)
+    torch.save(Runs(mark), folder / "code.pt")
+    torch.save({"a": Runs(mark)}, folder / "code-old.pth", _use_new_zipfile_serialization=False)
+    for name in ("code.bin", "code.safetensors", "code.ckpt"):
+        (folder / name).write_bytes(pickle.dumps(Runs(mark)))
+    (folder / "code-0.pt").write_bytes(f"cos\nsystem\n(S'touch {mark}'\ntR.".encode())
+    torch.save(small, folder / "code-module.pt")
+    with zipfile.ZipFile(folder / "code-script.pt", "w") as archive:
+        for name in ("data.pkl", "constants.pkl", "code/__torch__.py"):
+            archive.writestr(f"net/{name}", b"")
+    torch.export.save(torch.export.export(small, (torch.rand(1, 2),)), folder / "code.pt2")
+    torch.save(small.state_dict(), folder / "whole.pt")
+    whole = (folder / "whole.pt").read_bytes()
+    (folder / "bad-half.pt").write_bytes(whole[: len(whole) // 2])
+    (folder / "bad-empty.pt").write_bytes(b"")
+    (folder / "bad-text.pt").write_text("weights go here")
+    (folder / "bad-page.pt").write_text("<!DOCTYPE html><html>404</html>")
+    (folder / "bad-lfs.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0")
+    (folder / "bad-header.safetensors").write_bytes((10**15).to_bytes(8, "little") + b"{}")
+    save_file({"w": torch.zeros(9)}, folder / "bad-short.safetensors")
+    (folder / "bad-short.safetensors").write_bytes((folder / "bad-short.safetensors").read_bytes()[:-3])
+    torch.save({"w": torch.zeros(1).expand(10**12)}, folder / "bad-view.pt")
+    torch.save([1, 2], folder / "bad-list.pt")
+    with zipfile.ZipFile(folder / "bad-bomb.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data.pkl", bytes(10**6))
+    (folder / "bad-folder.pt").mkdir()
+    (folder / "whole.pt").unlink()
+    return mark
+
+
+def test_no_file_of_weights_is_run(tmp_path):
+    mark = planted(tmp_path)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 20
+    for file in files:
+        code = "MODEL-CODE" if file.name.startswith("code") else "MODEL-FILE-DAMAGED"
+        for spec in (str(file), f"torchvision:squeezenet1_1={file}"):
+            error = refused(code, bring, spec)
+            assert "weights_only" not in str(error), "torch's advice is to run it"
+            if code == "MODEL-CODE":
+                assert hashlib.sha256(file.read_bytes()).hexdigest() in str(error)
+    assert not mark.exists()
+    assert "git lfs pull" in refused("MODEL-FILE-DAMAGED", bring, str(tmp_path / "bad-lfs.safetensors")).do
+    assert "system" in refused("MODEL-CODE", bring, str(tmp_path / "code.pt")).why
+
+
+def test_a_state_dict_alone_does_not_say_what_it_is_of(squeezed):
+    _, folder = squeezed
+    for file in ("plain.pth", "plain.safetensors"):
+        refused("MODEL-FILE-DAMAGED", bring, str(folder / file))
+
+
+# Code
+
+CODE = """
+from pathlib import Path
+from torch import nn
+import rather
+
+Path({mark!r}).touch()
+
+def make():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+
+def make_classifier():
+    return rather.Classifier(nn.Identity(), make(), classes="abc", shape=(1, 6, 6), name="mine")
+
+def breaks():
+    raise RuntimeError("no such weights")
+
+number = 3
+"""
+
+
+@pytest.fixture
+def code(tmp_path):
+    file, mark = tmp_path / "mine.py", tmp_path / "mark"
+    file.write_text(CODE.format(mark=str(mark)))
+    return file, mark, [f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"]
+
+
+def test_code_is_run_only_if_its_hash_is_named(code):
+    file, mark, trust = code
+    for known in ([], ["sha256:0"], [trust[0].upper()]):
+        error = refused("MODEL-CODE", bring, f"{file}:make", shape=SHAPE, trust=known)
+        assert f"--trust {trust[0]}" in error.do
+    assert not mark.exists()
+    assert bring(f"{file}:make", shape=SHAPE, trust=trust)(X).shape == (4, 3)
+    assert mark.exists()
+    file.write_text(file.read_text() + "# changed\n")
+    refused("MODEL-CODE", bring, f"{file}:make", shape=SHAPE, trust=trust)
+
+
+def test_code_that_makes_a_classifier(code):
+    file, _, trust = code
+    made = bring(f"{file}:make_classifier", trust=trust)
+    assert isinstance(made, Classifier)
+    assert made.name == "mine"
+    cut = bring(f"{file}:make_classifier", trust=trust, layer="head.1")
+    assert cut.features(X).shape == (4, 4, 4, 4)
+
+
+def test_a_module_is_found_without_importing_it(code, monkeypatch):
+    file, mark, trust = code
+    package = file.parent / "package_of_mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "nets.py").write_bytes(file.read_bytes())
+    monkeypatch.syspath_prepend(str(file.parent))
+    refused("MODEL-CODE", bring, "package_of_mine.nets:make", shape=SHAPE)
+    assert not mark.exists()
+    bring("package_of_mine.nets:make", shape=SHAPE, trust=trust)
+    assert mark.exists()
+    assert "package_of_mine" not in sys.modules
+
+
+def test_code_that_fails(code):
+    file, _, trust = code
+    assert "no such weights" in refused("MODEL-FACTORY", bring, f"{file}:breaks", trust=trust).why
+    assert "int" in refused("MODEL-FACTORY", bring, f"{file}:number", trust=trust).why
+    assert "make" in refused("MODEL-NOT-FOUND", bring, f"{file}:maek", trust=trust).do
+    refused("MODEL-INPUT", bring, f"{file}:make", trust=trust)

@@ -1,0 +1,243 @@
+"""Planted faults, each refused by its name, and healthy nets, each let through."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from rather.adapters import adapt, ensemble
+from rather.core import Classifier
+from rather.errors import RatherError
+from rather.preflight import Preflight, preflight
+
+SHAPE = (1, 6, 6)
+X = torch.rand(5, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+class Net(nn.Module):
+    """A convolution, and a linear layer; `wrong` says what is done to their answer."""
+
+    def __init__(self, wrong=lambda logits: logits, classes=3):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.out, self.wrong = nn.Conv2d(1, 4, 3), nn.Linear(4 * 16, classes), wrong
+
+    def forward(self, x):
+        return self.wrong(self.out(F.relu(self.conv(x)).flatten(1)))
+
+
+class Stays(Net):
+    """It does not leave training mode when told."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def train(self, mode=True):
+        del mode
+        return self
+
+    def forward(self, x):
+        return self.out(self.layer(self.conv(x)).flatten(1))
+
+
+class LiveNorm(Net):
+    """It normalises by the batch, in evaluation as well."""
+
+    def forward(self, x):
+        return self.out(F.batch_norm(self.conv(x), None, None, training=True).flatten(1))
+
+
+class Inner(Net):
+    """What it does wrong happens inside, before its last layer."""
+
+    def forward(self, x):
+        return self.out(self.wrong(self.conv(x)).flatten(1))
+
+
+def poisoned():
+    net = Net()
+    with torch.no_grad():
+        net.out.weight[0, 0] = torch.nan
+    return net
+
+
+def overflowing():
+    net = Net()
+    with torch.no_grad():
+        net.conv.weight.fill_(1e38)
+        net.conv.bias.fill_(3e38)
+    return net
+
+
+FAULTS = {
+    "channels": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 3)), "MODEL-INPUT"),
+    "size": (nn.Sequential(nn.Flatten(), nn.Linear(49, 3)), "MODEL-INPUT"),
+    "softmax": (Net(lambda logits: logits.softmax(1)), "MODEL-PROBABILITIES"),
+    "one logit": (Net(classes=1), "MODEL-ONE-OUTPUT"),
+    "one logit, flat": (Net(lambda logits: logits[:, 0], classes=1), "MODEL-ONE-OUTPUT"),
+    "one sigmoid": (Net(torch.sigmoid, classes=1), "MODEL-ONE-OUTPUT"),
+    "nothing": (Net(lambda _: None), "MODEL-OUTPUT-TYPE"),
+    "two tensors": (Net(lambda logits: (logits, logits)), "MODEL-OUTPUT-TYPE"),
+    "named tensors": (Net(lambda logits: {"main": logits, "aux": logits}), "MODEL-OUTPUT-TYPE"),
+    "argmax": (Net(lambda logits: logits.argmax(1)), "MODEL-OUTPUT-TYPE"),
+    "no batch": (Net(lambda logits: logits[0], classes=4), "MODEL-OUTPUT-SHAPE"),
+    "a map": (nn.Conv2d(1, 3, 1), "MODEL-OUTPUT-SHAPE"),
+    "one more": (Net(lambda logits: torch.cat([logits, logits[:1]])), "MODEL-OUTPUT-SHAPE"),
+    "NaN": (Inner(lambda x: (x - 100).sqrt()), "MODEL-NONFINITE"),
+    "overflow": (overflowing(), "MODEL-NONFINITE"),
+    "NaN weight": (poisoned(), "MODEL-WEIGHTS-NONFINITE"),
+    "live dropout": (Net(F.dropout), "MODEL-TRAIN-MODE"),
+    "noise": (Net(lambda logits: logits + torch.randn(())), "MODEL-TRAIN-MODE"),
+    "own train, dropout": (Stays(nn.Dropout()), "MODEL-TRAIN-MODE"),
+    "own train, norm": (Stays(nn.BatchNorm2d(4)), "MODEL-TRAIN-MODE"),
+    "live norm": (LiveNorm(), "MODEL-BATCH-DEPENDENT"),
+    "centred": (Net(lambda logits: logits - logits.mean(0)), "MODEL-BATCH-DEPENDENT"),
+    "by place": (
+        Net(lambda logits: logits + torch.arange(len(logits))[:, None]),
+        "MODEL-BATCH-DEPENDENT",
+    ),
+    "squeezed": (Net(lambda logits: logits.squeeze()), "MODEL-BATCH-DEPENDENT"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_adapt_refuses(name):
+    net, code = FAULTS[name]
+    with pytest.raises(RatherError) as caught:
+        adapt(net, shape=SHAPE)
+    assert caught.value.code == code
+    assert caught.value.exit_code == 4
+    assert "\n" not in str(caught.value)
+
+
+def by_hand(net):
+    """A classifier that somebody built without `adapt`."""
+    return Classifier(nn.Identity(), net, classes=["a", "b", "c"], shape=SHAPE)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_preflight_refuses_a_classifier_made_by_hand(name):
+    net, code = FAULTS[name]
+    with pytest.raises(RatherError) as caught:
+        preflight(by_hand(net), X)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("own train, norm", "layer"),
+        ("NaN", "first seen in out"),
+        ("overflow", "first seen in conv"),
+        ("NaN weight", "out.weight"),
+        ("softmax", "output probabilities"),
+        ("one logit", "binary-logit"),
+        ("one sigmoid", "binary-probability"),
+        ("named tensors", "main, aux"),
+        ("a map", r"\(3, 3, 6, 6\)"),
+        ("channels", "3 channels"),
+    ],
+)
+def test_the_line_says_where_or_what_to_do(name, named):
+    with pytest.raises(RatherError, match=named):
+        adapt(FAULTS[name][0], shape=SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("net", "output", "code"),
+    [
+        (Net(), "probabilities", "MODEL-NOT-PROBABILITIES"),
+        (Net(torch.sigmoid), "probabilities", "MODEL-NOT-PROBABILITIES"),
+        (Net(classes=1), "binary-probability", "MODEL-NOT-PROBABILITIES"),
+        (Net(), "binary-logit", "MODEL-OUTPUT-SHAPE"),
+    ],
+)
+def test_an_output_that_is_not_what_was_said(net, output, code):
+    with pytest.raises(RatherError) as caught:
+        adapt(net, shape=SHAPE, output=output)
+    assert caught.value.code == code
+
+
+def test_images_of_another_shape_and_too_few_names():
+    with pytest.raises(RatherError, match="takes") as caught:
+        preflight(by_hand(Net()), torch.rand(2, 3, 6, 6))
+    assert caught.value.code == "MODEL-INPUT"
+    with pytest.raises(RatherError, match="4 outputs") as caught:
+        preflight(by_hand(Net(classes=4)), X)
+    assert caught.value.code == "MODEL-CLASSES"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (torch.Tensor.detach, "not connected"),
+        (torch.round, "zero"),
+        (lambda x: (x - x.detach()).sqrt() + x, "NaN"),
+        (lambda x: F.relu(x - 100), "zero"),
+    ],
+)
+def test_without_a_gradient_only_methods_that_need_one_are_refused(wrong, why):
+    report = preflight(adapt(Inner(wrong), shape=SHAPE), X)
+    assert not report.gradient
+    assert why in report.no_gradient
+    with pytest.raises(RatherError, match="wachter") as caught:
+        report.require_gradient("wachter")
+    assert caught.value.code == "MODEL-GRADIENT"
+
+
+def test_a_classifier_that_is_sure_still_has_a_gradient():
+    # The first choice's probability is 1 in float32, and its gradient 0; the target's is not.
+    assert preflight(adapt(Net(lambda logits: logits * 1e4), shape=SHAPE), X) == Preflight()
+
+
+def test_a_dead_row_and_a_constant_are_noted_not_refused():
+    class Half(Net):
+        def forward(self, x):
+            return super().forward(F.relu(x - 0.9)[..., :2, :2].repeat(1, 1, 3, 3))
+
+    images = torch.stack([torch.zeros(SHAPE), torch.ones(SHAPE)])
+    report = preflight(adapt(Half(), shape=SHAPE), images)
+    assert report.gradient
+    assert report.notes == ("1 of 2 images have no gradient",)
+    constant = preflight(adapt(Net(lambda logits: 0 * logits), shape=SHAPE), X)
+    assert constant.notes == ("every image gets the same answer",)
+
+
+def test_healthy_classifiers_pass_and_nothing_is_changed():
+    one = adapt(Net(), shape=SHAPE)
+    both = ensemble([one, adapt(Inner(F.relu), shape=SHAPE)])
+    several = [one, both, by_hand(Net(lambda logits: logits.log_softmax(1)))]
+    random, images = torch.get_rng_state(), X.clone()
+    before = {key: value.clone() for key, value in both.state_dict().items()}
+    assert [preflight(classifier, images) for classifier in several] == 3 * [Preflight()]
+    assert torch.equal(torch.get_rng_state(), random)
+    assert torch.equal(images, X)
+    assert all(torch.equal(value, before[key]) for key, value in both.state_dict().items())
+    assert not any(module._forward_hooks for module in both.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("resnet18", [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]),
+        ("mobilenet_v3_small", [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear, nn.Hardswish, nn.Linear]),
+        ("squeezenet1_1", [nn.AdaptiveAvgPool2d, nn.Flatten]),
+        ("shufflenet_v2_x0_5", [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]),
+        ("mnasnet0_5", [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]),
+    ],
+)
+def test_architectures_of_torchvision_pass_and_have_heads_that_are_chains(name, head):
+    from torchvision.models import get_model
+
+    torch.manual_seed(0)
+    net = get_model(name, weights=None, num_classes=10)
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    classifier = adapt(net, shape=(3, 64, 64), mean=mean, std=std, name=name)
+    x = torch.rand(2, 3, 64, 64)
+    assert preflight(classifier, x).gradient
+    assert [type(layer) for layer in classifier.head] == head
+    with torch.no_grad():
+        expected = net.eval()((x - classifier.mean) / classifier.std)
+        torch.testing.assert_close(classifier(x), expected)
+        assert min(classifier.features(x).shape[2:]) >= 2
