@@ -165,6 +165,15 @@ def test_a_row_that_was_not_found_shows_its_best_attempt_and_says_why(tmp_path):
     assert "A change was found for 0 of 1 image" in words
 
 
+def test_a_flip_in_the_features_alone_is_told_apart(tmp_path):
+    rows = [
+        found(n, status="not_found", code="BUDGET", facts={"flipped_in_features": flipped})
+        for n, flipped in enumerate((True, False))
+    ]
+    words = written(tmp_path, *rows)
+    assert words.count("The features reach the goal; the picture made of them does not.") == 1
+
+
 def test_rows_without_an_answer_are_listed_with_their_reason(tmp_path):
     skipped = found(1, status="skipped", code="ALREADY-TARGET", image=None, after=[])
     failed = Row(id="b-1", where="photos/bad.png", status="failed", code="IMG-TRUNCATED")
@@ -209,7 +218,7 @@ def test_the_mean_change_is_that_of_the_found(tmp_path):
         found(0, query=black, image=grey),
         found(1, query=black, image=white, status="not_found", code="BUDGET"),
     ]
-    assert "mean change of a pixel, where found 20 %" in written(tmp_path, *rows)
+    assert "mean change, where found 20 %" in written(tmp_path, *rows)
 
 
 def test_the_question_is_shown_with_all_settings(tmp_path):

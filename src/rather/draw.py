@@ -153,7 +153,7 @@ def highlight(image: Image, attention: Float[Tensor, "1 u v"], side: int = 224) 
     weight = F.interpolate(attention[None], large.shape[1:], mode="bilinear")[0]
     veiled = torch.lerp(large, torch.full_like(large, 0.5), 0.5 * (1 - weight))
     inside = (weight >= 0.5).float()  # noqa: PLR2004 - one half
-    line = max(1, round(max(large.shape[1:]) / 120))
+    line = max(1, round(max(large.shape[1:]) / 80))
     # White within black: one of the two is seen on any image.
     black, white = _grown(inside, line) - inside, inside - (1 - _grown(1 - inside, line))
     return torch.where(white > 0, 1.0, torch.where(black > 0, 0.0, veiled))

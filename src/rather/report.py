@@ -179,7 +179,7 @@ def _figures(cards: Sequence[Card]) -> Iterator[tuple[str, str]]:
     yield f"{median(row.seconds for row in rows):.2g} s", "an image, median"
     changes = [card.change for card in cards if card.row.status == "found" and card.change is not None]
     if changes:
-        yield percent(fmean(changes)), "mean change of a pixel, where found"
+        yield percent(fmean(changes)), "mean change, where found"
     edits = [row.facts["edits"] for row in rows if "edits" in row.facts]
     if edits:
         counts = [edit if isinstance(edit, int | float) else len(edit) for edit in edits]
