@@ -1,0 +1,130 @@
+"""The scores of all edits at once, for heads whose first layer with weights is linear.
+
+That layer adds up what each cell contributes, so that for all n * n edits at once
+
+    hidden after (i, j)  =  hidden  +  W_i f'_j  -  W_i f_i
+
+where the last two terms are computed once for a pair of maps and serve all its edits, as no cell is edited
+twice. Hidden units that no edit can bring above zero are left out of the next layer, which changes nothing.
+In a pooled linear head neither term depends on both i and j, and the normalisers of all n * n probabilities
+are one product of two small matrices.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from rather.core import Features, Labels, Logits
+from rather.edits import Edit, Edits, OpenEdits, Scores
+from rather.linear_head import LinearHead
+
+_UNDERFLOW: Final = 1e-290  # below it a sum of float64 may have lost terms that count
+
+
+@final
+class LinearFirst(Edits):
+    """From what each edit adds to the m units of the first layer: n * n * m numbers for a pair.
+
+    The units are the first dimension: the layers after them then multiply from the left and the softmax runs
+    across edits, which for a small head is several times faster than along the few classes.
+    """
+
+    def __init__(self, head: LinearHead, query: Features, distractor: Features) -> None:
+        m, _, d = head.weight.shape
+        b, n = len(query), query[0].numel() // d
+        mine = torch.einsum("mid,bdi->mib", head.weight, query.flatten(2))
+        theirs = head.weight.view(-1, d) @ distractor.flatten(2).transpose(0, 1).reshape(d, -1)
+        self.head = head
+        self.hidden = mine.sum(1) + head.bias[:, None]  # (m, b)
+        self.changes = theirs.view(m, -1, b, n) - mine[..., None]  # (m, n, b, n): unit, i, pair, j
+        # Hardly a unit is dead in all pairs of a batch; in one so large that it comes alone, many are.
+        self.top = self.changes.flatten(1).amax(1, keepdim=True) if b == 1 else None
+
+    @override
+    def logits(self) -> Logits:
+        return _columns(self.head.rest, self.hidden.clone()).to(self.hidden).T
+
+    @override
+    def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
+        b, n, _ = open_edits.shape  # closed ones too: they are few, and to leave them out costs a copy
+        if self.top is None or self.head.second is None:
+            z = _columns(self.head.rest, (self.changes + self.hidden[:, None, :, None]).flatten(1))
+        else:
+            weight, bias = self.head.second
+            (alive,) = (~(self.hidden + self.top <= 0)).all(1).nonzero(as_tuple=True)
+            z = self.changes[alive].flatten(1).add_(self.hidden[alive]).relu_()
+            z = _columns(self.head.rest[2:], _linear(weight[alive].T, bias, z))
+        log_p = z.to(self.hidden).log_softmax(0).view(-1, n, b, n)
+        return log_p.gather(0, target[None, None, :, None].expand(1, n, b, n))[0].transpose(0, 1)
+
+    @override
+    def apply(self, edit: Edit) -> None:
+        i, j = edit.T
+        self.hidden = self.hidden + self.changes[:, i, torch.arange(len(edit)), j]
+
+    @override
+    def keep(self, rows: Bool[Tensor, " b"]) -> None:
+        (places,) = rows.nonzero(as_tuple=True)
+        self.hidden, self.changes = self.hidden[:, places], self.changes.index_select(2, places)
+
+
+def _columns(layers: nn.Sequential, z: Float[Tensor, "m c"]) -> Float[Tensor, "k c"]:
+    """Linear layers and activations applied to columns; what is given may be overwritten."""
+    for layer in layers:
+        z = _linear(layer.weight, layer.bias, z) if isinstance(layer, nn.Linear) else layer(z)
+    return z
+
+
+def _linear(weight: Tensor, bias: Tensor | None, z: Float[Tensor, "m c"]) -> Float[Tensor, "k c"]:
+    z = z.to(weight)
+    return weight @ z if bias is None else torch.addmm(bias[:, None], weight, z)
+
+
+@final
+class PooledLinear(Edits):
+    """In closed form, where all of the head is one linear layer with the same weights for every cell.
+
+        logits after (i, j) = (logits - W f_i) + W f'_j,   sum_k exp = exp(logits - W f_i) . exp(W f'_j)
+
+    In float64: there a sum is lost only if each class is e^-667 times the largest on one side or the other.
+    """
+
+    def __init__(self, head: LinearHead, query: Features, distractor: Features) -> None:
+        weight = head.weight[:, 0]
+        self.mine = (weight @ query.flatten(2)).double()  # (b, k, n)
+        self.theirs = (weight @ distractor.flatten(2)).double()
+        self.now = self.mine.sum(2) + head.bias
+        self.most = self.theirs.amax(1, keepdim=True)
+        self.exp = (self.theirs - self.most).exp()
+
+    @override
+    def logits(self) -> Logits:
+        return self.now
+
+    @override
+    def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
+        rest = self.now[:, :, None] - self.mine
+        most = rest.amax(1, keepdim=True)
+        total = (rest - most).exp().mT @ self.exp
+        log_total = total.log() + most.mT + self.most
+        if (total < _UNDERFLOW).any():
+            log_total = torch.stack(
+                [(cell[:, :, None] + self.theirs).logsumexp(1) for cell in rest.unbind(2)], 1
+            )
+        at = target[:, None, None].expand(-1, 1, rest.shape[2])
+        return rest.gather(1, at).mT + self.theirs.gather(1, at) - log_total
+
+    @override
+    def apply(self, edit: Edit) -> None:
+        every, (i, j) = torch.arange(len(edit)), edit.T
+        self.now = self.now - self.mine[every, :, i] + self.theirs[every, :, j]
+
+    @override
+    def keep(self, rows: Bool[Tensor, " b"]) -> None:
+        self.mine, self.theirs, self.now = self.mine[rows], self.theirs[rows], self.now[rows]
+        self.most, self.exp = self.most[rows], self.exp[rows]
