@@ -1,0 +1,98 @@
+"""Goyal, Wu, Ernst, Batra, Parikh and Lee (2019): copy feature cells of a distractor image, the best first.
+
+    maximize log g_c'(F*) over (i, j), F* being f(I) with cell j of f(I') for cell i;  until argmax g(F*) = c'
+
+Y. Goyal, Z. Wu, J. Ernst, D. Batra, D. Parikh, S. Lee, "Counterfactual visual explanations", ICML 2019:
+Algorithm 1, with either solver of the best-edit problem, exhaustive (section 2.2) or relaxed (2.3). It ends
+when the features reach the goal. Whether the composite picture reaches it too is another question, and the
+row's status answers that one. Ours: a cell of the distractor is used once, as in public code; the paper only
+forbids to edit a cell twice.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal, final
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import nn
+
+from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.edit_pictures import edit_pictures
+from rather.editor import Editor, Screen, editor
+from rather.edits import AnyHead
+from rather.references import Choice, References
+from rather.relaxation import relaxed_best_edit
+from rather.sequential import sequential_search
+
+
+@final
+class Goyal(Method):
+    """Copy cells of a distractor's features into the query's, the best first, until the decision changes."""
+
+    references: References
+    """Images to take distractors from: those that the classifier calls the target class."""
+    distractor: Choice = "random"
+    """Which of them: any, or the nearest to the query."""
+    solver: Literal["exhaustive", "relaxed"] = "exhaustive"
+    """How the best edit is found: by looking at all of them, or by gradient descent on mixtures of them."""
+    edits: PositiveInt | None = None
+    """Edits, at most; by default one of each cell."""
+    reuse: bool = False
+    """Whether a cell of the distractor may be copied twice."""
+    screen: Screen = "none"
+    """Score all edits in bf16 and check the best in fp32: for processors with bf16 matrix units."""
+    steps: PositiveInt = 100
+    """Gradient steps for each edit, if the solver is relaxed."""
+    lr: PositiveFloat = 0.3
+    """Learning rate, if the solver is relaxed."""
+    entropy: NonNegativeFloat = 0.01
+    """Weight of the entropies that turn a mixture into one edit, if the solver is relaxed."""
+
+    @torch.no_grad()
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """Edit the features, then show the edits in the image."""
+        chosen = self.references.choose(
+            classifier, x, goal.target, noise, self.distractor, confidence=goal.confidence
+        )
+        distractors = self.references.images[chosen]
+        query = classifier.features(x)
+        _, d, u, v = query.shape
+        trail = sequential_search(
+            self._editor(classifier.head, (d, u, v)),
+            query,
+            classifier.features(distractors),
+            goal,
+            at_most=self.edits,
+            reuse=self.reuse,
+        )
+        counts = trail.count.tolist()
+        edits = [trail.edits[row, :count].tolist() for row, count in enumerate(counts)]
+        log_p = [trail.log_probability[row, : count + 1] for row, count in enumerate(counts)]
+        images, pictures = edit_pictures(classifier, x, distractors, (u, v), edits)
+        return Found(
+            images=images,
+            steps=trail.count,
+            evaluations=torch.tensor([self._evaluations(count, u * v) for count in counts]),
+            pictures=pictures,
+            facts={
+                "edits": edits,
+                "log_probability": [each.tolist() for each in log_p],
+                "confidence": [each.exp().tolist() for each in log_p],
+                "flipped_in_features": trail.flipped.tolist(),
+                "distractor": [self.references.ids[i] for i in chosen.tolist()],
+            },
+        )
+
+    def _editor(self, head: nn.Module, shape: tuple[int, int, int]) -> Editor:
+        if self.solver == "exhaustive":
+            return editor(head, shape, self.screen)
+        relaxed = partial(relaxed_best_edit, head, steps=self.steps, lr=self.lr, entropy=self.entropy)
+        return Editor(partial(AnyHead, head, solver=relaxed), at_once=64)
+
+    def _evaluations(self, count: int, n: int) -> int:
+        """How often g was asked: for the maps after each edit, and to find each edit."""
+        if self.solver == "relaxed":
+            return 1 + count * (1 + self.steps + 1)  # the descent looks at where it starts, too
+        return 1 + sum(1 + (n - s) * (n if self.reuse else n - s) for s in range(count))

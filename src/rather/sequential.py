@@ -1,0 +1,93 @@
+"""Goyal et al. (2019), Algorithm 1: make the best edit, again and again, until the decision changes.
+
+F* <- f(I), F' <- f(I')
+while c' != argmax g(F*):
+    i, j <- the edit that makes log g_c'(F*) largest, of a cell i that is not edited yet
+    F*_i <- F'_j
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from rather.core import Features, Goal
+from rather.editor import Editor
+from rather.edits import Edits
+from rather.losses import log_probability
+
+
+@final
+@dataclass(frozen=True)
+class Trail:
+    """The edits of some rows, and what they did."""
+
+    edits: Int[Tensor, "b s 2"]  # (query cell, distractor cell) in order, the first `count` of them
+    log_probability: Float[Tensor, "b s_plus_1"]  # of the target, before any edit and after each of them
+    count: Int[Tensor, " b"]
+    flipped: Bool[Tensor, " b"]  # the features are at the goal
+
+
+def sequential_search(
+    how: Editor,
+    query: Features,
+    distractor: Features,
+    goal: Goal,
+    *,
+    at_most: int | None = None,
+    reuse: bool = False,
+) -> Trail:
+    """Algorithm 1 for a batch of pairs; those whose decision has changed leave it.
+
+    Args:
+        how: knows the head, and finds the best edit.
+        query: f(I), of the images to explain.
+        distractor: f(I'), of the images to copy from.
+        goal: c', and the confidence that it should have.
+        at_most: edits of a pair; None for one of each cell.
+        reuse: whether a cell of the distractor may be copied twice.
+    """
+    cells = query[0, 0].numel()
+    most = cells if at_most is None else min(at_most, cells)
+    every = torch.arange(len(goal), device=query.device)
+    with torch.no_grad():
+        parts = [
+            _search(how.start(f, other), goal[rows], cells, most, reuse=reuse)
+            for f, other, rows in zip(
+                *(whole.split(how.at_once) for whole in (query, distractor, every)), strict=True
+            )
+        ]
+    return Trail(*(torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])))
+
+
+def _search(maps: Edits, goal: Goal, cells: int, most: int, *, reuse: bool) -> Trail:
+    rows = torch.arange(len(goal), device=goal.target.device)
+    open_edits = torch.ones(len(goal), cells, cells, dtype=torch.bool, device=rows.device)
+    trail = Trail(
+        edits=rows.new_zeros(len(goal), most, 2),
+        log_probability=torch.zeros(len(goal), most + 1, device=rows.device),
+        count=torch.zeros_like(rows),
+        flipped=torch.zeros_like(rows, dtype=torch.bool),
+    )
+    for step in range(most + 1):
+        logits = maps.logits()
+        flipped = goal.reached(logits)
+        trail.log_probability[rows, step] = log_probability(logits, goal.target)
+        trail.count[rows], trail.flipped[rows] = step, flipped
+        if step == most or flipped.all():
+            break
+        if flipped.any():
+            rows, goal, open_edits = rows[~flipped], goal[~flipped], open_edits[~flipped]
+            maps.keep(~flipped)
+        edit = maps.best(goal.target, open_edits)
+        maps.apply(edit)
+        trail.edits[rows, step] = edit
+        every, (i, j) = torch.arange(len(rows), device=rows.device), edit.T
+        open_edits[every, i] = False
+        if not reuse:
+            open_edits[every, :, j] = False
+    return trail

@@ -1,0 +1,191 @@
+"""Algorithm 1 against a loop that follows the paper to the letter, and the method around it."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from analytic import others, pictures, spatial
+from rather.composite import composite, highlights
+from rather.core import Goal
+from rather.editor import editor
+from rather.edits import first_best
+from rather.errors import RatherError
+from rather.methods import build
+from rather.methods.goyal import Goyal
+from rather.references import References
+from rather.sequential import sequential_search
+
+D, N, K = 4, 4, 3
+REFERENCES = References(pictures(24, seed=1), tuple(f"picture-{i}" for i in range(24)))
+
+
+def head_and_pairs(seed, rows=5):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        head = nn.Sequential(nn.Flatten(), nn.Linear(D * N, 8), nn.ReLU(), nn.Linear(8, K))
+        nn.init.normal_(head[1].weight, std=0.4)
+        nn.init.normal_(head[3].weight, std=0.4)
+        query, distractor = torch.randn(2, rows, D, 2, 2).relu()
+    head.eval().requires_grad_(requires_grad=False)
+    return head, query, distractor, Goal.criticism((head(query).argmax(1) + 1) % K)
+
+
+def algorithm_1(head, query, distractor, goal, *, at_most=N, reuse=False):
+    """One pair, one edit, one evaluation after the other. Gives edits, log p after each, and the features."""
+    cells, other = query.flatten(1).clone(), distractor.flatten(1)
+    edits, path = [], []
+    while True:
+        logits = head(cells.view(1, D, 2, 2))
+        path.append(float(logits.log_softmax(1)[0, goal.target[0]]))
+        free = [(i, j) for i in range(N) for j in range(N) if i not in {e[0] for e in edits}]
+        if not reuse:
+            free = [(i, j) for i, j in free if j not in {e[1] for e in edits}]
+        if goal.reached(logits)[0] or len(edits) == at_most or not free:
+            return edits, path, cells
+        scores, may = torch.zeros(1, N, N), torch.zeros(1, N, N, dtype=torch.bool)
+        for i, j in free:
+            changed = cells.clone()
+            changed[:, i] = other[:, j]
+            scores[0, i, j] = head(changed.view(1, D, 2, 2)).log_softmax(1)[0, goal.target[0]]
+            may[0, i, j] = True
+        i, j = first_best(scores, may)[0].tolist()
+        cells[:, i] = other[:, j]
+        edits.append((i, j))
+
+
+def rows_of(trail):
+    return [
+        (
+            [tuple(edit) for edit in trail.edits[row, :count].tolist()],
+            trail.log_probability[row, : count + 1].tolist(),
+            bool(trail.flipped[row]),
+        )
+        for row, count in enumerate(trail.count.tolist())
+    ]
+
+
+@pytest.mark.shapes
+@pytest.mark.parametrize("reuse", [False, True])
+@pytest.mark.parametrize("screen", ["none", "bf16"])
+@given(seed=st.integers(0, 10**6), at_most=st.integers(1, N), confidence=st.sampled_from([0.0, 0.5]))
+@settings(max_examples=10, deadline=None)
+def test_edits_are_those_of_the_literal_loop(reuse, screen, seed, at_most, confidence):
+    head, query, distractor, goal = head_and_pairs(seed)
+    goal = Goal.criticism(goal.target, confidence)
+    trail = sequential_search(
+        editor(head, (D, 2, 2), screen), query, distractor, goal, at_most=at_most, reuse=reuse
+    )
+    for row, (edits, log_p, flipped) in enumerate(rows_of(trail)):
+        one = goal[torch.tensor([row])]
+        truth, path, cells = algorithm_1(head, query[row], distractor[row], one, at_most=at_most, reuse=reuse)
+        assert edits == truth
+        assert log_p == pytest.approx(path, abs=1e-5)
+        assert flipped == bool(one.reached(head(cells.view(1, D, 2, 2)))[0])
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=10, deadline=None)
+def test_a_row_alone_is_edited_as_in_a_batch(seed):
+    head, query, distractor, goal = head_and_pairs(seed)
+    how = editor(head, (D, 2, 2))
+    together = rows_of(sequential_search(how, query, distractor, goal))
+    for row in range(len(goal)):
+        part = torch.tensor([row])
+        ((edits, log_p, flipped),) = rows_of(
+            sequential_search(how, query[part], distractor[part], goal[part])
+        )
+        assert (edits, flipped) == (together[row][0], together[row][2])
+        assert log_p == pytest.approx(together[row][1], abs=1e-5)
+
+
+def test_a_goal_that_is_out_of_reach_ends_when_all_cells_are_edited():
+    head, query, distractor, goal = head_and_pairs(0)
+    trail = sequential_search(editor(head, (D, 2, 2)), query, distractor, Goal.criticism(goal.target, 0.999))
+    assert trail.count.tolist() == [N] * 5
+    assert not trail.flipped.any()
+    for edits, _, _ in rows_of(trail):
+        assert sorted(i for i, _ in edits) == sorted(j for _, j in edits) == list(range(N))
+
+
+def explained(**settings):
+    classifier, x = spatial(), pictures(6)
+    target = others(classifier, x)
+    return classifier, x, target, Goyal(references=REFERENCES, **settings)(classifier, x, target, seed=3)
+
+
+@pytest.mark.parametrize("solver", ["exhaustive", "relaxed"])
+def test_what_is_told_of_the_edits_is_true_of_the_features(solver):
+    classifier, x, target, found = explained(solver=solver)
+    shown = REFERENCES.ids.index
+    for row, edits in enumerate(found.facts["edits"]):
+        query = classifier.features(x[[row]]).flatten(2)
+        other = classifier.features(REFERENCES.images[[shown(found.facts["distractor"][row])]]).flatten(2)
+        told = iter(found.facts["log_probability"][row])
+        for step in [None, *edits]:
+            if step is not None:
+                query[..., step[0]] = other[..., step[1]]
+            logits = classifier.head(query.view(1, 3, 3, 3))
+            assert next(told) == pytest.approx(float(logits.log_softmax(1)[0, target[row]]), abs=1e-5)
+        assert found.facts["flipped_in_features"][row] == (int(logits.argmax()) == int(target[row]))
+        confidence = found.facts["confidence"][row][-1]
+        assert confidence == pytest.approx(float(logits.softmax(1)[0, target[row]]), abs=1e-5)
+        assert found.steps[row] == len(edits) == len({i for i, _ in edits}) == len({j for _, j in edits})
+
+
+def test_the_distractor_is_of_the_target_class_and_the_same_for_the_same_seed():
+    classifier, x, target, found = explained()
+    called = dict(zip(REFERENCES.ids, REFERENCES.classes(classifier).tolist(), strict=True))
+    assert [called[name] for name in found.facts["distractor"]] == target.tolist()
+    again = Goyal(references=REFERENCES)(classifier, x, target, seed=3)
+    assert again.facts == found.facts
+    others_ = Goyal(references=REFERENCES)(classifier, x, target, seed=4)
+    assert others_.facts["distractor"] != found.facts["distractor"]
+
+
+def test_pictures_show_the_edits():
+    classifier, x, _, found = explained()
+    light = highlights(classifier, x)
+    for row, edits in enumerate(found.facts["edits"]):
+        distractor = found.pictures["distractor"][row]
+        path = found.pictures["path"][row]
+        assert torch.equal(path[0], x[row])
+        assert len(path) == len(edits) + 1
+        made = composite(x[row], distractor, [tuple(edit) for edit in edits], light, (3, 3))
+        torch.testing.assert_close(path[-1], made)
+        torch.testing.assert_close(found.images[row], (made * 255).round() / 255)
+        mine, theirs = found.pictures["query_attention"][row], found.pictures["distractor_attention"][row]
+        assert torch.equal(mine, light[[i for i, _ in edits]].amax(0, keepdim=True))
+        assert torch.equal(theirs, light[[j for _, j in edits]].amax(0, keepdim=True))
+
+
+class Mirror(nn.Module):
+    def forward(self, maps):
+        return maps.flip(3)
+
+
+def test_success_in_the_features_and_on_the_picture_are_told_apart():
+    # Cells are not where the net says they are: then the composite shows the wrong places.
+    classifier, x = spatial(body=lambda conv: nn.Sequential(conv, Mirror())), pictures(12)
+    found = Goyal(references=REFERENCES)(classifier, x, others(classifier, x))
+    assert all(found.facts["flipped_in_features"])
+    assert not found.found.all()
+
+
+def test_evaluations_are_counted_as_the_paper_counts_them():
+    _, _, _, found = explained(edits=2)
+    cost = {0: 1, 1: 1 + 81 + 1, 2: 1 + 81 + 1 + 64 + 1}
+    assert found.evaluations.tolist() == [cost[count] for count in found.steps.tolist()]
+    _, _, _, found = explained(edits=2, reuse=True)
+    cost = {0: 1, 1: 1 + 81 + 1, 2: 1 + 81 + 1 + 72 + 1}
+    assert found.evaluations.tolist() == [cost[count] for count in found.steps.tolist()]
+    _, _, _, found = explained(edits=2, solver="relaxed", steps=7)
+    assert found.evaluations.tolist() == [1 + 9 * count for count in found.steps.tolist()]
+
+
+def test_settings_have_bounds_and_survive_a_round_trip():
+    with pytest.raises(RatherError, match=r"goyal\.edits"):
+        Goyal.of({"references": REFERENCES, "edits": 0})
+    method = Goyal(references=REFERENCES, edits=3, reuse=True, solver="relaxed", screen="bf16")
+    assert build(method.settings(), {"references": REFERENCES}) == method
