@@ -63,6 +63,16 @@ PAYLOADS = [
     "<style>@import '//example.org'</style>",
     "x" * 3000,
     "<dialog open>" * 3,
+    "<IMG SRC=x OnErRoR=alert(1)>",
+    "<img src='x'onerror='alert(1)'>",
+    "<body onload=alert(1)>",
+    "<video><source onerror=alert(1)></video>",
+    "<details open ontoggle=alert(1)>",
+    "<input autofocus onfocus=alert(1)>",
+    "<svg><script href=//example.org/x.js /></svg>",
+    "<svg><animate onbegin=alert(1) attributeName=x>",
+    "+ADw-script+AD4-alert(1)+ADw-/script+AD4-",
+    "\u003cscript\u003e\\u003cscript\\u003e<\u0000script>",
 ]
 
 
@@ -360,9 +370,18 @@ def test_pictures_of_different_shape_have_no_difference():
     assert shown.change is None
 
 
-def test_a_damaged_picture_in_the_store_is_named(tmp_path):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"image": b"no picture"},
+        {"query": picture(0)[:40]},
+        {"pictures": {"path": [picture(0), picture(1)[:50]]}},
+        {"pictures": {"distractor": [b"no picture"]}},
+    ],
+)
+def test_a_damaged_picture_in_the_store_is_named(tmp_path, damage):
     with pytest.raises(RatherError, match="photo-0000") as told:
-        write_report(run_of(tmp_path, [found(image=b"no picture")]))
+        write_report(run_of(tmp_path, [found(**damage)]))
     assert told.value.code == "RUN-DAMAGED"
 
 

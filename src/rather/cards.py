@@ -134,12 +134,12 @@ def card(row: Row, classes: Sequence[str], place: Place) -> Card:
 def picture(name: str, alt: str, series: Sequence[bytes], side: int, put: Callable[[bytes], str]) -> Picture:
     """A picture, or a series side by side of which each has a longer side of about `side` on the page.
 
-    A small one is enlarged by a whole number, so that its pixels are of one size. One alone is put as it is;
-    of a series at most `FRAMES` are shown, evenly spread, and large ones are made smaller.
+    A small one is enlarged by a whole number, so that its pixels are of one size. Of a series at most
+    `FRAMES` are shown, evenly spread. The query and its counterfactual stay as they are stored.
     """
     if len(series) > FRAMES:
         series = [series[n * (len(series) - 1) // (FRAMES - 1)] for n in range(FRAMES)]
-    if len(series) > 1:
+    if side < LARGE:
         series = [thumbnail(data, 2 * side) for data in series]
     longer = max(png_size(series[0]))
     factor = _on_page(longer, side) / longer

@@ -18,6 +18,7 @@ from rather.errors import RatherError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image as Pillow
 
     from rather.core import Counterfactuals
 
@@ -31,6 +32,7 @@ RECOLOURED: Final = (0.36, 0.35, 0.37)
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _SCALES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
+_HEADER = 24  # bytes of a PNG up to and with its width and height
 _SHEET_ROWS = 24  # a longer sheet is no longer looked at
 
 
@@ -56,13 +58,9 @@ def unpng(data: bytes) -> Image:
         RatherError: it is no 8-bit grey or RGB PNG, or it is damaged.
     """
     import numpy as np
-    from PIL import Image as Pillow
 
-    try:
-        with Pillow.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            mode, array = picture.mode, np.array(picture)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise RatherError("IMG-UNREADABLE", where="PNG", why=str(error)[:120]) from None
+    picture = _opened(data)
+    mode, array = picture.mode, np.array(picture)
     if mode not in {"L", "RGB"}:
         raise RatherError("IMG-FORMAT", where="PNG", why=f"mode {mode}, not 8-bit grey or RGB")
     pixels = torch.from_numpy(array).float() / 255
@@ -71,6 +69,8 @@ def unpng(data: bytes) -> Image:
 
 def png_size(data: bytes) -> tuple[int, int]:
     """Height and width of a PNG, read from its header."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) < _HEADER:
+        raise RatherError("IMG-UNREADABLE", where="PNG", why="it has no header")
     width, height = struct.unpack(">II", data[16:24])
     return height, width
 
@@ -101,7 +101,7 @@ def strip(pictures: Sequence[bytes], gap: int) -> bytes:
     """PNGs side by side as one, with `gap` transparent pixels between them."""
     from PIL import Image as Pillow
 
-    frames = [Pillow.open(io.BytesIO(data), formats=["PNG"]).convert("RGBA") for data in pictures]
+    frames = [_opened(data).convert("RGBA") for data in pictures]
     width = sum(frame.width + gap for frame in frames) - gap
     whole = Pillow.new("RGBA", (width, max(frame.height for frame in frames)))
     left = 0
@@ -195,6 +195,17 @@ def figure_png(figure: Figure) -> bytes:
     sink = io.BytesIO()
     figure.savefig(sink, format="png", dpi=100, metadata={"Software": None})
     return sink.getvalue()
+
+
+def _opened(data: bytes) -> Pillow.Image:
+    from PIL import Image as Pillow
+
+    try:
+        picture = Pillow.open(io.BytesIO(data), formats=["PNG"])
+        picture.load()
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+        raise RatherError("IMG-UNREADABLE", where="PNG", why=str(error)[:120]) from None
+    return picture
 
 
 def _grown(area: Float[Tensor, "1 h w"], by: int) -> Float[Tensor, "1 h w"]:

@@ -79,9 +79,8 @@ def write_report(run: Run, out: Path | None = None, *, single_file: bool | None 
         assets.mkdir(parents=True, exist_ok=True)
 
         def beside(name: str, data: bytes) -> str:
-            (assets / name).write_bytes(
-                data
-            )  # not fsynced: the pages come after it, and all can be made again
+            # Not fsynced one by one: the pages come after them, and all of it can be made again.
+            (assets / name).write_bytes(data)
             return f"assets/{name}"
 
         for name, text in _pages(run, beside, "index.html", rows_a_page=ROWS_A_PAGE):
@@ -180,9 +179,9 @@ def _figures(cards: Sequence[Card]) -> Iterator[tuple[str, str]]:
     changes = [card.change for card in cards if card.row.status == "found" and card.change is not None]
     if changes:
         yield percent(fmean(changes)), "mean change, where found"
-    edits = [row.facts["edits"] for row in rows if "edits" in row.facts]
+    edits = [row.facts["edits"] for row in rows if isinstance(row.facts.get("edits"), int | list)]
     if edits:
-        counts = [edit if isinstance(edit, int | float) else len(edit) for edit in edits]
+        counts = [edit if isinstance(edit, int) else len(edit) for edit in edits]
         yield f"{fmean(counts):.2f}", "edits, mean"
     # What a method claims beyond the picture (a flip in the features, a proof) is told apart from success.
     for name in dict.fromkeys(name for row in rows for name, value in row.facts.items() if value is True):
