@@ -69,7 +69,9 @@ def preflight(classifier: Classifier, images: Images) -> Preflight:
         logits = ask(classifier, x)
         if not isinstance(logits, Tensor):
             raise RatherError(
-                "MODEL-OUTPUT-TYPE", where=type(logits).__name__, do="Bring the net with rather.adapt"
+                "MODEL-OUTPUT-TYPE",
+                where=type(logits).__name__,
+                do="Bring the net with rather.classifiers.adapt",
             )
         refuse_nonfinite(classifier, x, logits)
         to_logits(logits, "logits", len(x))
