@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rather.adapters import adapt, ensemble
+    from rather.classifiers import bring, list_classifiers
     from rather.core import Classifier, Counterfactuals, Found, Goal, Method, Noise
     from rather.errors import RatherError
     from rather.methods import build, list_methods
@@ -21,6 +23,10 @@ _HOME = {
     "Goal": "core",
     "Method": "core",
     "Noise": "core",
+    "adapt": "adapters",
+    "bring": "classifiers",
+    "ensemble": "adapters",
+    "list_classifiers": "classifiers",
     "RatherError": "errors",
     "References": "references",
     "build": "methods",
@@ -37,7 +43,11 @@ __all__ = [
     "RatherError",
     "References",
     "__version__",
+    "adapt",
+    "bring",
     "build",
+    "ensemble",
+    "list_classifiers",
     "list_methods",
 ]
 

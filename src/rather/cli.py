@@ -34,7 +34,7 @@ def explain(
     *images: Path,
     data: str | None = None,
     classifier: str | None = None,
-    method: str = "goyal",
+    method: str | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     target: str = "nearest",
     confidence: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.0,
@@ -43,6 +43,8 @@ def explain(
     references: str | None = None,
     batch_size: PositiveInt = 32,
     layer: str | None = None,
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None,
+    classes: list[str] | None = None,
     output: Literal["logits", "probabilities", "binary-logit", "binary-probability"] = "logits",
     trust: list[str] | None = None,
     out: Path | None = None,
@@ -57,7 +59,7 @@ def explain(
         data: A data set (`rather list data`) or a folder, instead of images.
         classifier: Whom to ask: a bundled net (`rather list models`), a file of `rather train`,
             torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER, or FILE.py:FUNCTION (needs --trust).
-        method: How to search (`rather list methods`).
+        method: How to search (`rather list methods`); by default goyal, each edit judged by its picture.
         set_: A setting of the method, KEY=VALUE; may be given again (`rather describe METHOD`).
         target: A class, or: next, random, nearest, runner-up, confused, prototype.
         confidence: Probability that the target must have at least, beside being the first choice.
@@ -66,6 +68,8 @@ def explain(
         references: Where reference images come from: a data set or a folder.
         batch_size: Images in memory at a time.
         layer: Where to cut the classifier into features and decision.
+        shape: Channels, height and width of its images, where it does not say so itself.
+        classes: A name for an output, in their order; given again for each.
         output: What the classifier's output is.
         trust: sha256:HASH of code that may be run; may be given again.
         out: The run's folder; by default one under runs/, named by what is asked.
@@ -88,6 +92,8 @@ def explain(
             references=references,
             batch_size=batch_size,
             layer=layer,
+            shape=shape,
+            classes=classes,
             output=output,
             trust=trust or (),
             out=out,

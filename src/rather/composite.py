@@ -7,14 +7,19 @@ highlight's intensity as its transparency.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
-from rather.core import Classifier, Images
+from rather.core import Classifier, Images, Labels, Logits
+from rather.edits import BLOCK, Edit, Edits, OpenEdits, Scores
+from rather.losses import log_probability
+from rather.search import on_grid
 
 Highlights = Float[Tensor, "n h w"]
 
@@ -70,7 +75,7 @@ def attention(cells: Sequence[int], highlight: Highlights) -> Float[Tensor, "1 h
 def composite(
     x: Float[Tensor, "c h w"],
     distractor: Float[Tensor, "c h w"],
-    edits: Sequence[tuple[int, int]],
+    edits: Iterable[tuple[int, int]],
     highlight: Highlights,
     grid: tuple[int, int],
 ) -> Float[Tensor, "c h w"]:
@@ -95,3 +100,52 @@ def composite(
         moved = wide[:, pad - down : pad - down + height, pad - right : pad - right + width]
         result = torch.lerp(result, moved, highlight[mine])
     return result
+
+
+@final
+class PictureEdits(Edits):
+    """Edits judged by the composite picture: the classifier is asked about that of every open edit.
+
+    Args:
+        classifier: whom to ask.
+        highlight: of every cell, from `highlights`.
+        grid: (u, v) of the feature map whose cells are edited.
+        query: images to edit.
+        distractor: images to copy from.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        highlight: Highlights,
+        grid: tuple[int, int],
+        query: Images,
+        distractor: Images,
+    ) -> None:
+        self.classifier, self.highlight, self.grid = classifier, highlight, grid
+        self.mine, self.theirs = query.clone(), distractor
+
+    @override
+    def logits(self) -> Logits:
+        return self.classifier(on_grid(self.mine))  # type: ignore[no-any-return]
+
+    @override
+    def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
+        found = self.mine.new_full(open_edits.shape, -torch.inf)
+        for part in open_edits.nonzero().split(max(1, BLOCK // (8 * self.mine[0].numel()))):
+            pictures = torch.stack([self._edited(row, (i, j)) for row, i, j in part.tolist()])
+            row, i, j = part.T
+            found[row, i, j] = log_probability(self.classifier(on_grid(pictures)), target[row])
+        return found
+
+    @override
+    def apply(self, edit: Edit) -> None:
+        for row, (i, j) in enumerate(edit.tolist()):
+            self.mine[row] = self._edited(row, (i, j))
+
+    @override
+    def keep(self, rows: Bool[Tensor, " b"]) -> None:
+        self.mine, self.theirs = self.mine[rows], self.theirs[rows]
+
+    def _edited(self, row: int, edit: tuple[int, int]) -> Float[Tensor, "c h w"]:
+        return composite(self.mine[row], self.theirs[row], [edit], self.highlight, self.grid)

@@ -84,7 +84,7 @@ class Classifier(nn.Module):
         """The classifiers of an ensemble; of a single one, itself."""
         return self._members or (self,)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> Classifier:
         """Stays in evaluation mode, whatever `mode` says: dropout would make every answer another."""
         del mode
         return super().train(mode=False)
@@ -126,7 +126,7 @@ class Goal:
     @classmethod
     def criticism(cls, target: Labels, confidence: float = 0.0) -> Self:
         """Another class, with at least `confidence`; 0 asks only that it be the first choice."""
-        return cls(target, torch.full(target.shape, confidence, device=target.device))
+        return cls(target.long(), torch.full(target.shape, confidence, device=target.device))
 
     @classmethod
     def prototype(cls, logits: Logits, confidence: float = 0.0) -> Self:
@@ -157,6 +157,8 @@ class Noise:
     """
 
     def __init__(self, seed: int, ids: Sequence[str], *, branch: Sequence[int] = ()) -> None:
+        if seed < 0:
+            raise RatherError("CFG-SETTING", where=f"seed {seed}", why="it is negative")
         self.seed, self.ids, self.branch = seed, tuple(ids), tuple(branch)
         self.streams = [
             np.random.default_rng(np.random.SeedSequence([seed, *_words(row)], spawn_key=self.branch))
@@ -294,7 +296,8 @@ class Method(BaseModel, ABC):
             RatherError: images of another shape or range, a class that does not exist, a row already there.
         """
         goal = _goal(target, len(x))
-        _check(classifier, x, goal)
+        names = [str(i) for i in range(len(x))] if ids is None else ids
+        _check(classifier, x, goal, names)
         with torch.random.fork_rng(devices=[]):  # a method that draws from torch's own stream leaves no trace
             before = classifier.probabilities(x)
             there = goal.reached(before.log())
@@ -305,8 +308,7 @@ class Method(BaseModel, ABC):
                     why="the classifier already says so",
                     do="Choose another target, or ask for more confidence with Goal.prototype",
                 )
-            noise = Noise(seed, ids if ids is not None else [str(i) for i in range(len(x))])
-            found = self.search(classifier, x, goal, noise)
+            found = self.search(classifier, x, goal, Noise(seed, names))
             raw = found.images.detach()
             finite = raw.isfinite().flatten(1).all(1)
             raw = torch.where(finite[:, None, None, None], raw, x).clamp(0, 1)
@@ -358,13 +360,15 @@ def _goal(target: Labels | Goal | int, rows: int) -> Goal:
     return Goal.criticism(torch.as_tensor(target).expand(rows) if isinstance(target, int) else target)
 
 
-def _check(classifier: Classifier, x: Images, goal: Goal) -> None:
+def _check(classifier: Classifier, x: Images, goal: Goal, ids: Sequence[str]) -> None:
     if x.ndim != 4 or tuple(x.shape[1:]) != classifier.shape:  # noqa: PLR2004 - b, c, h, w
         raise RatherError(
             "DATA-SHAPE",
             where=f"x of shape {tuple(x.shape)}",
             why=f"{classifier.name} takes (b, {', '.join(map(str, classifier.shape))})",
         )
+    if len(ids) != len(x):
+        raise RatherError("CFG-OPTIONS", where=f"{len(ids)} ids", why=f"there are {len(x)} images")
     if len(goal) != len(x):
         raise RatherError("CFG-CLASS", where=f"{len(goal)} targets", why=f"there are {len(x)} images")
     bad = ~(x.isfinite() & (x >= 0) & (x <= 1)).flatten(1).all(1)

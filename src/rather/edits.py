@@ -8,7 +8,7 @@ begin with a linear layer, and `editor` chooses.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, final
 
 import torch
@@ -54,6 +54,15 @@ class Edits(ABC):
     def best(self, target: Labels, open_edits: OpenEdits) -> Edit:
         """For each map the open edit that makes the target most probable."""
         return first_best(self.scores(target, open_edits), open_edits)
+
+
+def edited(query: Features, distractor: Features, edits: Sequence[Sequence[tuple[int, int]]]) -> Features:
+    """The queries' maps with the edits (query cell, distractor cell) of each made."""
+    maps, theirs = query.flatten(2).clone(), distractor.flatten(2)
+    for row, pairs in enumerate(edits):
+        for i, j in pairs:
+            maps[row, :, i] = theirs[row, :, j]
+    return maps.view_as(query)
 
 
 def first_best(scores: Scores, open_edits: OpenEdits) -> Edit:

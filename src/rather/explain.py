@@ -26,7 +26,8 @@ from rather.report import write_report
 from rather.store import Run, unwritable
 from rather.targets import check_target
 
-DEFAULT_METHOD: Final = "goyal"
+#: The best there is without a generative model: edits of which a person sees the sense.
+DEFAULT_METHOD: Final = {"name": "goyal", "judge": "picture", "distractor": "nearest"}
 DEFAULT_COUNT: Final = 12  # of a data set that has a name; of a person's own pictures, all
 REFERENCES: Final = 2_000  # of them at most, evenly spread over the reference part of the data
 
@@ -48,7 +49,7 @@ def explain(
     *,
     data: str | None = None,
     classifier: str | None = None,
-    method: str = DEFAULT_METHOD,
+    method: str | None = None,
     settings: Mapping[str, Any] | None = None,
     target: str = "nearest",
     confidence: float = 0.0,
@@ -57,6 +58,8 @@ def explain(
     references: str | None = None,
     batch_size: int = 32,
     layer: str | None = None,
+    shape: tuple[int, int, int] | None = None,
+    classes: Sequence[str] | None = None,
     output: Output = "logits",
     trust: Sequence[str] = (),
     out: Path | None = None,
@@ -70,7 +73,7 @@ def explain(
         images: files, or one folder.
         data: a data set's name or a folder, instead of `images`; the bundled digits if neither is given.
         classifier: see `classifiers.bring`; by default the bundled net for the data, or for digits.
-        method: see `methods.list_methods`.
+        method: see `methods.list_methods`; by default goyal, judged by the picture.
         settings: of the method.
         target: a class, or a rule of `targets.RULES`.
         confidence: probability that the target must have at least, beside being the first choice.
@@ -79,6 +82,8 @@ def explain(
         references: a data set's name or a folder to take reference images from.
         batch_size: images in memory at a time, and rows committed together.
         layer: where to cut the classifier into body and head.
+        shape: (c, h, w) of the images that it takes, where it does not say so itself.
+        classes: their names, in the order of its outputs.
         output: what the classifier's output is, if not logits.
         trust: sha256 sums of code that may be run.
         out: the run's folder; by default one under `runs/`, named by what is asked.
@@ -89,10 +94,10 @@ def explain(
         _refuse_unwritable(out)
     if images and data:
         raise RatherError("CFG-OPTIONS", where=f"--data {data}", why="images are given as well")
-    plan = {"name": method, **(settings or {})}
+    plan = (DEFAULT_METHOD if method is None else {"name": method}) | dict(settings or {})
     name = data or ("" if images else "digits")
     bundled = name if name in list_classifiers() else "digits"
-    net = bring(classifier or bundled, layer=layer, output=output, trust=trust)
+    net = bring(classifier or bundled, layer=layer, shape=shape, classes=classes, output=output, trust=trust)
     notes = []
     if classifier is None and name != bundled:
         notes.append(f"no --classifier given: the images are taken for {bundled}")

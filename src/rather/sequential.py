@@ -29,7 +29,7 @@ class Trail:
     edits: Int[Tensor, "b s 2"]  # (query cell, distractor cell) in order, the first `count` of them
     log_probability: Float[Tensor, "b s_plus_1"]  # of the target, before any edit and after each of them
     count: Int[Tensor, " b"]
-    flipped: Bool[Tensor, " b"]  # the features are at the goal
+    flipped: Bool[Tensor, " b"]  # what was edited is at the goal
 
 
 def sequential_search(
@@ -38,6 +38,7 @@ def sequential_search(
     distractor: Features,
     goal: Goal,
     *,
+    cells: int | None = None,
     at_most: int | None = None,
     reuse: bool = False,
 ) -> Trail:
@@ -45,13 +46,14 @@ def sequential_search(
 
     Args:
         how: knows the head, and finds the best edit.
-        query: f(I), of the images to explain.
-        distractor: f(I'), of the images to copy from.
+        query: f(I), of the images to explain; the images themselves if `how` edits those.
+        distractor: f(I'), of the images to copy from, likewise.
         goal: c', and the confidence that it should have.
+        cells: how many can be edited; None for one at each place of a map.
         at_most: edits of a pair; None for one of each cell.
         reuse: whether a cell of the distractor may be copied twice.
     """
-    cells = query[0, 0].numel()
+    cells = query[0, 0].numel() if cells is None else cells
     most = cells if at_most is None else min(at_most, cells)
     every = torch.arange(len(goal), device=query.device)
     with torch.no_grad():
@@ -76,7 +78,7 @@ def _search(maps: Edits, goal: Goal, cells: int, most: int, *, reuse: bool) -> T
     for step in range(most + 1):
         logits = maps.logits()
         flipped = goal.reached(logits)
-        trail.log_probability[rows, step] = log_probability(logits, goal.target)
+        trail.log_probability[rows, step] = log_probability(logits, goal.target).float()
         trail.count[rows], trail.flipped[rows] = step, flipped
         if step == most or flipped.all():
             break

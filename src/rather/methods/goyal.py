@@ -6,22 +6,24 @@ Y. Goyal, Z. Wu, J. Ernst, D. Batra, D. Parikh, S. Lee, "Counterfactual visual e
 Algorithm 1, with either solver of the best-edit problem, exhaustive (section 2.2) or relaxed (2.3). It ends
 when the features reach the goal. Whether the composite picture reaches it too is another question, and the
 row's status answers that one. Ours: a cell of the distractor is used once, as in public code; the paper only
-forbids to edit a cell twice.
+forbids to edit a cell twice. Beyond the paper: with `judge=picture` each edit is the one whose composite
+picture makes c' most probable, and it ends when that picture reaches the goal.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, final
+from typing import Literal, Self, final
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
+from rather.composite import PictureEdits, highlights
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
 from rather.edit_pictures import edit_pictures
 from rather.editor import Editor, Screen, editor
-from rather.edits import AnyHead
+from rather.edits import AnyHead, edited
 from rather.references import Choice, References
 from rather.relaxation import relaxed_best_edit
 from rather.sequential import sequential_search
@@ -37,6 +39,8 @@ class Goyal(Method):
     """Which of them: any, or the nearest to the query."""
     solver: Literal["exhaustive", "relaxed"] = "exhaustive"
     """How the best edit is found: by looking at all of them, or by gradient descent on mixtures of them."""
+    judge: Literal["features", "picture"] = "features"
+    """What an edit is judged by: the features that it makes, as in the paper, or the composite picture."""
     edits: PositiveInt | None = None
     """Edits, at most; by default one of each cell."""
     reuse: bool = False
@@ -50,6 +54,12 @@ class Goyal(Method):
     entropy: NonNegativeFloat = 0.01
     """Weight of the entropies that turn a mixture into one edit, if the solver is relaxed."""
 
+    @model_validator(mode="after")
+    def _relaxed_in_features(self) -> Self:
+        if self.solver == "relaxed" and self.judge == "picture":
+            raise ValueError("the relaxed solver mixes features, so it cannot judge by the picture")
+        return self
+
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
         """Edit the features, then show the edits in the image."""
@@ -57,20 +67,19 @@ class Goyal(Method):
             classifier, x, goal.target, noise, self.distractor, confidence=goal.confidence
         )
         distractors = self.references.images[chosen]
-        query = classifier.features(x)
+        query, other = classifier.features(x), classifier.features(distractors)
         _, d, u, v = query.shape
-        trail = sequential_search(
-            self._editor(classifier.head, (d, u, v)),
-            query,
-            classifier.features(distractors),
-            goal,
-            at_most=self.edits,
-            reuse=self.reuse,
-        )
+        if self.judge == "picture":
+            how = Editor(partial(PictureEdits, classifier, highlights(classifier, x), (u, v)), at_once=64)
+            maps = x, distractors
+        else:
+            how, maps = self._editor(classifier.head, (d, u, v)), (query, other)
+        trail = sequential_search(how, *maps, goal, cells=u * v, at_most=self.edits, reuse=self.reuse)
         counts = trail.count.tolist()
         edits = [trail.edits[row, :count].tolist() for row, count in enumerate(counts)]
         log_p = [trail.log_probability[row, : count + 1] for row, count in enumerate(counts)]
         images, pictures = edit_pictures(classifier, x, distractors, (u, v), edits)
+        flipped = goal.reached(classifier.head(edited(query, other, edits)))
         return Found(
             images=images,
             steps=trail.count,
@@ -80,7 +89,7 @@ class Goyal(Method):
                 "edits": edits,
                 "log_probability": [each.tolist() for each in log_p],
                 "confidence": [each.exp().tolist() for each in log_p],
-                "flipped_in_features": trail.flipped.tolist(),
+                "flipped_in_features": flipped.tolist(),
                 "distractor": [self.references.ids[i] for i in chosen.tolist()],
             },
         )

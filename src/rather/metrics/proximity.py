@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,4 +17,4 @@ def l1(images: Images, queries: Images) -> Float[Tensor, " b"]:
 
 def l2(images: Images, queries: Images) -> Float[Tensor, " b"]:
     """Root of the summed squared changes, pixel values in [0, 1] (lower is better)."""
-    return (images - queries).flatten(1).norm(dim=1)
+    return torch.linalg.vector_norm((images - queries).flatten(1), dim=1)
