@@ -28,9 +28,11 @@ from rather.draw import (
 from rather.errors import RatherError
 from rather.methods.wachter import Wachter
 
-shapes = st.tuples(st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 9))
-on_grid = shapes.flatmap(lambda shape: arrays(np.uint8, shape))
-pictures = shapes.flatmap(lambda shape: arrays(np.float32, shape, elements=st.floats(0, 1, width=32)))
+pytestmark = pytest.mark.shapes
+
+sizes = st.tuples(st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 9))
+on_grid = sizes.flatmap(lambda shape: arrays(np.uint8, shape))
+pictures = sizes.flatmap(lambda shape: arrays(np.float32, shape, elements=st.floats(0, 1, width=32)))
 
 
 @given(on_grid)

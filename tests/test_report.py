@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rather.report
 from rather.cards import FRAMES, card, percent, plain, reason
 from rather.draw import png, unpng
 from rather.errors import RatherError
@@ -181,7 +182,11 @@ def test_a_flip_in_the_features_alone_is_told_apart(tmp_path):
         for n, flipped in enumerate((True, False))
     ]
     words = written(tmp_path, *rows)
-    assert words.count("The features reach the goal; the picture made of them does not.") == 1
+    assert (
+        words.count("The edited features reach the goal; the picture made of them, which is shown, does not.")
+        == 1
+    )
+    assert words.count("No counterfactual within the budget") == 1
 
 
 def test_rows_without_an_answer_are_listed_with_their_reason(tmp_path):
@@ -569,7 +574,7 @@ def test_the_policy_allows_our_script_and_style_word_for_word_and_nothing_else(t
 
 
 def test_the_templates_trust_nothing():
-    folder = Path(write_report.__code__.co_filename).parent / "templates"
+    folder = Path(rather.report.__file__).parent / "templates"
     text = "".join(file.read_text() for file in folder.iterdir())
     assert not re.findall(
         r"\|\s*safe|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?:|//\w", text

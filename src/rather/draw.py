@@ -140,7 +140,9 @@ def signed_difference(query: Image, counterfactual: Image, scale: float | None =
     return torch.lerp(ground, colour, strength)
 
 
-def highlight(image: Image, attention: Float[Tensor, "1 u v"], side: int = 224) -> Drawing:
+def highlight(
+    image: Image, attention: Float[Tensor, "1 u v"], side: int = 224
+) -> Float[Tensor, "3 height width"]:
     """An image with what was looked at in clear and outlined, the rest veiled.
 
     Args:
