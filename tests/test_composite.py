@@ -1,10 +1,14 @@
 """Highlights and composites against nets whose fields are known."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
-from rather.composite import attention, composite, highlights
-from rather.core import Classifier
+from rather.composite import PictureEdits, attention, composite, highlights
+from rather.core import Classifier, Goal
+from rather.editor import Editor
+from rather.sequential import sequential_search
 
 
 def patches(size: int = 4) -> Classifier:
@@ -42,3 +46,35 @@ def test_attention_is_the_union_of_the_highlights():
     light = torch.rand(4, 3, 3)
     assert torch.equal(attention([0, 2], light)[0], torch.maximum(light[0], light[2]))
     assert attention([], light).sum() == 0
+
+
+def test_edits_are_scored_by_the_picture_that_they_make():
+    torch.manual_seed(0)
+    net, x, other = patches(), torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8)
+    light = highlights(net, x)
+    target, open_edits = torch.tensor([0, 1]), torch.rand(2, 4, 4) < 0.7
+    scores = PictureEdits(net, light, (2, 2), x, other).scores(target, open_edits)
+    for row, i, j in open_edits.nonzero().tolist():
+        picture = composite(x[row], other[row], [(i, j)], light, (2, 2))
+        saved = (picture * 255).round() / 255
+        slow = net(saved[None]).log_softmax(1)[0, target[row]]
+        torch.testing.assert_close(scores[row, i, j], slow)
+    assert scores[~open_edits].isneginf().all()
+
+
+def test_a_search_by_pictures_ends_when_the_picture_is_at_its_goal():
+    torch.manual_seed(3)
+    net, x, other = patches(), torch.rand(40, 1, 8, 8), torch.rand(40, 1, 8, 8)
+    said, theirs = net(x).argmax(1), net(other).argmax(1)
+    rows = said != theirs
+    x, other, goal = x[rows], other[rows], Goal.criticism(theirs[rows])
+    assert len(x) > 5
+    light = highlights(net, x)
+    how = Editor(partial(PictureEdits, net, light, (2, 2)), at_once=8)
+    trail = sequential_search(how, x, other, goal, cells=4)
+    for row, count in enumerate(trail.count.tolist()):
+        path = [x[row]]
+        for edit in trail.edits[row, :count].tolist():
+            path.append(composite(path[-1], other[row], [edit], light, (2, 2)))
+        reached = [int(net(((p * 255).round() / 255)[None]).argmax()) == int(goal.target[row]) for p in path]
+        assert reached == [False] * count + [bool(trail.flipped[row])]

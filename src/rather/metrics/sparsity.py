@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,5 +22,5 @@ def hoyer(images: Images, queries: Images) -> Float[Tensor, " b"]:
     """
     change = (images - queries).flatten(1)
     root = change.shape[1] ** 0.5
-    ratio = change.abs().sum(1) / torch.linalg.vector_norm(change, dim=1).clamp(min=1e-12)
+    ratio = change.abs().sum(1) / change.square().sum(1).sqrt().clamp(min=1e-12)
     return ((root - ratio) / (root - 1)).clamp(0, 1)
