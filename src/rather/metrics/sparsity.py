@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,6 +23,6 @@ def hoyer(images: Images, queries: Images) -> Float[Tensor, " b"]:
     constraints", JMLR 5, 2004.
     """
     change = (images - queries).flatten(1)
-    root = change.shape[1] ** 0.5
+    root = math.sqrt(change.shape[1])
     ratio = change.abs().sum(1) / change.square().sum(1).sqrt().clamp(min=1e-12)
     return ((root - ratio) / (root - 1)).clamp(0, 1)
