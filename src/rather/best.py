@@ -18,7 +18,7 @@ class Best:
     """For each row the nearest answer that reaches its goal, or else the one with the most of its target.
 
     Answers are judged as at the door: by the classifier, on the 8-bit picture. "Nearest" is the mean absolute
-    difference of the pixels. Steps and evaluations add up over all that was offered.
+    difference of the pixels; of equals the last one counts. Steps and evaluations are those of all together.
     """
 
     def __init__(self, classifier: Classifier, x: Images, goal: Goal) -> None:
@@ -35,7 +35,7 @@ class Best:
         score, reached = self._judge(rows, found.images.detach())
         self.steps[rows] += found.steps
         self.evaluations[rows] += found.evaluations + 1
-        better = score < self.score[rows]
+        better = score <= self.score[rows]
         self.score[rows[better]] = score[better]
         self.images[rows[better]] = found.images.detach()[better]
         for i in better.nonzero()[:, 0].tolist():

@@ -38,7 +38,7 @@ class Minimal(Method):
     """The value that asks least for a small change; by default a thousandth of the method's own."""
     tight: PositiveFloat | None = None
     """The value that asks most; it may be the smaller one. By default a thousand times the method's own."""
-    steps: PositiveInt = 8
+    steps: PositiveInt = 6
     """How often to halve."""
 
     @field_validator("setting")
