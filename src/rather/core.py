@@ -124,12 +124,12 @@ class Goal:
     confidence: Float[Tensor, " b"]
 
     @classmethod
-    def criticism(cls, target: Labels, confidence: float = 0.0) -> Self:
+    def criticism(cls, target: Labels, confidence: float = 0.0) -> Goal:
         """Another class, with at least `confidence`; 0 asks only that it be the first choice."""
         return cls(target.long(), torch.full(target.shape, confidence, device=target.device))
 
     @classmethod
-    def prototype(cls, logits: Logits, confidence: float = 0.0) -> Self:
+    def prototype(cls, logits: Logits, confidence: float = 0.0) -> Goal:
         """More confidence in the class that it is: `confidence`, and half of the remaining doubt gone."""
         top = logits.softmax(1).max(1)
         return cls(top.indices, (1 - (1 - top.values) / 2).clamp(min=confidence))

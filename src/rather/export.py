@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rather.store import _SCHEMA, Run, _plain, unwritable, write_whole
+from rather.store import SCHEMA, Run, record, unwritable, write_whole
 
 _COLUMNS = ("id", "file", "where", "status", "code", "label", "predicted", "target", "confidence")
 _COSTS = ("steps", "evaluations", "seconds")
@@ -66,10 +66,10 @@ def export_parquet(run: Run, file: Path | str) -> int:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with pq.ParquetWriter(aside, _SCHEMA, compression="none") as writer:
+            with pq.ParquetWriter(aside, SCHEMA, compression="none") as writer:
                 rows = run.rows()
-                while some := [_plain(row) for row in islice(rows, 64)]:
-                    writer.write_table(pa.Table.from_pylist(some, _SCHEMA))
+                while some := [record(row) for row in islice(rows, 64)]:
+                    writer.write_table(pa.Table.from_pylist(some, SCHEMA))
                     count += len(some)
             aside.replace(file)
         finally:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, final
+from typing import Any, Literal, final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -97,7 +97,7 @@ _HUGGING_FACE = json.dumps(
         }
     }
 )
-_SCHEMA = pa.schema(list(_COLUMNS.items()), metadata={"huggingface": _HUGGING_FACE})
+SCHEMA = pa.schema(list(_COLUMNS.items()), metadata={"huggingface": _HUGGING_FACE})
 
 
 @final
@@ -108,7 +108,7 @@ class Run:
         self.folder, self.question, self.asked, self.chunk = folder, question, tuple(asked), chunk
 
     @classmethod
-    def open(cls, folder: Path | str) -> Self:
+    def open(cls, folder: Path | str) -> Run:
         """The run in a folder."""
         file = Path(folder) / "run.json"
         try:
@@ -130,7 +130,7 @@ class Run:
             ) from None
 
     @classmethod
-    def start(cls, folder: Path | str, question: Mapping[str, Any], asked: Sequence[str], chunk: int) -> Self:
+    def start(cls, folder: Path | str, question: Mapping[str, Any], asked: Sequence[str], chunk: int) -> Run:
         """The run that asks this: a new one, or the one that is there if it asks the same.
 
         Args:
@@ -192,7 +192,7 @@ class Run:
     def commit(self, rows: Sequence[Row]) -> None:
         """Store the rows of a chunk: when this returns they survive a kill, and power loss."""
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist([_plain(row) for row in rows], _SCHEMA), sink, compression="none")
+        pq.write_table(pa.Table.from_pylist([record(row) for row in rows], SCHEMA), sink, compression="none")
         data = sink.getvalue().to_pybytes()
         first = self.asked.index(rows[0].id)
         name = f"rows-{first:08d}-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
@@ -251,7 +251,8 @@ def write_whole(file: Path, data: bytes) -> None:
         raise
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def record(row: Row) -> dict[str, Any]:
+    """A row as `SCHEMA` has it."""
     told = asdict(row)
     for name in ("query", "image"):
         told[name] = told[name] and {"bytes": told[name], "path": f"{row.id}.png"}
