@@ -7,7 +7,9 @@ metadata says under `rather` what to build.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -90,7 +92,7 @@ def load_classifier(path: str | os.PathLike[str]) -> Classifier:
         members.append(member)
     if plan.members == 1:
         return members[0]
-    from rather.classifiers import ensemble
+    from rather.adapters import ensemble
 
     return ensemble(members, plan.name)
 
@@ -100,21 +102,36 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _read(Path(path))[0].card
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Whether a file can be written there: to be asked before minutes of training, not after them.
+
+    Raises:
+        RatherError: STORE-NOT-WRITABLE or STORE-DISK-FULL.
+    """
+    if path.is_dir():
+        raise RatherError(
+            "STORE-NOT-WRITABLE", where=path, why="a folder", do="Name a file, NAME.safetensors"
+        )
+    with _writing(path), tempfile.TemporaryFile(dir=path.parent):
+        pass
+
+
 def _read(path: Path) -> tuple[_Plan, dict[str, Tensor]]:
     """What the file says to build, and its tensors; nothing is copied before their names and sizes fit."""
     try:
         with path.open("rb") as file:
-            start = file.read(4)
+            start = file.read(9)
     except OSError as error:
         raise RatherError(
             "MODEL-NOT-FOUND", where=path, why=error.strerror or "", do="See rather list models"
         ) from None
-    if start.startswith(_CODE):
+    # The length of safetensors' header, in front of it, may begin like a pickle; the header is JSON.
+    if start.startswith(_CODE) and not start.endswith(b"{"):
         raise RatherError("MODEL-CODE", where=path, why="a pickle can run anything", do="Save safetensors")
     try:
         with safe_open(path, "pt") as file:
             plan = _plan(path, (file.metadata() or {}).get("rather"))
-            expected = _expected(plan)
+            expected = _expected(path, plan)
             _compare(path, expected, {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()})  # noqa: SIM118 - it is no mapping
             tensors = {key: file.get_tensor(key).clone() for key in expected}  # not a map of the file
     except (SafetensorError, OSError, OverflowError) as error:
@@ -140,9 +157,12 @@ def _plan(path: Path, text: str | None) -> _Plan:
     return plan
 
 
-def _expected(plan: _Plan) -> dict[str, tuple[int, ...]]:
+def _expected(path: Path, plan: _Plan) -> dict[str, tuple[int, ...]]:
     """The names and shapes of the tensors that a net of this plan has."""
-    state = _classifier(plan, 0).state_dict()
+    try:
+        state = _classifier(plan, 0).state_dict()
+    except RatherError as error:
+        raise _damaged(path, error.why) from None
     return {f"{n}.{key}": tuple(t.shape) for n in range(plan.members) for key, t in state.items()}
 
 
@@ -169,16 +189,24 @@ def _damaged(path: Path, why: str) -> RatherError:
 def _replace(path: Path, data: bytes) -> None:
     """Write aside, make sure that it is on the disk, and rename."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _writing(path):
+        try:
+            with aside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Its folder is made, and what the operating system says against it becomes a `RatherError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        yield
     except OSError as error:
         from rather.store import unwritable
 
         raise unwritable(error, path) from None
-    finally:
-        aside.unlink(missing_ok=True)

@@ -103,9 +103,10 @@ def train_to_file(
     Raises:
         RatherError: what `data.load`, `train_classifier` and `save_classifier` raise.
     """
-    from rather.classifier_file import save_classifier
+    from rather.classifier_file import refuse_unwritable, save_classifier
     from rather.data import load
 
+    refuse_unwritable(Path(out))
     recipe = recipe or Recipe()
     pictures = load(data, shape=(3, size, size) if size else None)
     train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)

@@ -168,13 +168,14 @@ def _refuse_from_header(image: ImageFile.ImageFile, data: bytes, where: object) 
 
 
 def _grey_or_colour(image: Image.Image, where: object) -> Image.Image:
+    grey = image.mode in {"1", "L", "LA"}
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
             raise RatherError(
                 "IMG-ALPHA", where=where, do="Put it on a background of your choice and save that"
             )
-    return image.convert("L" if image.mode in {"1", "L", "LA"} else "RGB")
+    return image.convert("L" if grey else "RGB")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -13,6 +13,7 @@ edits, the key by the other picture's key: put elsewhere, the second key makes t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, final
 
 import numpy as np
@@ -35,6 +36,7 @@ COLOURS: Final = {
 }
 CLASSES: Final = (*SHAPES, "unclear")
 UNCLEAR: Final = len(SHAPES)
+BLANKS: Final = 0.3  # share of the cells without a key
 BLANK: Final = 0  # a thing is 1 + len(COLOURS) * shape + colour; red is colour 0
 
 Part = Literal["train", "test"]
@@ -60,8 +62,8 @@ class Shapes(Source):
     classes = CLASSES
 
     def __init__(self, part: Part, count: int, seed: int = 0) -> None:
-        self.part, self.seed = part, seed
-        self.scenes: Int[Tensor, "n 4 4"] = torch.stack([_scene(self._stream(n, 0)) for n in range(count)])
+        self.part, self._key = part, (seed, int(part == "test"))
+        self.scenes: Int[Tensor, "n 4 4"] = _scenes(count, self._key)
         self._labels: list[int] = rule(self.scenes).tolist()
 
     @override
@@ -82,7 +84,7 @@ class Shapes(Source):
 
     @override
     def read(self, index: int) -> Float[Tensor, "c h w"]:
-        return draw(self.scenes[index], self._stream(index, 1))
+        return draw(self.scenes[index], np.random.default_rng([*self._key, 1, index]))
 
     def key_cell(self, index: int) -> tuple[int, int] | None:
         """Row and column of the one red thing, on which the class rests; None in an unclear picture."""
@@ -90,9 +92,6 @@ class Shapes(Source):
             return None
         row, column = red(self.scenes[index]).nonzero()[0].tolist()
         return row, column
-
-    def _stream(self, index: int, what: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, int(self.part == "test"), index, what])
 
 
 def red(scenes: Int[Tensor, "*n 4 4"]) -> Bool[Tensor, "*n 4 4"]:
@@ -133,17 +132,25 @@ def right_edits(
     return right[scene_cell][:, scene_cell]
 
 
-def _scene(stream: np.random.Generator) -> Scene:
+def _scenes(count: int, key: Sequence[int]) -> Int[Tensor, "n 4 4"]:
     """Distractors and blanks, and as many red things as the class wants, all in random places."""
-    colours, cells = len(COLOURS), SIDE**2
-    things = 1 + colours * stream.integers(len(SHAPES), size=cells) + stream.integers(1, colours, size=cells)
-    things[stream.random(cells) < 0.3] = BLANK  # noqa: PLR2004 - about 5 of 16
-    wanted = int(stream.integers(len(CLASSES)))
-    keys = [wanted]
-    if wanted == UNCLEAR:
-        keys = list(stream.permutation(len(SHAPES))[: 2 * int(stream.integers(2))])
-    things[stream.permutation(cells)[: len(keys)]] = [1 + colours * key for key in keys]
-    return torch.from_numpy(things).reshape(SIDE, SIDE)
+
+    def stream(n: int) -> np.random.Generator:  # one for each quantity: scene 0 is the same for every count
+        return np.random.default_rng([*key, 0, n])
+
+    each, colours = (count, SIDE**2), len(COLOURS)
+    shape = stream(0).integers(len(SHAPES), size=each)
+    colour = stream(1).integers(1, colours, size=each)
+    things = np.where(stream(2).random(each) < BLANKS, BLANK, 1 + colours * shape + colour)
+    wanted = stream(3).integers(len(CLASSES), size=count)
+    reds = stream(4).permuted(np.tile(np.arange(len(SHAPES)), (count, 1)), axis=1)[:, :2]
+    reds[:, 0] = np.where(wanted == UNCLEAR, reds[:, 0], wanted)
+    how_many = np.where(wanted == UNCLEAR, 2 * stream(5).integers(2, size=count), 1)
+    places = stream(6).permuted(np.tile(np.arange(SIDE**2), (count, 1)), axis=1)
+    for n in range(2):
+        (rows,) = (how_many > n).nonzero()
+        things[rows, places[rows, n]] = 1 + colours * reds[rows, n]
+    return torch.from_numpy(things).reshape(count, SIDE, SIDE)
 
 
 def draw(scene: Scene, stream: np.random.Generator) -> Float[Tensor, "3 64 64"]:
@@ -160,7 +167,9 @@ def draw(scene: Scene, stream: np.random.Generator) -> Float[Tensor, "3 64 64"]:
     paint = torch.tensor(list(COLOURS.values()))[thing % len(COLOURS)][:, :, None, None] + 0.05 * noise[:, 3:]
     ground = 0.93 + 0.03 * float(stream.uniform(-1, 1))
     tiles = ground + cover * (paint - ground)
-    picture = tiles.reshape(SIDE, SIDE, 3, CELL, CELL).permute(2, 0, 3, 1, 4).reshape(3, SIDE * CELL, SIDE * CELL)
+    picture = (
+        tiles.reshape(SIDE, SIDE, 3, CELL, CELL).permute(2, 0, 3, 1, 4).reshape(3, SIDE * CELL, SIDE * CELL)
+    )
     return (picture.clamp(0, 1) * 255).round() / 255
 
 

@@ -21,7 +21,8 @@ HERE: Final = Path(__file__).parent
 
 def list_weights() -> dict[str, str]:
     """Name and one line of every bundled classifier; nothing but the cards is read for it."""
-    return {file.stem: _card(file)["what"] for file in sorted(HERE.glob("*.json"))}
+    files = {file.stem: file for file in HERE.glob("*.json")}
+    return {name: _card(files[name])["what"] for name in sorted(files)}
 
 
 def load_weights(name: str) -> Classifier:

@@ -1,0 +1,438 @@
+"""The data sets: what is in them, and that a damaged one is refused."""
+
+import gzip
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from rather.core import Noise
+from rather.data import DataSet, digits, list_data, load, load_files, mnist, omniglot, read_all, shapes
+from rather.data.folder import Folder
+from rather.errors import RatherError
+from rather.references import References
+from rather.weights import list_weights, load_weights
+
+
+def code_of(call, *arguments):
+    with pytest.raises(RatherError) as refused:
+        call(*arguments)
+    return refused.value.code
+
+
+def png(value, size=(8, 6)):
+    file = io.BytesIO()
+    Image.new("L", size, value).save(file, "PNG")
+    return file.getvalue()
+
+
+def write(folder, **files):
+    for name, data in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".png").write_bytes(data)
+    return folder
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_listing_names_does_not_load_torch():
+    script = "import sys; from rather.data import list_data; list_data(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_names_that_are_none(tmp_path):
+    assert code_of(load, str(tmp_path / "nothing")) == "DATA-NOT-FOUND"
+    with pytest.raises(RatherError, match="Did you mean digits"):
+        load("digit")
+    with pytest.raises(RatherError, match="Write mnist:FOLDER"):
+        load("mnist")
+
+
+def test_every_listed_name_is_known(tmp_path):
+    for name in list_data():
+        kind, colon, _ = name.partition(":")
+        if colon:
+            assert code_of(load, f"{kind}:{tmp_path}/none") == "DATA-NOT-FOUND"
+    write(tmp_path, a=png(0))
+    assert all(isinstance(load(name), DataSet) for name in ["digits", "shapes", str(tmp_path)])
+
+
+# ---------------------------------------------------------------- digits and MNIST
+
+
+def test_digits_are_mnist_s_first():
+    both = load("digits")
+    assert (len(both.train), len(both.test)) == (10_000, 2_000)
+    assert [both.train.label(i) for i in range(10)] == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert [both.test.label(i) for i in range(10)] == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    for source, key in [(both.train, "train"), (both.test, "test")]:
+        card = json.loads(digits.CARD.read_text())
+        assert np.bincount(source.labels).tolist() == card[f"{key}_images_per_class"]
+        assert source.images.shape == (len(source), 1, 28, 28)
+        assert len({source.id(i) for i in range(len(source))}) == len(source)
+    assert both.references is both.train
+
+
+def test_a_changed_file_of_digits_is_refused(monkeypatch, tmp_path):
+    data = bytearray(digits.FILE.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "digits.npz").write_bytes(data)
+    monkeypatch.setattr(digits, "FILE", tmp_path / "digits.npz")
+    assert code_of(digits.load) == "DATA-DAMAGED"
+    monkeypatch.setattr(digits, "FILE", tmp_path / "none.npz")
+    assert code_of(digits.load) == "DATA-DAMAGED"
+
+
+@pytest.fixture
+def idx(monkeypatch, tmp_path):
+    """A folder of tiny files in the official format: 6 training and 3 test images."""
+    for part, count in [("train", 6), ("t10k", 3)]:
+        monkeypatch.setitem(mnist._COUNTS, part, count)
+        images = np.arange(count * 784, dtype=np.uint32).astype(np.uint8).tobytes()
+        header = struct.pack(">IIII", 2051, count, 28, 28)
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images))
+        labels = struct.pack(">II", 2049, count) + bytes(range(count))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    return tmp_path
+
+
+def test_mnist_reads_packed_and_plain_files(idx):
+    both = load(f"mnist:{idx}")
+    assert (len(both.train), len(both.test)) == (6, 3)
+    assert both.train.labels == [0, 1, 2, 3, 4, 5]
+    assert (both.train.read(1)[0, 0, :2] * 255).tolist() == [784 % 256, 785 % 256]
+    assert both.test.id(2) == load("digits").test.id(2)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("train-images-idx3-ubyte.gz", lambda data: data[:-40]),
+        ("train-images-idx3-ubyte.gz", lambda _: b"not gzip"),
+        ("train-images-idx3-ubyte.gz", lambda data: gzip.compress(gzip.decompress(data) + b"x")),
+        ("train-images-idx3-ubyte.gz", lambda data: gzip.compress(gzip.decompress(data)[:-1])),
+        ("t10k-labels-idx1-ubyte", lambda data: b"\0\0\x08\x03" + data[4:]),
+        ("t10k-labels-idx1-ubyte", lambda data: data[:-1] + b"\x0a"),
+    ],
+)
+def test_mnist_refuses_what_is_not_the_official_file(idx, name, damage):
+    (idx / name).write_bytes(damage((idx / name).read_bytes()))
+    assert code_of(load, f"mnist:{idx}") == "DATA-DAMAGED"
+
+
+# ---------------------------------------------------------------- Omniglot
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """An archive with the 17 x 20 drawings of Tagalog, each with a mark of its own."""
+    path = tmp_path_factory.mktemp("omniglot") / "small.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for character, drawing in product(range(1, 18), range(1, 21)):
+            image = Image.new("1", (105, 105), 1)
+            image.paste(0, (character * 5, drawing * 4, character * 5 + 5, drawing * 4 + 4))
+            file = io.BytesIO()
+            image.save(file, "PNG")
+            name = f"character{character:02d}/{900 + character}_{drawing:02d}.png"
+            zipped.writestr(f"images_background_small2/Tagalog/{name}", file.getvalue())
+    return path
+
+
+def test_omniglot_splits_every_character_80_to_20(archive):
+    both = load(f"omniglot/Tagalog:{archive}")
+    assert torch.tensor(both.train.labels).bincount().tolist() == [16] * 17
+    assert torch.tensor(both.test.labels).bincount().tolist() == [4] * 17
+    ids = {source.id(i) for source in (both.train, both.test) for i in range(len(source))}
+    assert len(ids) == 340
+    other = omniglot.load(archive, "Tagalog", seed=1)
+    assert other.test.ids != both.test.ids
+    assert omniglot.load(archive, "Tagalog").test.ids == both.test.ids
+
+
+def test_omniglot_is_white_on_black_and_the_label_is_the_character(archive):
+    test = omniglot.load(archive, "Tagalog", size=105).test
+    for i in range(0, len(test), 7):
+        white = test.read(i)[0].nonzero()
+        drawing, character = int(test.id(i).split("-")[1]), test.label(i) + 1
+        assert white.min(0).values.tolist() == [drawing * 4, character * 5]
+        assert len(white) == 20
+
+
+def test_omniglot_reads_the_unpacked_folder(archive, tmp_path):
+    with zipfile.ZipFile(archive) as zipped:
+        zipped.extractall(tmp_path)
+    packed, unpacked = (omniglot.load(path, "Tagalog") for path in (archive, tmp_path))
+    assert torch.equal(packed.test.images, unpacked.test.images)
+    assert packed.test.ids == unpacked.test.ids
+    victim = next(tmp_path.rglob("*.png"))
+    for damaged in (victim.read_bytes()[:40], png(0)):
+        victim.write_bytes(damaged)
+        assert code_of(omniglot.load, tmp_path, "Tagalog") == "DATA-DAMAGED"
+    victim.unlink()
+    assert code_of(omniglot.load, tmp_path, "Tagalog") == "DATA-DAMAGED"
+
+
+def test_omniglot_refuses_other_files(archive, tmp_path):
+    assert code_of(omniglot.load, archive, "Klingon") == "CFG-UNKNOWN"
+    assert code_of(omniglot.load, archive, "Greek") == "DATA-DAMAGED"
+    whole = archive.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole[:2000] + bytes(100) + whole[2100:]):
+        (tmp_path / "a.zip").write_bytes(damaged)
+        assert code_of(omniglot.load, tmp_path / "a.zip", "Tagalog") == "DATA-DAMAGED"
+
+
+def test_omniglot_does_not_unpack_a_bomb(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("x/Tagalog/character01/0901_01.png", bytes(10_000_000))
+    assert code_of(omniglot.load, tmp_path / "a.zip", "Tagalog") == "DATA-DAMAGED"
+
+
+# ---------------------------------------------------------------- shapes
+
+scenes = st.lists(st.integers(0, 20), min_size=16, max_size=16).map(lambda c: torch.tensor(c).reshape(4, 4))
+
+
+def rule_in_words(scene):
+    """The rule once more, slowly."""
+    red_shapes = {(thing - 1) // 5 for thing in scene.flatten().tolist() if thing in {1, 6, 11, 16}}
+    return red_shapes.pop() if len(red_shapes) == 1 else 4
+
+
+@given(scenes)
+def test_the_rule(scene):
+    assert shapes.rule(scene) == rule_in_words(scene)
+    assert shapes.rule(torch.stack([scene, scene.T])).tolist() == [rule_in_words(scene)] * 2
+
+
+@settings(max_examples=25)
+@given(scenes, scenes, st.integers(0, 4))
+def test_right_edits_are_those_after_which_the_rule_names_the_target(query, distractor, target):
+    right = shapes.right_edits(query, distractor, target)
+    for q, d in product(range(16), range(16)):
+        edited = query.flatten().clone()
+        edited[q] = distractor.flatten()[d]
+        assert right[q, d] == (rule_in_words(edited) == target)
+
+
+def test_from_one_shape_to_another_only_key_by_key_is_right():
+    test, train = load("shapes").test, load("shapes").train
+    pairs = [(i, j) for i, j in zip(range(300), range(300), strict=True) if test.label(i) != train.label(j)]
+    pairs = [(i, j) for i, j in pairs if shapes.UNCLEAR not in {test.label(i), train.label(j)}]
+    assert len(pairs) > 100
+    for i, j in pairs:
+        right = shapes.right_edits(test.scenes[i], train.scenes[j], train.label(j))
+        (row, column), (its_row, its_column) = test.key_cell(i), train.key_cell(j)
+        assert right.nonzero().tolist() == [[4 * row + column, 4 * its_row + its_column]]
+
+
+def test_a_finer_map_has_the_right_cells_of_the_scene_below_them():
+    test = load("shapes").test
+    i, j = (next(n for n in range(100) if test.label(n) == label) for label in (0, 1))
+    coarse = shapes.right_edits(test.scenes[i], test.scenes[j], 1)
+    fine = shapes.right_edits(test.scenes[i], test.scenes[j], 1, grid=(8, 4))
+    assert torch.equal(fine.reshape(4, 2, 4, 4, 2, 4)[:, 1, :, :, 0].reshape(16, 16), coarse)
+    assert fine.sum() == 4 * coarse.sum()
+
+
+def test_shapes_are_balanced_and_always_the_same():
+    one, again, other = shapes.load(), shapes.load(), shapes.load(seed=1)
+    assert torch.equal(one.test.scenes, again.test.scenes)
+    assert torch.equal(one.test.read(7), again.test.read(7))
+    assert not torch.equal(one.test.scenes, other.test.scenes)
+    assert not torch.equal(one.test.scenes, one.train.scenes[:1000])
+    counts = shapes.rule(one.train.scenes).bincount()
+    assert counts.min() > 700
+    reds = shapes.red(one.train.scenes).sum((1, 2))
+    clear = shapes.rule(one.train.scenes) != shapes.UNCLEAR
+    assert reds[clear].unique().tolist() == [1]
+    assert reds[~clear].unique().tolist() == [0, 2]
+    keys = torch.tensor([one.train.key_cell(i) for i in clear.nonzero()[:, 0].tolist()])
+    assert (keys[:, 0] * 4 + keys[:, 1]).bincount(minlength=16).min() > 130  # of about 200
+
+
+def test_the_picture_shows_the_scene():
+    scene = torch.zeros(4, 4, dtype=torch.long)
+    scene[1, 2], scene[3, 0] = 1, 6 + 1  # a red circle, a blue square
+    picture = shapes.draw(scene, np.random.default_rng(0))
+    assert torch.equal((picture * 255).round() / 255, picture)
+    inked = (picture - picture[:, :1, :1]).abs().amax(0) > 0.05
+    cells = inked.reshape(4, 16, 4, 16).any(3).any(1)
+    assert cells.nonzero().tolist() == [[1, 2], [3, 0]]
+    assert picture[:, 24, 40].tolist() == pytest.approx(shapes.COLOURS["red"], abs=0.06)
+    assert picture[:, 56, 8].tolist() == pytest.approx(shapes.COLOURS["blue"], abs=0.06)
+
+
+def test_the_bundled_net_follows_the_rule():
+    net, test = load_weights("shapes"), load("shapes").test
+    images, indices = read_all(test, range(200))
+    right = net.probabilities(images).argmax(1) == torch.tensor([test.label(i) for i in indices])
+    assert right.sum() >= 196
+    assert net.features(images[:1]).shape[2:] == (4, 4)
+
+
+def test_a_map_cell_of_the_bundled_net_sees_its_own_cell_only():
+    net, x = load_weights("shapes"), load("shapes").test.read(0)[None].requires_grad_()
+    net.features(x)[0, :, 1, 2].sum().backward()
+    assert x.grad.abs().sum((0, 1)).reshape(4, 16, 4, 16).sum((1, 3)).nonzero().tolist() == [[1, 2]]
+
+
+# ---------------------------------------------------------------- folders
+
+
+def test_a_folder_for_each_class(tmp_path):
+    write(tmp_path, wolf__b=png(2), wolf__deep__c=png(3), husky__a=png(1), husky__A=png(4))
+    (tmp_path / "husky" / "notes.txt").write_text("no picture")
+    (tmp_path / "husky" / ".hidden.png").write_bytes(png(5))
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "notes.txt").write_text("no picture")
+    source = load(str(tmp_path)).test
+    assert source.classes == ("husky", "wolf")
+    names = [(Path(source.where(i)).name, source.label(i)) for i in range(len(source))]
+    assert names == [("A.png", 0), ("a.png", 0), ("b.png", 1), ("c.png", 1)]
+    assert source.read(2).unique().tolist() == pytest.approx([2 / 255])
+    found = load(str(tmp_path))
+    assert found.references is found.test
+
+
+def test_pictures_without_classes(tmp_path):
+    write(tmp_path, b=png(2), a=png(1), below__c=png(3))
+    (tmp_path / "c.JPEG").write_bytes(b"broken")
+    found = load(str(tmp_path), shape=(1, 4, 4))
+    assert found.name == tmp_path.name
+    assert [Path(found.test.where(i)).name for i in range(len(found.test))] == ["a.png", "b.png", "c.JPEG"]
+    assert found.test.classes == ()
+    assert found.test.label(0) is None
+    images, readable = read_all(found.test)
+    assert (images.shape, readable) == ((2, 1, 4, 4), [0, 1])
+
+
+def test_files_by_name(tmp_path):
+    write(tmp_path, b=png(2), a=png(1), below__c=png(3))
+    (tmp_path / "picture").write_bytes(png(4))  # its name does not say that it is one
+    (tmp_path / "dangling.png").symlink_to("nowhere")
+    paths = [tmp_path / name for name in ("picture", "b.png", "below", "dangling.png")]
+    source = load_files(paths).test
+    assert [Path(source.where(i)).name for i in range(len(source))] == [
+        "picture",
+        "b.png",
+        "c.png",
+        "dangling.png",
+    ]
+    assert source.read(0).max() == pytest.approx(4 / 255)
+    assert code_of(source.read, 3) == "IMG-PERMISSION"
+    assert code_of(load_files, [tmp_path / "none.png"]) == "DATA-NOT-FOUND"
+    assert load_files([tmp_path]).name == load(str(tmp_path)).name
+    assert len(load(str(tmp_path / "picture")).test) == 1
+
+
+def test_no_pictures(tmp_path):
+    with pytest.raises(RatherError, match=r"looked for \.png, \.jpg, \.jpeg, \.webp, \.bmp") as refused:
+        load(str(tmp_path))
+    assert refused.value.code == "DATA-EMPTY"
+    (tmp_path / "a.txt").write_text("")
+    (tmp_path / "folder").mkdir()
+    assert code_of(load, str(tmp_path)) == "DATA-EMPTY"
+    assert code_of(load_files, [tmp_path, tmp_path / "folder"]) == "DATA-EMPTY"
+
+
+def test_ids_are_the_contents(tmp_path):
+    write(tmp_path, a=png(1), b=png(2), c=png(1), d=png(1))
+    source = load(str(tmp_path)).test
+    ids = [source.id(i) for i in (3, 1, 0, 2)]
+    assert ids == [f"{ids[2]}-3", ids[1], ids[2], f"{ids[2]}-2"]
+    assert len(ids[2]) == 16
+    (tmp_path / "b.png").rename(tmp_path / "z.png")
+    assert load(str(tmp_path)).test.id(3) == ids[1]
+    (tmp_path / "broken.png").symlink_to("nowhere")
+    unreadable = load(str(tmp_path)).test
+    assert unreadable.id(1) == load(str(tmp_path)).test.id(1)
+    assert unreadable.id(1) not in ids
+
+
+def test_a_file_that_changes_after_its_id_was_asked_for(tmp_path):
+    write(tmp_path, a=png(1), b=png(2, size=(60, 60)))
+    source = load(str(tmp_path)).test
+    source.id(0)
+    write(tmp_path, a=png(3), b=png(4))
+    assert code_of(source.read, 0) == "IMG-CHANGED"
+    assert source.read(1).max() == pytest.approx(4 / 255)  # nobody has named it yet
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"caf\xc3\xa9.png",
+        b"cafe\xcc\x81.png",
+        b"line\nbreak.png",
+        b"\xe2\x80\xaertl.png",
+        b"quote\"'<b>.png",
+        b"-rf.png",
+        b"CON.png",
+        b"not \xff utf-8.png",
+        b"x" * 240 + b".png",
+        b"bell\x07.PNG",
+    ],
+)
+def test_strange_names(tmp_path, name):
+    (tmp_path / os.fsdecode(name)).write_bytes(png(9))
+    source = load(str(tmp_path)).test
+    assert source.read(0).max() == pytest.approx(9 / 255)
+    assert source.where(0).encode("utf-8").endswith(name.replace(b"\xff", b"\\xff"))
+
+
+def test_a_class_name_that_is_no_text(tmp_path):
+    inner = tmp_path / os.fsdecode(b"class \xff")
+    inner.mkdir()
+    (inner / "a.png").write_bytes(png(9))
+    assert load(str(tmp_path)).test.classes == ("class \\xff",)
+
+
+def test_linked_folders_are_classes_and_do_not_hang(tmp_path):
+    write(tmp_path / "far", a=png(1))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "near").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "again").symlink_to(tmp_path / "far")
+    source = load(str(tmp_path / "set")).test
+    assert (source.classes, len(source)) == (("near",), 1)
+
+
+def test_four_channels_are_refused():
+    assert code_of(Folder, "x", [], (4, 8, 8)) == "DATA-SHAPE"
+
+
+# ---------------------------------------------------------------- all of them
+
+
+def test_a_digit_explains_the_same_in_digits_and_in_mnist(idx):
+    ids = [data.test.id(1) for data in (load("digits"), load(f"mnist:{idx}"))]
+    one, other = (Noise(3, [name]).normal(4) for name in ids)
+    assert torch.equal(one, other)
+
+
+def test_digits_serve_as_references():
+    images, indices = read_all(load("digits").references, range(100))
+    references = References(images=images, ids=tuple(map(str, indices)))
+    classes = references.classes(load_weights("digits"))
+    assert classes.unique().tolist() == list(range(10))
+
+
+def test_every_bundled_classifier_has_a_data_set_of_its_own_kind():
+    for name in list_weights():
+        net = load_weights(name)
+        found = load(name.partition("-")[0])
+        assert net.classes == found.test.classes
+        assert net.shape == tuple(found.test.read(0).shape)
