@@ -25,6 +25,8 @@ from rather.errors import RatherError
 from rather.references import References
 from rather.weights import list_weights, load_weights
 
+pytestmark = pytest.mark.shapes
+
 
 def code_of(call, *arguments):
     with pytest.raises(RatherError) as refused:
