@@ -99,7 +99,7 @@ def bring(
             "MODEL-INPUT",
             where=spec,
             why="the size of its images is not known",
-            do="Return rather.classifiers.adapt(net, shape=(c, h, w), ...) from the function",
+            do="Say --shape C H W, or return rather.adapt(net, shape=(c, h, w), ...) from the function",
         )
     return adapt(found, shape=shape, classes=classes, output=meant, layer=layer, name=rest)
 

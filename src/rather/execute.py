@@ -71,6 +71,8 @@ def _explained(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     try:
         return _explain(work, rows, x)
     except RatherError as error:
+        if error.code == "MODEL-GRADIENT":  # no row can have an answer
+            raise
         if len(rows) == 1:
             ((place, row),) = rows.items()
             return {

@@ -47,6 +47,8 @@ def run_factory(spec: str, trust: Sequence[str]) -> nn.Module:
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - the hash was named by who runs this
         made = getattr(module, name)() if name in vars(module) else None
+    except RatherError:  # what the code asked of us was refused: that is the line to read
+        raise
     except Exception as error:
         raise RatherError("MODEL-FACTORY", where=spec, why=brief(error)) from error
     if name not in vars(module):
