@@ -93,8 +93,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file begins as they do: the length of a header, and a header in JSON."""
-    return _begins(path, b"{", at=8) and not _begins(path, b"\x80", b"PK")
+    """Whether a file begins as they do: the length of a header, and a header in JSON.
+
+    The length itself may begin like a pickle: it is the ninth byte that tells.
+    """
+    return _begins(path, b"{", at=8)
 
 
 def _begins(path: Path, *starts: bytes, at: int = 0) -> bool:
