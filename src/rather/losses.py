@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rather.core import Classifier, Goal, Images, Labels, Logits
+from rather.errors import RatherError
 
 PerRow = Float[Tensor, " b"]
 
@@ -25,8 +26,19 @@ def cross_entropy(logits: Float[Tensor, "m b k"], target: Labels) -> PerRow:
 
 
 def toward(classifier: Classifier, z: Images, goal: Goal) -> tuple[PerRow, Bool[Tensor, " b"]]:
-    """How far images are from their goal (cross-entropy), and which are there, asking each member once."""
+    """How far images are from their goal (cross-entropy), and which are there, asking each member once.
+
+    Raises:
+        RatherError: MODEL-GRADIENT if a gradient is wanted and the classifier's answer has none.
+    """
     logits = member_logits(classifier, z)
+    if z.requires_grad and not logits.requires_grad:
+        raise RatherError(
+            "MODEL-GRADIENT",
+            where=classifier.name,
+            why="its answer cannot be differentiated",
+            do="Take a method that needs no gradient, such as goyal or nearest",
+        )
     return cross_entropy(logits, goal.target), goal.reached(logits.log_softmax(-1).mean(0))
 
 

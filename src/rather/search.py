@@ -10,8 +10,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from rather.errors import RatherError
-
 Rows = Int[Tensor, " n"]
 #: Of points (n, ...) and the rows they belong to: a loss for each, and which of them are done.
 Objective = Callable[[Tensor, Rows], tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]]
@@ -99,12 +97,6 @@ def descend(
         z = here[rows].requires_grad_()
         with torch.enable_grad():
             loss, done = objective(z, rows)
-            if not loss.requires_grad:
-                raise RatherError(
-                    "MODEL-GRADIENT",
-                    why="its answer does not depend on the picture in a way that can be differentiated",
-                    do="Take a method that needs no gradient, such as goyal or nearest",
-                )
             (gradient,) = torch.autograd.grad(loss.sum(), z)
         z = z.detach()
         evaluations[rows] += 1

@@ -1,0 +1,153 @@
+"""Working a run off: every image has an outcome, and no image can harm another's."""
+
+import dataclasses
+from typing import final
+
+import pytest
+import torch
+from torch import nn
+
+from rather.core import Classifier, Found, Method
+from rather.data.source import InMemory
+from rather.draw import unpng
+from rather.errors import RatherError
+from rather.execute import Work, answer, execute, question
+from rather.methods.wachter import Wachter
+from rather.store import Run
+
+
+def classifier():
+    """Says b where the mean is above a half."""
+    head = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    head[1].weight.data = torch.stack([-torch.ones(16), torch.ones(16)])
+    head[1].bias.data = torch.tensor([8.0, -8.0])
+    return Classifier(nn.Identity(), head, classes="ab", shape=(1, 4, 4))
+
+
+def source(count=5):
+    images = torch.linspace(0, 0.4, count)[:, None, None, None].expand(-1, 1, 4, 4).clone()
+    return InMemory("greys", ("a", "b"), images, [0] * count, [f"grey-{n}" for n in range(count)])
+
+
+def work(method=None, **changes):
+    told = {
+        "source": source(),
+        "indices": range(5),
+        "classifier": classifier(),
+        "method": method or Wachter(),
+        "references": None,
+        "target": "b",
+        "confidence": 0.0,
+        "seed": 0,
+    }
+    return Work(**told | changes)
+
+
+def without_time(rows):
+    return [dataclasses.replace(row, seconds=0.0) for row in rows]
+
+
+@final
+class Picky(Method):
+    """White pictures; refuses to look at one brightness."""
+
+    refuses: float = 0.2
+
+    def search(self, classifier, x, goal, noise):
+        if (x[:, 0, 0, 0] - self.refuses).abs().min() < 1e-3:
+            raise RatherError("DATA-NO-REFERENCE", where="this one")
+        ones = torch.ones(len(x), dtype=torch.long)
+        return Found(images=torch.ones_like(x), steps=ones, evaluations=ones)
+
+
+@final
+class Leaving(Method):
+    """White pictures, and NaN where the query is black."""
+
+    def search(self, classifier, x, goal, noise):
+        ones = torch.ones(len(x), dtype=torch.long)
+        black = (x == 0).flatten(1).all(1)[:, None, None, None]
+        return Found(images=torch.where(black, torch.nan, 1.0).expand_as(x), steps=ones, evaluations=ones)
+
+
+def test_one_row_that_is_refused_fails_alone():
+    rows = answer(work(Picky()), range(5))
+    assert [row.status for row in rows] == ["found", "found", "failed", "found", "found"]
+    assert rows[2].code == "DATA-NO-REFERENCE"
+    assert rows[2].query is not None
+
+
+def test_one_row_that_leaves_the_finite_numbers_fails_alone():
+    rows = answer(work(Leaving()), range(5))
+    assert [row.status for row in rows] == ["failed"] + ["found"] * 4
+    assert rows[0].code == "NONFINITE"
+
+
+def test_one_picture_that_cannot_be_read_fails_alone(monkeypatch):
+    read = InMemory.read
+
+    def sometimes(self, index):
+        if index == 1:
+            raise RatherError("IMG-TRUNCATED", where="here")
+        return read(self, index)
+
+    whole = without_time(answer(work(), range(5)))
+    monkeypatch.setattr(InMemory, "read", sometimes)
+    rows = without_time(answer(work(), range(5)))
+    assert rows[1].code == "IMG-TRUNCATED"
+    assert [rows[n] for n in (0, 2, 3, 4)] == [whole[n] for n in (0, 2, 3, 4)]
+
+
+def test_a_row_does_not_know_its_chunk():
+    together = without_time(answer(work(), range(5)))
+    alone = [without_time(answer(work(), [n]))[0] for n in range(5)]
+    assert together == alone
+
+
+def test_a_row_at_its_target_is_skipped_by_name():
+    rows = answer(work(target="a"), range(5))
+    assert {(row.status, row.code) for row in rows} == {("skipped", "ALREADY-TARGET")}
+
+
+def test_success_is_what_the_classifier_says_of_the_stored_png():
+    rows = answer(work(), range(5))
+    for row in rows:
+        said = classifier()(unpng(row.image)[None]).softmax(1)[0]
+        assert (row.status == "found") == bool(said[1] > said[0])
+        assert row.after == pytest.approx(said.tolist(), abs=1e-6)
+
+
+def test_what_is_asked_tells_everything_that_changes_a_result():
+    base = question(work(), "greys")
+    for changes in (
+        {"method": Wachter(steps=3)},
+        {"target": "next"},
+        {"confidence": 0.7},
+        {"seed": 1},
+    ):
+        assert question(work(**changes), "greys") != base
+    other = classifier()
+    with torch.no_grad():
+        other.head[1].bias += 1e-3
+    assert question(work(classifier=other), "greys") != base
+    assert question(work(), "greys") == base
+
+
+def test_a_run_is_worked_off_chunk_by_chunk(tmp_path):
+    asked = [source().id(n) for n in range(5)]
+    run = Run.start(tmp_path, {}, asked, 2)
+    assert list(execute(run, work())) == [2, 2, 1]
+    assert list(execute(run, work())) == []
+    assert [row.id for row in run.rows()] == asked
+    assert sum(run.counts().values()) == 5
+
+
+def test_a_method_that_needs_a_gradient_is_refused_where_there_is_none():
+    class Deaf(nn.Module):
+        def forward(self, x):
+            return torch.tensor([[1.0, 0.0]]).expand(len(x), 2)
+
+    deaf = Classifier(nn.Identity(), Deaf(), classes="ab", shape=(1, 4, 4))
+    with pytest.raises(RatherError, match="gradient") as refused:
+        answer(work(classifier=deaf), range(5))
+    assert refused.value.exit_code == 4
