@@ -221,9 +221,12 @@ def test_train_to_file_and_back(tmp_path):
     card = read_card(out)
     assert card["recipe"]["architecture"] == "small"
     assert card["correct"] == figures.correct
+    assert "left_out" not in card
     first = out.read_bytes()
     train_to_file(str(pictures), out, Recipe(epochs=2, batch_size=8), size=32)
     assert out.read_bytes() == first
+    (pictures / "dark" / "text.png").write_text("no picture")
+    assert train_to_file(str(pictures), tmp_path / "a", Recipe(epochs=1), size=32).card()["left_out"] == 1
     assert os.listdir(out.parent) == ["net.safetensors"]  # noqa: PTH208 - nothing is left beside it
 
 

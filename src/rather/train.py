@@ -80,6 +80,7 @@ class Figures:
             "accuracy": round(self.accuracy, 4),
             "accuracy_95": [round(end, 4) for end in self.interval],
             "members_correct": list(self.members_correct),
+            **({"left_out": self.left_out} if self.left_out else {}),
         }
 
 
