@@ -12,6 +12,8 @@ are one product of two small matrices.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, final
 
 import torch
@@ -23,7 +25,12 @@ from rather.core import Features, Labels, Logits
 from rather.edits import Edit, Edits, OpenEdits, Scores
 from rather.linear_head import LinearHead
 
+Step = Callable[[Float[Tensor, "m c"]], Float[Tensor, "k c"]]
+
 _UNDERFLOW: Final = 1e-290  # below it a sum of float64 may have lost terms that count
+_UNITS: Final = 256  # whose weights stay in the cache while they are used
+#: Numbers in a layer at once. A block of 32 MiB or more is not kept by malloc, and costs page faults each time.
+_BLOCK: Final = 6 * 2**20
 
 
 @final
@@ -37,30 +44,36 @@ class LinearFirst(Edits):
     def __init__(self, head: LinearHead, query: Features, distractor: Features) -> None:
         m, _, d = head.weight.shape
         b, n = len(query), query[0].numel() // d
-        mine = torch.einsum("mid,bdi->mib", head.weight, query.flatten(2))
+        parts = head.weight.split(_UNITS)
+        mine = torch.cat([torch.einsum("mid,bdi->mib", part, query.flatten(2)) for part in parts])[..., None]
         theirs = head.weight.view(-1, d) @ distractor.flatten(2).transpose(0, 1).reshape(d, -1)
+        theirs = theirs.view(m, -1, b, n)
         self.head = head
-        self.hidden = mine.sum(1) + head.bias[:, None]  # (m, b)
-        self.changes = theirs.view(m, -1, b, n) - mine[..., None]  # (m, n, b, n): unit, i, pair, j
+        self.hidden = mine[..., 0].sum(1) + head.bias[:, None]  # (m, b)
+        # (m, n, b, n): unit, query cell, pair, distractor cell
+        self.changes = theirs.sub_(mine) if theirs.shape[1] == n else theirs - mine
         # Hardly a unit is dead in all pairs of a batch; in one so large that it comes alone, many are.
         self.top = self.changes.flatten(1).amax(1, keepdim=True) if b == 1 else None
 
     @override
     def logits(self) -> Logits:
-        return _columns(self.head.rest, self.hidden.clone()).to(self.hidden).T
+        return _columns(_steps(self.head.rest), self.hidden.clone()).to(self.hidden).T
 
     @override
     def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
         b, n, _ = open_edits.shape  # closed ones too: they are few, and to leave them out costs a copy
+        steps, hidden = _steps(self.head.rest), self.hidden[:, None, :, None]
         if self.top is None or self.head.second is None:
-            z = _columns(self.head.rest, (self.changes + self.hidden[:, None, :, None]).flatten(1))
+            z = self.changes + hidden
         else:
             weight, bias = self.head.second
             (alive,) = (~(self.hidden + self.top <= 0)).all(1).nonzero(as_tuple=True)
-            z = self.changes[alive].flatten(1).add_(self.hidden[alive]).relu_()
-            z = _columns(self.head.rest[2:], _linear(weight[alive].T, bias, z))
-        log_p = z.to(self.hidden).log_softmax(0).view(-1, n, b, n)
-        return log_p.gather(0, target[None, None, :, None].expand(1, n, b, n))[0].transpose(0, 1)
+            z = self.changes[alive].add_(hidden[alive])
+            steps[1] = partial(_linear, weight[alive].T, bias)
+        block = max(1, _BLOCK // self.head.width)
+        logits = torch.cat([_columns(steps, part) for part in z.flatten(1).split(block, 1)], 1)
+        log_p = logits.to(hidden).log_softmax(0).view(-1, n, b, n)
+        return log_p.gather(0, target[:, None].expand(1, n, b, n))[0].transpose(0, 1)
 
     @override
     def apply(self, edit: Edit) -> None:
@@ -73,16 +86,23 @@ class LinearFirst(Edits):
         self.hidden, self.changes = self.hidden[:, places], self.changes.index_select(2, places)
 
 
-def _columns(layers: nn.Sequential, z: Float[Tensor, "m c"]) -> Float[Tensor, "k c"]:
-    """Linear layers and activations applied to columns; what is given may be overwritten."""
-    for layer in layers:
-        z = _linear(layer.weight, layer.bias, z) if isinstance(layer, nn.Linear) else layer(z)
-    return z
+def _steps(layers: nn.Sequential) -> list[Step]:
+    """Linear layers and activations, of columns; what they are given may be overwritten."""
+    return [
+        partial(_linear, layer.weight, layer.bias) if isinstance(layer, nn.Linear) else layer
+        for layer in layers
+    ]
 
 
 def _linear(weight: Tensor, bias: Tensor | None, z: Float[Tensor, "m c"]) -> Float[Tensor, "k c"]:
     z = z.to(weight)
     return weight @ z if bias is None else torch.addmm(bias[:, None], weight, z)
+
+
+def _columns(steps: Sequence[Step], z: Float[Tensor, "m c"]) -> Float[Tensor, "k c"]:
+    for step in steps:
+        z = step(z)
+    return z
 
 
 @final

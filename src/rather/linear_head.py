@@ -30,6 +30,11 @@ class LinearHead:
         """All of the head is one linear layer, and all cells are alike to it."""
         return self.weight.shape[1] == 1 and not len(self.rest)
 
+    @property
+    def width(self) -> int:
+        """Of the widest of the layers after the first."""
+        return max([layer.out_features for layer in self.rest if isinstance(layer, nn.Linear)], default=1)
+
     @cached_property
     def second(self) -> tuple[Float[Tensor, "m m2"], Float[Tensor, " m2"] | None] | None:
         """Weights, a unit of the first layer a row, and bias of the next layer, if a ReLU is between them."""
