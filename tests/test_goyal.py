@@ -187,14 +187,16 @@ def test_success_in_the_features_and_on_the_picture_are_told_apart():
 
 
 def test_evaluations_are_counted_as_the_paper_counts_them():
+    # Before any edit, after each, and of the edited features at the end; and all open edits of each step.
+    plain = {0: 2, 1: 3, 2: 4}
     _, _, _, found = explained(edits=2)
-    cost = {0: 1, 1: 1 + 81 + 1, 2: 1 + 81 + 1 + 64 + 1}
-    assert found.evaluations.tolist() == [cost[count] for count in found.steps.tolist()]
+    scored = {0: 0, 1: 81, 2: 81 + 64}
+    assert found.evaluations.tolist() == [plain[n] + scored[n] for n in found.steps.tolist()]
     _, _, _, found = explained(edits=2, reuse=True)
-    cost = {0: 1, 1: 1 + 81 + 1, 2: 1 + 81 + 1 + 72 + 1}
-    assert found.evaluations.tolist() == [cost[count] for count in found.steps.tolist()]
+    scored = {0: 0, 1: 81, 2: 81 + 72}
+    assert found.evaluations.tolist() == [plain[n] + scored[n] for n in found.steps.tolist()]
     _, _, _, found = explained(edits=2, solver="relaxed", steps=7)
-    assert found.evaluations.tolist() == [1 + 9 * count for count in found.steps.tolist()]
+    assert found.evaluations.tolist() == [plain[n] + 8 * n for n in found.steps.tolist()]
 
 
 def test_settings_have_bounds_and_survive_a_round_trip():
