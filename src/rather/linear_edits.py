@@ -29,7 +29,7 @@ Step = Callable[[Float[Tensor, "m c"]], Float[Tensor, "k c"]]
 
 _UNDERFLOW: Final = 1e-290  # below it a sum of float64 may have lost terms that count
 _UNITS: Final = 256  # whose weights stay in the cache while they are used
-#: Numbers in a layer at once. Of 32 MiB or more, malloc keeps nothing: each use would fault in its pages anew.
+#: Numbers in a layer at once. Of 32 MiB or more, malloc keeps nothing: each use faults in its pages anew.
 _BLOCK: Final = 6 * 2**20
 
 
