@@ -104,7 +104,7 @@ def trap():
 def test_finds_what_the_greedy_search_misses(trap):
     classifier, x, references = trap
     greedy = Goyal(references=references)(classifier, x, 1)
-    assert greedy.facts["edits"][0][0] == [0, 1]
+    assert greedy.facts["edits"][0][0] == (0, 1)
     assert greedy.facts["flipped_in_features"] == [False]
     found = MinimumEdit(references=references)(classifier, x, 1)
     (fact,) = found.facts["minimum"]

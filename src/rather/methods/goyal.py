@@ -13,7 +13,7 @@ picture makes c' most probable, and it ends when that picture reaches the goal.
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, Self, final
+from typing import Literal, final
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -55,7 +55,7 @@ class Goyal(Method):
     """Weight of the entropies that turn a mixture into one edit, if the solver is relaxed."""
 
     @model_validator(mode="after")
-    def _relaxed_in_features(self) -> Self:
+    def _relaxed_in_features(self) -> Goyal:
         if self.solver == "relaxed" and self.judge == "picture":
             raise ValueError("the relaxed solver mixes features, so it cannot judge by the picture")
         return self
@@ -76,7 +76,9 @@ class Goyal(Method):
             how, maps = self._editor(classifier.head, (d, u, v)), (query, other)
         trail = sequential_search(how, *maps, goal, cells=u * v, at_most=self.edits, reuse=self.reuse)
         counts = trail.count.tolist()
-        edits = [trail.edits[row, :count].tolist() for row, count in enumerate(counts)]
+        edits = [
+            [(i, j) for i, j in pairs[:n].tolist()] for pairs, n in zip(trail.edits, counts, strict=True)
+        ]
         log_p = [trail.log_probability[row, : count + 1] for row, count in enumerate(counts)]
         images, pictures = edit_pictures(classifier, x, distractors, (u, v), edits)
         flipped = goal.reached(classifier.head(edited(query, other, edits)))
@@ -101,7 +103,7 @@ class Goyal(Method):
         return Editor(partial(AnyHead, head, solver=relaxed), at_once=64)
 
     def _evaluations(self, count: int, n: int) -> int:
-        """How often g was asked: for the maps after each edit, and to find each edit."""
+        """How often g was asked: of the maps after each edit, to find each, and of the edited features."""
         if self.solver == "relaxed":
-            return 1 + count * (1 + self.steps + 1)  # the descent looks at where it starts, too
-        return 1 + sum(1 + (n - s) * (n if self.reuse else n - s) for s in range(count))
+            return 2 + count * (1 + self.steps + 1)  # the descent looks at where it starts, too
+        return 2 + sum(1 + (n - s) * (n if self.reuse else n - s) for s in range(count))
