@@ -10,11 +10,11 @@ answer, so that a success that is not monotone in the setting costs precision, n
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Self, final
+from typing import final
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
+from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from rather.best import Best
@@ -41,17 +41,12 @@ class Minimal(Method):
     steps: PositiveInt = 6
     """How often to halve."""
 
-    @field_validator("setting")
-    @classmethod
-    def _is_a_number(cls, setting: str, info: ValidationInfo) -> str:
-        numbers = {k: v for k, v in info.data.get("method", ()) if type(v) in (int, float) and v > 0}
-        if setting not in numbers:
-            raise ValueError("the method has no such positive number. " + near(setting, numbers))
-        return setting
-
     @model_validator(mode="after")
-    def _bounds_are_usable(self) -> Self:
-        self._with(0), self._with(1)
+    def _can_be_varied(self) -> Minimal:
+        numbers = {key: value for key, value in self.method if type(value) in (int, float) and value > 0}
+        if self.setting not in numbers:
+            raise ValueError(f"no positive number {self.setting!r} to vary. " + near(self.setting, numbers))
+        self._with(0.0), self._with(1.0)
         return self
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
