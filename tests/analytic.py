@@ -1,0 +1,70 @@
+"""Classifiers whose answers are known in closed form, and what methods need beside them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rather.core import Classifier, Method
+from rather.methods import method_class
+from rather.methods.wachter import Wachter
+from rather.references import References
+
+CLASSES = ("bright", "left", "top")
+
+
+def spatial(body: Callable[[nn.Module], nn.Module] = lambda net: net) -> Classifier:
+    """Linear, of pictures 1 x 6 x 6: brighter than a half, brighter on the left, or brighter at the top.
+
+    Its map has 3 x 3 cells of 2 x 2 pixels that do not overlap, and every cell counts alike: so a feature
+    cell that is copied can be shown in the picture exactly, and copying all of them flips the decision.
+
+    Args:
+        body: changes the body, to break it.
+    """
+    conv, linear = nn.Conv2d(1, 3, 2, stride=2, bias=False), nn.Linear(27, 3)
+    with torch.no_grad():
+        left, top = torch.tensor([[1.0, -1.0], [1.0, -1.0]]), torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
+        conv.weight.copy_(torch.stack([torch.ones(2, 2), left, top])[:, None] / 4)
+        # Unlike gains: with equal ones the gradient of a pixel at the left top would be rounding errors only.
+        linear.weight.copy_(torch.diag(torch.tensor([4.0, 5.0, 6.0])).repeat_interleave(9, 1))
+        linear.bias.copy_(torch.tensor([-18.0, 0.0, 0.0]))  # nine cells of a half are neither bright nor dark
+    return Classifier(
+        body(conv), nn.Sequential(nn.Flatten(), linear), classes=CLASSES, shape=(1, 6, 6), name="spatial"
+    )
+
+
+def two_classes(weight: Sequence[float], bias: float, shape: tuple[int, int, int]) -> Classifier:
+    """Class 1 where weight . x + bias > 0, else class 0: the distance to the decision is known."""
+    linear = nn.Linear(len(weight), 2)
+    with torch.no_grad():
+        linear.weight.copy_(torch.stack([torch.zeros(len(weight)), torch.tensor(weight)]))
+        linear.bias.copy_(torch.tensor([0.0, bias]))
+    head = nn.Sequential(nn.Flatten(), linear)
+    return Classifier(nn.Identity(), head, classes=("no", "yes"), shape=shape, name="two classes")
+
+
+def pictures(count: int, seed: int = 0) -> Tensor:
+    """Pictures for `spatial` on the 8-bit grid, away from black and white; not one like the other."""
+    levels = np.random.default_rng(seed).integers(51, 205, (count, 1, 6, 6))
+    return torch.from_numpy(levels).float() / 255
+
+
+def others(classifier: Classifier, x: Tensor) -> Tensor:
+    """For each picture a class that it is not."""
+    return (classifier.probabilities(x).argmax(1) + 1) % len(classifier.classes)
+
+
+def resources() -> dict[type, Any]:
+    """An example of each type that a method's required field may have."""
+    references = References(pictures(24, seed=1), tuple(map(str, range(24))))
+    return {References: references, Method: Wachter(steps=40, lr=0.02)}  # few steps: wrappers take them often
+
+
+def example(name: str) -> Method:
+    """The method of this name, with its own settings and, for what it cannot do without, an example."""
+    found, given = method_class(name), resources()
+    needs = {key: field.annotation for key, field in found.model_fields.items() if field.is_required()}
+    return found(**{key: given[kind] for key, kind in needs.items() if kind is not None})
