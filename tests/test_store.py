@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rather.errors import RatherError
-from rather.store import Row, Run, write_whole
+from rather.store import Row, Run
+from rather.writing import write_whole
 
 ASKED = [f"image-{n}" for n in range(7)]
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -22,6 +21,7 @@ from torch import Tensor
 from rather import nets
 from rather.core import Classifier
 from rather.errors import RatherError
+from rather.writing import write_whole, writing
 
 #: How files begin that are code: pickles, and the zip files in which torch keeps them.
 _CODE: Final = (b"\x80", b"PK\x03\x04")
@@ -72,7 +72,8 @@ def save_classifier(
         for number, member in enumerate(classifier.members)
         for key, tensor in member.state_dict().items()
     }
-    _replace(Path(path), save(tensors, {"rather": plan.model_dump_json()}))
+    with writing(Path(path).parent):
+        write_whole(Path(path), save(tensors, {"rather": plan.model_dump_json()}))
 
 
 def load_classifier(path: str | os.PathLike[str]) -> Classifier:
@@ -112,7 +113,7 @@ def refuse_unwritable(path: Path) -> None:
         raise RatherError(
             "STORE-NOT-WRITABLE", where=path, why="a folder", do="Name a file, NAME.safetensors"
         )
-    with _writing(path), tempfile.TemporaryFile(dir=path.parent):
+    with writing(path.parent), tempfile.TemporaryFile(dir=path.parent):
         pass
 
 
@@ -184,29 +185,3 @@ def _damaged(path: Path, why: str) -> RatherError:
     return RatherError(
         "MODEL-FILE-DAMAGED", where=path, why=why[:200], do="Give a file that rather train has written"
     )
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write aside, make sure that it is on the disk, and rename."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _writing(path):
-        try:
-            with aside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Its folder is made, and what the operating system says against it becomes a `RatherError`."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        from rather.store import unwritable
-
-        raise unwritable(error, path) from None

@@ -192,7 +192,7 @@ def train_classifier(
     *,
     data: str = "digits",
     out: Path,
-    architecture: Literal["goyal", "small"] | None = None,
+    architecture: Literal["goyal", "small", "patches"] | None = None,
     epochs: PositiveInt | None = None,
     lr: float | None = None,
     batch_size: PositiveInt | None = None,
@@ -209,7 +209,8 @@ def train_classifier(
     Args:
         data: A data set (`rather list data`), or a folder with a folder for each class.
         out: The new file, NAME.safetensors; `rather explain --classifier` takes it.
-        architecture: goyal for pictures of 28 x 28 pixels, small for others.
+        architecture: goyal for pictures of 28 x 28 pixels, small for others; patches, whose features see a
+            square of the picture each.
         epochs: How often to see each picture.
         lr: Learning rate, at the start.
         batch_size: Pictures a step.
@@ -244,6 +245,7 @@ def train_classifier(
         print(
             f"{out}: {figures.accuracy:.1%} of {figures.tested_on} test pictures right "
             f"(95 % interval {low:.1%} to {high:.1%})"
+            + (f"; {figures.left_out} left out, unreadable or unlabelled" if figures.left_out else "")
         )
     return 0
 

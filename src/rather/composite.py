@@ -88,18 +88,22 @@ def composite(
         highlight: of every cell, from `highlights`.
         grid: (u, v) of the feature map.
     """
-    _, height, width = x.shape
-    u, v = grid
-    result = x
+    result, v = x, grid[1]
     for mine, theirs in edits:
-        down = round((mine // v - theirs // v) * height / u)
-        right = round((mine % v - theirs % v) * width / v)
-        pad = max(abs(down), abs(right))
-        # A region that sticks out of the distractor is filled by its nearest pixels.
-        wide = F.pad(distractor[None], (pad, pad, pad, pad), mode="replicate")[0]
-        moved = wide[:, pad - down : pad - down + height, pad - right : pad - right + width]
+        moved = _moved(distractor, mine // v - theirs // v, mine % v - theirs % v, grid)
         result = torch.lerp(result, moved, highlight[mine])
     return result
+
+
+def _moved(
+    image: Float[Tensor, "c h w"], down: int, right: int, grid: tuple[int, int]
+) -> Float[Tensor, "c h w"]:
+    """An image moved by so many cells; what comes in from outside are its nearest pixels."""
+    _, height, width = image.shape
+    down, right = round(down * height / grid[0]), round(right * width / grid[1])
+    pad = max(abs(down), abs(right))
+    wide = F.pad(image[None], (pad, pad, pad, pad), mode="replicate")[0]
+    return wide[:, pad - down : pad - down + height, pad - right : pad - right + width]
 
 
 @final
@@ -132,20 +136,22 @@ class PictureEdits(Edits):
     @override
     def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
         found = self.mine.new_full(open_edits.shape, -torch.inf)
-        for part in open_edits.nonzero().split(max(1, BLOCK // (8 * self.mine[0].numel()))):
-            pictures = torch.stack([self._edited(row, (i, j)) for row, i, j in part.tolist()])
-            row, i, j = part.T
-            found[row, i, j] = log_probability(self.classifier(on_grid(pictures)), target[row])
+        (u, v), block = self.grid, max(1, BLOCK // (8 * self.mine[0].numel()))
+        for row, wanted in enumerate(target):
+            # Many edits move the distractor by as many cells: each move is made once.
+            moves = [(down, right) for down in range(1 - u, u) for right in range(1 - v, v)]
+            moved = torch.stack([_moved(self.theirs[row], *move, self.grid) for move in moves])
+            for i, j in (part.T for part in open_edits[row].nonzero().split(block)):
+                move = (i // v - j // v + u - 1) * (2 * v - 1) + i % v - j % v + v - 1
+                pictures = torch.lerp(self.mine[row], moved[move], self.highlight[i, None])
+                found[row, i, j] = log_probability(self.classifier(on_grid(pictures)), wanted.expand(len(i)))
         return found
 
     @override
     def apply(self, edit: Edit) -> None:
         for row, (i, j) in enumerate(edit.tolist()):
-            self.mine[row] = self._edited(row, (i, j))
+            self.mine[row] = composite(self.mine[row], self.theirs[row], [(i, j)], self.highlight, self.grid)
 
     @override
     def keep(self, rows: Bool[Tensor, " b"]) -> None:
         self.mine, self.theirs = self.mine[rows], self.theirs[rows]
-
-    def _edited(self, row: int, edit: tuple[int, int]) -> Float[Tensor, "c h w"]:
-        return composite(self.mine[row], self.theirs[row], [edit], self.highlight, self.grid)

@@ -77,14 +77,11 @@ def png_size(data: bytes) -> tuple[int, int]:
 
 def write_png(image: Image, folder: Path | str, name: str) -> Path:
     """Write `name`.png into a folder, which is made if it is not there."""
-    from rather.store import unwritable, write_whole
+    from rather.writing import write_whole, writing
 
     file = Path(folder) / f"{name}.png"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with writing(file.parent):
         write_whole(file, png(image))
-    except OSError as error:
-        raise unwritable(error, file.parent) from None
     return file
 
 

@@ -23,8 +23,9 @@ from rather.methods import build, method_class
 from rather.preflight import preflight
 from rather.references import References
 from rather.report import write_report
-from rather.store import Run, unwritable
+from rather.store import Run
 from rather.targets import check_target
+from rather.writing import unwritable
 
 #: The best there is without a generative model: edits of which a person sees the sense.
 DEFAULT_METHOD: Final = {"name": "goyal", "judge": "picture", "distractor": "nearest"}

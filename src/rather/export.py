@@ -13,7 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rather.store import SCHEMA, Run, record, unwritable, write_whole
+from rather.store import SCHEMA, Run, record
+from rather.writing import write_whole, writing
 
 _COLUMNS = ("id", "file", "where", "status", "code", "label", "predicted", "target", "confidence")
 _COSTS = ("steps", "evaluations", "seconds")
@@ -36,8 +37,7 @@ def export_png(run: Run, folder: Path | str) -> int:
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow([*_COLUMNS, *_COSTS, "before", "after"])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
         for row in run.rows():
             file = f"{file_name(row.id)}.png" if row.image else ""
             if row.image:
@@ -48,8 +48,6 @@ def export_png(run: Run, folder: Path | str) -> int:
             costs = [getattr(row, name) for name in _COSTS]
             writer.writerow([*map(_cell, told), *costs, *probabilities])
         write_whole(folder / "index.csv", table.getvalue().encode())
-    except OSError as error:
-        raise unwritable(error, folder) from None
     return count
 
 
@@ -63,8 +61,7 @@ def export_parquet(run: Run, file: Path | str) -> int:
     """
     file, count = Path(file), 0
     aside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with writing(file.parent):
         try:
             with pq.ParquetWriter(aside, SCHEMA, compression="none") as writer:
                 rows = run.rows()
@@ -74,8 +71,6 @@ def export_parquet(run: Run, file: Path | str) -> int:
             aside.replace(file)
         finally:
             aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise unwritable(error, file.parent) from None
     return count
 
 

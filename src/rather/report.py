@@ -26,7 +26,8 @@ from markupsafe import Markup
 from rather import __version__
 from rather.cards import NARROW, SMALL, Card, Picture, Place, card, percent, picture, plain, reason, words
 from rather.errors import RatherError
-from rather.store import STATUSES, Row, Run, unwritable, write_whole
+from rather.store import STATUSES, Row, Run
+from rather.writing import write_whole, writing
 
 ROWS_IN_ONE_FILE: Final = 50
 ROWS_A_PAGE: Final = 100
@@ -69,10 +70,9 @@ def write_report(run: Run, out: Path | None = None, *, single_file: bool | None 
     folder = out or run.folder
     if single_file is None:
         single_file = sum(run.counts().values()) <= ROWS_IN_ONE_FILE
-    try:
+    with writing(folder):
         if single_file:
             (page,) = _pages(run, _inside, "report.html", rows_a_page=None)
-            folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / "report.html", page[1].encode())
             return folder / "report.html"
         assets = folder / "report" / "assets"
@@ -86,8 +86,6 @@ def write_report(run: Run, out: Path | None = None, *, single_file: bool | None 
         for name, text in _pages(run, beside, "index.html", rows_a_page=ROWS_A_PAGE):
             write_whole(assets.parent / name, text.encode())
         return assets.parent / "index.html"
-    except OSError as error:
-        raise unwritable(error, folder) from None
 
 
 def _inside(name: str, data: bytes) -> str:

@@ -8,10 +8,8 @@ which makes an interrupted run end with the very pixels of an uninterrupted one.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -23,6 +21,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from rather.errors import RatherError
+from rather.writing import unwritable, write_whole, writing
 
 FORMAT = 1
 Status = Literal["found", "not_found", "skipped", "failed"]
@@ -154,12 +153,9 @@ class Run:
                     do="Choose another --out, or repeat that run's own command",
                 )
             return run
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
             told = {"format": FORMAT, "question": plain, "asked": list(asked), "chunk": chunk}
             write_whole(folder / "run.json", json.dumps(told, indent=1, allow_nan=False).encode())
-        except OSError as error:
-            raise unwritable(error, folder) from None
         return cls(folder, plain, asked, chunk)
 
     @contextmanager
@@ -196,10 +192,8 @@ class Run:
         data = sink.getvalue().to_pybytes()
         first = self.asked.index(rows[0].id)
         name = f"rows-{first:08d}-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
-        try:
+        with writing(self.folder):
             write_whole(self.folder / name, data)
-        except OSError as error:
-            raise unwritable(error, self.folder) from None
 
     def rows(self) -> Iterator[Row]:
         """The stored rows, in the order in which they were asked."""
@@ -232,25 +226,6 @@ class Run:
         return values
 
 
-def write_whole(file: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a kill or power loss."""
-    aside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as sink:
-            sink.write(data)
-            sink.flush()
-            os.fsync(sink.fileno())
-        aside.replace(file)
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
-
-
 def record(row: Row) -> dict[str, Any]:
     """A row as `SCHEMA` has it."""
     told = asdict(row)
@@ -271,17 +246,6 @@ def _row(told: dict[str, Any]) -> Row:
     for picture in told["pictures"]:
         series.setdefault(picture["name"], []).append(picture["png"])
     return Row(**told | {"pictures": series, "facts": json.loads(told["facts"])})
-
-
-def unwritable(error: OSError, where: Path) -> RatherError:
-    """What to say of an operating system that does not let us write."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return RatherError(
-            "STORE-DISK-FULL", where=where, do="Free some space and run the same command again"
-        )
-    return RatherError(
-        "STORE-NOT-WRITABLE", where=where, why=error.strerror or str(error), do="Choose another --out"
-    )
 
 
 def _damaged(shard: Path, error: Exception) -> RatherError:
