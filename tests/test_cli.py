@@ -154,7 +154,7 @@ def test_a_method_may_wrap_another(run):
 
 
 def test_prototypes_want_more_of_the_same(run):
-    run("explain", "--method", "wachter", "--target", "prototype", "--count", 40, "--out", "one")
+    run("explain", "--method", "wachter", "--target", "prototype", "--count", 20, "--out", "one")
     rows = [row for row in Run.open("one").rows() if row.status == "found"]
     assert rows
     for row in rows:
@@ -261,15 +261,20 @@ def test_a_pipe_that_closes_is_no_traceback():
     listing.wait()
 
 
-def test_training_writes_a_file_that_explain_takes(run):
-    code, out, err = run(
-        "train", "classifier", "--data", "shapes", "--out", "net.safetensors", "--epochs", 1, "--json"
-    )
+def test_a_folder_of_classes_is_trained_on_and_explained_without_code(run, tmp_path):
+    for name, place in (("left", (2, 0)), ("right", (18, 0))):
+        for n in range(12):
+            picture = Image.new("RGB", (28, 28), (20, 20, 20 + n))
+            picture.paste((200 + n, 180, 160), (*place, place[0] + 8, 28))
+            (tmp_path / "bars" / name).mkdir(parents=True, exist_ok=True)
+            picture.save(tmp_path / "bars" / name / f"{n}.png")
+    words = ["--data", "bars", "--out", "net.safetensors", "--size", 28, "--epochs", 30, "--shift", 0]
+    code, out, err = run("train", "classifier", *words, "--json")
     assert code == 0, err
-    assert 0 <= json.loads(out)["accuracy"] <= 1
-    code, out, err = run("explain", "--data", "shapes", "--classifier", "net.safetensors", *FAST, "--json")
+    assert json.loads(out)["accuracy"] == 1
+    code, out, err = run("explain", "bars", "--classifier", "net.safetensors", "--json", "--count", 6)
     assert code == 0, err
-    assert json.loads(out)["queries"] == 3
+    assert json.loads(out)["found"] == 6
 
 
 def test_threads_are_left_as_they_are(run):

@@ -54,7 +54,6 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "MODEL-LAYER": (REFUSED, "the classifier cannot be cut at this layer"),
     "MODEL-CLASSES": (REFUSED, "the names of the classes do not fit the classifier"),
     "MODEL-MEMBERS": (REFUSED, "these classifiers make no ensemble"),
-    "METHOD-UNSUITED": (REFUSED, "the method cannot work on this classifier"),
     "GOAL-REACHED": (REFUSED, "the image is already at its goal"),
     "TRAIN-DATA": (REFUSED, "these images cannot train a classifier"),
     "TRAIN-NONFINITE": (REFUSED, "training diverged"),
