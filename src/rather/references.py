@@ -63,7 +63,9 @@ class References:
         """
         classes, (_, features) = self.classes(classifier), self._ask(classifier)
         with torch.no_grad():
-            distance = torch.cdist(classifier.features(x).flatten(1), features)
+            mine = classifier.features(x).flatten(1)
+        # By differences: as a product of matrices it would cancel, and depend on the batch.
+        distance = torch.cdist(mine, features, compute_mode="donot_use_mm_for_euclid_dist")
         distance[predicted[:, None] == classes] = torch.inf
         return torch.where(distance.isfinite().any(1), classes[distance.argmin(1)], -1)
 
@@ -121,7 +123,7 @@ class References:
                 )
             if how == "random":
                 pick = noise[torch.tensor([row])].choice(torch.tensor([len(candidates)]))[0]
-            else:  # by differences: cdist multiplies matrices when there are many, and that cancels
+            else:
                 pick = (theirs[candidates] - mine[row]).norm(dim=1).argmin()
             chosen.append(candidates[pick])
         return torch.stack(chosen) if chosen else torch.zeros(0, dtype=torch.long)

@@ -31,9 +31,11 @@ def checked(model: type[Model], settings: Mapping[str, Any], name: str) -> Model
         key = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden"
         said = first["msg"].removeprefix("Value error, ")
+        if key and first["type"] != "missing":
+            said = f"{said}, got {first['input']!r}"
         raise RatherError(
             "CFG-SETTING",
             where=f"{name}.{key}" if key else name,
-            why="unknown" if unknown else f"{said}, got {first['input']!r}"[:200] if key else said,
+            why="unknown" if unknown else said[:200],
             do=near(key, model.model_fields) if unknown else "",
         ) from None
