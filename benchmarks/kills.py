@@ -86,8 +86,8 @@ def main() -> None:
             Path("docs/kills.md").write_text(
                 "# Kill -9 at random moments\n\n"
                 f"`python benchmarks/kills.py --kills {args.kills} --rows {args.rows} --write`\n\n"
-                f"{kills} kills of a {args.rows}-row run, each followed by the same command; {finished} runs came\n"
-                f"to their end. Rows lost: {lost}; doubled: 0; different from the undisturbed run (pixels,\n"
+                f"{kills} kills of a {args.rows}-row run, each followed by the same command;\n"
+                f"{finished} runs came to their end. Rows lost: {lost}; doubled: 0; different from the undisturbed run (pixels,\n"
                 f"probabilities, steps, all but seconds): {different}.\n",
                 "utf-8",
             )

@@ -66,8 +66,10 @@ def test_with_one_choice_left_it_is_the_exhaustive_search(seed, fixed):
     else:
         still_open.scatter_(2, choice[:, :, None], value=True)
     found = relaxed_best_edit(head, query, distractor, target, still_open, **SETTINGS)
-    best = scores(head, query, distractor, target).masked_fill(~still_open, -torch.inf).flatten(1).argmax(1)
-    assert (found[:, 0] * 4 + found[:, 1]).tolist() == best.tolist()
+    # Compared by score: where log p saturates at 0, several edits are the best.
+    score = scores(head, query, distractor, target).masked_fill(~still_open, -torch.inf).flatten(1)
+    mine = score.gather(1, (found[:, 0] * 4 + found[:, 1])[:, None])[:, 0]
+    torch.testing.assert_close(mine, score.amax(1), rtol=0, atol=1e-6)
 
 
 @given(st.integers(0, 10**6))
