@@ -83,14 +83,14 @@ def main() -> None:
                 finished += 1
         print(f"rows lost {lost}, different {different}, of {args.rows}; doubled 0 (asserted)")
         if args.write:
-            Path("docs/kills.md").write_text(
-                "# Kill -9 at random moments\n\n"
-                f"`python benchmarks/kills.py --kills {args.kills} --rows {args.rows} --write`\n\n"
-                f"{kills} kills of a {args.rows}-row run, each followed by the same command;\n"
-                f"{finished} runs came to their end. Rows lost: {lost}; doubled: 0; different from the undisturbed run (pixels,\n"
-                f"probabilities, steps, all but seconds): {different}.\n",
-                "utf-8",
+            lines = (
+                "# Kill -9 at random moments\n",
+                f"`python benchmarks/kills.py --kills {args.kills} --rows {args.rows} --write`\n",
+                f"{kills} kills of a {args.rows}-row run, each followed by the same command;",
+                f"{finished} runs came to their end. Rows lost: {lost}; doubled: 0; different from",
+                f"the undisturbed run (pixels, probabilities, steps, all but seconds): {different}.\n",
             )
+            Path("docs/kills.md").write_text("\n".join(lines), "utf-8")
         sys.exit(bool(lost or different))
 
 
