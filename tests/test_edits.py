@@ -10,6 +10,7 @@ from torch import nn
 
 from rather import editor as editors
 from rather import edits as any_edits
+from rather import linear_edits
 from rather.editor import editor
 from rather.edits import HAIR, AnyHead, Edits, Screened, first_best
 from rather.linear_edits import LinearFirst, PooledLinear
@@ -112,6 +113,11 @@ def edited(query, distractor, edit):
 
 def everything(rows=3):
     return torch.ones(rows, N, N, dtype=torch.bool)
+
+
+@pytest.fixture(autouse=True)
+def _no_pair_is_too_small(monkeypatch):
+    monkeypatch.setattr(linear_edits, "_LARGE", 0)  # to look for dead units
 
 
 @pytest.mark.shapes

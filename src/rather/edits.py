@@ -73,7 +73,7 @@ def first_best(scores: Scores, open_edits: OpenEdits) -> Edit:
     """
     flat = torch.where(open_edits & ~scores.isnan(), scores, -torch.inf).flatten(1)
     equal = (flat >= nearly(flat.amax(1, keepdim=True))) & open_edits.flatten(1)
-    place = equal.int().argmax(1)
+    place = equal.max(1).indices  # the first that is true
     return torch.stack([place // scores.shape[2], place % scores.shape[2]], 1)
 
 

@@ -28,6 +28,7 @@ from rather.linear_head import LinearHead
 Step = Callable[[Float[Tensor, "m c"]], Float[Tensor, "k c"]]
 
 _UNDERFLOW: Final = 1e-290  # below it a sum of float64 may have lost terms that count
+_LARGE: Final = 2**20  # numbers in the table of a pair that is worth looking for units that are dead
 _UNITS: Final = 256  # whose weights stay in the cache while they are used
 #: Numbers in a layer at once. Of 32 MiB or more, malloc keeps nothing: each use faults in its pages anew.
 _BLOCK: Final = 6 * 2**20
@@ -45,15 +46,17 @@ class LinearFirst(Edits):
         m, _, d = head.weight.shape
         b, n = len(query), query[0].numel() // d
         parts = head.weight.split(_UNITS)
-        mine = torch.cat([torch.einsum("mid,bdi->mib", part, query.flatten(2)) for part in parts])[..., None]
+        mine = torch.cat([torch.einsum("mid,bdi->mbi", part, query.flatten(2)) for part in parts])
         theirs = head.weight.view(-1, d) @ distractor.flatten(2).transpose(0, 1).reshape(d, -1)
-        theirs = theirs.view(m, -1, b, n)
+        theirs = theirs.view(m, -1, b, n).transpose(1, 2).contiguous()
         self.head = head
-        self.hidden = mine[..., 0].sum(1) + head.bias[:, None]  # (m, b)
-        # (m, n, b, n): unit, query cell, pair, distractor cell
-        self.changes = theirs.sub_(mine) if theirs.shape[1] == n else theirs - mine
+        self.hidden = mine.sum(2) + head.bias[:, None]  # (m, b)
+        self.changes = (
+            theirs.sub_(mine[..., None]) if theirs.shape[2] == n else theirs - mine[..., None]
+        )  # (m, b, n, n)
         # Hardly a unit is dead in all pairs of a batch; in one so large that it comes alone, many are.
-        self.top = self.changes.flatten(1).amax(1, keepdim=True) if b == 1 else None
+        alone = b == 1 and self.changes.numel() >= _LARGE
+        self.top = self.changes.flatten(1).amax(1, keepdim=True) if alone else None
 
     @override
     def logits(self) -> Logits:
@@ -62,7 +65,7 @@ class LinearFirst(Edits):
     @override
     def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
         b, n, _ = open_edits.shape  # closed ones too: they are few, and to leave them out costs a copy
-        steps, hidden = _steps(self.head.rest), self.hidden[:, None, :, None]
+        steps, hidden = _steps(self.head.rest), self.hidden[..., None, None]
         if self.top is None or self.head.second is None:
             z = self.changes + hidden
         else:
@@ -72,18 +75,18 @@ class LinearFirst(Edits):
             steps[1] = partial(_linear, weight[alive].T, bias)
         block = max(1, _BLOCK // self.head.width)
         logits = torch.cat([_columns(steps, part) for part in z.flatten(1).split(block, 1)], 1)
-        log_p = logits.to(hidden).log_softmax(0).view(-1, n, b, n)
-        return log_p.gather(0, target[:, None].expand(1, n, b, n))[0].transpose(0, 1)
+        log_p = logits.to(hidden).log_softmax(0).view(-1, b, n, n)
+        return log_p.gather(0, target[:, None, None].expand(1, b, n, n))[0]
 
     @override
     def apply(self, edit: Edit) -> None:
         i, j = edit.T
-        self.hidden = self.hidden + self.changes[:, i, torch.arange(len(edit)), j]
+        self.hidden = self.hidden + self.changes[:, torch.arange(len(edit)), i, j]
 
     @override
     def keep(self, rows: Bool[Tensor, " b"]) -> None:
         (places,) = rows.nonzero(as_tuple=True)
-        self.hidden, self.changes = self.hidden[:, places], self.changes.index_select(2, places)
+        self.hidden, self.changes = self.hidden[:, places], self.changes.index_select(1, places)
 
 
 def _steps(layers: nn.Sequential) -> list[Step]:

@@ -70,8 +70,8 @@ def linear_head(head: nn.Module, shape: tuple[int, int, int]) -> LinearHead | No
     each = torch.eye(u * v).to(linear.weight)
     share = nn.Sequential(*pools)(each.view(-1, 1, u, v)).flatten(1)  # (n, p): of each cell in each pool
     weight = linear.weight.detach().unflatten(1, (d, -1))
-    if (share == share[0]).all():
-        weight = (weight @ share[0])[:, None]
+    if share.shape[1] == 1 and (share == share[0]).all():
+        weight = weight.mT * share[0]
     elif torch.equal(share, each):
         weight = weight.mT
     else:

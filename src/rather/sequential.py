@@ -68,7 +68,8 @@ def sequential_search(
 
 def _search(maps: Edits, goal: Goal, cells: int, most: int, *, reuse: bool) -> Trail:
     rows = torch.arange(len(goal), device=goal.target.device)
-    open_edits = torch.ones(len(goal), cells, cells, dtype=torch.bool, device=rows.device)
+    mine = torch.ones(len(goal), cells, dtype=torch.bool, device=rows.device)  # cells that may be edited
+    theirs = torch.ones_like(mine)  # and copied
     trail = Trail(
         edits=rows.new_zeros(len(goal), most, 2),
         log_probability=torch.zeros(len(goal), most + 1, device=rows.device),
@@ -79,17 +80,17 @@ def _search(maps: Edits, goal: Goal, cells: int, most: int, *, reuse: bool) -> T
         logits = maps.logits()
         flipped = goal.reached(logits)
         trail.log_probability[rows, step] = log_probability(logits, goal.target).float()
-        trail.count[rows], trail.flipped[rows] = step, flipped
-        if step == most or flipped.all():
-            break
-        if flipped.any():
-            rows, goal, open_edits = rows[~flipped], goal[~flipped], open_edits[~flipped]
+        if step == most or flipped.any():
+            trail.count[rows], trail.flipped[rows] = step, flipped
+            if step == most or flipped.all():
+                break
+            rows, mine, theirs = (each[~flipped] for each in (rows, mine, theirs))
+            goal = goal[~flipped]
             maps.keep(~flipped)
-        edit = maps.best(goal.target, open_edits)
+        edit = maps.best(goal.target, mine[:, :, None] & theirs[:, None])
         maps.apply(edit)
         trail.edits[rows, step] = edit
-        every, (i, j) = torch.arange(len(rows), device=rows.device), edit.T
-        open_edits[every, i] = False
+        mine.scatter_(1, edit[:, :1], value=False)
         if not reuse:
-            open_edits[every, :, j] = False
+            theirs.scatter_(1, edit[:, 1:], value=False)
     return trail
