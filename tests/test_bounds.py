@@ -10,6 +10,8 @@ from torch import nn
 
 from rather.bounds import upper_line
 
+pytestmark = pytest.mark.shapes
+
 
 def network(seed, sizes):
     torch.manual_seed(seed)
@@ -27,7 +29,7 @@ def answer(layers, h):
 
 @pytest.mark.parametrize("sizes", [(5,), (5, 3), (5, 6, 3), (4, 6, 5, 3)])
 @given(seed=st.integers(0, 10**6), width=st.floats(0, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_no_point_of_the_box_lies_above_it(sizes, seed, width):
     layers = network(seed, sizes)
     centre = torch.randn(4, sizes[0], dtype=torch.float64)
@@ -44,7 +46,7 @@ def test_no_point_of_the_box_lies_above_it(sizes, seed, width):
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_it_is_the_function_where_no_unit_changes_its_sign(seed):
     layers = network(seed, (5, 3))
     centre = torch.randn(4, 5, dtype=torch.float64)

@@ -11,6 +11,8 @@ from torch import nn
 from rather.core import Goal
 from rather.fewest import fewest_edits
 
+pytestmark = pytest.mark.shapes
+
 HEADS = ["relu", "deep", "linear", "pooled", "convolution"]
 
 
@@ -71,7 +73,7 @@ def edited(query, distractor, edits):
 @pytest.mark.parametrize("reuse", [False, True])
 @pytest.mark.parametrize("kind", HEADS)
 @given(seed=st.integers(0, 10**6), confidence=st.sampled_from([0.0, 0.4, 0.9]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_is_the_minimum(kind, reuse, seed, confidence):
     head, query, distractor, goal = pair(kind, seed, confidence=confidence)
     truth = brute_force(head, query, distractor, goal, reuse=reuse)
@@ -101,7 +103,7 @@ def test_is_the_minimum_on_a_larger_grid(kind, seed):
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_only_smaller_sets_than_the_known_one_are_looked_for(seed):
     head, query, distractor, goal = pair("relu", seed)
     truth = brute_force(head, query, distractor, goal, reuse=False)
@@ -114,7 +116,7 @@ def test_only_smaller_sets_than_the_known_one_are_looked_for(seed):
 
 @pytest.mark.parametrize("kind", ["relu", "convolution"])
 @given(seed=st.integers(0, 10**6), nodes=st.integers(1, 400))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_what_it_says_when_it_gives_up_is_true(kind, seed, nodes):
     head, query, distractor, goal = pair(kind, seed)
     truth = brute_force(head, query, distractor, goal, reuse=False)

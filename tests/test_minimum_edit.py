@@ -13,6 +13,8 @@ from rather.methods.minimum_edit import MinimumEdit
 from rather.references import References
 from test_fewest import brute_force
 
+pytestmark = pytest.mark.shapes
+
 
 def random_classifier(seed, *, grid=(2, 2), classes=3, linear=False):
     """Of pictures that are their own features: 2 channels, a cell a pixel."""
@@ -43,7 +45,7 @@ def question(classifier, count):
 @pytest.mark.parametrize("reuse", [False, True])
 @pytest.mark.parametrize("distractor", ["random", "nearest"])
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_the_certificate_is_true_and_the_greedy_method_has_no_fewer_edits(reuse, distractor, seed):
     classifier = random_classifier(seed)
     asked = question(classifier, 3)
@@ -68,7 +70,7 @@ def test_the_certificate_is_true_and_the_greedy_method_has_no_fewer_edits(reuse,
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_greedy_is_minimal_where_edits_add_up(seed):
     # Two classes, one linear layer, distractor cells as often as needed: the best edits are the largest ones.
     classifier = random_classifier(seed, grid=(2, 3), classes=2, linear=True)

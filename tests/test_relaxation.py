@@ -8,6 +8,8 @@ from torch import nn
 
 from rather.relaxation import relaxed_best_edit
 
+pytestmark = pytest.mark.shapes
+
 SETTINGS = {"steps": 100, "lr": 0.3, "entropy": 0.01}
 
 
@@ -38,7 +40,7 @@ def scores(head, query, distractor, target):
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_finds_the_best_edit_of_a_pooled_two_class_head(seed):
     # Its score of (i, j) is w (f'_j - f_i): two independent choices.
     _, query, distractor, target, g = problem(seed, grid=(2, 3), classes=2)
@@ -55,7 +57,7 @@ def test_finds_the_best_edit_of_a_pooled_two_class_head(seed):
 
 @pytest.mark.parametrize("fixed", ["query cell", "distractor cells"])
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_with_one_choice_left_it_is_the_exhaustive_search(seed, fixed):
     # Gradient flow on the simplex keeps the order of linear scores, so the largest wins.
     head, query, distractor, target, g = problem(seed, classes=2)
@@ -73,7 +75,7 @@ def test_with_one_choice_left_it_is_the_exhaustive_search(seed, fixed):
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_chooses_open_edits_only(seed):
     head, query, distractor, target, g = problem(seed)
     still_open = torch.rand(3, 4, 4, generator=g) < 0.3
