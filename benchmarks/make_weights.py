@@ -9,14 +9,14 @@ import platform
 
 import torch
 
-from rather.classifier_file import read_card
+from rather.classifiers.bundled import WEIGHTS
+from rather.classifiers.file import read_card
 from rather.train import Recipe, train_to_file
-from rather.weights import HERE
 
 CC_BY_SA = "CC BY-SA 3.0, as the pictures that it was trained on (MNIST, Yann LeCun and Corinna Cortes)"
 
 #: name -> (data set, recipe, what it is, licence)
-WEIGHTS = {
+RECIPES = {
     "digits": ("digits", Recipe(), "the digit net of Goyal et al. (2019), 4 x 4 x 20 features", CC_BY_SA),
     "digits-ensemble": (
         "digits",
@@ -35,11 +35,11 @@ WEIGHTS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(WEIGHTS), help="which; all by default")
+    parser.add_argument("names", nargs="*", default=list(RECIPES), help="which; all by default")
     torch.set_num_threads(1)  # several would change the order of sums, and so the weights
     for name in parser.parse_args().names:
-        data, recipe, what, licence = WEIGHTS[name]
-        file = HERE / f"{name}.safetensors"
+        data, recipe, what, licence = RECIPES[name]
+        file = WEIGHTS / f"{name}.safetensors"
         figures = train_to_file(
             data, file, recipe, progress=lambda done, of, loss: print(f"epoch {done}/{of}: loss {loss:.4f}")
         )

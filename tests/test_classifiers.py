@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from rather.answers import Log, LogOdds
-from rather.checkpoints import read_state
 from rather.classifiers import adapt, bring, ensemble, list_classifiers
+from rather.classifiers.answers import Log, LogOdds
+from rather.classifiers.checkpoints import read_state
 from rather.core import Classifier
 from rather.errors import RatherError
 

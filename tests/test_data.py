@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from rather.classifiers.bundled import list_weights, load_weights
 from rather.core import Noise
 from rather.data import DataSet, digits, list_data, load, load_files, mnist, omniglot, read_all, shapes
 from rather.data.folder import Folder
 from rather.errors import RatherError
 from rather.references import References
-from rather.weights import list_weights, load_weights
 
 pytestmark = pytest.mark.shapes
 

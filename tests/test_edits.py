@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rather import editor as editors
-from rather import edits as any_edits
-from rather import linear_edits
-from rather.editor import editor
-from rather.edits import HAIR, AnyHead, Edits, Screened, first_best
-from rather.linear_edits import LinearFirst, PooledLinear
+from rather.cells import editor as editors
+from rather.cells import edits as any_edits
+from rather.cells import linear_edits
+from rather.cells.editor import editor
+from rather.cells.edits import HAIR, AnyHead, Edits, Screened, first_best
+from rather.cells.linear_edits import LinearFirst, PooledLinear
 
 D, U, V, K = 6, 2, 3, 5
 N = U * V

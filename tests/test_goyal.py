@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from analytic import others, pictures, spatial
-from rather.composite import composite, highlights
+from rather.cells.composite import composite, highlights
+from rather.cells.editor import editor
+from rather.cells.edits import first_best
+from rather.cells.sequential import sequential_search
 from rather.core import Goal
-from rather.editor import editor
-from rather.edits import first_best
 from rather.errors import RatherError
 from rather.methods import build
 from rather.methods.goyal import Goyal
 from rather.references import References
-from rather.sequential import sequential_search
 
 D, N, K = 4, 4, 3
 REFERENCES = References(pictures(24, seed=1), tuple(f"picture-{i}" for i in range(24)))

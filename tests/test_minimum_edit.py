@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from rather.cells.edits import edited
 from rather.core import Classifier, Goal
-from rather.edits import edited
 from rather.methods.goyal import Goyal
 from rather.methods.minimum_edit import MinimumEdit
 from rather.references import References

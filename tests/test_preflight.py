@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rather.adapters import adapt, ensemble
+from rather.classifiers.adapters import adapt, ensemble
+from rather.classifiers.preflight import Preflight, preflight
 from rather.core import Classifier
 from rather.errors import RatherError
-from rather.preflight import Preflight, preflight
 
 SHAPE = (1, 6, 6)
 X = torch.rand(5, *SHAPE, generator=torch.Generator().manual_seed(1))

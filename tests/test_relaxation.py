@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rather.relaxation import relaxed_best_edit
+from rather.cells.relaxation import relaxed_best_edit
 
 pytestmark = pytest.mark.shapes
 

@@ -18,14 +18,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from torch import nn
 
-from rather import nets, train, weights
-from rather.classifier_file import load_classifier, read_card, save_classifier
-from rather.classifiers import ensemble
+from rather import train
+from rather.classifiers import bundled, ensemble, nets
+from rather.classifiers.bundled import list_weights, load_weights
+from rather.classifiers.file import load_classifier, read_card, save_classifier
 from rather.core import Classifier
 from rather.data import DataSet, InMemory, load
 from rather.errors import RatherError
 from rather.train import Figures, Recipe, train_classifier, train_to_file
-from rather.weights import list_weights, load_weights
 
 
 def code_of(call, *arguments, **named):
@@ -370,7 +370,7 @@ def test_other_files_are_refused(tmp_path):
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_a_classifier_and_nothing_else(tmp_path, data):
-    good = (weights.HERE / "digits.safetensors").read_bytes()
+    good = (bundled.WEIGHTS / "digits.safetensors").read_bytes()
     broken = bytearray(good)
     places = st.integers(0, 2000) | st.integers(0, len(good) - 1)
     for place, byte in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=4)):
@@ -390,7 +390,7 @@ def test_a_damaged_file_is_refused_or_a_classifier_and_nothing_else(tmp_path, da
 
 @pytest.mark.parametrize("name", ["digits", "digits-ensemble"])
 def test_the_cards_tell_the_accuracy(name):
-    card = json.loads((weights.HERE / f"{name}.json").read_text())
+    card = json.loads((bundled.WEIGHTS / f"{name}.json").read_text())
     test = load("digits").test
     with torch.no_grad():
         right = load_weights(name)(test.images).argmax(1) == torch.tensor(test.labels)
@@ -407,9 +407,9 @@ def test_bundled_classifiers_are_listed_and_others_refused():
 
 
 def test_a_changed_bundled_file_is_refused(monkeypatch, tmp_path):
-    for file in weights.HERE.glob("digits.*"):
+    for file in bundled.WEIGHTS.glob("digits.*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(weights, "HERE", tmp_path)
+    monkeypatch.setattr(bundled, "WEIGHTS", tmp_path)
     load_weights("digits")
     data = bytearray((tmp_path / "digits.safetensors").read_bytes())
     data[-1] ^= 1

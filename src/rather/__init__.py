@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rather.adapters import adapt, ensemble
     from rather.classifiers import bring, list_classifiers
+    from rather.classifiers.adapters import adapt, ensemble
     from rather.core import Classifier, Counterfactuals, Found, Goal, Method, Noise
     from rather.errors import RatherError
     from rather.methods import build, list_methods
@@ -23,9 +23,9 @@ _HOME = {
     "Goal": "core",
     "Method": "core",
     "Noise": "core",
-    "adapt": "adapters",
+    "adapt": "classifiers.adapters",
     "bring": "classifiers",
-    "ensemble": "adapters",
+    "ensemble": "classifiers.adapters",
     "list_classifiers": "classifiers",
     "RatherError": "errors",
     "References": "references",

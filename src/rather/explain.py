@@ -13,14 +13,14 @@ from typing import Any, Final, final
 
 import torch
 
-from rather.answers import Output
 from rather.classifiers import bring, list_classifiers
+from rather.classifiers.answers import Output
+from rather.classifiers.preflight import preflight
 from rather.core import Classifier
 from rather.data import Source, list_data, load, load_files, read_all
 from rather.errors import RatherError
 from rather.execute import Work, execute, question
 from rather.methods import build, method_class
-from rather.preflight import preflight
 from rather.references import References
 from rather.report import write_report
 from rather.store import Run

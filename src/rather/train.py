@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, Posit
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rather import nets
+from rather.classifiers import nets
 from rather.core import Classifier, Images
 from rather.data.source import Source
 from rather.errors import RatherError
@@ -104,7 +104,7 @@ def train_to_file(
     Raises:
         RatherError: what `data.load`, `train_classifier` and `save_classifier` raise.
     """
-    from rather.classifier_file import refuse_unwritable, save_classifier
+    from rather.classifiers.file import refuse_unwritable, save_classifier
     from rather.data import load
 
     refuse_unwritable(Path(out))

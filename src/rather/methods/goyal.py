@@ -19,14 +19,14 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
-from rather.composite import PictureEdits, highlights
+from rather.cells.composite import PictureEdits, highlights
+from rather.cells.editor import Editor, Screen, editor
+from rather.cells.edits import AnyHead, edited
+from rather.cells.pictures import edit_pictures
+from rather.cells.relaxation import relaxed_best_edit
+from rather.cells.sequential import sequential_search
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.edit_pictures import edit_pictures
-from rather.editor import Editor, Screen, editor
-from rather.edits import AnyHead, edited
 from rather.references import Choice, References
-from rather.relaxation import relaxed_best_edit
-from rather.sequential import sequential_search
 
 
 @final

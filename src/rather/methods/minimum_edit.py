@@ -4,7 +4,7 @@
 
 Y. Goyal, Z. Wu, J. Ernst, D. Batra, D. Parikh, S. Lee, "Counterfactual visual explanations", ICML 2019, pose
 this problem and solve it greedily. Ours starts from their greedy answer and looks for a smaller set of edits
-by branch and bound (`rather.fewest`), until it has the smallest. The fact `minimum` is the certificate: the
+by branch and bound (`cells.fewest`), until it has the smallest. The fact `minimum` is the certificate: the
 set and its size, whether it is proved that no smaller one exists, the lower bound that is proved in any case,
 and how many sets were looked at. The edits stand in the order in which a greedy search would make them.
 """
@@ -18,14 +18,14 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
+from rather.cells.editor import editor
+from rather.cells.edits import Edits
+from rather.cells.fewest import fewest_edits
+from rather.cells.pictures import edit_pictures
+from rather.cells.sequential import sequential_search
 from rather.core import Classifier, Found, Goal, Images, Labels, Method, Noise
-from rather.edit_pictures import edit_pictures
-from rather.editor import editor
-from rather.edits import Edits
-from rather.fewest import fewest_edits
 from rather.losses import log_probability
 from rather.references import Choice, References
-from rather.sequential import sequential_search
 
 Pairs = Sequence[tuple[int, int]]  # (query cell, distractor cell)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rather.composite import attention, composite, highlights
+from rather.cells.composite import attention, composite, highlights
 from rather.core import Classifier, Images
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
+from rather.cells.edits import BLOCK, Edit, Edits, OpenEdits, Scores
 from rather.core import Classifier, Images, Labels, Logits
-from rather.edits import BLOCK, Edit, Edits, OpenEdits, Scores
 from rather.losses import log_probability
 from rather.search import on_grid
 

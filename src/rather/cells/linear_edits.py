@@ -21,9 +21,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from typing_extensions import override
 
+from rather.cells.edits import Edit, Edits, OpenEdits, Scores
+from rather.cells.linear_head import LinearHead
 from rather.core import Features, Labels, Logits
-from rather.edits import Edit, Edits, OpenEdits, Scores
-from rather.linear_head import LinearHead
 
 Step = Callable[[Float[Tensor, "m c"]], Float[Tensor, "k c"]]
 

@@ -10,10 +10,10 @@ from typing import Final, Literal, final
 
 from torch import nn
 
+from rather.cells.edits import BLOCK, AnyHead, Edits, Screened
+from rather.cells.linear_edits import LinearFirst, PooledLinear
+from rather.cells.linear_head import LinearHead, linear_head
 from rather.core import Features
-from rather.edits import BLOCK, AnyHead, Edits, Screened
-from rather.linear_edits import LinearFirst, PooledLinear
-from rather.linear_head import LinearHead, linear_head
 
 Screen = Literal["none", "bf16"]
 Start = Callable[[Features, Features], Edits]

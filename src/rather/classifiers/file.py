@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from rather import nets
+from rather.classifiers import nets
 from rather.core import Classifier
 from rather.errors import RatherError
 from rather.writing import write_whole, writing
@@ -93,7 +93,7 @@ def load_classifier(path: str | os.PathLike[str]) -> Classifier:
         members.append(member)
     if plan.members == 1:
         return members[0]
-    from rather.adapters import ensemble
+    from rather.classifiers.adapters import ensemble
 
     return ensemble(members, plan.name)
 

@@ -10,8 +10,8 @@ from types import ModuleType
 
 from torch import nn
 
+from rather.classifiers.preflight import brief
 from rather.errors import RatherError
-from rather.preflight import brief
 from rather.suggest import near
 
 

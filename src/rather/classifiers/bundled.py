@@ -16,12 +16,12 @@ from rather.suggest import near
 if TYPE_CHECKING:
     from rather.core import Classifier
 
-HERE: Final = Path(__file__).parent
+WEIGHTS: Final = Path(__file__).parents[1] / "weights"
 
 
 def list_weights() -> dict[str, str]:
     """Name and one line of every bundled classifier; nothing but the cards is read for it."""
-    files = {file.stem: file for file in HERE.glob("*.json")}
+    files = {file.stem: file for file in WEIGHTS.glob("*.json")}
     return {name: _card(files[name])["what"] for name in sorted(files)}
 
 
@@ -31,9 +31,9 @@ def load_weights(name: str) -> Classifier:
     Raises:
         RatherError: MODEL-NOT-FOUND, or MODEL-FILE-DAMAGED if the file is not the one of its card.
     """
-    from rather.classifier_file import load_classifier
+    from rather.classifiers.file import load_classifier
 
-    file = HERE / f"{name}.safetensors"
+    file = WEIGHTS / f"{name}.safetensors"
     if not (name.replace("-", "").isalnum() and file.is_file()):
         raise RatherError("MODEL-NOT-FOUND", where=name, do=near(name, list_weights()))
     if hashlib.sha256(file.read_bytes()).hexdigest() != _card(file.with_suffix(".json"))["sha256"]:

@@ -7,7 +7,7 @@ whether a set of that size reaches the goal. Sets grow edit by edit, in a fixed 
 and are given up once no further edits can lift the target above its strongest rivals. That bound needs a head
 of linear layers and ReLUs: each edit adds a known vector to the first layer, so a set and the number of edits
 to come hold each hidden unit in a known interval; on this box the target's lead over a rival lies below a
-line (`rather.bounds`), and the largest value of a line over sets of edits is a sum of largest terms. Of any
+line (`bounds`), and the largest value of a line over sets of edits is a sum of largest terms. Of any
 other head all sets are looked at.
 """
 
@@ -23,9 +23,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rather.bounds import upper_line
+from rather.cells.bounds import upper_line
+from rather.cells.linear_head import LinearHead, linear_head
 from rather.core import Features, Goal, Logits
-from rather.linear_head import LinearHead, linear_head
 
 #: An edit's number is the place of its query cell in the search's order * n + its distractor cell; a set's
 #: places ascend.

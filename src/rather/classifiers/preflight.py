@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rather.answers import Asked, to_logits
+from rather.classifiers.answers import Asked, to_logits
 from rather.core import Classifier, Images
 from rather.errors import RatherError
 

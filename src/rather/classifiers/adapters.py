@@ -10,11 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rather.answers import Asked, Output, Plain, finish, key_of, to_logits
+from rather.classifiers.answers import Asked, Output, Plain, finish, key_of, to_logits
+from rather.classifiers.preflight import (
+    ask,
+    brief,
+    noise,
+    refuse_nonfinite,
+    refuse_nonfinite_weights,
+    refuse_unsteady,
+)
+from rather.classifiers.split import split
 from rather.core import Classifier, Features, Images, Logits
 from rather.errors import RatherError
-from rather.preflight import ask, brief, noise, refuse_nonfinite, refuse_nonfinite_weights, refuse_unsteady
-from rather.split import split
 
 _PROBES: Final = 3  # images of noise; one alone, or two, would hide what depends on the batch
 
@@ -42,7 +49,7 @@ def adapt(
         mean: per channel, subtracted from images in [0, 1]; by default nothing is.
         std: per channel, divides them.
         output: what its numbers are.
-        layer: where to cut it into body and head; see `rather.split.split`.
+        layer: where to cut it into body and head; see `rather.classifiers.split.split`.
         name: what to call it in a report.
 
     Raises:

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from rather.cells.editor import Editor
+from rather.cells.edits import Edits
 from rather.core import Features, Goal
-from rather.editor import Editor
-from rather.edits import Edits
 from rather.losses import log_probability
 
 

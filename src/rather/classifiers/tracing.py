@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from rather.answers import Asked, Plain
-from rather.chain import as_sequential
+from rather.classifiers.answers import Asked, Plain
+from rather.classifiers.chain import as_sequential
+from rather.classifiers.preflight import CLOSE, ask, difference
 from rather.errors import RatherError
-from rather.preflight import CLOSE, ask, difference
 from rather.suggest import near
 
 _MAP: Final = 4  # dimensions of a map: b, d, u, v

@@ -13,9 +13,9 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor, nn
 
-from rather.checkpoints import load_state, outputs, read_state
+from rather.classifiers.checkpoints import load_state, outputs, read_state
+from rather.classifiers.preflight import brief
 from rather.errors import RatherError
-from rather.preflight import brief
 from rather.suggest import near
 
 

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from rather.classifiers.bundled import list_weights, load_weights
 from rather.errors import RatherError
 from rather.suggest import near
-from rather.weights import list_weights, load_weights
 
 if TYPE_CHECKING:
-    from rather.adapters import adapt, ensemble
-    from rather.answers import Output
+    from rather.classifiers.adapters import adapt, ensemble
+    from rather.classifiers.answers import Output
     from rather.core import Classifier
 
 __all__ = ["adapt", "bring", "ensemble", "list_classifiers"]
@@ -26,7 +26,7 @@ _KINDS: Final = ("torchvision:NAME", "timm:NAME", "hf:FOLDER", "FILE.safetensors
 
 def __getattr__(name: str) -> Any:
     if name in {"adapt", "ensemble"}:  # they need torch, which a list of names must not load
-        from rather import adapters
+        from rather.classifiers import adapters
 
         return getattr(adapters, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -54,8 +54,8 @@ def bring(
             file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `module:function` or
             `path/file.py:function` for code that makes a net or a `Classifier`.
         classes: names, in the order of the outputs.
-        output: what the net's numbers are, one of `rather.answers.Output`.
-        layer: where to cut it into body and head; see `rather.split.split`.
+        output: what the net's numbers are, one of `rather.classifiers.answers.Output`.
+        layer: where to cut it into body and head; see `rather.classifiers.split.split`.
         shape: (c, h, w) of its images; by default what the net is known for.
         trust: `sha256:` and the hash, of each file of code that may be run.
 
@@ -63,11 +63,11 @@ def bring(
         RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -MISSING-LIBRARY, CFG-OPTIONS,
             CFG-SETTING, or what `adapt` raises.
     """
-    from rather.adapters import adapt
-    from rather.answers import output_of
+    from rather.classifiers.adapters import adapt
+    from rather.classifiers.answers import output_of
+    from rather.classifiers.libraries import LIBRARIES
+    from rather.classifiers.trusted import run_factory
     from rather.core import Classifier
-    from rather.libraries import LIBRARIES
-    from rather.trusted import run_factory
 
     meant = output_of(output)
     kind, _, rest = spec.partition(":")
@@ -105,8 +105,8 @@ def bring(
 
 
 def _ours(path: Path) -> Classifier:
-    from rather.checkpoints import is_safetensors, read_state
-    from rather.classifier_file import load_classifier
+    from rather.classifiers.checkpoints import is_safetensors, read_state
+    from rather.classifiers.file import load_classifier
 
     if not path.is_dir() and is_safetensors(path):
         return load_classifier(path)
@@ -130,7 +130,7 @@ def _again(
     """A classifier that is one already, with other names or cut at another layer."""
     from torch import nn
 
-    from rather.adapters import adapt
+    from rather.classifiers.adapters import adapt
 
     if output != "logits" or shape not in {None, classifier.shape}:
         asked = f"output {output}" if output != "logits" else f"shape {shape}"
