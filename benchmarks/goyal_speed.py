@@ -3,7 +3,7 @@
     python benchmarks/goyal_speed.py [--head NAME ...] [--pairs 200] [--rounds 5] [--json FILE] [--write]
 
 The naive loop is the paper's: for each edit it puts together all n * n candidate maps and asks the head about
-all of them at once. First every edit of every pair is held to the loop's, and each score of all first edits; a
+all of them at once. First every edit of every pair is held to the loop's, and all scores of the first ones; a
 head that fails there has no speed. Then, in the same process, the loop and the search take turns on the same
 pairs, timed by the processor time of one thread; reported is the median of the rounds' ratios, and its range.
 `--write` puts the figures into docs/goyal-speed.json, and makes docs/goyal-speed.md of all that is there.
@@ -27,13 +27,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rather.cells.editor import Editor, Screen, editor
+from rather.cells.edits import first_best
+from rather.cells.sequential import Trail, sequential_search
 from rather.classifiers import bring
 from rather.core import Goal, Noise
 from rather.data import load, read_all
-from rather.editor import Editor, Screen, editor
-from rather.edits import first_best
 from rather.references import References
-from rather.sequential import Trail, sequential_search
 
 DOCS = Path(__file__).parent.parent / "docs"
 TOLERANCE = 1e-4  # of a log-probability
@@ -101,7 +101,7 @@ def vgg(pairs: int, active: float | None, screen: Screen = "none") -> Case:
         fc6.bias -= some.kthvalue(int((1 - active) * len(some))).values
         what += f", fc6 biased to be {active:.0%} active, as in trained nets"
     floor = 20 if screen == "bf16" else 10 if active else 7
-    return pair(what, head, 512, pairs, STYLE, floor=floor, at_most=2, together=4, screen=screen)
+    return pair(what, head, 512, pairs, STYLE, floor=floor, at_most=1, together=4, screen=screen)
 
 
 def pooled(pairs: int, style: float) -> Case:
@@ -322,7 +322,7 @@ def exactness(row: dict[str, Any]) -> str:
 HEADER = """# Goyal's exhaustive search: exactness and speed
 
 Against the naive loop of the paper (all n * n candidate maps of an edit through the head, as one batch), in
-one process on one thread, in turns: processor time, the median of the rounds' ratios and their range. A figure
+one process on one thread, in turns: processor time, median of the rounds' ratios and their range. A figure
 holds all that a call does, from preparing the head's weights to the flip. VGG-16 and the pooled heads have
 random weights and random features after a ReLU, 31 % above zero. A tie is an edit that a bare argmax, which
 rounding decides, would have made otherwise; both sides take the first of equal scores.
