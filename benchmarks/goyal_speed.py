@@ -357,14 +357,15 @@ def main() -> None:
     torch.set_num_threads(1)
     command = "python benchmarks/goyal_speed.py " + shlex.join(sys.argv[1:])
     figures = DOCS / "goyal-speed.json"
-    results = json.loads(figures.read_text("utf-8")) if args.write and figures.exists() else {}
+    results: dict[str, dict[str, Any]] = {}
     for name in args.head or HEADS:
         results[name] = {"command": command.strip(), **measured(name, args.pairs, args.rounds)}
         print(f"{name}: {exactness(results[name])}\n{name}: {speed(results[name])}")
-    results = {name: results[name] for name in HEADS if name in results}
     if args.json:
         args.json.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
     if args.write:
+        known = json.loads(figures.read_text("utf-8")) if figures.exists() else {}
+        results = {name: (known | results)[name] for name in HEADS if name in known | results}
         figures.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
         (DOCS / "goyal-speed.md").write_text(page(results), "utf-8")
 
