@@ -40,6 +40,9 @@ _DOUBT: Final = 1e-4
 _RIVALS: Final = 2
 _BLOCK: Final = 2**19  # edits that are bounded at once
 _NUMBERS: Final = 2**22  # in hidden layers or maps that are computed at once
+_TABLE: Final = (
+    2**27
+)  # in the table of what every edit changes; where it would be larger, there are no bounds
 _CHECKED: Final = 64  # sets that the head is asked about at once
 
 
@@ -53,6 +56,7 @@ class Fewest:
     nodes: int  # sets that were looked at, unfinished ones among them
 
 
+@torch.no_grad()
 def fewest_edits(
     head: nn.Module,
     query: Features,
@@ -262,8 +266,10 @@ def _pair(head: nn.Module, query: Features, distractor: Features, goal: Goal) ->
     """With bounds, if the head's structure allows them."""
     _, d, u, v = query.shape
     known = linear_head(head, (d, u, v))
-    if known is not None and query.isfinite().all() and distractor.isfinite().all():  # NaN would stay in sums
-        kinds = [type(layer) for layer in known.rest]
-        if kinds == [nn.ReLU, nn.Linear] * (len(kinds) // 2):
-            return _ReluHead(known, head, query, distractor, goal)
-    return _AnyHead(head, query, distractor, goal)
+    finite = bool(query.isfinite().all() and distractor.isfinite().all())  # NaN would stay in sums
+    if known is None or not finite or len(known.bias) * (u * v) ** 2 > _TABLE:
+        return _AnyHead(head, query, distractor, goal)
+    kinds = [type(layer) for layer in known.rest]
+    if kinds != [nn.ReLU, nn.Linear] * (len(kinds) // 2):
+        return _AnyHead(head, query, distractor, goal)
+    return _ReluHead(known, head, query, distractor, goal)

@@ -99,7 +99,7 @@ class MinimumEdit(Method):
 
 def _in_order(maps: Edits, target: Labels, edits: Pairs, n: int) -> tuple[Pairs, Tensor]:
     """The edits as a greedy search would make them, and log p(target) before the first and after each."""
-    open_edits = torch.zeros(1, n, n, dtype=torch.bool)
+    open_edits = torch.zeros(1, n, n, dtype=torch.bool, device=target.device)
     for i, j in edits:
         open_edits[0, i, j] = True
     made, log_p = [], [log_probability(maps.logits(), target)]
