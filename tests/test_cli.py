@@ -3,14 +3,18 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
 from rather.cli import main, settings_of
+from rather.methods import list_methods
 from rather.store import Run
 
 FAST = ["--method", "wachter", "--count", "3"]
@@ -201,6 +205,9 @@ MISTAKES = {
     "explain --method wachter --set stepss=3": (2, "steps"),
     "explain --method wachter --set steps=-1": (2, "greater than 0"),
     "explain --method wachter --set steps": (2, "KEY=VALUE"),
+    "explain --method wachter --set lr=inf": (2, "finite"),
+    "explain --set name=wachter": (2, "--method"),
+    "explain --method several --set method.steps=3": (2, "method"),
     "explain --target cat": (2, "10 classes"),
     "explain --target 10": (2, "10 classes"),
     "explain --data digitz": (2, "digits"),
@@ -249,6 +256,58 @@ def test_a_mistake_is_answered_in_one_line_and_leaves_nothing(run, tmp_path, wor
     assert err.startswith("rather: error ")
     assert says in err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("method", list_methods())
+def test_every_method_is_described(run, method):
+    code, out, _ = run("describe", method, "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert told["name"] == method
+    assert all(setting["text"] and setting["values"] for setting in told["settings"])
+    code, out, _ = run("describe", method)
+    assert code == 0
+    assert all(setting["name"] in out for setting in told["settings"])
+
+
+def test_an_interrupt_says_so_and_the_run_goes_on():
+    words = [
+        sys.executable,
+        "-m",
+        "rather",
+        "explain",
+        "--method",
+        "wachter",
+        "--count",
+        "2000",
+        "--out",
+        "one",
+    ]
+    process = subprocess.Popen([*words, "--batch-size", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not list(Path("one").glob("rows-*.parquet")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"goes on" in err
+    assert b"Traceback" not in err
+    assert len(Run.open("one").pending()) < 2000
+
+
+def test_a_folder_called_like_a_data_set_does_not_hide_it(run, tmp_path):
+    save(tmp_path / "digits" / "a.png")
+    _, out, _ = run("explain", "--method", "wachter", "--json")
+    assert json.loads(out)["queries"] == 12
+
+
+def test_own_pictures_by_data_or_by_name_are_the_same(run, tmp_path):
+    for n in range(3):
+        save(tmp_path / "mine" / f"{n}.png")
+    _, one, _ = run("explain", "mine", "--json", "--out", "one")
+    _, two, _ = run("explain", "--data", "mine", "--json", "--out", "two")
+    keys = "queries", "found", "not_found", "skipped", "failed"
+    assert [json.loads(one)[key] for key in keys] == [json.loads(two)[key] for key in keys]
 
 
 def test_a_pipe_that_closes_is_no_traceback():

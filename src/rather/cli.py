@@ -23,6 +23,7 @@ app = App(
     help="Why this class rather than that one? Counterfactual pictures for image classifiers.",
     help_format="plaintext",  # Markdown would load a parser, for a third of the time
     version_format="plaintext",
+    suppress_keyboard_interrupt=False,  # an interrupted run has something to say
     default_parameter=Parameter(negative=()),
 )
 train = App(name="train", help="Make the nets that the methods need.")
@@ -48,6 +49,7 @@ def explain(
     output: Literal["logits", "probabilities", "binary-logit", "binary-probability"] = "logits",
     trust: list[str] | None = None,
     out: Path | None = None,
+    config: Path | None = None,
     json: bool = False,
 ) -> int:
     """Explain a classifier's decisions: for each image the change after which it says another class.
@@ -73,8 +75,11 @@ def explain(
         output: What the classifier's output is.
         trust: sha256:HASH of code that may be run; may be given again.
         out: The run's folder; by default one under runs/, named by what is asked.
+        config: A TOML file of these options, with the method's settings in a table [set]; what the command
+            line says wins.
         json: Print one JSON object and nothing else.
     """
+    del config  # `main` has put what the file says in its place
     from rather.explain import explain as work_off
     from rather.terminal import progress_bar, summary
 
@@ -284,6 +289,9 @@ def _from_file(words: list[str]) -> list[str]:
 
     So the file's names and values pass the very checks that the command line's do.
     """
+    words = [
+        part for word in words for part in (word.split("=", 1) if word.startswith("--config=") else [word])
+    ]
     if "--config" not in words:
         return words
     place = words.index("--config")

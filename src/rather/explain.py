@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from rather.classifiers.answers import Output
 from rather.classifiers.preflight import preflight
 from rather.core import Classifier
 from rather.data import Source, list_data, load, load_files, read_all
+from rather.data.folder import Folder
 from rather.errors import RatherError
 from rather.execute import Work, execute, question
 from rather.methods import build, method_class
@@ -25,7 +25,7 @@ from rather.references import References
 from rather.report import write_report
 from rather.store import Run
 from rather.targets import check_target
-from rather.writing import unwritable
+from rather.writing import refuse_unwritable
 
 #: The best there is without a generative model: edits of which a person sees the sense.
 DEFAULT_METHOD: Final = {"name": "goyal", "judge": "picture", "distractor": "nearest"}
@@ -92,9 +92,11 @@ def explain(
     """
     began = time.monotonic()
     if out is not None:
-        _refuse_unwritable(out)
+        refuse_unwritable(out)
     if images and data:
         raise RatherError("CFG-OPTIONS", where=f"--data {data}", why="images are given as well")
+    if settings and "name" in settings:
+        raise RatherError("CFG-SETTING", where="name", why="the method is not a setting", do="Say --method")
     plan = (DEFAULT_METHOD if method is None else {"name": method}) | dict(settings or {})
     name = data or ("" if images else "digits")
     bundled = name if name in list_classifiers() else "digits"
@@ -104,14 +106,14 @@ def explain(
         notes.append(f"no --classifier given: the images are taken for {bundled}")
     pictures = load_files(images, shape=net.shape) if images else load(name, shape=net.shape)
     source = pictures.test
-    several = len(source) if images or Path(name).exists() else DEFAULT_COUNT
-    indices = spread(len(source), count or several)
+    own = isinstance(source, Folder)  # a person's pictures, whatever they are called
+    indices = spread(len(source), count or (len(source) if own else DEFAULT_COUNT))
     check_target(target, net)
     refs = None
     if takes_references(plan) or target in {"nearest", "confused"}:
         # A bundled net knows pictures like its own; a person's few pictures rarely show every class.
-        own = references or (net.name if images and net.name in list_data() else None)
-        others = load(own, shape=net.shape) if own else pictures
+        near = references or (net.name if own and net.name in list_data() else None)
+        others = load(near, shape=net.shape) if near else pictures
         refs = take_references(others.references, net)
     first, _ = read_all(source, indices, limit=4)
     notes += preflight(net, first).notes
@@ -125,7 +127,7 @@ def explain(
         confidence=confidence,
         seed=seed,
     )
-    asks = question(work, pictures.name)
+    asks = question(work, pictures.name) | {"trust": list(trust)}  # code may change, and the weights stay
     asked = [source.id(i) for i in indices]
     run = Run.start(out or _default_folder(asks, asked), asks, asked, batch_size)
     done = len(asked) - sum(len(chunk) for chunk in run.pending())
@@ -151,7 +153,7 @@ def spread(length: int, count: int) -> list[int]:
 def takes_references(plan: Mapping[str, Any]) -> bool:
     """Whether a method, or one that it wraps, has a field for reference images."""
     inner = plan.get("method")
-    fields = method_class(str(plan["name"])).model_fields
+    fields = method_class(str(plan.get("name", ""))).model_fields
     if "method" in fields and inner is not None:
         return takes_references(inner if isinstance(inner, Mapping) else {"name": inner})
     return "references" in fields
@@ -174,13 +176,3 @@ def take_references(source: Source, classifier: Classifier) -> References:
 def _default_folder(asks: Mapping[str, Any], asked: Sequence[str]) -> Path:
     digest = hashlib.sha256(json.dumps([asks, asked], sort_keys=True).encode()).hexdigest()[:8]
     return Path("runs") / f"{asks['classifier']['name']}-{asks['method']['name']}-{digest}"
-
-
-def _refuse_unwritable(folder: Path) -> None:
-    """Before a minute of work, not after it; nothing is left there."""
-    there = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise unwritable(error, folder) from None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -57,14 +57,43 @@ def summary(explained: Explained) -> None:
 def description(method: str, *, json: bool) -> None:
     """A method's paper and settings."""
     found = method_class(method)
+    settings = [
+        {
+            "name": key,
+            "default": None if field.is_required() else field.default,
+            "required": field.is_required(),
+            "values": " ".join([_kind(field.annotation), *_bounds(field.metadata)]),
+            "text": field.description or "",
+        }
+        for key, field in found.model_fields.items()
+    ]
     if json:
-        print(jsonlib.dumps(found.model_json_schema(mode="serialization")))  # noqa: T201 - the output itself
+        told = {"name": method, "text": list_methods()[method], "settings": settings}
+        print(jsonlib.dumps(told))  # noqa: T201 - the output itself
         return
     console = Console()
     console.print(Text(f"{method}: {list_methods()[method]}\n{found.__doc__}\n"))
-    table = Table("setting", "default", "bounds", "meaning", box=None, pad_edge=False)
-    for key, field in found.model_fields.items():
-        bounds = ", ".join(str(part) for part in field.metadata)
-        default = "required" if field.is_required() else repr(field.default)
-        table.add_row(Text(key), Text(default), Text(bounds), Text(field.description or ""))
+    table = Table("setting", "default", "values", "meaning", box=None, pad_edge=False)
+    for setting in settings:
+        default = "required" if setting["required"] else str(setting["default"])
+        cells = setting["name"], default, setting["values"], setting["text"]
+        table.add_row(*(Text(str(cell)) for cell in cells))
     console.print(table)
+
+
+def _kind(annotation: Any) -> str:
+    """A type as a person reads it: `exhaustive | relaxed`, `int > 0 | none`."""
+    if annotation is type(None):
+        return "none"
+    parts = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return " ".join([_kind(parts[0]), *_bounds(parts[1:])])
+    if parts and get_origin(annotation) is Literal:
+        return " | ".join(map(str, parts))
+    return " | ".join(map(_kind, parts)) if parts else getattr(annotation, "__name__", str(annotation))
+
+
+def _bounds(metadata: Iterable[Any]) -> list[str]:
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    every = ((name, sign, bound) for bound in metadata for name, sign in signs.items())
+    return [f"{sign} {getattr(bound, name)}" for name, sign, bound in every if hasattr(bound, name)]

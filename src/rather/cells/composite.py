@@ -8,7 +8,8 @@ highlight's intensity as its transparency.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import final
+from typing import Final, final
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Bool, Float
@@ -23,6 +24,9 @@ from rather.search import on_grid
 
 Highlights = Float[Tensor, "n h w"]
 
+#: Of classifiers already measured: it takes a pass for each cell, and a classifier does not change.
+_MEASURED: Final[WeakKeyDictionary[Classifier, Highlights]] = WeakKeyDictionary()
+
 
 def highlights(classifier: Classifier, like: Images) -> Highlights:
     """How much each of the n = u * v feature cells looks at each pixel, from 0 to 1.
@@ -36,6 +40,12 @@ def highlights(classifier: Classifier, like: Images) -> Highlights:
         classifier: whose map it is.
         like: images of the right shape and device; their values are not looked at.
     """
+    if classifier not in _MEASURED:
+        _MEASURED[classifier] = _measured(classifier, like)
+    return _MEASURED[classifier].to(like)
+
+
+def _measured(classifier: Classifier, like: Images) -> Highlights:
     _, _, height, width = like.shape
     probe = torch.rand(4, *like.shape[1:], generator=torch.Generator().manual_seed(0)).to(like)
     with torch.no_grad():

@@ -17,6 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from rather.core import Features, Labels, Logits
+from rather.errors import RatherError
 
 Scores = Float[Tensor, "b n n"]  # of edits (query cell, distractor cell)
 OpenEdits = Bool[Tensor, "b n n"]  # which of them may be made
@@ -26,6 +27,8 @@ Solver = Callable[[Features, Features, Labels, OpenEdits], Edit]
 
 #: Scores this close, relative to their size or to 1, differ by rounding: the first of them wins.
 HAIR: Final = 1e-5
+#: Cells of a map, at most.
+CELLS: Final = 400
 #: Numbers in the maps that a head is given at once.
 BLOCK: Final = 2**24
 #: Edits that a screen checks at first, and how many times as many whenever it is not sure.
@@ -54,6 +57,21 @@ class Edits(ABC):
     def best(self, target: Labels, open_edits: OpenEdits) -> Edit:
         """For each map the open edit that makes the target most probable."""
         return first_best(self.scores(target, open_edits), open_edits)
+
+
+def refuse_large(u: int, v: int) -> None:
+    """Edits are pairs of cells: of a map as large as an image there are far too many to look at.
+
+    Raises:
+        RatherError: MODEL-LAYER.
+    """
+    if u * v > CELLS:
+        raise RatherError(
+            "MODEL-LAYER",
+            where=f"a map of {u} x {v} cells",
+            why=f"edits of at most {CELLS} cells are searched",
+            do="Name a --layer with a smaller map, or take a method that edits pixels, such as wachter",
+        )
 
 
 def edited(query: Features, distractor: Features, edits: Sequence[Sequence[tuple[int, int]]]) -> Features:

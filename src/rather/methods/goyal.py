@@ -21,7 +21,7 @@ from torch import nn
 
 from rather.cells.composite import PictureEdits, highlights
 from rather.cells.editor import Editor, Screen, editor
-from rather.cells.edits import AnyHead, edited
+from rather.cells.edits import AnyHead, edited, refuse_large
 from rather.cells.pictures import edit_pictures
 from rather.cells.relaxation import relaxed_best_edit
 from rather.cells.sequential import sequential_search
@@ -58,6 +58,8 @@ class Goyal(Method):
     def _relaxed_in_features(self) -> Goyal:
         if self.solver == "relaxed" and self.judge == "picture":
             raise ValueError("the relaxed solver mixes features, so it cannot judge by the picture")
+        if self.screen != "none" and (self.solver, self.judge) != ("exhaustive", "features"):
+            raise ValueError("a screen is for the exhaustive solver, judging by features")
         return self
 
     @torch.no_grad()
@@ -69,6 +71,7 @@ class Goyal(Method):
         distractors = self.references.images[chosen]
         query, other = classifier.features(x), classifier.features(distractors)
         _, d, u, v = query.shape
+        refuse_large(u, v)
         if self.judge == "picture":
             how = Editor(partial(PictureEdits, classifier, highlights(classifier, x), (u, v)), at_once=64)
             maps = x, distractors

@@ -19,7 +19,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from rather.cells.editor import editor
-from rather.cells.edits import Edits
+from rather.cells.edits import Edits, refuse_large
 from rather.cells.fewest import fewest_edits
 from rather.cells.pictures import edit_pictures
 from rather.cells.sequential import sequential_search
@@ -52,6 +52,7 @@ class MinimumEdit(Method):
         distractors = self.references.images[chosen]
         query, other = classifier.features(x), classifier.features(distractors)
         _, d, u, v = query.shape
+        refuse_large(u, v)
         n, head = u * v, classifier.head
         how = editor(head, (d, u, v))
         greedy = sequential_search(how, query, other, goal, reuse=self.reuse)
