@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,20 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
+    except OSError as error:
+        raise unwritable(error, folder) from None
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Whether files can be written there: to be asked before minutes of work; nothing is left there.
+
+    Raises:
+        RatherError: STORE-NOT-WRITABLE or STORE-DISK-FULL.
+    """
+    try:
+        there = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
     except OSError as error:
         raise unwritable(error, folder) from None
 

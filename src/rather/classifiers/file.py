@@ -7,7 +7,6 @@ metadata says under `rather` what to build.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -21,6 +20,7 @@ from torch import Tensor
 from rather.classifiers import nets
 from rather.core import Classifier
 from rather.errors import RatherError
+from rather.writing import refuse_unwritable as refuse_folder
 from rather.writing import write_whole, writing
 
 #: How files begin that are code: pickles, and the zip files in which torch keeps them.
@@ -113,8 +113,7 @@ def refuse_unwritable(path: Path) -> None:
         raise RatherError(
             "STORE-NOT-WRITABLE", where=path, why="a folder", do="Name a file, NAME.safetensors"
         )
-    with writing(path.parent), tempfile.TemporaryFile(dir=path.parent):
-        pass
+    refuse_folder(path.parent)
 
 
 def _read(path: Path) -> tuple[_Plan, dict[str, Tensor]]:
