@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
 from rather.draw import difference_scale, highlight, png, png_size, signed_difference, strip, thumbnail, unpng
-from rather.errors import CODES
+from rather.errors import CODES, REASONS
 from rather.export import file_name
 from rather.store import Row
 
@@ -26,13 +26,6 @@ VISIBLE = 0.01  # probability of a class that is neither predicted nor asked for
 NARROW: Final = "\N{NARROW NO-BREAK SPACE}"
 CHANGED: Final = "What changed: orange where brighter, blue where darker, grey where of another colour"
 ATTENTION: Final = "_attention"  # the map of this name belongs to the picture of the name before it
-
-WHY: Final = {
-    "BUDGET": "No counterfactual within the budget; the best attempt is shown.",
-    "LOST-IN-SAVING": "Found, and lost again when rounded to the 8 bits of a picture, which is shown.",
-    "NONFINITE": "The search left the finite numbers.",
-    "ALREADY-TARGET": "The classifier says so already.",
-}
 
 
 @final
@@ -161,7 +154,7 @@ def _on_page(longer: int, side: int) -> int:
 
 def reason(row: Row) -> str:
     """Why a row was not found, not searched for or not readable, in a sentence."""
-    known = WHY.get(row.code) or row.message or CODES.get(row.code, (0, row.code))[1]
+    known = REASONS.get(row.code) or row.message or CODES.get(row.code, (0, row.code))[1]
     return known[:1].upper() + known[1:]
 
 

@@ -65,6 +65,14 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "RUN-DAMAGED": (BUSY, "the run cannot be read"),
 }
 
+#: Why an image has no counterfactual, where that is no error: of its row in the store, and in the report.
+REASONS: Final[dict[str, str]] = {
+    "BUDGET": "No counterfactual within the budget; the best attempt is shown.",
+    "LOST-IN-SAVING": "Found, and lost again when rounded to the 8 bits of a picture, which is shown.",
+    "NONFINITE": "The search left the finite numbers.",
+    "ALREADY-TARGET": "The classifier says so already.",
+}
+
 
 class RatherError(ValueError):
     """Something a user can mend.

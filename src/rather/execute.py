@@ -14,7 +14,7 @@ from rather import __version__
 from rather.core import Classifier, Counterfactuals, Method, Noise, rows_of
 from rather.data.source import Source
 from rather.draw import png, unpng
-from rather.errors import RatherError
+from rather.errors import REASONS, RatherError
 from rather.references import References
 from rather.store import Row, Run
 from rather.targets import choose_goal
@@ -102,7 +102,7 @@ def _explain(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
             row,
             status="skipped",
             code="ALREADY-TARGET",
-            message="the classifier says so already",
+            message=REASONS["ALREADY-TARGET"],
             predicted=said[n],
             target=wanted[n],
             confidence=float(goal.confidence[n]),
@@ -139,7 +139,7 @@ def _judged(work: Work, answers: Counterfactuals, rows: Sequence[Row]) -> list[R
                 row,
                 status="found" if reached[n] else "failed" if why == "NONFINITE" else "not_found",
                 code=why,
-                message=_WHY[why],
+                message=REASONS.get(why, ""),
                 after=after[n].tolist(),
                 steps=int(answers.steps[n]),
                 evaluations=int(answers.evaluations[n]),
@@ -152,14 +152,6 @@ def _judged(work: Work, answers: Counterfactuals, rows: Sequence[Row]) -> list[R
             )
         )
     return result
-
-
-_WHY = {
-    "": "",
-    "BUDGET": "the search ended before the classifier changed its mind; the best attempt is kept",
-    "LOST-IN-SAVING": "found, but lost when rounded to the 8 bits of a picture",
-    "NONFINITE": "the search left the finite numbers",
-}
 
 
 def question(work: Work, data: str) -> dict[str, Any]:
