@@ -1,17 +1,20 @@
 """The store: what is committed is there, whole, once; resuming is asked minus stored."""
 
 import errno
+import hashlib
 import multiprocessing
 import os
+from contextlib import contextmanager
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rather.errors import RatherError
-from rather.store import Row, Run
-from rather.writing import write_whole
+from rather.store import SCHEMA, Row, Run, record
+from rather.writing import refuse_unwritable, write_whole
 
 ASKED = [f"image-{n}" for n in range(7)]
 
@@ -115,15 +118,49 @@ def test_a_full_disk_is_said_so_and_leaves_no_half_file(tmp_path, monkeypatch):
     with pytest.raises(RatherError, match="the disk is full") as refused:
         run.commit([row(0), row(1), row(2)])
     assert refused.value.exit_code == 5
-    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+    assert {file.name for file in tmp_path.iterdir()} == {".lock", "run.json"}
 
 
-def test_leftovers_of_a_killed_process_are_cleared(tmp_path):
+def test_leftovers_of_a_killed_process_are_cleared_and_those_of_a_report_are_not(tmp_path):
     run = start(tmp_path)
-    (tmp_path / "rows-x.parquet.1.tmp").write_bytes(b"half")
+    for name in ("rows-x.parquet.1.tmp", "run.json.1.tmp", "report.html.1.tmp"):
+        (tmp_path / name).write_bytes(b"half")
     with run.lock():
         pass
-    assert not list(tmp_path.glob("*.tmp"))
+    assert [file.name for file in tmp_path.glob("*.tmp")] == ["report.html.1.tmp"]
+
+
+def test_of_two_questions_at_once_only_the_first_makes_the_run(tmp_path, monkeypatch):
+    folder, lock = tmp_path / "run", Run.lock
+
+    @contextmanager
+    def late(self):
+        monkeypatch.setattr(Run, "lock", lock)
+        start(folder, seed=1)  # another command, between our look at the folder and our lock
+        with lock(self):
+            yield
+
+    monkeypatch.setattr(Run, "lock", late)
+    with pytest.raises(RatherError, match="another seed"):
+        start(folder, seed=2)
+    assert Run.open(folder).question == {"seed": 1}
+
+
+def test_a_question_that_is_no_plain_data_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        start(tmp_path / "run", lr=float("nan"))
+    with pytest.raises(TypeError):
+        start(tmp_path / "run", lr=object())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_asking_whether_a_folder_can_be_written_leaves_nothing(tmp_path):
+    refuse_unwritable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RatherError) as refused:
+        refuse_unwritable(tmp_path / "file" / "b")
+    assert refused.value.code == "STORE-NOT-WRITABLE"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 1', '{"format": 99}', "\xff"])
@@ -142,6 +179,75 @@ def test_a_damaged_shard_is_named(tmp_path):
     shard.write_bytes(shard.read_bytes()[:-20])
     with pytest.raises(RatherError, match=shard.name):
         list(run.rows())
+
+
+def test_every_flipped_byte_is_told_of(tmp_path):
+    run = start(tmp_path)
+    run.commit([row(0, query=b"a picture"), row(1), row(2)])
+    (shard,) = tmp_path.glob("rows-*.parquet")
+    whole = shard.read_bytes()
+    for place in range(0, len(whole), 97):
+        shard.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(RatherError, match="Remove this file and run the same command") as refused:
+            list(run.rows())
+        assert refused.value.code == "RUN-DAMAGED"
+        assert refused.value.where == str(shard)
+    shard.unlink()
+    assert run.pending()[0] == range(3)
+
+
+def forge(run: Run, table: pa.Table) -> None:
+    """A shard whose name is right and whose content is not."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    data = sink.getvalue().to_pybytes()
+    name = f"rows-00000000-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+    (run.folder / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"facts": "{"},
+        {"facts": "[]"},
+        {"facts": None},
+        {"status": "fine"},
+        {"before": None},
+        {"pictures": None},
+        {"pictures": [None]},
+        {"id": None},
+    ],
+    ids=str,
+)
+def test_a_row_of_another_kind_is_one_clear_line(tmp_path, change):
+    run = start(tmp_path)
+    forge(run, pa.Table.from_pylist([record(row(0)) | change], SCHEMA))
+    with pytest.raises(RatherError, match="rows-00000000-") as refused:
+        list(run.rows())
+    assert refused.value.code == "RUN-DAMAGED"
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.drop_columns("facts"),
+        lambda table: table.append_column("more", [[1]]),
+        lambda table: table.set_column(0, "id", [[7]]),
+    ],
+)
+def test_columns_of_another_kind_are_one_clear_line(tmp_path, change):
+    run = start(tmp_path)
+    forge(run, change(pa.Table.from_pylist([record(row(0))], SCHEMA)))
+    with pytest.raises(RatherError, match="its columns are not those of a run"):
+        list(run.rows())
+
+
+def test_a_missing_column_is_no_traceback_where_only_counts_are_asked(tmp_path):
+    run = start(tmp_path)
+    forge(run, pa.table({"id": ["image-0"]}))
+    with pytest.raises(RatherError, match="rows-00000000-"):
+        run.counts()
 
 
 def test_no_run_there(tmp_path):

@@ -74,6 +74,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "pictures": pa.list_(pa.struct([("name", pa.string()), ("png", pa.binary())])),
     "facts": pa.string(),
 }
+_OPTIONAL = {"label", "predicted", "target", "query", "image"}
 # So that `datasets.load_dataset` shows pictures and not bytes.
 _HUGGING_FACE = json.dumps(
     {
@@ -139,24 +140,27 @@ class Run:
             chunk: how many rows are computed and committed together.
         """
         folder = Path(folder)
+        file = folder / "run.json"
         plain = json.loads(json.dumps(question))
-        if (folder / "run.json").exists():
-            run = cls.open(folder)
-            different = sorted(
-                key for key in {*run.question, *plain} if run.question.get(key) != plain.get(key)
-            ) + ["images"] * (run.asked != tuple(asked))
-            if different:
-                raise RatherError(
-                    "RUN-MISMATCH",
-                    where=folder,
-                    why=f"another {', '.join(different)}",
-                    do="Choose another --out, or repeat that run's own command",
-                )
-            return run
-        with writing(folder):
-            told = {"format": FORMAT, "question": plain, "asked": list(asked), "chunk": chunk}
-            write_whole(folder / "run.json", json.dumps(told, indent=1, allow_nan=False).encode())
-        return cls(folder, plain, asked, chunk)
+        told = {"format": FORMAT, "question": plain, "asked": list(asked), "chunk": chunk}
+        data = json.dumps(told, indent=1, allow_nan=False).encode()
+        if not file.exists():
+            # Of two commands at once one makes the run; the other is busy, or compares what it finds.
+            with writing(folder), cls(folder, plain, asked, chunk).lock():
+                if not file.exists():
+                    write_whole(file, data)
+        run = cls.open(folder)
+        different = sorted(
+            key for key in {*run.question, *plain} if run.question.get(key) != plain.get(key)
+        ) + ["images"] * (run.asked != tuple(asked))
+        if different:
+            raise RatherError(
+                "RUN-MISMATCH",
+                where=folder,
+                why=f"another {', '.join(different)}",
+                do="Choose another --out, or repeat that run's own command",
+            )
+        return run
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -171,8 +175,10 @@ class Run:
         except OSError as error:
             raise unwritable(error, self.folder) from None
         try:
-            for leftover in self.folder.glob("*.tmp"):
-                leftover.unlink(missing_ok=True)
+            # Ours only: a report may be being written beside us, and needs no lock.
+            for name in ("rows-*.tmp", "run.json.*.tmp"):
+                for leftover in self.folder.glob(name):
+                    leftover.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
@@ -191,22 +197,35 @@ class Run:
         pq.write_table(pa.Table.from_pylist([record(row) for row in rows], SCHEMA), sink, compression="none")
         data = sink.getvalue().to_pybytes()
         first = self.asked.index(rows[0].id)
-        name = f"rows-{first:08d}-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+        name = f"rows-{first:08d}-{_digest(data)}.parquet"
         with writing(self.folder):
             write_whole(self.folder / name, data)
 
     def rows(self) -> Iterator[Row]:
-        """The stored rows, in the order in which they were asked."""
+        """The stored rows, in the order in which they were asked.
+
+        Raises:
+            RatherError: RUN-DAMAGED, with the shard that is not what was committed.
+        """
         seen: set[str] = set()
         for shard in self._shards():
-            try:
-                batches = pq.ParquetFile(shard).iter_batches(batch_size=64)
-                for told in (told for batch in batches for told in batch.to_pylist()):
-                    if told["id"] not in seen:
-                        seen.add(told["id"])
-                        yield _row(told)
-            except (pa.ArrowInvalid, OSError, KeyError) as error:
-                raise _damaged(shard, error) from None
+            with _reading(shard):
+                data = shard.read_bytes()
+                if not shard.stem.endswith(f"-{_digest(data)}"):
+                    raise ValueError("its content is not what its name was made from")
+                table = pq.ParquetFile(pa.BufferReader(data))
+                if not table.schema_arrow.equals(SCHEMA):
+                    raise ValueError("its columns are not those of a run")
+                for batch in table.iter_batches(batch_size=64):
+                    for told in batch.to_pylist():
+                        if told["id"] not in seen:
+                            seen.add(told["id"])
+                            yield _row(told)
+
+    def damaged(self, row: str, why: str) -> RatherError:
+        """What to say of a stored row that holds something else than its columns promise."""
+        shard = next((shard for shard in self._shards() if row in _column(shard, "id")), self.folder)
+        return _damaged(shard, f"row {row}: {why}")
 
     def counts(self) -> dict[str, int]:
         """How many rows have each status."""
@@ -217,13 +236,7 @@ class Run:
         return sorted(self.folder.glob("rows-*.parquet"))
 
     def _column(self, name: str) -> list[str]:
-        values: list[str] = []
-        for shard in self._shards():
-            try:
-                values += pq.ParquetFile(shard).read(columns=[name])[name].to_pylist()
-            except (pa.ArrowInvalid, OSError, KeyError) as error:
-                raise _damaged(shard, error) from None
-        return values
+        return [value for shard in self._shards() for value in _column(shard, name)]
 
 
 def record(row: Row) -> dict[str, Any]:
@@ -240,18 +253,41 @@ def record(row: Row) -> dict[str, Any]:
 
 
 def _row(told: dict[str, Any]) -> Row:
+    missing = [name for name in _COLUMNS if told[name] is None and name not in _OPTIONAL]
+    facts = json.loads(told["facts"] or "{}")
+    if missing or told["status"] not in STATUSES or not isinstance(facts, dict):
+        raise ValueError(f"row {told['id']} has no usable {', '.join(missing) or 'status or facts'}")
     for name in ("query", "image"):
         told[name] = told[name] and told[name]["bytes"]
     series: dict[str, list[bytes]] = {}
     for picture in told["pictures"]:
         series.setdefault(picture["name"], []).append(picture["png"])
-    return Row(**told | {"pictures": series, "facts": json.loads(told["facts"])})
+    return Row(**told | {"pictures": series, "facts": facts})
 
 
-def _damaged(shard: Path, error: Exception) -> RatherError:
+def _column(shard: Path, name: str) -> list[str]:
+    with _reading(shard):
+        values: list[str] = pq.ParquetFile(shard).read(columns=[name])[name].to_pylist()
+    return values
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+@contextmanager
+def _reading(shard: Path) -> Iterator[None]:
+    """Whatever is wrong with a shard, its bytes, columns or JSON: the person is told which file it is."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
+        raise _damaged(shard, f"{type(error).__name__}: {error}") from None
+
+
+def _damaged(shard: Path, why: str) -> RatherError:
     return RatherError(
         "RUN-DAMAGED",
         where=shard,
-        why=f"{type(error).__name__}: {error}".replace(str(shard), "").strip()[:120],
+        why=why.replace(str(shard), "").strip()[:120],
         do="Remove this file and run the same command again: its rows are computed again",
     )
