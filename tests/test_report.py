@@ -227,6 +227,11 @@ def test_the_summary_is_over_all_rows(tmp_path):
     assert "found, on the picture 66.7 %" in words
 
 
+def test_what_no_row_could_claim_is_told_as_well(tmp_path):
+    rows = [found(n, facts={"flipped_in_features": False}) for n in range(2)]
+    assert "flipped in features 0 %" in written(tmp_path, *rows)
+
+
 def test_the_mean_change_is_that_of_the_found(tmp_path):
     black, grey, white = (png(torch.full((1, 2, 2), value)) for value in (0.0, 0.2, 1.0))
     rows = [
@@ -385,9 +390,12 @@ def test_pictures_of_different_shape_have_no_difference():
     ],
 )
 def test_a_damaged_picture_in_the_store_is_named(tmp_path, damage):
+    run = run_of(tmp_path, [found(**damage)])
+    (shard,) = tmp_path.glob("rows-*.parquet")
     with pytest.raises(RatherError, match="photo-0000") as told:
-        write_report(run_of(tmp_path, [found(**damage)]))
+        write_report(run)
     assert told.value.code == "RUN-DAMAGED"
+    assert told.value.where == str(shard)
 
 
 # Its forms
@@ -397,7 +405,7 @@ def test_few_rows_are_one_file_with_everything_inside(tmp_path):
     file = write_report(run_of(tmp_path / "run", [found(n) for n in range(4)]))
     assert file == tmp_path / "run" / "report.html"
     assert all(tag["src"].startswith("data:image/png;base64,") for tag in read(file).all("img"))
-    assert {f.name for f in file.parent.iterdir() if not f.name.startswith("rows-")} == {
+    assert {f.name for f in file.parent.iterdir() if not f.name.startswith(("rows-", ".lock"))} == {
         "run.json",
         "report.html",
     }
@@ -433,6 +441,26 @@ def test_either_form_can_be_asked_for(tmp_path, count, single, name):
     file = write_report(run_of(tmp_path, [found(n) for n in range(count)]), single_file=single)
     assert file == tmp_path / name
     assert len(read(file).all("article")) == count
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_the_report_of_the_other_form_does_not_stay_beside_it(tmp_path, single):
+    run = run_of(tmp_path, [found(n) for n in range(2)])
+    stale = write_report(run, single_file=not single)
+    page = write_report(run, single_file=single)
+    assert page.exists()
+    assert not stale.exists()
+    kept = {file.name for file in tmp_path.iterdir() if not file.name.startswith((".", "rows-"))}
+    assert kept == {"run.json", "report.html" if single else "report"}
+
+
+def test_what_somebody_else_wrote_under_our_names_stays(tmp_path):
+    theirs = [tmp_path / "report" / name for name in ("index.html", "page-2.html", "assets/x.png")]
+    for file in theirs:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("theirs")
+    write_report(run_of(tmp_path / "run", [found()]), tmp_path, single_file=True)
+    assert all(file.read_text() == "theirs" for file in theirs)
 
 
 def test_it_goes_where_it_is_told_to_and_leaves_the_run_alone(tmp_path):
@@ -557,6 +585,7 @@ def test_names_cannot_leave_the_folder(tmp_path):
     write_report(hostile(tmp_path, ["../../../x", "/etc/x", "..\\x"]), single_file=False)
     assert [file.name for file in tmp_path.iterdir()] == ["<img src=x onerror=alert(1)>"]
     assert {file.name for file in next(tmp_path.iterdir()).iterdir() if "rows" not in file.name} == {
+        ".lock",
         "run.json",
         "report",
     }

@@ -8,6 +8,7 @@ else, and no page asks for anything beyond its own folder.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import math
 import unicodedata
@@ -32,6 +33,7 @@ from rather.writing import write_whole, writing
 ROWS_IN_ONE_FILE: Final = 50
 ROWS_A_PAGE: Final = 100
 TILES: Final = 24  # more pairs than this are listed without pictures
+_MADE: Final = b'<footer class="end"><p>Made by rather '  # stands in each page
 
 
 @final
@@ -74,6 +76,7 @@ def write_report(run: Run, out: Path | None = None, *, single_file: bool | None 
         if single_file:
             (page,) = _pages(run, _inside, "report.html", rows_a_page=None)
             write_whole(folder / "report.html", page[1].encode())
+            _remove(folder / "report" / "index.html")
             return folder / "report.html"
         assets = folder / "report" / "assets"
         assets.mkdir(parents=True, exist_ok=True)
@@ -85,7 +88,21 @@ def write_report(run: Run, out: Path | None = None, *, single_file: bool | None 
 
         for name, text in _pages(run, beside, "index.html", rows_a_page=ROWS_A_PAGE):
             write_whole(assets.parent / name, text.encode())
+        _remove(folder / "report.html")
         return assets.parent / "index.html"
+
+
+def _remove(page: Path) -> None:
+    """A report of the other form tells of the run as it was. Only a page that we made is removed."""
+    if not page.is_file() or _MADE not in page.read_bytes():
+        return
+    page.unlink()
+    if page.name == "index.html":
+        for file in [*page.parent.glob("page-*.html"), *page.parent.glob("assets/*.png")]:
+            file.unlink()
+        with contextlib.suppress(OSError):  # somebody's own files are there
+            (page.parent / "assets").rmdir()
+            page.parent.rmdir()
 
 
 def _inside(name: str, data: bytes) -> str:
@@ -134,9 +151,7 @@ def _read(run: Run, classes: Sequence[str], place: Place) -> tuple[list[Card], l
             try:
                 cards.append(card(row, classes, place))
             except RatherError as error:
-                raise RatherError(
-                    "RUN-DAMAGED", where=f"{run.folder}, row {row.id}", why=str(error)
-                ) from None
+                raise run.damaged(row.id, str(error)) from None
         else:
             others.append(replace(row, query=None, image=None, pictures={}))
     return cards, others
@@ -182,7 +197,7 @@ def _figures(cards: Sequence[Card]) -> Iterator[tuple[str, str]]:
         counts = [edit if isinstance(edit, int) else len(edit) for edit in edits]
         yield f"{fmean(counts):.2f}", "edits, mean"
     # What a method claims beyond the picture (a flip in the features, a proof) is told apart from success.
-    for name in dict.fromkeys(name for row in rows for name, value in row.facts.items() if value is True):
+    for name in dict.fromkeys(n for row in rows for n, value in row.facts.items() if isinstance(value, bool)):
         told = [row.facts[name] for row in rows if isinstance(row.facts.get(name), bool)]
         yield _share(told), words(name)
 
