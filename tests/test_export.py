@@ -97,6 +97,28 @@ def test_an_unwritable_place_is_a_clear_error(tmp_path, export):
     assert told.value.code == "STORE-NOT-WRITABLE"
 
 
+def test_a_folder_is_no_parquet_file(tmp_path, monkeypatch):
+    run = run_of(tmp_path / "run", rows_of(1))
+    monkeypatch.chdir(tmp_path)
+    for place in (".", "..", tmp_path / "run"):
+        with pytest.raises(RatherError, match="Name a file") as told:
+            export_parquet(run, place)
+        assert told.value.code == "STORE-NOT-WRITABLE"
+    assert [file.name for file in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("export", [export_png, lambda run, place: export_parquet(run, place / "x.parquet")])
+def test_a_damaged_run_is_not_handed_on(tmp_path, export):
+    run = run_of(tmp_path / "run", rows_of(1))
+    (shard,) = run.folder.glob("rows-*.parquet")
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 3] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(RatherError, match=shard.name) as told:
+        export(run, tmp_path / "out")
+    assert told.value.code == "RUN-DAMAGED"
+
+
 def test_one_parquet_file_holds_what_the_shards_hold(tmp_path):
     rows = rows_of(70)
     run = Run.start(tmp_path / "run", {}, [row.id for row in rows], 10)

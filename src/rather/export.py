@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rather.errors import RatherError
 from rather.store import SCHEMA, Run, record
 from rather.writing import write_whole, writing
 
@@ -60,6 +61,8 @@ def export_parquet(run: Run, file: Path | str) -> int:
         RatherError: the file cannot be written.
     """
     file, count = Path(file), 0
+    if file.is_dir():
+        raise RatherError("STORE-NOT-WRITABLE", where=file, why="a folder", do="Name a file, NAME.parquet")
     aside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     with writing(file.parent):
         try:
