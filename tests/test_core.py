@@ -1,7 +1,11 @@
 """Classifier, Goal, Noise, and the one guarded door."""
 
 import math
-from typing import final
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, final
 
 import numpy as np
 import pytest
@@ -11,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from analytic import others, pictures, spatial, two_classes
-from rather.core import Classifier, Counterfactuals, Found, Goal, Images, Method, Noise, rows_of
+from rather.core import Classifier, Counterfactuals, Found, Goal, Images, Method, Noise, Resource, rows_of
 from rather.errors import RatherError
 from rather.methods.wachter import Wachter
 
@@ -65,7 +69,88 @@ def test_a_class_by_name_or_number() -> None:
             net.class_index(wrong)
 
 
+class Times(nn.Module):
+    """Multiplies by what stands in an attribute, which is no number of the net."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) * self.by
+
+
+def of_two(body: nn.Module, head: nn.Module, classes: str = "ab", *, wide: bool = False) -> Classifier:
+    return Classifier(body, head, classes=classes, shape=(1, 1, 2) if wide else (1, 2, 1))
+
+
+def test_fingerprints_tell_classifiers_apart() -> None:
+    def mirrored(self: nn.Module, x: Tensor) -> Tensor:
+        return x.flatten(1).flip(1)
+
+    flat, code = nn.Flatten(), type("Flatten", (nn.Flatten,), {"forward": mirrored})
+    nets = [
+        of_two(nn.Identity(), flat),
+        of_two(nn.Identity(), flat, wide=True),
+        of_two(nn.Identity(), flat, "ac"),
+        of_two(nn.Identity(), code()),
+        of_two(nn.Identity(), Times(1.0)),
+        of_two(nn.Identity(), Times(1.1)),
+        Classifier(nn.Identity(), flat, classes="ab", shape=(1, 2, 1), mean=[0.1]),
+    ]
+    assert repr(nets[0]) == repr(nets[3])
+    assert len({net.fingerprint() for net in nets}) == len(nets)
+    assert of_two(nn.Identity(), nn.Flatten()).fingerprint() == nets[0].fingerprint()
+
+
+def test_a_fingerprint_is_the_same_in_another_process() -> None:
+    code = "from analytic import spatial; print(spatial().fingerprint())"
+    there = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, check=True, capture_output=True, text=True
+    )
+    assert there.stdout.strip() == spatial().fingerprint()
+
+
+@pytest.mark.parametrize("kind", [list, torch.tensor, np.array, lambda m: torch.tensor(m).view(1, -1, 1, 1)])
+def test_means_and_deviations_of_any_kind(kind: Callable[[list[float]], Any]) -> None:
+    net = Classifier(
+        nn.Identity(),
+        nn.Flatten(),
+        classes="ab",
+        shape=(2, 1, 1),
+        mean=kind([0.0, 0.5]),
+        std=kind([1.0, 2.0]),
+    )
+    assert net(torch.ones(1, 2, 1, 1)).tolist() == [[1.0, 0.25]]
+
+
+@pytest.mark.parametrize(
+    ("code", "options"),
+    [
+        ("MODEL-CLASSES", {"classes": ("a", "b", "a")}),
+        ("CFG-SETTING", {"mean": [0.5, 0.5]}),
+        ("CFG-SETTING", {"std": [0.5, 0.5]}),
+        ("CFG-SETTING", {"std": []}),
+    ],
+)
+def test_a_classifier_of_no_sense_is_refused(code: str, options: dict[str, Any]) -> None:
+    with pytest.raises(RatherError) as error:
+        Classifier(nn.Identity(), nn.Flatten(), **{"classes": "ab", "shape": (1, 1, 2), **options})
+    assert error.value.code == code
+
+
 # Goal
+
+
+@pytest.mark.parametrize("confidence", [2.0, -0.1, math.nan])
+def test_a_confidence_is_a_probability(confidence: float) -> None:
+    for make in (
+        lambda: Goal.criticism(torch.tensor([1]), confidence),
+        lambda: Goal.prototype(torch.ones(1, 2), confidence),
+    ):
+        with pytest.raises(RatherError) as error:
+            make()
+        assert error.value.code == "CFG-SETTING"
 
 
 @quick
@@ -226,6 +311,93 @@ def test_target_as_number_as_labels_or_as_goal() -> None:
     by_number = Wachter()(net, x[:1], int(target[0]))
     assert torch.equal(by_labels.images, by_goal.images)
     assert torch.equal(by_labels.images[:1], by_number.images)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        1,
+        "yes",
+        "1",
+        np.int64(1),
+        np.array([1, 1]),
+        torch.tensor(1),
+        torch.tensor([1, 1], dtype=torch.int32),
+        [1, 1],
+        ["yes", 1],
+        (np.int64(1), "yes"),
+    ],
+)
+def test_a_target_in_any_notation(target: Any) -> None:
+    result = Stub(answer=pixel(1.0))(plane(), pixel(0.0, 0.1), target)
+    assert result.goal.target.tolist() == [1, 1]
+    assert result.found.all()
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16])
+def test_images_of_other_precision_are_taken(kind: torch.dtype) -> None:
+    net, x = spatial(), (pictures(3) * 4).round() / 4
+    target = others(net, x)
+    result = Wachter()(net, x.to(kind), target)
+    assert result.queries.dtype == result.images.dtype == torch.float32
+    assert torch.equal(result.images, Wachter()(net, x, target).images)
+
+
+def test_works_in_inference_mode() -> None:
+    net, x = spatial(), pictures(3)
+    target = others(net, x)
+    outside = Wachter()(net, x, target)
+    with torch.inference_mode():
+        for goal in (target.clone(), Goal.criticism(target)):
+            assert torch.equal(Wachter()(net, x.clone(), goal).images, outside.images)
+            assert torch.is_inference_mode_enabled()
+
+
+def test_a_result_shows_itself_in_a_line() -> None:
+    result = ask(pixel(1.0, 0.4, math.nan, 0.3), pixel(0.0, 0.1, 0.2, 0.3))
+    assert repr(result) == "<Counterfactuals: 1 of 4 found; 2 BUDGET; 1 NONFINITE>"
+
+
+# Settings
+
+
+@final
+class Plain(Method):
+    """Has settings of a kind that no method has so far."""
+
+    numbers: list[int] = [1, 2]  # noqa: RUF012 - pydantic copies it
+    table: dict[str, object] = {"a": (1.5, None)}  # noqa: RUF012 - pydantic copies it
+    lr: float = 0.1
+    other: object = None
+
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """Nothing to search for."""
+        raise NotImplementedError
+
+
+def test_lists_and_tables_are_settings_too() -> None:
+    plainly = {"name": "test_core", "numbers": [1, 2], "table": {"a": (1.5, None)}, "lr": 0.1}
+    assert Plain().settings() == plainly | {"other": None}
+    assert Plain(other=Wachter(steps=3)).settings()["other"]["steps"] == 3
+    assert Plain(other=Resource()).settings() == plainly
+
+
+@pytest.mark.parametrize("lost", [torch.zeros(1), [{"deep": torch.zeros(1)}]])
+def test_a_setting_is_never_dropped_in_silence(lost: object) -> None:
+    with pytest.raises(TypeError, match=r"test_core\.other.*Tensor"):
+        Plain(other=lost).settings()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [({"stepz": 3}, "Did you mean steps"), ({"lr": math.inf}, "finite"), ({"lr": math.nan}, r"wachter\.lr")],
+)
+def test_a_wrong_setting_is_refused_in_one_line(settings: dict[str, Any], says: str) -> None:
+    for make in (Wachter, lambda **given: Wachter.of(given)):
+        with pytest.raises(RatherError, match=says) as error:
+            make(**settings)
+        assert error.value.code == "CFG-SETTING"
+        assert "\n" not in str(error.value)
 
 
 def test_a_sure_goal_is_asked_for_and_met() -> None:

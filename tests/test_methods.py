@@ -238,3 +238,9 @@ def test_is_short(name: str) -> None:
     file = Path(rather.methods.__file__).parent / f"{name}.py"
     assert len(file.read_text("utf-8").splitlines()) < 150
     assert importlib.import_module(f"rather.methods.{name}").__name__ == method_class(name).__module__
+
+
+def test_is_imported_by_its_class_s_name(name: str) -> None:
+    assert getattr(rather.methods, method_class(name).__name__) is method_class(name)
+    assert not hasattr(rather.methods, f"{name}_er")
+    assert not hasattr(rather.methods, f"{method_class(name).__name__}Er")

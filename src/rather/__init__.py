@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rather.classifiers import bring, list_classifiers
     from rather.classifiers.adapters import adapt, ensemble
     from rather.core import Classifier, Counterfactuals, Found, Goal, Method, Noise
+    from rather.data import load
     from rather.errors import RatherError
     from rather.methods import build, list_methods
     from rather.references import References
@@ -31,6 +32,7 @@ _HOME = {
     "References": "references",
     "build": "methods",
     "list_methods": "methods",
+    "load": "data",
 }
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "ensemble",
     "list_classifiers",
     "list_methods",
+    "load",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, final
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
 from rather.errors import RatherError
-from rather.settings import checked
+from rather.settings import checked, refusal
 from rather.suggest import near
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ Images = Float[Tensor, "b c h w"]  # pixel values in [0, 1], everywhere in publi
 Labels = Int[Tensor, " b"]
 Logits = Float[Tensor, "b k"]
 Features = Float[Tensor, "b d u v"]
+#: A class, by number or name, for all rows or for each.
+Target = Int[Tensor, "..."] | np.ndarray | np.integer | int | str | Sequence[int | np.integer | str]
 _M = TypeVar("_M", bound="Method")
 
 
@@ -39,12 +42,15 @@ class Classifier(nn.Module):
     Args:
         body: images, normalised, to features.
         head: features to logits.
-        classes: a name for each of the k classes.
+        classes: a name for each of the k classes, no two alike.
         shape: (c, h, w) of the images that it takes.
         mean: per channel, subtracted from the images; None for 0.
         std: per channel, divides the images; None for 1.
         name: what to call it in a report.
         members: the classifiers of which this one is the ensemble, if it is one.
+
+    Raises:
+        RatherError: two classes of one name, or means or deviations that are not one for each channel.
     """
 
     def __init__(
@@ -54,8 +60,8 @@ class Classifier(nn.Module):
         *,
         classes: Sequence[str],
         shape: tuple[int, int, int],
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        mean: Sequence[float] | Tensor | np.ndarray | None = None,
+        std: Sequence[float] | Tensor | np.ndarray | None = None,
         name: str = "classifier",
         members: Sequence[Classifier] = (),
     ) -> None:
@@ -63,8 +69,11 @@ class Classifier(nn.Module):
         self.body, self.head = body, head
         self.classes, self.shape, self.name = tuple(classes), shape, name
         self._members = tuple(members)  # a tuple, so that they are not registered twice
-        self.register_buffer("mean", torch.tensor(mean or [0.0] * shape[0]).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std or [1.0] * shape[0]).view(-1, 1, 1))
+        twice = [one for one, count in Counter(self.classes).items() if count > 1]
+        if twice:
+            raise RatherError("MODEL-CLASSES", where=twice[0], why="two classes have this name")
+        self.register_buffer("mean", _per_channel("mean", 0.0 if mean is None else mean, shape[0]))
+        self.register_buffer("std", _per_channel("std", 1.0 if std is None else std, shape[0]))
         self.eval().requires_grad_(requires_grad=False)
 
     def forward(self, x: Images) -> Logits:
@@ -90,12 +99,23 @@ class Classifier(nn.Module):
         del mode
         return super().train(mode=False)
 
+    @torch.no_grad()
     def fingerprint(self) -> str:
-        """A sha256 of the net's structure and of all its numbers: two classifiers with one answer as one."""
-        digest = hashlib.sha256(repr(self).encode())
+        """A sha256 of what it takes, its classes, its structure, its numbers and its answers.
+
+        The answers are to four images of noise, for code can differ where structure and numbers do not. Of
+        each image one weighted sum of the logits counts, to 3 decimals, which leaves room for the rounding
+        errors of another processor or number of threads. A difference that no such sum shows stays unseen.
+        """
+        digest = hashlib.sha256(repr((self.shape, self.classes, self)).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        images = torch.rand(4, *self.shape, generator=torch.Generator().manual_seed(0))
+        logits = self(images.to(self.get_buffer("mean").device)).double().cpu()
+        weights = torch.linspace(1, 2, logits.shape[1], dtype=torch.float64) / logits.shape[1] ** 0.5
+        sums = (logits * weights).sum(1).round(decimals=3) + 0.0  # and not -0.0
+        digest.update(repr(sums.tolist()).encode())
         return digest.hexdigest()
 
     def class_index(self, name: str) -> int:
@@ -110,6 +130,15 @@ class Classifier(nn.Module):
             why=f"{self.name} knows {len(self.classes)} classes",
             do=near(name, self.classes),
         )
+
+
+def _per_channel(name: str, values: float | Sequence[float] | Tensor | np.ndarray, count: int) -> Tensor:
+    numbers = torch.as_tensor(values, dtype=torch.float32).flatten()
+    if isinstance(values, float):
+        numbers = numbers.expand(count)
+    if len(numbers) != count:
+        raise RatherError("CFG-SETTING", where=f"{name} of {len(numbers)}", why=f"there are {count} channels")
+    return numbers.clone().view(-1, 1, 1)
 
 
 @final
@@ -127,11 +156,13 @@ class Goal:
     @classmethod
     def criticism(cls, target: Labels, confidence: float = 0.0) -> Goal:
         """Another class, with at least `confidence`; 0 asks only that it be the first choice."""
+        _refuse_confidence(confidence)
         return cls(target.long(), torch.full(target.shape, confidence, device=target.device))
 
     @classmethod
     def prototype(cls, logits: Logits, confidence: float = 0.0) -> Goal:
         """More confidence in the class that it is: `confidence`, and half of the remaining doubt gone."""
+        _refuse_confidence(confidence)
         top = logits.softmax(1).max(1)
         return cls(top.indices, (1 - (1 - top.values) / 2).clamp(min=confidence))
 
@@ -147,6 +178,11 @@ class Goal:
 
     def __len__(self) -> int:
         return len(self.target)
+
+
+def _refuse_confidence(confidence: float) -> None:
+    if not 0 <= confidence <= 1:
+        raise RatherError("CFG-SETTING", where=f"confidence {confidence}", why="it is not in [0, 1]")
 
 
 @final
@@ -241,6 +277,15 @@ class Counterfactuals:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        """How many were found, and why the others were not: the tensors would fill the screen."""
+        reasons = sorted(Counter(reason for reason in self.why if reason).items())
+        counts = [
+            f"{int(self.found.sum())} of {len(self)} found",
+            *(f"{n} {reason}" for reason, n in reasons),
+        ]
+        return f"<Counterfactuals: {'; '.join(counts)}>"
+
     def plot(self) -> Figure:
         """A sheet: query, counterfactual and what changed, a row each."""
         from rather.draw import sheet
@@ -260,6 +305,10 @@ class Counterfactuals:
         return figure_png(self.plot())
 
 
+class Resource:
+    """What a method needs beside its settings, such as reference images: its settings leave it out."""
+
+
 class Method(BaseModel, ABC):
     """A way of finding counterfactuals: a frozen value whose fields are its settings; calling it runs it.
 
@@ -267,8 +316,18 @@ class Method(BaseModel, ABC):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
+
+    def __init__(self, /, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise refusal(error, type(self), self.name()) from None
 
     @abstractmethod
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
@@ -279,7 +338,7 @@ class Method(BaseModel, ABC):
         self,
         classifier: Classifier,
         x: Images,
-        target: Labels | Goal | int,
+        target: Goal | Target,
         *,
         seed: int = 0,
         ids: Sequence[str] | None = None,
@@ -288,18 +347,21 @@ class Method(BaseModel, ABC):
 
         Args:
             classifier: whom to ask.
-            x: images (b, c, h, w) in [0, 1].
-            target: a class for all, a class for each row, or a `Goal`.
+            x: images (b, c, h, w) in [0, 1]; of whatever type of numbers, they are taken as float32.
+            target: a class, by number or name, for all rows or for each, or a `Goal`.
             seed: of the noise; together with a row's id it fixes all that is random.
             ids: a name for each row, by default its place in the batch.
 
         Raises:
             RatherError: images of another shape or range, a class that does not exist, a row already there.
         """
-        goal = _goal(target, len(x))
-        names = [str(i) for i in range(len(x))] if ids is None else ids
-        _check(classifier, x, goal, names)
-        with torch.random.fork_rng(devices=[]):  # a method that draws from torch's own stream leaves no trace
+        _check_kinds(classifier, x)
+        # A search takes gradients, which nothing made in inference mode can have: hence the copies, too.
+        with torch.inference_mode(mode=False), torch.random.fork_rng(devices=[]):  # torch's stream: no trace
+            x = x.detach().to(torch.float32, copy=True)
+            goal = _goal(classifier, target, x)
+            names = [str(i) for i in range(len(x))] if ids is None else ids
+            _check(classifier, x, goal, names)
             before = classifier.probabilities(x)
             there = goal.reached(before.log())
             if there.any():
@@ -310,6 +372,7 @@ class Method(BaseModel, ABC):
                     do="Choose another target, or ask for more confidence with Goal.prototype",
                 )
             found = self.search(classifier, x, goal, Noise(seed, names)) if names else _nothing(x, goal)
+            _check_found(self.name(), found, x)
             raw = found.images.detach()
             finite = raw.isfinite().flatten(1).all(1)
             raw = torch.where(finite[:, None, None, None], raw, x).clamp(0, 1)
@@ -344,9 +407,9 @@ class Method(BaseModel, ABC):
     def settings(self) -> dict[str, Any]:
         """Its settings as plain data, its name among them; `methods.build` makes the method of them again."""
         return {"name": self.name()} | {
-            key: value.settings() if isinstance(value, Method) else value
+            key: _plain(value, f"{self.name()}.{key}")
             for key, value in self
-            if isinstance(value, Method | bool | int | float | str | tuple | type(None))
+            if not isinstance(value, Resource)
         }
 
     @classmethod
@@ -360,23 +423,75 @@ def _nothing(x: Images, goal: Goal) -> Found:
     return Found(images=x, steps=torch.zeros_like(goal.target), evaluations=torch.zeros_like(goal.target))
 
 
-def _goal(target: Labels | Goal | int, rows: int) -> Goal:
+def _plain(value: object, where: str) -> Any:
+    if isinstance(value, Method):
+        return value.settings()
+    if isinstance(value, list | tuple):
+        return type(value)([_plain(part, where) for part in value])
+    if isinstance(value, dict):
+        return {key: _plain(part, f"{where}.{key}") for key, part in value.items()}
+    if isinstance(value, bool | int | float | str | type(None)):
+        return value
+    raise TypeError(f"{where}: {type(value).__name__} is neither plain data nor a Method nor a Resource")
+
+
+def _goal(classifier: Classifier, target: Goal | Target, x: Images) -> Goal:
     if isinstance(target, Goal):
-        return target
-    return Goal.criticism(torch.as_tensor(target).expand(rows) if isinstance(target, int) else target)
+        return Goal(target.target.to(x.device, copy=True), target.confidence.to(x.device, copy=True))
+    if isinstance(target, str):
+        target = classifier.class_index(target)
+    elif isinstance(target, Sequence):
+        target = [classifier.class_index(one) if isinstance(one, str) else one for one in target]
+    try:
+        classes = torch.as_tensor(target, device=x.device)
+    except (TypeError, ValueError, RuntimeError):  # what torch says of None, of ragged lists, of objects
+        classes = torch.empty(0)
+    if classes.is_floating_point() or classes.dtype == torch.bool:
+        raise RatherError(
+            "CFG-CLASS", where=f"target {target!r:.60}", why="no class, and not one for each row"
+        )
+    return Goal.criticism(classes.expand(len(x)).clone() if classes.ndim == 0 else classes.clone())
 
 
-def _check(classifier: Classifier, x: Images, goal: Goal, ids: Sequence[str]) -> None:
+def _check_kinds(classifier: object, x: object) -> None:
+    if not isinstance(classifier, Classifier):
+        raise RatherError(
+            "MODEL-INPUT",
+            where=type(classifier).__name__,
+            why="not a Classifier",
+            do="Wrap it: rather.adapt(net, shape=(c, h, w))",
+        )
+    if not isinstance(x, Tensor):
+        raise RatherError(
+            "DATA-SHAPE", where=f"x is of type {type(x).__name__}", do="Give a tensor (b, c, h, w) in [0, 1]"
+        )
     if x.ndim != 4 or tuple(x.shape[1:]) != classifier.shape:  # noqa: PLR2004 - b, c, h, w
         raise RatherError(
             "DATA-SHAPE",
             where=f"x of shape {tuple(x.shape)}",
             why=f"{classifier.name} takes (b, {', '.join(map(str, classifier.shape))})",
         )
+
+
+def _check_found(name: str, found: Found, x: Images) -> None:
+    """A search that brings back something else for each row is its author's fault, not the user's."""
+    if found.images.shape != x.shape:
+        raise TypeError(f"{name}: images {tuple(found.images.shape)} for x {tuple(x.shape)}")
+    for key, count in (("steps", found.steps), ("evaluations", found.evaluations)):
+        if count.shape != x.shape[:1]:
+            raise TypeError(f"{name}: {key} {tuple(count.shape)} for {len(x)} rows")
+    for key, per_row in [*found.pictures.items(), *found.facts.items()]:
+        if len(per_row) != len(x):
+            raise TypeError(f"{name}: {len(per_row)} of {key!r} for {len(x)} rows")
+
+
+def _check(classifier: Classifier, x: Images, goal: Goal, ids: Sequence[str]) -> None:
     if len(ids) != len(x):
         raise RatherError("CFG-OPTIONS", where=f"{len(ids)} ids", why=f"there are {len(x)} images")
-    if len(goal) != len(x):
-        raise RatherError("CFG-CLASS", where=f"{len(goal)} targets", why=f"there are {len(x)} images")
+    if goal.target.shape != x.shape[:1]:
+        raise RatherError(
+            "CFG-CLASS", where=f"targets {tuple(goal.target.shape)}", why=f"there are {len(x)} images"
+        )
     bad = ~(x.isfinite() & (x >= 0) & (x <= 1)).flatten(1).all(1)
     if bad.any():
         row = int(bad.nonzero()[0])

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rather.core import Classifier, Images, Labels, Noise
+from rather.core import Classifier, Images, Labels, Noise, Resource
 from rather.errors import RatherError
 
 Choice = Literal["random", "nearest", "nearest-pixels"]
@@ -20,13 +20,20 @@ Choice = Literal["random", "nearest", "nearest-pixels"]
 
 @final
 @dataclass(frozen=True, eq=False)
-class References:
+class References(Resource):
     """Reference images; the class of each is what the classifier calls it, not its label."""
 
     images: Images
     ids: tuple[str, ...]
     labels: Labels | None = None  # the true classes, in the classifier's order, where known
     name: str = "references"
+
+    def __post_init__(self) -> None:
+        for what, given in (("ids", self.ids), ("labels", self.labels)):
+            if given is not None and len(given) != len(self.images):
+                raise RatherError(
+                    "CFG-OPTIONS", where=f"{len(given)} {what}", why=f"there are {len(self.images)} images"
+                )
 
     @cached_property
     def sha256(self) -> str:

@@ -27,15 +27,20 @@ def checked(model: type[Model], settings: Mapping[str, Any], name: str) -> Model
     try:
         return model(**settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        unknown = first["type"] == "extra_forbidden"
-        said = first["msg"].removeprefix("Value error, ")
-        if key and first["type"] != "missing":
-            said = f"{said}, got {first['input']!r}"
-        raise RatherError(
-            "CFG-SETTING",
-            where=f"{name}.{key}" if key else name,
-            why="unknown" if unknown else said[:200],
-            do=near(key, model.model_fields) if unknown else "",
-        ) from None
+        raise refusal(error, model, name) from None
+
+
+def refusal(error: ValidationError, model: type[BaseModel], name: str) -> RatherError:
+    """The first of a model's complaints, in one line."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    unknown = first["type"] == "extra_forbidden"
+    said = first["msg"].removeprefix("Value error, ")
+    if key and first["type"] != "missing":
+        said = f"{said}, got {first['input']!r}"
+    return RatherError(
+        "CFG-SETTING",
+        where=f"{name}.{key}" if key else name,
+        why="unknown" if unknown else said[:200],
+        do=near(key, model.model_fields) if unknown else "",
+    )

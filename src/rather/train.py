@@ -28,7 +28,7 @@ Progress = Callable[[int, int, float], None]
 class Recipe(BaseModel):
     """How to train: Adam on the cross-entropy, its learning rate falling linearly to zero."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     architecture: str | None = None
     """goyal, small or patches; by default goyal for pictures of 28 x 28 pixels, small for others."""

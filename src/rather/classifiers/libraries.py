@@ -61,7 +61,7 @@ def torchvision(name: str, file: Path | None) -> Loaded:
         shape=(3, recipe.crop_size[0], recipe.crop_size[0]),
         mean=recipe.mean,
         std=recipe.std,
-        classes=names if len(names) == count else None,
+        classes=_distinct(names) if len(names) == count else None,
     )
 
 
@@ -85,7 +85,7 @@ def timm(name: str, file: Path | None) -> Loaded:
         shape=tuple(recipe["input_size"]),
         mean=recipe["mean"],
         std=recipe["std"],
-        classes=names if len(names) == count else None,
+        classes=_distinct(names) if len(names) == count else None,
     )
 
 
@@ -119,7 +119,7 @@ def hugging_face(name: str, file: Path | None) -> Loaded:
         shape=(getattr(net.config, "num_channels", 3), height, width),
         mean=recipe["image_mean"] if normalises else None,
         std=recipe["image_std"] if normalises else None,
-        classes=[net.config.id2label[n] for n in range(net.config.num_labels)],
+        classes=_distinct([net.config.id2label[n] for n in range(net.config.num_labels)]),
     )
 
 
@@ -129,6 +129,11 @@ LIBRARIES: Final[Mapping[str, Callable[[str, Path | None], Loaded]]] = {
     "timm": timm,
     "hf": hugging_face,
 }
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names that are there twice get their numbers: ImageNet's crane is a bird, and a machine."""
+    return [f"{name} ({n})" if names.count(name) > 1 else name for n, name in enumerate(names)]
 
 
 def _library(module: str, extra: str) -> Any:

@@ -6,6 +6,7 @@ Third parties add theirs under the entry-point group `rather.methods` (name -> c
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -67,3 +68,10 @@ def build(settings: Mapping[str, Any], resources: Mapping[str, Any] | None = Non
             inner = rest[key]
             rest[key] = build({"name": inner} if isinstance(inner, str) else inner, resources)
     return found.of(rest)
+
+
+def __getattr__(name: str) -> Any:  # so that `from rather.methods import Wachter` needs no list here
+    file = re.sub(r"(?<=.)(?=[A-Z])", "_", name).lower()
+    if not name[:1].isupper() or not (_HERE / f"{file}.py").is_file():
+        raise AttributeError(f"module 'rather.methods' has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{file}"), name)
