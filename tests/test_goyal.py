@@ -202,5 +202,11 @@ def test_evaluations_are_counted_as_the_paper_counts_them():
 def test_settings_have_bounds_and_survive_a_round_trip():
     with pytest.raises(RatherError, match=r"goyal\.edits"):
         Goyal.of({"references": REFERENCES, "edits": 0})
-    method = Goyal(references=REFERENCES, edits=3, reuse=True, solver="relaxed", screen="bf16")
+    method = Goyal(references=REFERENCES, edits=3, reuse=True, screen="bf16")
     assert build(method.settings(), {"references": REFERENCES}) == method
+
+
+@pytest.mark.parametrize("wrong", [{"solver": "relaxed"}, {"judge": "picture"}])
+def test_a_screen_that_nobody_would_look_through_is_refused(wrong):
+    with pytest.raises(RatherError, match="a screen is for"):
+        Goyal.of({"references": REFERENCES, "screen": "bf16"} | wrong)
