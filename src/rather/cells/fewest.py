@@ -35,7 +35,7 @@ Bounds = Float[Tensor, "s n n"]
 #: The bound and the head add up in different orders. Where they are this close to the goal, relative to the
 #: logits, a set is not given up, and the head itself says whether it reaches the goal.
 _DOUBT: Final = 1e-4
-#: That the target's lead is bounded over. On the digit net one rival leaves 40 % more sets than two, and all
+#: That the target's lead is bounded over. On the digit net one rival leaves 36 % more sets than two, and all
 #: nine leave 5 % fewer at four times the cost.
 _RIVALS: Final = 2
 _BLOCK: Final = 2**19  # edits that are bounded at once
