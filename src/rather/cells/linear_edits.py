@@ -122,8 +122,9 @@ class PooledLinear(Edits):
         self.mine = (weight @ query.flatten(2)).double()  # (b, k, n)
         self.theirs = (weight @ distractor.flatten(2)).double()
         self.now = self.mine.sum(2) + head.bias
-        self.most = self.theirs.amax(1, keepdim=True)
-        self.exp = (self.theirs - self.most).exp()
+        # Both factors of a product are divided by their largest, which leaves the normalised score as it is.
+        self.right = self.theirs - self.theirs.amax(1, keepdim=True)
+        self.exp = self.right.exp()
 
     @override
     def logits(self) -> Logits:
@@ -131,16 +132,15 @@ class PooledLinear(Edits):
 
     @override
     def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
-        rest = self.now[:, :, None] - self.mine
-        most = rest.amax(1, keepdim=True)
-        total = (rest - most).exp().mT @ self.exp
-        log_total = total.log() + most.mT + self.most
+        left = self.now[:, :, None] - self.mine
+        left -= left.amax(1, keepdim=True)
+        total = left.exp().mT @ self.exp
         if (total < _UNDERFLOW).any():
-            log_total = torch.stack(
-                [(cell[:, :, None] + self.theirs).logsumexp(1) for cell in rest.unbind(2)], 1
-            )
-        at = target[:, None, None].expand(-1, 1, rest.shape[2])
-        return rest.gather(1, at).mT + self.theirs.gather(1, at) - log_total
+            log_total = torch.stack([(x[:, :, None] + self.right).logsumexp(1) for x in left.unbind(2)], 1)
+        else:
+            log_total = total.log_()
+        at = target[:, None, None].expand(-1, 1, left.shape[2])
+        return left.gather(1, at).mT + self.right.gather(1, at) - log_total
 
     @override
     def apply(self, edit: Edit) -> None:
@@ -150,4 +150,4 @@ class PooledLinear(Edits):
     @override
     def keep(self, rows: Bool[Tensor, " b"]) -> None:
         self.mine, self.theirs, self.now = self.mine[rows], self.theirs[rows], self.now[rows]
-        self.most, self.exp = self.most[rows], self.exp[rows]
+        self.right, self.exp = self.right[rows], self.exp[rows]
