@@ -101,7 +101,7 @@ def vgg(pairs: int, active: float | None, screen: Screen = "none") -> Case:
         fc6.bias -= some.kthvalue(int((1 - active) * len(some))).values
         what += f", fc6 biased to be {active:.0%} active, as in trained nets"
     floor = 20 if screen == "bf16" else 10 if active else 7
-    return pair(what, head, 512, pairs, floor=floor, at_most=1, together=4, screen=screen)
+    return pair(what, head, 512, pairs, floor=floor, together=4, screen=screen)
 
 
 def pooled(pairs: int) -> Case:
