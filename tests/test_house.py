@@ -16,7 +16,7 @@ FILES = sorted(HOME.rglob("*.py"))
 STAGES = (
     {"errors", "suggest"},
     {"core"},
-    {"search", "losses", "best", "references", "diffusion", "generators"},
+    {"search", "losses", "best", "references", "autoencoder", "latent", "diffusion", "generators"},
     {"methods", "metrics"},
     {"data", "store"},
     {"execute", "bench", "audit"},

@@ -99,24 +99,9 @@ class Classifier(nn.Module):
         del mode
         return super().train(mode=False)
 
-    @torch.no_grad()
     def fingerprint(self) -> str:
-        """A sha256 of what it takes, its classes, its structure, its numbers and its answers.
-
-        The answers are to four images of noise, for code can differ where structure and numbers do not. Of
-        each image one weighted sum of the logits counts, to 3 decimals, which leaves room for the rounding
-        errors of another processor or number of threads. A difference that no such sum shows stays unseen.
-        """
-        digest = hashlib.sha256(repr((self.shape, self.classes, self)).encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        images = torch.rand(4, *self.shape, generator=torch.Generator().manual_seed(0))
-        logits = self(images.to(self.get_buffer("mean").device)).double().cpu()
-        weights = torch.linspace(1, 2, logits.shape[1], dtype=torch.float64) / logits.shape[1] ** 0.5
-        sums = (logits * weights).sum(1).round(decimals=3) + 0.0  # and not -0.0
-        digest.update(repr(sums.tolist()).encode())
-        return digest.hexdigest()
+        """A sha256 of its classes and of all that `fingerprint` looks at."""
+        return fingerprint(self, self.shape, self.classes, self.get_buffer("mean").device)
 
     def class_index(self, name: str) -> int:
         """The index of a class given by name or by number; a wrong one is answered with the nearest names."""
@@ -130,6 +115,32 @@ class Classifier(nn.Module):
             why=f"{self.name} knows {len(self.classes)} classes",
             do=near(name, self.classes),
         )
+
+
+@torch.no_grad()
+def fingerprint(net: nn.Module, shape: tuple[int, ...], told: object, device: torch.device) -> str:
+    """A sha256 of what a net takes, its structure, its numbers and its answers, and of what is told beside.
+
+    The answers are to four inputs of noise, for code can differ where structure and numbers do not. Of each
+    answer one weighted sum counts, to 3 decimals, which leaves room for the rounding errors of another
+    processor or number of threads. A difference that no such sum shows stays unseen.
+
+    Args:
+        net: that takes (b, *shape) in [0, 1] and gives (b, k).
+        shape: of one input.
+        told: what else makes it what it is; its `repr` counts.
+        device: where the net is.
+    """
+    digest = hashlib.sha256(repr((shape, told, net)).encode())
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    noise = torch.rand(4, *shape, generator=torch.Generator().manual_seed(0))
+    answers = net(noise.to(device)).double().cpu()
+    weights = torch.linspace(1, 2, answers.shape[1], dtype=torch.float64) / answers.shape[1] ** 0.5
+    sums = (answers * weights).sum(1).round(decimals=3) + 0.0  # and not -0.0
+    digest.update(repr(sums.tolist()).encode())
+    return digest.hexdigest()
 
 
 def _per_channel(name: str, values: float | Sequence[float] | Tensor | np.ndarray, count: int) -> Tensor:

@@ -1,0 +1,124 @@
+"""Images to latents and back: what methods that search in a latent space need of a generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rather.core import Classifier, Images, Resource, fingerprint
+from rather.errors import RatherError
+
+Latents = Float[Tensor, "b l"]
+_CHECKED: Final = 8  # images
+_SLACK: Final = 0.05  # by which pixels may leave their range; a net's last layer may be linear
+
+
+@final
+class Autoencoder(Resource, nn.Module):
+    """An encoder, images (b, c, h, w) to latents (b, l), and a decoder back.
+
+    A net of anybody's will do: `Autoencoder(net.encoder, net.decoder, shape=(3, 64, 64), size=128,
+    pixels=(-1, 1))`. It is for asking, not for training: in evaluation mode, its parameters frozen.
+
+    Args:
+        encoder: images to the mean of their latents, not to a sample, so that the same image has one latent.
+        decoder: latents to images.
+        shape: (c, h, w) of the images.
+        size: l, how many numbers a latent has.
+        pixels: what black and white are for the two nets; outside they are 0 and 1.
+        name: what to call it in a report.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        *,
+        shape: tuple[int, int, int],
+        size: int,
+        pixels: tuple[float | int, float | int] = (0, 1),
+        name: str = "autoencoder",
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+        self.shape, self.size, self.pixels, self.name = shape, size, pixels, name
+        self.register_buffer("black", torch.tensor(float(pixels[0])))
+        self.register_buffer("span", torch.tensor(float(pixels[1] - pixels[0])))
+        self.eval().requires_grad_(requires_grad=False)
+
+    def encode(self, x: Images) -> Latents:
+        """The latents of images in [0, 1]."""
+        return self.encoder(x * self.span + self.black)  # type: ignore[no-any-return, operator]
+
+    def decode(self, z: Latents) -> Images:
+        """The images of latents, in [0, 1] as far as the decoder keeps its range."""
+        return (self.decoder(z) - self.black) / self.span  # type: ignore[no-any-return]
+
+    def forward(self, x: Images) -> Images:
+        """What is left of images after a way through the latents."""
+        return self.decode(self.encode(x))
+
+    def train(self, mode: bool = True) -> Autoencoder:
+        """Stays in evaluation mode, whatever `mode` says."""
+        del mode
+        return super().train(mode=False)
+
+    def fingerprint(self) -> str:
+        """A sha256; see `core.fingerprint`."""
+        answers = nn.Sequential(self, nn.Flatten())
+        return fingerprint(answers, self.shape, (self.size, self.pixels), self.get_buffer("span").device)
+
+
+@torch.no_grad()
+def preflight(autoencoder: Autoencoder, classifier: Classifier, images: Images) -> Sequence[str]:
+    """Reconstruct a few images; refuse an autoencoder that does not fit, and tell what is odd.
+
+    Args:
+        autoencoder: to be looked at.
+        classifier: that will be explained with it.
+        images: some that it will be asked about; the first eight are taken.
+
+    Raises:
+        RatherError: GEN-SIZE for other images than the classifier's, or another latent than it says;
+            GEN-RANGE for reconstructions out of [0, 1]; GEN-NONFINITE.
+    """
+    if autoencoder.shape != classifier.shape:
+        raise RatherError(
+            "GEN-SIZE",
+            where=f"{autoencoder.name}: images {autoencoder.shape}",
+            why=f"{classifier.name} takes {classifier.shape}",
+            do="Train one on images of that shape: rather train vae --size",
+        )
+    x = images[:_CHECKED]
+    z = autoencoder.encode(x)
+    if z.shape != (len(x), autoencoder.size):
+        raise RatherError(
+            "GEN-SIZE", where=f"{autoencoder.name}: latents {tuple(z.shape)}", why=f"size {autoencoder.size}"
+        )
+    again = autoencoder.decode(z)
+    if again.shape != x.shape:
+        raise RatherError(
+            "GEN-SIZE", where=f"{autoencoder.name} gives {tuple(again.shape)}", why=f"of {tuple(x.shape)}"
+        )
+    if not again.isfinite().all():
+        raise RatherError("GEN-NONFINITE", where=autoencoder.name, do="Train it anew, at a lower rate")
+    low, high = float(again.min()), float(again.max())
+    if low < -_SLACK or high > 1 + _SLACK:
+        likely = (0, 255) if high > 2 else (-1, 1)  # noqa: PLR2004 - half-way, on a logarithmic scale
+        raise RatherError(
+            "GEN-RANGE",
+            where=f"{autoencoder.name} gives {low:.2f} to {high:.2f}",
+            why="pixels are in [0, 1]",
+            do=f"Say Autoencoder(..., pixels={likely})",
+        )
+    said = classifier.probabilities(x).argmax(1)
+    other = int((classifier.probabilities(again.clamp(0, 1)).argmax(1) != said).sum())
+    note = (
+        f"GEN-RECONSTRUCTION: {other} of {len(x)} images change their class by mere reconstruction with "
+        f"{autoencoder.name}; each row says what its reconstruction is called"
+    )
+    return [note] if other else []

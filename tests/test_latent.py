@@ -1,0 +1,113 @@
+"""Classifiers of latents, and the autoencoder that they see through."""
+
+import pytest
+import torch
+from torch import nn
+
+from rather.autoencoder import Autoencoder, preflight
+from rather.classifiers import adapt
+from rather.core import Classifier
+from rather.errors import RatherError
+from rather.latent import LatentClassifiers, LatentHeads
+
+SHAPE = (1, 4, 4)
+X = torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+def identity(**more: object) -> Autoencoder:
+    decoder = nn.Unflatten(1, SHAPE)
+    return Autoencoder(nn.Flatten(), decoder, shape=SHAPE, size=16, **more)
+
+
+def classifier() -> Classifier:
+    torch.manual_seed(0)
+    return adapt(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), shape=SHAPE)
+
+
+def heads(members: int = 4) -> LatentHeads:
+    torch.manual_seed(0)
+    return LatentHeads(members, 16, 8, 3)
+
+
+def test_heads_are_perceptrons() -> None:
+    many = heads()
+    z = X.flatten(1)
+    for m in range(4):
+        h = z
+        for n, (weight, bias) in enumerate(zip(many.weights, many.biases, strict=True)):
+            h = h @ weight[m] + bias[m]
+            h = h.relu() if n < 2 else h
+        torch.testing.assert_close(many(z)[m], h)
+    torch.testing.assert_close(many(z.expand(4, -1, -1)), many(z))
+
+
+def test_latent_classifier_is_the_ensemble_of_its_members() -> None:
+    latent = LatentClassifiers(identity(), heads(), ["a", "b", "c"])
+    net = latent.classifier()
+    assert len(net.members) == 4
+    log_p = torch.stack([member(X).log_softmax(1) for member in net.members])
+    torch.testing.assert_close(net(X), log_p.mean(0))
+    torch.testing.assert_close(latent.logits(X.flatten(1)).log_softmax(-1), log_p)
+    assert LatentClassifiers.of(net) is latent
+    alone = LatentClassifiers.of(net.members[2])
+    assert alone is not None
+    torch.testing.assert_close(alone.logits(X.flatten(1))[0], net.members[2](X))
+    assert LatentClassifiers.of(classifier()) is None
+
+
+def test_pixels_of_other_ranges() -> None:
+    seen = []
+
+    class Look(nn.Flatten):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return super().forward(x)
+
+    wide = Autoencoder(Look(), nn.Unflatten(1, SHAPE), shape=SHAPE, size=16, pixels=(-1, 1))
+    torch.testing.assert_close(wide(X), X)
+    torch.testing.assert_close(seen[0], 2 * X - 1)
+
+
+def test_preflight_is_content_with_what_fits() -> None:
+    assert preflight(identity(), classifier(), X) == []
+
+
+def made_of(*last: nn.Module, shape: tuple[int, int, int] = SHAPE, size: int = 16) -> Autoencoder:
+    """One whose decoder may be odd."""
+    return Autoencoder(nn.Flatten(), nn.Sequential(*last), shape=shape, size=size)
+
+
+FLAT, OTHER = nn.Unflatten(1, SHAPE), nn.Unflatten(1, (1, 2, 8))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "said"),
+    [
+        (made_of(OTHER, shape=(1, 2, 8)), "GEN-SIZE", "(1, 4, 4)"),
+        (made_of(FLAT, size=8), "GEN-SIZE", "size 8"),
+        (made_of(OTHER), "GEN-SIZE", "(8, 1, 2, 8)"),
+        (made_of(nn.Hardtanh(-1, -0.5), FLAT), "GEN-RANGE", "pixels=(-1, 1)"),
+        (made_of(nn.Threshold(9, 255), FLAT), "GEN-RANGE", "pixels=(0, 255)"),
+        (made_of(nn.Threshold(9, torch.nan), FLAT), "GEN-NONFINITE", "NaN"),
+    ],
+)
+def test_preflight_refuses(wrong: Autoencoder, code: str, said: str) -> None:
+    with pytest.raises(RatherError) as caught:
+        preflight(wrong, classifier(), X)
+    assert caught.value.code == code
+    assert said in str(caught.value)
+
+
+def test_preflight_tells_of_flips_by_reconstruction() -> None:
+    black = made_of(nn.Threshold(9, 0), FLAT)
+    net = classifier()
+    said = net.probabilities(X[:8]).argmax(1)
+    flips = int((net.probabilities(torch.zeros(8, *SHAPE)).argmax(1) != said).sum())
+    assert flips
+    (note,) = preflight(black, net, X)
+    assert note.startswith(f"GEN-RECONSTRUCTION: {flips} of 8 images")
+
+
+def test_fingerprint_is_of_what_it_does() -> None:
+    assert identity().fingerprint() == identity().fingerprint()
+    assert identity().fingerprint() != identity(pixels=(-1, 1)).fingerprint()
