@@ -1,15 +1,23 @@
 """Every metric against a slow derivation in NumPy float64, and its value where nothing changed."""
 
 from importlib import import_module
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from rather.core import Goal
+from rather.autoencoder import Autoencoder
+from rather.core import Classifier, Goal
+from rather.errors import RatherError
 from rather.metrics import list_metrics, proximity, sparsity, validity
+from rather.metrics.distribution import frechet_distance
+from rather.metrics.diversity import feature_diversity
+from rather.metrics.realism import im1, im2
+from rather.metrics.transfer import transfer
 
 SLOW = {
     "l1": lambda a, b: np.abs(a - b).mean(),
@@ -46,6 +54,131 @@ def test_validity_asks_for_class_and_confidence():
     goal = Goal.criticism(torch.tensor([1, 1, 1]), 0.8)
     assert validity.reached(logits, goal).tolist() == [False, True, False]
     torch.testing.assert_close(validity.confidence(logits, goal.target), logits.softmax(1)[:, 1])
+
+
+def test_transfer_asks_for_the_class_alone():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 0.1], [torch.nan, 1.0]])
+    assert transfer(logits, torch.tensor([1, 1, 1])).tolist() == [False, True, False]
+
+
+SHAPE = 1, 4, 4
+
+
+def scaled(factor):
+    """An autoencoder that multiplies images by a number."""
+    net = nn.Linear(16, 16, bias=False)
+    net.weight.data.copy_(factor * torch.eye(16))
+    return Autoencoder(
+        nn.Flatten(), nn.Sequential(net, nn.Unflatten(1, SHAPE)), shape=SHAPE, size=16, name=f"times {factor}"
+    )
+
+
+@pytest.mark.shapes
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6))
+def test_im1_and_im2_agree_with_their_definition_row_by_row(seed, rows):
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.rand(rows, *SHAPE, generator=draw)
+    predicted = torch.randint(3, (rows,), generator=draw)
+    target = (predicted + torch.randint(1, 3, (rows,), generator=draw)) % 3
+    factors, whole = (0.5, 0.9, 1.5), 0.7
+    nets, everything = [scaled(factor) for factor in factors], scaled(whole)
+    slow1, slow2 = [], []
+    for image, p, t in zip(x.double().numpy(), predicted, target, strict=True):
+        error = ((image - factors[t] * image) ** 2).sum()
+        slow1.append(error / (((image - factors[p] * image) ** 2).sum() + 1e-7))
+        apart = ((factors[t] * image - whole * image) ** 2).sum()
+        slow2.append(apart / (np.abs(image).sum() + 1e-7))
+    np.testing.assert_allclose(im1(x, predicted, target, nets).numpy(), slow1, rtol=1e-4)
+    np.testing.assert_allclose(im2(x, target, nets, everything).numpy(), slow2, rtol=1e-4)
+
+
+def test_im1_is_below_one_where_the_target_autoencoder_repeats_the_picture_better():
+    x, classes = torch.rand(2, *SHAPE), torch.tensor([0, 1])
+    values = im1(x, classes, classes.flip(0), [lambda z: z, lambda z: z + 0.1])
+    assert values[0] > 1
+    assert values[1] == 0
+    assert im2(torch.zeros_like(x), classes, [lambda z: z] * 2, lambda z: z).tolist() == [0, 0]
+
+
+def seen_as(body):
+    return Classifier(body, nn.Identity(), classes=("a", "b"), shape=SHAPE, mean=[0.3], std=[0.4])
+
+
+@pytest.mark.shapes
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(2, 5))
+def test_diversity_agrees_with_a_loop_over_pairs_and_cells(seed, rows, count):
+    draw = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    net = seen_as(nn.Conv2d(1, 3, 2, stride=2))
+    answers = torch.rand(rows, count, *SHAPE, generator=draw)
+    slow = []
+    for row in answers:
+        maps = net.features(row).double().numpy()
+        maps = maps / np.sqrt((maps**2).sum(1, keepdims=True))
+        slow.append(np.mean([((a - b) ** 2).sum(0).mean() for a, b in combinations(maps, 2)]))
+    found = feature_diversity(answers, net)
+    np.testing.assert_allclose(found.numpy(), slow, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found, feature_diversity(answers.flip(1), net))
+
+
+def test_the_same_answer_again_is_no_diversity_and_one_answer_has_none():
+    net = seen_as(nn.Conv2d(1, 3, 2, stride=2))
+    same = torch.rand(2, 1, *SHAPE).expand(-1, 4, -1, -1, -1)
+    assert feature_diversity(same, net).tolist() == [0, 0]
+    assert feature_diversity(same[:, :1], net).isnan().all()
+
+
+def gaussian(mean, deviations):
+    """Pictures of 1 x 1 pixels with exactly this mean and exactly these deviations, uncorrelated."""
+    d = len(mean)
+    points = torch.cat([torch.eye(d), -torch.eye(d)]) * torch.tensor(deviations) * ((2 * d - 1) / 2) ** 0.5
+    return (points + torch.tensor(mean))[:, :, None, None]
+
+
+def plain(channels):
+    return Classifier(nn.Identity(), nn.Flatten(), classes=tuple("abcd")[:channels], shape=(channels, 1, 1))
+
+
+@pytest.mark.shapes
+def test_frechet_distance_of_diagonal_gaussians_is_the_closed_form():
+    mean, other = [0.1, 0.5, -0.3], [0.4, 0.5, 1.7]
+    deviations, others = [1.0, 0.2, 0.0], [0.5, 0.7, 0.3]
+    closed = sum((a - b) ** 2 for a, b in zip(mean + deviations, other + others, strict=True))
+    found = frechet_distance(gaussian(mean, deviations), gaussian(other, others), plain(3))
+    assert found.dtype == torch.float64
+    assert found.item() == pytest.approx(closed, rel=1e-6)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 9), st.integers(2, 9))
+def test_frechet_distance_agrees_with_scipy_and_is_symmetric_also_where_covariances_are_singular(seed, n, m):
+    linalg = pytest.importorskip("scipy.linalg")
+    draw = torch.Generator().manual_seed(seed)
+    a, b = (torch.rand(count, 4, 1, 1, generator=draw) for count in (n, m))
+    (s, t) = (np.cov(x[:, :, 0, 0].double().numpy().T) for x in (a, b))
+    root = linalg.sqrtm(s.astype(complex) + 1e-14 * np.eye(4))
+    cross = np.sqrt(np.linalg.eigvalsh((root @ t @ root).real).clip(0)).sum()
+    slow = ((a.double().mean(0) - b.double().mean(0)) ** 2).sum().item() + np.trace(s + t) - 2 * cross
+    found = frechet_distance(a, b, plain(4)).item()
+    assert found == pytest.approx(slow, abs=1e-5)
+    assert found == pytest.approx(frechet_distance(b, a, plain(4)).item(), abs=1e-9)
+    assert frechet_distance(a, a.flip(0), plain(4)).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_frechet_distance_pools_refuses_a_single_picture_and_says_nan_of_nan():
+    net = seen_as(nn.Conv2d(1, 3, 2, stride=2))
+    x = torch.rand(9, *SHAPE)
+    turned = x.flatten(2)[:, :, torch.tensor([2, 3, 0, 1, *range(4, 16)])].view_as(x)  # not the same cells
+    assert frechet_distance(x, turned, net) > 0
+    cells = x.unfold(2, 2, 2).unfold(3, 2, 2).flip(2)  # the same cells, elsewhere
+    moved = cells.permute(0, 1, 2, 4, 3, 5).reshape(x.shape)
+    assert frechet_distance(x, moved, net).item() == pytest.approx(0, abs=1e-9)
+    with pytest.raises(RatherError, match="two pictures"):
+        frechet_distance(x, x[:1], net)
+    x[0] = torch.nan
+    assert frechet_distance(x, moved, net).isnan()
 
 
 @pytest.mark.parametrize(("name", "text"), list_metrics().items())
