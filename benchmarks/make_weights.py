@@ -9,8 +9,8 @@ import platform
 
 import torch
 
-from rather.classifiers.bundled import WEIGHTS
-from rather.classifiers.file import read_card
+from rather.bundled import WEIGHTS
+from rather.net_file import read_plan
 from rather.train import Recipe, train_to_file
 
 CC_BY_SA = "CC BY-SA 3.0, as the pictures that it was trained on (MNIST, Yann LeCun and Corinna Cortes)"
@@ -45,7 +45,7 @@ def main() -> None:
         )
         card = {
             "what": f"{what}; {100 * figures.accuracy:.1f} % of {figures.tested_on:,} test pictures",
-            **read_card(file),
+            **read_plan(file)["card"],
             "script": f"benchmarks/make_weights.py {name}",
             "made_with": f"torch {torch.__version__.partition('+')[0]}, one thread, {platform.machine()}",
             "licence": licence,

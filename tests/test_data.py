@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rather.classifiers.bundled import list_weights, load_weights
+from rather.classifiers import bring, list_classifiers
 from rather.core import Noise
 from rather.data import DataSet, digits, list_data, load, load_files, mnist, omniglot, read_all, shapes
 from rather.data.folder import Folder
@@ -279,7 +279,7 @@ def test_the_picture_shows_the_scene():
 
 
 def test_the_bundled_net_follows_the_rule():
-    net, test = load_weights("shapes"), load("shapes").test
+    net, test = bring("shapes"), load("shapes").test
     images, indices = read_all(test, range(200))
     right = net.probabilities(images).argmax(1) == torch.tensor([test.label(i) for i in indices])
     assert right.sum() >= 196
@@ -287,7 +287,7 @@ def test_the_bundled_net_follows_the_rule():
 
 
 def test_a_map_cell_of_the_bundled_net_sees_its_own_cell_only():
-    net, x = load_weights("shapes"), load("shapes").test.read(0)[None].requires_grad_()
+    net, x = bring("shapes"), load("shapes").test.read(0)[None].requires_grad_()
     net.features(x)[0, :, 1, 2].sum().backward()
     assert x.grad.abs().sum((0, 1)).reshape(4, 16, 4, 16).sum((1, 3)).nonzero().tolist() == [[1, 2]]
 
@@ -428,13 +428,13 @@ def test_a_digit_explains_the_same_in_digits_and_in_mnist(idx):
 def test_digits_serve_as_references():
     images, indices = read_all(load("digits").references, range(100))
     references = References(images=images, ids=tuple(map(str, indices)))
-    classes = references.classes(load_weights("digits"))
+    classes = references.classes(bring("digits"))
     assert classes.unique().tolist() == list(range(10))
 
 
 def test_every_bundled_classifier_has_a_data_set_of_its_own_kind():
-    for name in list_weights():
-        net = load_weights(name)
+    for name in list_classifiers():
+        net = bring(name)
         found = load(name.partition("-")[0])
         assert net.classes == found.test.classes
         assert net.shape == tuple(found.test.read(0).shape)

@@ -18,14 +18,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from torch import nn
 
-from rather import train
-from rather.classifiers import bundled, ensemble, nets
-from rather.classifiers.bundled import list_weights, load_weights
-from rather.classifiers.file import load_classifier, read_card, save_classifier
+from rather import bundled
+from rather.bundled import list_weights
+from rather.classifiers import bring, ensemble, nets
+from rather.classifiers.file import load_classifier, save_classifier
 from rather.core import Classifier
 from rather.data import DataSet, InMemory, load
 from rather.errors import RatherError
+from rather.net_file import read_plan
 from rather.train import Figures, Recipe, train_classifier, train_to_file
+from rather.train import classifier as train
 
 
 def code_of(call, *arguments, **named):
@@ -218,7 +220,7 @@ def test_train_to_file_and_back(tmp_path):
     figures = train_to_file(str(pictures), out, Recipe(epochs=2, batch_size=8), size=32)
     net = load_classifier(out)
     assert (net.name, net.classes, net.shape) == ("net", ("bright", "dark"), (3, 32, 32))
-    card = read_card(out)
+    card = read_plan(out)["card"]
     assert card["recipe"]["architecture"] == "small"
     assert card["correct"] == figures.correct
     assert "left_out" not in card
@@ -262,7 +264,7 @@ def test_a_saved_classifier_comes_back(trained, saved):
     assert torch.equal(again(x), trained[0](x))
     assert (again.name, again.shape, again.classes) == ("stripes", (1, 16, 16), ("lying", "standing"))
     assert not any(p.requires_grad for p in again.parameters())
-    assert read_card(saved) == {"seed": 0}
+    assert read_plan(saved)["card"] == {"seed": 0}
     saved.write_bytes(b"x" * len(saved.read_bytes()))
     assert torch.equal(again(x), trained[0](x))  # it does not live in the file
 
@@ -393,28 +395,28 @@ def test_the_cards_tell_the_accuracy(name):
     card = json.loads((bundled.WEIGHTS / f"{name}.json").read_text())
     test = load("digits").test
     with torch.no_grad():
-        right = load_weights(name)(test.images).argmax(1) == torch.tensor(test.labels)
+        right = bring(name)(test.images).argmax(1) == torch.tensor(test.labels)
     assert abs(int(right.sum()) - card["correct"]) <= 1  # another processor may round a tie otherwise
     assert 0.98 <= card["accuracy"] <= 0.992
-    assert len(load_weights(name).members) == card["recipe"]["members"]
+    assert len(bring(name).members) == card["recipe"]["members"]
 
 
 def test_bundled_classifiers_are_listed_and_others_refused():
-    assert list(list_weights()) == ["digits", "digits-ensemble", "shapes"]
-    assert all(line.endswith("test pictures") for line in list_weights().values())
+    assert list(list_weights("classifier")) == ["digits", "digits-ensemble", "shapes"]
+    assert all(line.endswith("test pictures") for line in list_weights("classifier").values())
     for name in ("digit", "../weights/digits", ""):
-        assert code_of(load_weights, name) == "MODEL-NOT-FOUND"
+        assert code_of(bring, name) == "MODEL-NOT-FOUND"
 
 
 def test_a_changed_bundled_file_is_refused(monkeypatch, tmp_path):
     for file in bundled.WEIGHTS.glob("digits.*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr(bundled, "WEIGHTS", tmp_path)
-    load_weights("digits")
+    bring("digits")
     data = bytearray((tmp_path / "digits.safetensors").read_bytes())
     data[-1] ^= 1
     (tmp_path / "digits.safetensors").write_bytes(data)
-    assert code_of(load_weights, "digits") == "MODEL-FILE-DAMAGED"
+    assert code_of(bring, "digits") == "MODEL-FILE-DAMAGED"
 
 
 def test_digits_train_in_a_few_steps():

@@ -6,9 +6,9 @@ import json as jsonlib
 import signal
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
@@ -16,6 +16,10 @@ from cyclopts.validators import Number
 
 from rather import __version__
 from rather.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError
+from rather.generators import list_generators
+
+if TYPE_CHECKING:
+    from rather.train import Figures
 
 app = App(
     name="rather",
@@ -243,6 +247,11 @@ def train_classifier(
         figures = train_to_file(
             data, out, recipe, size=size, progress=lambda done, all_, _loss: progress(done, all_)
         )
+    _told_of_classifier(out, figures, json=json)
+    return 0
+
+
+def _told_of_classifier(out: Path, figures: Figures, *, json: bool) -> None:
     if json:
         print(jsonlib.dumps({"file": str(out), **figures.card()}))
     else:
@@ -252,7 +261,97 @@ def train_classifier(
             f"(95 % interval {low:.1%} to {high:.1%})"
             + (f"; {figures.left_out} left out, unreadable or unlabelled" if figures.left_out else "")
         )
+
+
+@train.command(name="latent-classifier")
+def train_latent_classifier(
+    *,
+    data: str = "digits",
+    generator: str = "digits-vae",
+    out: Path,
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    json: bool = False,
+) -> int:
+    """Train classifiers of a generator's latents, an ensemble; `--method clarity` searches with them.
+
+    Args:
+        data: A data set (`rather list data`), or a folder with a folder for each class.
+        generator: Whose latents: a bundled generator (`rather list models`), or a file of `rather train vae`.
+        out: The new file, NAME.safetensors; `rather explain --latent` and `--classifier` take it.
+        set_: A setting, KEY=VALUE, of `rather.train.LatentRecipe`; may be given again.
+        json: Print one JSON object and nothing else.
+    """
+    from rather.settings import checked
+    from rather.terminal import progress_bar
+    from rather.train import LatentRecipe, train_latent
+
+    recipe = checked(LatentRecipe, settings_of(set_ or []), "latent-classifier")
+    with progress_bar("training", shown=not json) as progress:
+        figures = train_latent(
+            data, generator, out, recipe, progress=lambda done, all_, _loss: progress(done, all_)
+        )
+    _told_of_classifier(out, figures, json=json)
     return 0
+
+
+def _train_generator(kind: str, line: str) -> Callable[..., int]:
+    """The command that trains a kind of generator."""
+
+    def command(
+        *,
+        data: str = "digits",
+        out: Path,
+        set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
+        size: PositiveInt | None = None,
+        seed: NonNegativeInt = 0,
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        judge: str | None = None,
+        json: bool = False,
+    ) -> int:
+        from rather.classifiers import bring, list_classifiers
+        from rather.generators import generator_class
+        from rather.terminal import progress_bar
+        from rather.train import train_generator
+
+        generator = generator_class(kind).of(settings_of(set_ or []))
+        name = judge or (data if data in list_classifiers() else None)
+        with progress_bar("training", shown=not json) as progress:
+            figures = train_generator(
+                generator,
+                data,
+                out,
+                size=size,
+                seed=seed,
+                precision=precision,
+                judge=None if name is None else bring(name),
+                progress=lambda done, all_, _loss: progress(done, all_),
+            )
+        if json:
+            print(jsonlib.dumps({"file": str(out), **figures.card()}))
+        else:
+            print(f"{out}: {figures}")
+        return 0
+
+    command.__doc__ = f"""{line}
+
+    An interrupted training goes on with the same command. Several processes, on one machine or many:
+    accelerate launch -m rather train {kind} ...
+
+    Args:
+        data: A data set (`rather list data`), or a folder of pictures; labels are not needed.
+        out: The new file, NAME.safetensors; a preview, NAME.preview.png, lies beside it.
+        set_: A setting, KEY=VALUE; may be given again (`rather describe {kind}`).
+        size: Pixels a side to which a folder's pictures are brought.
+        seed: Of the first weights and of all that is random.
+        precision: bf16 computes in bfloat16; auto does so where the device gains from it.
+        judge: A classifier to measure the generator with; by default the bundled one of the data.
+        json: Print one JSON object and nothing else.
+    """
+    return command
+
+
+for _kind, _line in list_generators().items():
+    train.command(_train_generator(_kind, _line), name=_kind)
 
 
 def settings_of(pairs: Sequence[str]) -> dict[str, Any]:

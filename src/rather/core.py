@@ -7,16 +7,15 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
 from rather.errors import RatherError
-from rather.settings import checked, refusal
+from rather.settings import Settings
 from rather.suggest import near
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ Logits = Float[Tensor, "b k"]
 Features = Float[Tensor, "b d u v"]
 #: A class, by number or name, for all rows or for each.
 Target = Int[Tensor, "..."] | np.ndarray | np.integer | int | str | Sequence[int | np.integer | str]
-_M = TypeVar("_M", bound="Method")
 
 
 @final
@@ -320,25 +318,11 @@ class Resource:
     """What a method needs beside its settings, such as reference images: its settings leave it out."""
 
 
-class Method(BaseModel, ABC):
+class Method(Settings, ABC):
     """A way of finding counterfactuals: a frozen value whose fields are its settings; calling it runs it.
 
     A subclass is final and defines `search`. The module's first line names the paper.
     """
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        arbitrary_types_allowed=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
-
-    def __init__(self, /, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise refusal(error, type(self), self.name()) from None
 
     @abstractmethod
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
@@ -410,11 +394,6 @@ class Method(BaseModel, ABC):
             facts=found.facts,
         )
 
-    @classmethod
-    def name(cls) -> str:
-        """The name of the file that it is in: what the command line calls it."""
-        return cls.__module__.rpartition(".")[2]
-
     def settings(self) -> dict[str, Any]:
         """Its settings as plain data, its name among them; `methods.build` makes the method of them again."""
         return {"name": self.name()} | {
@@ -422,11 +401,6 @@ class Method(BaseModel, ABC):
             for key, value in self
             if not isinstance(value, Resource)
         }
-
-    @classmethod
-    def of(cls: type[_M], settings: Mapping[str, Any]) -> _M:  # noqa: PYI019 - the tests cannot check Self
-        """The method with these settings; a wrong name or value is refused in one line."""
-        return checked(cls, settings, cls.name())
 
 
 def _nothing(x: Images, goal: Goal) -> Found:

@@ -5,12 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rather.errors import RatherError
 from rather.suggest import near
 
 Model = TypeVar("Model", bound=BaseModel)
+_S = TypeVar("_S", bound="Settings")
+
+
+class Settings(BaseModel):
+    """A frozen value that is named by the file that it is in; its fields are its settings."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+    def __init__(self, /, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise refusal(error, type(self), self.name()) from None
+
+    @classmethod
+    def name(cls) -> str:
+        """The name of the file that it is in: what the command line calls it."""
+        return cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    def of(cls: type[_S], settings: Mapping[str, Any]) -> _S:  # noqa: PYI019 - the tests cannot check Self
+        """The value with these settings; a wrong name or value is refused in one line."""
+        return checked(cls, settings, cls.name())
 
 
 def checked(model: type[Model], settings: Mapping[str, Any], name: str) -> Model:

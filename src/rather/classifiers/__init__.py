@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rather.classifiers.bundled import list_weights, load_weights
+from rather.bundled import list_weights, weights_file
 from rather.errors import RatherError
 from rather.suggest import near
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["adapt", "bring", "ensemble", "list_classifiers"]
 
+_CLASSIFIERS: Final = ("classifier", "latent-classifier")  # kinds of files
 _KINDS: Final = ("torchvision:NAME", "timm:NAME", "hf:FOLDER", "FILE.safetensors", "FILE.py:FUNCTION")
 
 
@@ -34,7 +35,7 @@ def __getattr__(name: str) -> Any:
 
 def list_classifiers() -> dict[str, str]:
     """Name and one line of every bundled classifier."""
-    return list_weights()
+    return list_weights(*_CLASSIFIERS)
 
 
 def bring(
@@ -71,8 +72,8 @@ def bring(
 
     meant = output_of(output)
     kind, _, rest = spec.partition(":")
-    if spec in list_weights():
-        found: Any = load_weights(spec)
+    if spec in list_classifiers():
+        found: Any = _ours(weights_file(spec, *_CLASSIFIERS))
     elif Path(spec).exists():
         found = _ours(Path(spec))
     elif kind in LIBRARIES and rest:
@@ -91,7 +92,7 @@ def bring(
     elif rest:
         found = run_factory(spec, trust)
     else:
-        raise RatherError("MODEL-NOT-FOUND", where=spec, do=near(spec, [*list_weights(), *_KINDS]))
+        raise RatherError("MODEL-NOT-FOUND", where=spec, do=near(spec, [*list_classifiers(), *_KINDS]))
     if isinstance(found, Classifier):
         return _again(found, classes=classes, output=meant, layer=layer, shape=shape)
     if shape is None:
@@ -107,9 +108,13 @@ def bring(
 def _ours(path: Path) -> Classifier:
     from rather.classifiers.checkpoints import is_safetensors, read_state
     from rather.classifiers.file import load_classifier
+    from rather.latent_file import load_latent
+    from rather.net_file import kind_of
 
     if not path.is_dir() and is_safetensors(path):
-        return load_classifier(path)
+        return (
+            load_latent(path).classifier() if kind_of(path) == "latent-classifier" else load_classifier(path)
+        )
     read_state(path)  # refuses what is no data
     raise RatherError(
         "MODEL-FILE-DAMAGED",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +19,7 @@ from rather.classifiers import nets
 from rather.core import Classifier, Images
 from rather.data.source import Source
 from rather.errors import RatherError
+from rather.train.pictures import Pictures, read_pictures
 
 #: Told after each epoch: how many are done, of how many over all members, and the epoch's mean loss.
 Progress = Callable[[int, int, float], None]
@@ -104,8 +105,9 @@ def train_to_file(
     Raises:
         RatherError: what `data.load`, `train_classifier` and `save_classifier` raise.
     """
-    from rather.classifiers.file import refuse_unwritable, save_classifier
+    from rather.classifiers.file import save_classifier
     from rather.data import load
+    from rather.net_file import refuse_unwritable
 
     refuse_unwritable(Path(out))
     recipe = recipe or Recipe()
@@ -143,13 +145,13 @@ def train_classifier(
             no longer a number.
     """
     recipe = recipe or Recipe()
-    data, left_out = _read(train)
+    data, left_out = read_pictures(train, labelled=True)
     if test is None:
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(recipe.seed))
         held, data = data[order[: len(data) // 10]], data[order[len(data) // 10 :]]
     else:
-        held, _ = _read(test)
-    _check(train, data, held)
+        held, _ = read_pictures(test, labelled=True)
+    check_classes(train, data, held)
     mean, std = _mean_and_std(data.images)
     c, h, w = data.images.shape[1:]
     architecture = recipe.architecture or nets.suited((c, h, w))
@@ -193,40 +195,8 @@ def train_classifier(
     )
 
 
-@dataclass(frozen=True)
-class _Labelled:
-    """Pictures in 8 bits, a quarter of what they would take as floats."""
-
-    images: UInt8[Tensor, "n c h w"]
-    labels: Int[Tensor, " n"]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, rows: Tensor) -> _Labelled:
-        return _Labelled(self.images[rows], self.labels[rows])
-
-
-def _read(source: Source) -> tuple[_Labelled, int]:
-    """All that is labelled and can be read, and how many are not."""
-    images, labels = [], []
-    for index in range(len(source)):
-        label = source.label(index)
-        if label is None:
-            continue
-        try:
-            images.append((source.read(index) * 255).round().byte())
-        except RatherError:
-            continue
-        labels.append(label)
-    if not labels:
-        raise RatherError(
-            "TRAIN-DATA", where=source.name, why="no picture with a label", do="Give a folder for each class"
-        )
-    return _Labelled(torch.stack(images), torch.tensor(labels)), len(source) - len(labels)
-
-
-def _check(source: Source, data: _Labelled, held: _Labelled) -> None:
+def check_classes(source: Source, data: Pictures, held: Pictures) -> None:
+    """Refuse pictures that cannot train a classifier: a single class, a class of one picture, two shapes."""
     if len(source.classes) < 2:  # noqa: PLR2004 - rather this than that: two
         raise RatherError("TRAIN-DATA", where=source.name, why="it has a single class")
     counts = data.labels.bincount(minlength=len(source.classes))
@@ -253,7 +223,7 @@ def _mean_and_std(images: UInt8[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"]
 
 
 def _fit(
-    net: nn.Module, data: _Labelled, mean: Float[Tensor, " c"], std: Float[Tensor, " c"], recipe: Recipe
+    net: nn.Module, data: Pictures, mean: Float[Tensor, " c"], std: Float[Tensor, " c"], recipe: Recipe
 ) -> Iterator[float]:
     """Train a net; yields the mean loss of each epoch."""
     mean, std = mean[:, None, None], std[:, None, None]
@@ -285,7 +255,7 @@ def _moved(x: Images, by: int) -> Images:
     return padded.movedim(1, -1)[torch.arange(b)[:, None, None], down, right].movedim(-1, 1)
 
 
-def _correct(classifier: Classifier, data: _Labelled) -> int:
+def _correct(classifier: Classifier, data: Pictures) -> int:
     return sum(
         int((classifier.probabilities(images.float() / 255).argmax(1) == labels).sum())
         for images, labels in zip(data.images.split(256), data.labels.split(256), strict=True)

@@ -1,0 +1,61 @@
+"""The generators, one file each: nets that know what images of a kind look like, and how they are trained."""
+
+from __future__ import annotations
+
+import ast
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rather.errors import RatherError
+from rather.suggest import near
+
+if TYPE_CHECKING:
+    from rather.autoencoder import Autoencoder
+    from rather.generator import Generator
+
+_HERE = Path(__file__).parent
+
+
+def list_generators() -> dict[str, str]:
+    """Name and first docstring line of every kind; read from the files, nothing is imported."""
+    return {
+        file.stem: (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").partition("\n")[0]
+        for file in sorted(_HERE.glob("[a-z]*.py"))
+    }
+
+
+def generator_class(name: str) -> type[Generator]:
+    """The class of a kind by its name.
+
+    Raises:
+        RatherError: CFG-UNKNOWN.
+    """
+    from rather.generator import Generator
+
+    if name not in list_generators():
+        raise RatherError("CFG-UNKNOWN", where=f"generator {name}", do=near(name, list_generators()))
+    module = import_module(f"{__name__}.{name}")
+    (found,) = (
+        thing
+        for thing in vars(module).values()
+        if isinstance(thing, type) and issubclass(thing, Generator) and thing.__module__ == module.__name__
+    )
+    return found
+
+
+def bring_generator(spec: str) -> Autoencoder:
+    """The autoencoder of a name, as the command line takes it: a bundled generator, or a file.
+
+    Raises:
+        RatherError: GEN-NOT-FOUND, or what `net_file.read_net` raises of a file.
+    """
+    from rather.bundled import list_weights, weights_file
+    from rather.generators._file import load_generator
+
+    bundled = list_weights("generator")
+    if spec in bundled:
+        return load_generator(weights_file(spec, "generator"))
+    if not Path(spec).exists():
+        raise RatherError("GEN-NOT-FOUND", where=spec, do=near(spec, [*bundled, "FILE.safetensors"]))
+    return load_generator(spec)

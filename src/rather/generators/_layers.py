@@ -1,0 +1,63 @@
+"""Convolutions down to a small map and up again, for images of any shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from math import prod
+
+from torch import nn
+
+from rather.errors import RatherError
+
+Shape = tuple[int, int, int]
+Norm = Callable[[int], nn.Module]
+_SMALL = 7  # pixels a side: where going down ends
+
+
+def down(
+    shape: Shape, width: int, outputs: int, *, norm: Norm, act: Callable[[], nn.Module]
+) -> nn.Sequential:
+    """Images to `outputs` numbers.
+
+    Convolutions of stride 2 until the map is 7 x 7 or smaller, then a linear layer.
+    """
+    sizes, channels = _pyramid(shape, width)
+    layers = list[nn.Module]()
+    for n, (before, after) in enumerate(pairwise(channels)):
+        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1)]
+        layers += [norm(after)] if n else []  # the first layer sees the image itself
+        layers += [act()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * prod(sizes[-1]), outputs))
+
+
+def up(shape: Shape, width: int, inputs: int, *, norm: Norm, act: Callable[[], nn.Module]) -> nn.Sequential:
+    """The way back: a linear layer to the small map, then enlarge and convolve until the image is reached.
+
+    Enlarging and then convolving leaves no chequered pattern, and fits every size. The last layer is linear.
+    """
+    sizes, channels = _pyramid(shape, width)
+    layers: list[nn.Module] = [nn.Linear(inputs, channels[-1] * prod(sizes[-1]))]
+    layers += [nn.Unflatten(1, (channels[-1], *sizes[-1])), norm(channels[-1]), act()]
+    for n in range(len(sizes) - 2, -1, -1):
+        before, after = channels[n + 1], channels[n] if n else max(width // 2, 8)
+        layers += [nn.Upsample(size=sizes[n]), nn.Conv2d(before, after, 3, padding=1), norm(after), act()]
+    return nn.Sequential(*layers, nn.Conv2d(max(width // 2, 8), shape[0], 3, padding=1))
+
+
+def _pyramid(shape: Shape, width: int) -> tuple[list[tuple[int, int]], list[int]]:
+    """Sides and channels from the image down to the small map, both ends included."""
+    c, h, w = shape
+    sizes, channels = [(h, w)], [c]
+    while max(sizes[-1]) > _SMALL:
+        h, w = (h + 1) // 2, (w + 1) // 2
+        channels.append(min(width * 2 ** (len(channels) - 1), 4 * width))
+        sizes.append((h, w))
+    if len(sizes) == 1:
+        raise RatherError("TRAIN-DATA", why=f"{h} x {w} pixels are too few", do="Choose a larger size")
+    return sizes, channels
+
+
+def group_norm(channels: int) -> nn.Module:
+    """In groups of up to 16 channels: unlike batch norm it leaves the images of a batch apart."""
+    return nn.GroupNorm(max(1, channels // 16) if channels % 16 == 0 else 1, channels)

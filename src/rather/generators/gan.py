@@ -1,0 +1,126 @@
+"""DCGAN: Radford, Metz and Chintala (2016), with an inversion, so that real images have a latent; for GCI.
+
+    D: min  -log D(x) - log(1 - D(G(z)))        G: min  -log D(G(z))        z ~ N(0, 1)
+    E: min  |E(G(z)) - z|^2 / 2 + pixels * |G(E(x)) - x|^2
+
+A. Radford, L. Metz, S. Chintala, "Unsupervised representation learning with deep convolutional generative
+adversarial networks", ICLR 2016. Liu et al. (2019) take one with 10 latents for their digits and do not say
+how a query gets its latent. Ours: an encoder, trained when G is done, then gradient steps on
+|G(z) - x|^2 from its answer on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from jaxtyping import Float
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+from typing_extensions import override
+
+from rather.autoencoder import Autoencoder, Latents
+from rather.core import Images
+from rather.generator import Generator, GeneratorNet, Phase, Shape
+from rather.generators._layers import down, group_norm, up
+from rather.search import Rows, descend
+
+_PIXELS = 0.5  # weight of an image's squared error, summed over its pixels, beside the error of its latent
+
+
+@final
+class GAN(Generator):
+    """Sharper images than a VAE's, and a small space of them, to which real images have to be fitted."""
+
+    latent: PositiveInt = 10
+    """How many numbers a latent has."""
+    refine: NonNegativeInt = 100
+    """Gradient steps from the encoder's answer to the latent of an image."""
+    steps: PositiveInt = 10_000
+    """Training steps; the last quarter is the encoder's."""
+    lr: PositiveFloat = 0.0005
+    """Adam's learning rate at the start; it falls linearly to zero."""
+    batch_size: PositiveInt = 64
+    """Images a step, in each process."""
+
+    @override
+    def build(self, shape: Shape, *, count: int = 1) -> GANNet:
+        return GANNet(self, shape)
+
+
+@final
+class GANNet(GeneratorNet):
+    """Generator, discriminator and encoder."""
+
+    def __init__(self, settings: GAN, shape: Shape) -> None:
+        super().__init__()
+        self.latent, self.refine, self.shape = settings.latent, settings.refine, shape
+        width = settings.width
+        self.generator = nn.Sequential(
+            up(shape, width, self.latent, norm=nn.BatchNorm2d, act=nn.ReLU), nn.Sigmoid()
+        )
+        self.discriminator = down(shape, width, 1, norm=nn.BatchNorm2d, act=lambda: nn.LeakyReLU(0.2))
+        self.encoder = down(shape, width, self.latent, norm=group_norm, act=nn.SiLU)
+
+    @override
+    def phases(self) -> Mapping[str, Phase]:
+        return {
+            "discriminator": Phase([*self.discriminator.parameters()], betas=(0.5, 0.999), end=0.75),
+            "generator": Phase([*self.generator.parameters()], betas=(0.5, 0.999), end=0.75),
+            "encoder": Phase([*self.encoder.parameters()], begin=0.75),
+        }
+
+    @override
+    def forward(self, phase: str, x: Images) -> Float[Tensor, " b"]:
+        z = torch.randn(len(x), self.latent, device=x.device)
+        if phase == "encoder":
+            return self._inversion_loss(x, z)
+        made = self.generator(z)
+        if phase == "generator":
+            return F.softplus(-self._real(made))
+        real, fake = self._real(x), self._real(made.detach())
+        return F.softplus(-real) + F.softplus(fake)
+
+    def _real(self, images: Images) -> Float[Tensor, " b"]:
+        """The logit of D(images)."""
+        logits: Tensor = self.discriminator(images)
+        return logits[:, 0].float()
+
+    def _inversion_loss(self, x: Images, z: Latents) -> Float[Tensor, " b"]:
+        self.generator.eval()  # as it will be asked: with the statistics of all images, and not of a batch
+        made = self.generator(z).detach()
+        latents: Tensor = ((self.encoder(made).float() - z) ** 2).sum(1) / 2
+        return latents + _PIXELS * _squared(self.generator(self.encoder(x)).float(), x)
+
+    @override
+    def autoencoder(self, name: str) -> Autoencoder:
+        inversion = Inversion(self.encoder, self.generator, self.refine)
+        return Autoencoder(inversion, self.generator, shape=self.shape, size=self.latent, name=name)
+
+
+@final
+class Inversion(nn.Module):
+    """Latents of images: the encoder's answer, refined by Adam on |G(z) - x|^2 / 2 + |z|^2 / 2.
+
+    The second term keeps to latents that G was trained on; it is the prior's, pixels having variance 1.
+    """
+
+    def __init__(self, encoder: nn.Module, generator: nn.Module, steps: int) -> None:
+        super().__init__()
+        self.encoder, self.generator, self.steps = encoder, generator, steps
+
+    @torch.no_grad()
+    def forward(self, x: Images) -> Latents:
+        """No gradient passes: a latent is where a search begins."""
+
+        def objective(z: Latents, rows: Rows) -> tuple[Tensor, Tensor]:
+            error = _squared(self.generator(z), x[rows]) / 2 + (z**2).sum(1) / 2
+            return error, torch.zeros_like(rows, dtype=torch.bool)
+
+        return descend(objective, self.encoder(x), steps=self.steps, lr=0.05).end
+
+
+def _squared(made: Images, x: Images) -> Float[Tensor, " b"]:
+    return ((made - x) ** 2).flatten(1).sum(1)

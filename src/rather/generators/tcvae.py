@@ -1,0 +1,87 @@
+"""Beta-TCVAE: Chen, Li, Grosse and Duvenaud (2018), whose latents say little twice; for DiVE.
+
+    min  E_q [-log p(x | z)] + I_q(z; x) + beta * KL(q(z) || prod_j q(z_j)) + sum_j KL(q(z_j) || p(z_j))
+
+R. T. Q. Chen et al., "Isolating sources of disentanglement in variational autoencoders", NeurIPS 2018: the
+divergence of a VAE is the sum of these three, and the middle one, the total correlation, gets the weight.
+q(z) and q(z_j) are estimated by their minibatch-weighted sampling (eq. 6).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from jaxtyping import Float
+from pydantic import NonNegativeFloat
+from torch import Tensor
+from typing_extensions import override
+
+from rather.autoencoder import Autoencoder, Latents
+from rather.core import Images
+from rather.generator import Generator, GeneratorNet, Phase, Shape
+from rather.generators.vae import VariationalNets
+
+
+@final
+class TCVAE(Generator):
+    """A variational autoencoder that pays for what its latents say twice."""
+
+    beta: NonNegativeFloat = 4.0
+    """Weight of the total correlation; at 1 it is a plain VAE."""
+
+    @override
+    def build(self, shape: Shape, *, count: int = 1) -> TCVAENet:
+        return TCVAENet(self, shape, count)
+
+
+@final
+class TCVAENet(GeneratorNet):
+    """The nets of a VAE with another loss."""
+
+    def __init__(self, settings: TCVAE, shape: Shape, count: int) -> None:
+        super().__init__()
+        self.beta, self.count = settings.beta, count
+        self.nets = VariationalNets(shape, settings.latent, settings.width)
+
+    @override
+    def phases(self) -> Mapping[str, Phase]:
+        return {"tcvae": Phase([*self.parameters()])}
+
+    @override
+    def forward(self, phase: str, x: Images) -> Float[Tensor, " b"]:
+        mean, log_var, z = self.nets.sample(x)
+        information, correlation, marginals = decomposed(z, mean, log_var, self.count)
+        return self.nets.error(z, x) + information + self.beta * correlation + marginals
+
+    @override
+    def autoencoder(self, name: str) -> Autoencoder:
+        return self.nets.autoencoder(name)
+
+
+def decomposed(
+    z: Latents, mean: Latents, log_var: Latents, count: int
+) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Estimates of I(z; x), of the total correlation and of the marginals' divergence; they sum to the KL.
+
+    Args:
+        z: a sample of each row's posterior.
+        mean: of the posteriors.
+        log_var: of the posteriors.
+        count: of all images from which the rows were drawn.
+    """
+    # log q(z_i | x_j) in each dimension, for all pairs of a z and an image of the batch: (b, b, l).
+    pairs = log_normal(z[:, None], mean[None], log_var[None])
+    own = pairs.diagonal().sum(0)
+    norm = math.log(len(z) * max(count, len(z)))
+    joint = pairs.sum(2).logsumexp(1) - norm
+    product = (pairs.logsumexp(1) - norm).sum(1)
+    prior = log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(1)
+    return own - joint, joint - product, product - prior
+
+
+def log_normal(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """Log-density of N(mean, exp(log_var)) at z, element by element."""
+    return -0.5 * ((z - mean) ** 2 * (-log_var).exp() + log_var + math.log(2 * math.pi))

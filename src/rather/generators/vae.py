@@ -1,0 +1,109 @@
+"""Variational autoencoder: Kingma and Welling (2014), with the weight beta of Higgins et al. (2017).
+
+    min  E_q(z|x) [-log p(x | z)] + beta * KL(q(z | x) || N(0, 1))
+
+D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", ICLR 2014; I. Higgins et al., "beta-VAE", ICLR
+2017. p(x | z) is a Bernoulli for each pixel, whose grey values count as probabilities; so a reconstruction is
+the mean, and its error is in nats an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from jaxtyping import Float
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+from torch.nn import functional as F
+from typing_extensions import override
+
+from rather.autoencoder import Autoencoder, Latents
+from rather.core import Images
+from rather.generator import Generator, GeneratorNet, Phase, Shape
+from rather.generators._layers import down, group_norm, up
+
+
+@final
+class VAE(Generator):
+    """Images as points of a space in which standard normal numbers are images as well."""
+
+    beta: NonNegativeFloat = 1.0
+    """Weight of the divergence from the prior; less reconstructs better, and leaves holes between images."""
+
+    @override
+    def build(self, shape: Shape, *, count: int = 1) -> VAENet:
+        return VAENet(self, shape)
+
+
+@final
+class VAENet(GeneratorNet):
+    """Encoder to mean and log-variance, decoder to the logits of the pixels."""
+
+    def __init__(self, settings: VAE, shape: Shape) -> None:
+        super().__init__()
+        self.beta, self.shape = settings.beta, shape
+        self.nets = VariationalNets(shape, settings.latent, settings.width)
+
+    @override
+    def phases(self) -> Mapping[str, Phase]:
+        return {"vae": Phase([*self.parameters()])}
+
+    @override
+    def forward(self, phase: str, x: Images) -> Float[Tensor, " b"]:
+        mean, log_var, z = self.nets.sample(x)
+        return self.nets.error(z, x) + self.beta * divergence(mean, log_var)
+
+    @override
+    def autoencoder(self, name: str) -> Autoencoder:
+        return self.nets.autoencoder(name)
+
+
+@final
+class VariationalNets(nn.Module):
+    """What all variational autoencoders are made of."""
+
+    def __init__(self, shape: Shape, latent: int, width: int) -> None:
+        super().__init__()
+        self.shape, self.latent = shape, latent
+        self.encoder = down(shape, width, 2 * latent, norm=group_norm, act=nn.SiLU)
+        self.decoder = up(shape, width, latent, norm=group_norm, act=nn.SiLU)
+
+    def sample(self, x: Images) -> tuple[Latents, Latents, Latents]:
+        """Mean and log-variance of q(z | x), and a z of it, through which the gradient passes."""
+        mean, log_var = self.encoder(x).float().chunk(2, 1)
+        return mean, log_var, mean + torch.randn_like(mean) * (log_var / 2).exp()
+
+    def error(self, z: Latents, x: Images) -> Float[Tensor, " b"]:
+        """-log p(x | z), in nats an image."""
+        logits = self.decoder(z).float()
+        return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+
+    def autoencoder(self, name: str) -> Autoencoder:
+        """Encodes to the mean, decodes to the mean."""
+        return Autoencoder(
+            nn.Sequential(self.encoder, _First(self.latent)),
+            nn.Sequential(self.decoder, nn.Sigmoid()),
+            shape=self.shape,
+            size=self.latent,
+            name=name,
+        )
+
+
+def divergence(mean: Latents, log_var: Latents) -> Float[Tensor, " b"]:
+    """KL(N(mean, exp(log_var)) || N(0, 1)), in nats."""
+    return 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+
+
+@final
+class _First(nn.Module):
+    """The first numbers of each row: the mean, and not the log-variance."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, h: Float[Tensor, "b n"]) -> Latents:
+        """Of an encoder's output."""
+        return h[:, : self.count]

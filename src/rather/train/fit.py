@@ -1,0 +1,222 @@
+"""The one training loop: phases, losses, Adam, checkpoints; an interrupted training goes on where it was.
+
+All that is random in a step comes from (seed, step, process), so a training that was interrupted ends with
+the very weights of one that was not. Several processes, on one machine or many, are the launcher's affair:
+`accelerate launch -m rather train ...`; each sees its own part of the images, gradients are averaged.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol, final
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from rather.errors import RatherError
+from rather.generator import Phase
+from rather.writing import write_whole, writing
+
+Precision = Literal["auto", "fp32", "bf16"]
+#: Told after each step: how many are done, of how many, and the mean loss of the step's phases.
+Progress = Callable[[int, int, float], None]
+_SAVE_EVERY: Final = 30  # seconds between checkpoints: what a kill can cost
+
+
+class Trainable(Protocol):
+    """A module that knows its phases; asked with a phase and a batch it gives the loss of each row."""
+
+    def phases(self) -> Mapping[str, Phase]:
+        """By name, in the order of their turns."""
+        ...
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long and how fast to train."""
+
+    steps: int
+    lr: float  # at the start of a phase; it falls linearly to zero at the phase's end
+    batch_size: int  # in each process
+    seed: int
+    precision: Precision = "auto"
+
+
+def fit(
+    net: Trainable,
+    data: Sequence[Tensor],
+    schedule: Schedule,
+    *,
+    checkpoint: Path | None = None,
+    asks: Mapping[str, Any] | None = None,
+    progress: Progress = lambda _done, _all, _loss: None,
+    saved: Callable[[], None] = lambda: None,
+) -> nn.Module:
+    """Train a net in place, on the device that there is.
+
+    Args:
+        net: an `nn.Module` that is `Trainable`.
+        data: tensors of n rows each, on the CPU; a batch has rows of all of them. Bytes become [0, 1].
+        schedule: how long and how fast.
+        checkpoint: file to save to twice a minute, to go on from if it is there, and to remove at the end.
+        asks: plain data: what makes this training this training; another one's checkpoint is refused.
+        progress: see `Progress`.
+        saved: called after each checkpoint, in the first process; for previews.
+
+    Returns:
+        The net, on the CPU, in evaluation mode.
+
+    Raises:
+        RatherError: TRAIN-NONFINITE when a loss is no longer a number, TRAIN-CHECKPOINT for a checkpoint
+            that cannot be read or is another training's.
+    """
+    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+    device, steps = accelerator.device, schedule.steps
+    assert isinstance(net, nn.Module)  # noqa: S101 - a protocol cannot say so
+    wrapped = accelerator.prepare(net.train())
+    optimisers = {
+        name: torch.optim.Adam(phase.parameters, lr=schedule.lr, betas=phase.betas)
+        for name, phase in net.phases().items()
+    }
+    begin = _resume(checkpoint, net, optimisers, asks or {})
+    draw = _Draw(data, schedule, accelerator.process_index, accelerator.num_processes)
+    mixed = schedule.precision == "bf16" or (schedule.precision == "auto" and _gains_from_bf16(device))
+    last = time.monotonic()
+    with torch.random.fork_rng():
+        for step in range(begin, steps):
+            batch = [rows.to(device) for rows in draw(step)]
+            batch = [rows.float() / 255 if rows.dtype == torch.uint8 else rows for rows in batch]
+            losses = []
+            for name, phase in net.phases().items():
+                done = (step / steps - phase.begin) / (phase.end - phase.begin)
+                if not 0 <= done < 1:
+                    continue
+                for group in optimisers[name].param_groups:
+                    group["lr"] = schedule.lr * (1 - done)
+                optimisers[name].zero_grad()
+                with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+                    loss = wrapped(name, *batch).mean()
+                accelerator.backward(loss)
+                optimisers[name].step()
+                losses.append(loss.detach())
+            loss = torch.stack(losses).mean().item()
+            if not math.isfinite(loss):
+                raise RatherError(
+                    "TRAIN-NONFINITE",
+                    where=f"step {step + 1}",
+                    why=f"the loss is {loss}",
+                    do="Lower the learning rate, --set lr=... ; the last checkpoint is kept"
+                    if checkpoint
+                    else "Lower the learning rate",
+                )
+            progress(step + 1, steps, loss)
+            if checkpoint and accelerator.is_main_process and time.monotonic() - last > _SAVE_EVERY:
+                _save(checkpoint, net, optimisers, asks or {}, step + 1)
+                saved()
+                last = time.monotonic()
+    accelerator.wait_for_everyone()
+    if checkpoint and accelerator.is_main_process:
+        checkpoint.unlink(missing_ok=True)
+    return net.cpu().eval()
+
+
+class _Draw:
+    """The rows of each step: all rows once, in a new order, then all again; of each process its own."""
+
+    def __init__(self, data: Sequence[Tensor], schedule: Schedule, process: int, processes: int) -> None:
+        self.data, self.schedule, self.process, self.processes = data, schedule, process, processes
+        self.epoch, self.order = -1, torch.empty(0)
+
+    def __call__(self, step: int) -> list[Tensor]:
+        seed, together = self.schedule.seed, self.schedule.batch_size * self.processes
+        epoch, n = divmod(step, max(1, len(self.data[0]) // together))
+        if epoch != self.epoch:
+            order = torch.Generator().manual_seed(_seed(seed, epoch))
+            self.epoch, self.order = epoch, torch.randperm(len(self.data[0]), generator=order)
+        torch.manual_seed(_seed(seed, step, self.process + 1))
+        rows = self.order[n * together : (n + 1) * together][self.process :: self.processes]
+        return [tensor[rows] for tensor in self.data]
+
+
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _gains_from_bf16(device: torch.device) -> bool:
+    """Whether it has matrix units for it; elsewhere bfloat16 is emulated, and slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # torch has no public name for what the processor has.
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())  # noqa: SLF001
+
+
+def _save(
+    file: Path, net: nn.Module, optimisers: Mapping[str, torch.optim.Adam], asks: Mapping[str, Any], step: int
+) -> None:
+    tensors = {f"net.{key}": tensor for key, tensor in net.state_dict().items()}
+    for name, optimiser in optimisers.items():
+        for number, state in optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{name}.{number}.{key}": tensor for key, tensor in state.items()}
+    tensors = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
+    told = json.dumps({"step": step, "asks": asks}, sort_keys=True)
+    with writing(file.parent):
+        write_whole(file, save(tensors, {"rather-checkpoint": told}))
+
+
+def _resume(
+    file: Path | None, net: nn.Module, optimisers: Mapping[str, torch.optim.Adam], asks: Mapping[str, Any]
+) -> int:
+    """Put back what a checkpoint holds, and return the step to go on from; 0 if there is none."""
+    if file is None or not file.exists():
+        return 0
+    try:
+        with safe_open(file, "pt") as opened:
+            told = json.loads((opened.metadata() or {})["rather-checkpoint"])
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - it is no mapping
+        step, theirs = int(told["step"]), told["asks"]
+    except (SafetensorError, OSError, OverflowError, KeyError, TypeError, ValueError) as error:
+        raise _refused(file, f"it cannot be read: {error}"[:200]) from None
+    plain = json.loads(json.dumps(asks))
+    different = sorted(key for key in {*plain, *theirs} if plain.get(key) != theirs.get(key))
+    if different:
+        raise _refused(file, f"it is of a training with another {', '.join(different)}")
+    try:
+        _put_back(net, optimisers, tensors)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise _refused(file, str(error).partition("\n")[0][:200]) from None
+    return step
+
+
+def _put_back(
+    net: nn.Module, optimisers: Mapping[str, torch.optim.Adam], tensors: Mapping[str, Tensor]
+) -> None:
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise ValueError("its numbers are not finite")
+    net.load_state_dict({key.removeprefix("net."): t for key, t in tensors.items() if key.startswith("net.")})
+    for name, optimiser in optimisers.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            if key.startswith(f"adam.{name}."):
+                number, _, what = key.removeprefix(f"adam.{name}.").partition(".")
+                state.setdefault(int(number), {})[what] = tensor
+        whole = optimiser.state_dict()
+        optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+
+
+def _refused(file: Path, why: str) -> RatherError:
+    return RatherError(
+        "TRAIN-CHECKPOINT",
+        where=file,
+        why=why,
+        do="Delete it to train from the start, or choose another --out",
+    )

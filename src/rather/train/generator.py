@@ -1,0 +1,184 @@
+"""Train a generator on pictures: what `rather train vae`, `tcvae` and `gan` do."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+import torch
+from accelerate import PartialState
+
+from rather.autoencoder import Autoencoder
+from rather.core import Classifier, Images
+from rather.data import load
+from rather.draw import png
+from rather.errors import RatherError
+from rather.generator import Generator, GeneratorNet
+from rather.generators._file import save_generator
+from rather.metrics.distribution import frechet_distance
+from rather.net_file import refuse_unwritable
+from rather.train.fit import Precision, Progress, Schedule, fit
+from rather.train.pictures import Pictures, read_pictures
+from rather.writing import write_whole
+
+_PREVIEW: Final = 10  # pictures in a row
+_SAMPLES: Final = 2000  # new images, at most, of which the distance to real ones is measured
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GeneratorFigures:
+    """How good a generator is, on pictures that it was not trained on."""
+
+    trained_on: int  # pictures
+    tested_on: int
+    left_out: int  # pictures that cannot be read
+    pixel_error: float  # mean absolute difference between a picture and its reconstruction
+    judge: str | None  # the classifier that was asked for the rest, if there is one
+    same_class: int | None  # reconstructions with the class of their picture
+    samples_distance: float | None  # Frechet distance of new images from pictures, in the judge's features
+    pictures_distance: float | None  # the same of as many training pictures: as near as one can come
+
+    def __str__(self) -> str:
+        """In a line."""
+        said = f"reconstructions differ by {self.pixel_error:.4f} a pixel"
+        if self.same_class is not None:
+            said += (
+                f", {self.same_class / self.tested_on:.1%} of {self.tested_on} keep their class; new images "
+                f"{self.samples_distance:.2f} from pictures in the features of {self.judge}, "
+                f"pictures themselves {self.pictures_distance:.2f}"
+            )
+        return said + (f"; {self.left_out} left out, unreadable" if self.left_out else "")
+
+    def card(self) -> dict[str, Any]:
+        """What the card of a generator says of them."""
+        return {key: round(v, 4) if isinstance(v, float) else v for key, v in asdict(self).items()}
+
+
+def train_generator(
+    generator: Generator,
+    data: str,
+    out: str | os.PathLike[str],
+    *,
+    size: int | None = None,
+    seed: int = 0,
+    precision: Precision = "auto",
+    judge: Classifier | None = None,
+    progress: Progress = lambda _done, _all, _loss: None,
+) -> GeneratorFigures:
+    """Train a generator and write its file, with a preview beside it: pictures, reconstructions, new ones.
+
+    While it trains, `OUT.checkpoint` is saved twice a minute; the same call goes on from it.
+
+    Args:
+        generator: what to train, and how.
+        data: a data set's name, or a folder of pictures; labels are not needed.
+        out: the new file; its stem is the generator's name.
+        size: pixels a side to which a folder's pictures are brought; a data set that has a name has its own.
+        seed: of the first weights and of all that is random.
+        precision: bf16 computes the nets in bfloat16; auto does so where the device gains from it.
+        judge: a classifier to measure with; None leaves those figures out.
+        progress: see `fit.Progress`.
+
+    Raises:
+        RatherError: what `data.load` and `fit` raise; TRAIN-DATA for pictures that are too small or too few.
+    """
+    out = Path(out)
+    refuse_unwritable(out)
+    train, test, left_out = _split(data, size, seed)
+    shape = (int(train.images.shape[1]), int(train.images.shape[2]), int(train.images.shape[3]))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = generator.build(shape, count=len(train))
+    schedule = Schedule(
+        steps=generator.steps,
+        lr=generator.lr,
+        batch_size=generator.batch_size,
+        seed=seed,
+        precision=precision,
+    )
+    preview, shown = out.with_suffix(".preview.png"), test.images[:_PREVIEW].float() / 255
+    fit(
+        net,
+        [train.images],
+        schedule,
+        checkpoint=out.with_name(f"{out.name}.checkpoint"),
+        asks={
+            "generator": generator.settings(),
+            "images": hashlib.sha256(train.images.numpy().tobytes()).hexdigest(),
+            "seed": seed,
+            "precision": precision,
+        },
+        progress=progress,
+        saved=lambda: write_whole(preview, draw_preview(_frozen(net), shown)),
+    )
+    autoencoder = net.autoencoder(out.stem)
+    figures = measure(autoencoder, train, test, judge, left_out)
+    if PartialState().is_main_process:
+        card = {"data": data, "seed": seed, "precision": precision} | figures.card()
+        save_generator(out, generator, autoencoder, card)
+        write_whole(preview, draw_preview(autoencoder, shown))
+    return figures
+
+
+def _split(data: str, size: int | None, seed: int) -> tuple[Pictures, Pictures, int]:
+    """Pictures to train on and to measure on: a data set's own parts, or nine tenths and the rest."""
+    pictures = load(data, shape=(3, size, size) if size else None)
+    if pictures.train is not None:
+        train, left_out = read_pictures(pictures.train, labelled=False)
+        return train, read_pictures(pictures.test, labelled=False)[0], left_out
+    both, left_out = read_pictures(pictures.test, labelled=False)
+    order = torch.randperm(len(both), generator=torch.Generator().manual_seed(seed))
+    held = max(1, len(both) // 10)
+    if len(both) <= held:
+        raise RatherError("TRAIN-DATA", where=pictures.name, why=f"pictures: {len(both)}", do="Give more")
+    return both[order[held:]], both[order[:held]], left_out
+
+
+def _frozen(net: GeneratorNet) -> Autoencoder:
+    """What the net is so far; a copy, since an autoencoder's nets are no longer for training."""
+    return copy.deepcopy(net).cpu().autoencoder("preview")
+
+
+@torch.no_grad()
+def measure(
+    autoencoder: Autoencoder, train: Pictures, test: Pictures, judge: Classifier | None, left_out: int = 0
+) -> GeneratorFigures:
+    """The figures of a trained generator; see `GeneratorFigures`."""
+    x = test.images.float() / 255
+    again = torch.cat([autoencoder(part).clamp(0, 1) for part in x.split(256)])
+    same = samples = pictures = None
+    if judge is not None:
+        same = int((judge.probabilities(again).argmax(1) == judge.probabilities(x).argmax(1)).sum())
+        count = min(_SAMPLES, len(x), len(train))
+        samples = float(frechet_distance(new_images(autoencoder, count), x[:count], judge))
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:count]
+        pictures = float(frechet_distance(train[order].images.float() / 255, x[:count], judge))
+    return GeneratorFigures(
+        trained_on=len(train),
+        tested_on=len(test),
+        left_out=left_out,
+        pixel_error=float((again - x).abs().mean()),
+        judge=judge and judge.name,
+        same_class=same,
+        samples_distance=samples,
+        pictures_distance=pictures,
+    )
+
+
+@torch.no_grad()
+def new_images(autoencoder: Autoencoder, count: int, seed: int = 0) -> Images:
+    """Images of standard normal latents: what the generator takes for likely."""
+    z = torch.randn(count, autoencoder.size, generator=torch.Generator().manual_seed(seed))
+    return torch.cat([autoencoder.decode(part).clamp(0, 1) for part in z.split(256)])
+
+
+@torch.no_grad()
+def draw_preview(autoencoder: Autoencoder, x: Images) -> bytes:
+    """A PNG of three rows: pictures, their reconstructions, new ones."""
+    rows = [x, autoencoder(x), new_images(autoencoder, len(x))]
+    return png(torch.cat([torch.cat([*row.clamp(0, 1)], 2) for row in rows], 1))

@@ -1,0 +1,173 @@
+"""Train classifiers of latents, on what an autoencoder says of labelled pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from accelerate import PartialState
+from jaxtyping import Float, Int
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rather.autoencoder import Autoencoder, Latents
+from rather.data import load
+from rather.data.source import Source
+from rather.generator import Phase
+from rather.generators import bring_generator
+from rather.latent import LatentClassifiers, LatentHeads
+from rather.latent_file import save_latent
+from rather.net_file import read_plan, refuse_unwritable
+from rather.train.classifier import Figures, check_classes
+from rather.train.fit import Progress, Schedule, fit
+from rather.train.pictures import Pictures, read_pictures
+
+
+@final
+class LatentRecipe(BaseModel):
+    """How to train: Adam on the cross-entropy, its learning rate falling linearly to zero."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    members: PositiveInt = 10
+    """How many classifiers; they differ in their first weights and in which pictures they see how often."""
+    hidden: PositiveInt = 128
+    """Units of each of the two hidden layers."""
+    epochs: PositiveInt = 40
+    """How often to see each picture."""
+    lr: PositiveFloat = 0.001
+    """Learning rate, at the start."""
+    batch_size: PositiveInt = 128
+    """Pictures a step."""
+    noise: NonNegativeFloat = 0.3
+    """Standard deviation of noise on the latents, whose own is about 1: what an encoder leaves uncertain."""
+    seed: NonNegativeInt = 0
+    """Of all that is random."""
+
+
+class _Training(nn.Module):
+    """Each member sees the batch's rows drawn anew with replacement, as in bagging."""
+
+    def __init__(self, heads: LatentHeads, noise: float) -> None:
+        super().__init__()
+        self.heads, self.noise = heads, noise
+
+    def phases(self) -> Mapping[str, Phase]:
+        """All members at once: none has a parameter of another's."""
+        return {"heads": Phase([*self.heads.parameters()])}
+
+    def forward(self, phase: str, z: Latents, labels: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+        """The mean over members does not mix them; times their number, each one's rate is the recipe's."""
+        del phase
+        rows = torch.randint(len(z), (self.heads.members, len(z)), device=z.device)
+        logits = self.heads(z[rows] + self.noise * torch.randn_like(z[rows])).float()
+        loss = F.cross_entropy(logits.flatten(0, 1), labels[rows].flatten(), reduction="none")
+        return loss.view(rows.shape).sum(0)
+
+
+def train_latent(
+    data: str,
+    generator: str,
+    out: str | os.PathLike[str],
+    recipe: LatentRecipe | None = None,
+    *,
+    progress: Progress = lambda _done, _all, _loss: None,
+) -> Figures:
+    """Train classifiers of latents and write their file: what `rather train latent-classifier` does.
+
+    Args:
+        data: a data set's name, or a folder with a folder for each class.
+        generator: as for `generators.bring_generator`; what it encodes is what they see.
+        out: the new file; its stem is their name.
+        recipe: how to train.
+        progress: see `fit.Progress`.
+
+    Raises:
+        RatherError: what `bring_generator`, `data.load` and `fit` raise; TRAIN-DATA for pictures that cannot
+            train a classifier.
+    """
+    out, recipe = Path(out), recipe or LatentRecipe()
+    refuse_unwritable(out)
+    autoencoder = bring_generator(generator)
+    pictures = load(data, shape=autoencoder.shape)
+    train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
+    latent, figures = train_heads(autoencoder, train, test, recipe, name=out.stem, progress=progress)
+    if PartialState().is_main_process:
+        card = {"data": data, "generator": autoencoder.name, "recipe": recipe.model_dump()} | figures.card()
+        save_latent(out, latent, _settings(generator), card)
+    return figures
+
+
+def train_heads(
+    autoencoder: Autoencoder,
+    train: Source,
+    test: Source | None = None,
+    recipe: LatentRecipe | None = None,
+    *,
+    name: str = "latent",
+    progress: Progress = lambda _done, _all, _loss: None,
+) -> tuple[LatentClassifiers, Figures]:
+    """Train classifiers of an autoencoder's latents.
+
+    Args:
+        autoencoder: what it encodes is what they see.
+        train: labelled pictures of its shape.
+        test: labelled pictures to measure on; None keeps a tenth of the training pictures for that.
+        recipe: how to train.
+        name: what to call them in a report.
+        progress: see `fit.Progress`.
+
+    Raises:
+        RatherError: TRAIN-DATA, and what `fit` raises.
+    """
+    recipe = recipe or LatentRecipe()
+    seen, left_out = read_pictures(train, labelled=True)
+    if test is None:
+        order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(recipe.seed))
+        held, seen = seen[order[: len(seen) // 10]], seen[order[len(seen) // 10 :]]
+    else:
+        held, _ = read_pictures(test, labelled=True)
+    check_classes(train, seen, held)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        heads = LatentHeads(recipe.members, autoencoder.size, recipe.hidden, len(train.classes))
+    steps = recipe.epochs * max(1, len(seen) // recipe.batch_size)
+    schedule = Schedule(
+        steps=steps, lr=recipe.lr, batch_size=recipe.batch_size, seed=recipe.seed, precision="fp32"
+    )
+    losses: list[float] = []
+
+    def told(done: int, of: int, loss: float) -> None:
+        losses.append(loss / recipe.members)
+        progress(done, of, loss / recipe.members)
+
+    fit(_Training(heads, recipe.noise), [_encoded(autoencoder, seen), seen.labels], schedule, progress=told)
+    latent = LatentClassifiers(autoencoder, heads, train.classes, name)
+    with torch.no_grad():
+        log_p = latent.logits(_encoded(autoencoder, held)).log_softmax(-1)
+    right = log_p.argmax(-1) == held.labels
+    return latent, Figures(
+        trained_on=len(seen),
+        tested_on=len(held),
+        left_out=left_out,
+        correct=int((log_p.mean(0).argmax(1) == held.labels).sum()),
+        members_correct=tuple(right.sum(1).tolist()),
+        losses=(tuple(losses),),
+    )
+
+
+@torch.no_grad()
+def _encoded(autoencoder: Autoencoder, pictures: Pictures) -> Latents:
+    return torch.cat([autoencoder.encode(part.float() / 255) for part in pictures.images.split(256)])
+
+
+def _settings(generator: str) -> dict[str, Any]:
+    from rather.bundled import list_weights, weights_file
+
+    file = weights_file(generator, "generator") if generator in list_weights("generator") else generator
+    settings: dict[str, Any] = read_plan(file)["generator"]
+    return settings
