@@ -7,11 +7,7 @@ else, and no page asks for anything beyond its own folder.
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
-import math
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,12 +17,10 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Final, final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from rather import __version__
-from rather.cards import NARROW, SMALL, Card, Picture, Place, card, percent, picture, plain, reason, words
+from rather.cards import NARROW, SMALL, Card, Picture, Place, card, percent, picture, plain, words
 from rather.errors import RatherError
+from rather.pages import environment, inside, policy
 from rather.store import STATUSES, Row, Run
 from rather.writing import write_whole, writing
 
@@ -74,7 +68,7 @@ def write_report(run: Run, out: Path | None = None, *, single_file: bool | None 
         single_file = sum(run.counts().values()) <= ROWS_IN_ONE_FILE
     with writing(folder):
         if single_file:
-            (page,) = _pages(run, _inside, "report.html", rows_a_page=None)
+            (page,) = _pages(run, inside, "report.html", rows_a_page=None)
             write_whole(folder / "report.html", page[1].encode())
             _remove(folder / "report" / "index.html")
             return folder / "report.html"
@@ -105,11 +99,6 @@ def _remove(page: Path) -> None:
             page.parent.rmdir()
 
 
-def _inside(name: str, data: bytes) -> str:
-    del name
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
-
-
 def _pages(run: Run, place: Place, first: str, rows_a_page: int | None) -> Iterator[tuple[str, str]]:
     """Name and text of each page, the first one last: when it is there, all of them are."""
     classes = [str(name) for name in run.question.get("classes") or []]
@@ -120,8 +109,8 @@ def _pages(run: Run, place: Place, first: str, rows_a_page: int | None) -> Itera
     rows = [*others, *(card.row for card in cards)]
     in_order = [(pair, card) for pair in pairs for card in pair.cards]
     counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
-    environment = _environment()
-    template = environment.get_template("report.html")
+    templates = environment()
+    template = templates.get_template("report.html")
     common = {
         "version": __version__,
         "name": run.folder.name,
@@ -135,7 +124,7 @@ def _pages(run: Run, place: Place, first: str, rows_a_page: int | None) -> Itera
         "others": others,
         "pairs": pairs,
         "names": names,
-        "policy": _policy(environment),
+        "policy": policy(templates, "report.css"),
     }
     for n in reversed(range(len(names))):
         shown = in_order[n * size : (n + 1) * size]
@@ -226,37 +215,3 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
             yield from _flat(value, f"{above}{key}, ")
         else:
             yield f"{above}{key}", value
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.tests["finite"] = math.isfinite
-    environment.filters |= {"percent": percent, "reason": reason, "whole": "{:,}".format}
-    return environment
-
-
-def _visible(value: Any) -> Any:
-    """Text without characters that turn, hide or end what stands beside them."""
-    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
-        return value
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c)[0] == "C" else c for c in value)
-
-
-def _policy(environment: Environment) -> str:
-    """Nothing but pictures beside or inside the page, and our own style and script, word for word."""
-
-    def source(name: str) -> str:
-        text = environment.get_template(name).render()
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-    return (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: 'self' file:; "
-        f"style-src {source('report.css')}; script-src {source('report.js')}"
-    )
