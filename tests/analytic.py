@@ -1,13 +1,15 @@
 """Classifiers whose answers are known in closed form, and what methods need beside them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Method
+from rather.latent import LatentClassifiers, LatentHeads
 from rather.methods import method_class
 from rather.methods.wachter import Wachter
 from rather.references import References
@@ -57,14 +59,57 @@ def others(classifier: Classifier, x: Tensor) -> Tensor:
     return (classifier.probabilities(x).argmax(1) + 1) % len(classifier.classes)
 
 
+def stripes() -> Autoencoder:
+    """Latents of pictures for `spatial`: tenths of brightness, of left over right, of top over bottom.
+
+    It keeps what `spatial` looks at, whose logits are 3.6, 4.5 and 5.4 times these latents; but all comes out
+    a thousandth brighter, lest pixels of a mean of 36 grey levels lie half-way between two of them.
+    """
+    one = torch.ones(6, 6)
+    left, top = one.clone(), one.clone()
+    left[:, 1::2], top[1::2] = -1, -1
+    patterns = torch.stack([one, left, top]).flatten(1)
+    encoder, decoder = nn.Linear(36, 3), nn.Linear(3, 36)
+    with torch.no_grad():
+        encoder.weight.copy_(patterns / 36 / 0.1)
+        encoder.bias.copy_(-encoder.weight @ (one / 2).flatten())
+        decoder.weight.copy_(0.1 * patterns.T)
+        decoder.bias.fill_(0.501)
+    return Autoencoder(
+        nn.Sequential(nn.Flatten(), encoder),
+        nn.Sequential(decoder, nn.Unflatten(1, (1, 6, 6))),
+        shape=(1, 6, 6),
+        size=3,
+    )
+
+
+def latent_stripes() -> LatentClassifiers:
+    """Two classifiers of the latents of `stripes`: `spatial` itself, and one of four fifths of its gains."""
+    heads, three = LatentHeads(2, 3, 6, 3), torch.eye(3)
+    both = torch.cat([three, -three], 1)  # relu(z) - relu(-z) is z
+    with torch.no_grad():
+        for bias in heads.biases:
+            bias.zero_()
+        heads.weights[0].copy_(both.expand(2, -1, -1))
+        heads.weights[1].copy_(torch.eye(6).expand(2, -1, -1))
+        gains = torch.tensor([1.0, 0.8])[:, None, None] * torch.tensor([3.6, 4.5, 5.4])
+        heads.weights[2].copy_(both.T * gains)
+    return LatentClassifiers(stripes(), heads, CLASSES)
+
+
 def resources() -> dict[type, Any]:
-    """An example of each type that a method's required field may have."""
-    references = References(pictures(24, seed=1), tuple(map(str, range(24))))
-    return {References: references, Method: Wachter(steps=40, lr=0.02)}  # few steps: wrappers take them often
+    """An example of each type that a method's field may have and a user gives beside its settings."""
+    return {
+        References: References(pictures(24, seed=1), tuple(map(str, range(24)))),
+        Autoencoder: stripes(),
+        LatentClassifiers: latent_stripes(),
+        Method: Wachter(steps=40, lr=0.02),  # few steps: wrappers take them often
+    }
 
 
 def example(name: str) -> Method:
-    """The method of this name, with its own settings and, for what it cannot do without, an example."""
+    """The method of this name, with its own settings and an example of whatever else it takes."""
     found, given = method_class(name), resources()
-    needs = {key: field.annotation for key, field in found.model_fields.items() if field.is_required()}
-    return found(**{key: given[kind] for key, kind in needs.items() if kind is not None})
+    fields = found.model_fields.items()
+    kinds = {key: get_args(field.annotation) or (field.annotation,) for key, field in fields}
+    return found(**{key: given[kind] for key, some in kinds.items() for kind in some if kind in given})

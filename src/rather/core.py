@@ -29,8 +29,12 @@ Features = Float[Tensor, "b d u v"]
 Target = Int[Tensor, "..."] | np.ndarray | np.integer | int | str | Sequence[int | np.integer | str]
 
 
+class Resource:
+    """What a method needs beside its settings, such as reference images: its settings leave it out."""
+
+
 @final
-class Classifier(nn.Module):
+class Classifier(Resource, nn.Module):
     """Logits of images in [0, 1]: `head(body((x - mean) / std))`.
 
     `body` gives a map of features (b, d, u, v), `head` its logits (b, k). A net that nobody has cut has the
@@ -312,10 +316,6 @@ class Counterfactuals:
         from rather.draw import figure_png
 
         return figure_png(self.plot())
-
-
-class Resource:
-    """What a method needs beside its settings, such as reference images: its settings leave it out."""
 
 
 class Method(Settings, ABC):

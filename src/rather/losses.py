@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -50,6 +52,12 @@ def log_probability(logits: Logits, target: Labels) -> PerRow:
 def l1(z: Images, x: Images) -> PerRow:
     """Mean absolute difference of the pixels, in pixel values."""
     return (z - x).abs().flatten(1).mean(1)
+
+
+def l2(z: Images, x: Images) -> PerRow:
+    """Root of the mean squared difference of the pixels, in pixel values; its slope at 0 is 0."""
+    norm: PerRow = torch.linalg.vector_norm(z - x, dim=(1, 2, 3))
+    return norm / math.sqrt(x.shape[1:].numel())
 
 
 def l1_sum(z: Images, x: Images) -> PerRow:

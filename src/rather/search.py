@@ -11,8 +11,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Rows = Int[Tensor, " n"]
-#: Of points (n, ...) and the rows they belong to: a loss for each, and which of them are done.
-Objective = Callable[[Tensor, Rows], tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]]
+PerRow = Float[Tensor, " n"]
+Done = Bool[Tensor, " n"]
+#: Of points (n, ...) and the rows they belong to: a loss for each, which are done, and how far each is, for
+#: the nearest to be kept; where it does not say, that is the mean absolute difference from the start.
+Objective = Callable[[Tensor, Rows], tuple[PerRow, Done] | tuple[PerRow, Done, PerRow]]
 #: Of points, their gradients and their rows: uphill, in units of the learning rate.
 Direction = Callable[[Tensor, Tensor, Rows], Tensor]
 #: Of a start (b, ...): the direction of a descent from there, which may remember what each row has seen.
@@ -22,15 +25,18 @@ Rule = Callable[[Tensor], Direction]
 def adam(start: Tensor) -> Direction:
     """Kingma and Ba (2015), with beta 0.9 and 0.999; element by element, so rows do not mix."""
     first, second = torch.zeros_like(start), torch.zeros_like(start)
+    here = torch.arange(len(start), device=start.device)
     age = 0  # rows only ever leave, so that those still here are all of one age
 
     def direction(_: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
-        nonlocal age
+        nonlocal first, second, here, age
+        if len(rows) < len(here):
+            stay = torch.isin(here, rows)
+            first, second, here = first[stay], second[stay], rows
         age += 1
-        first[rows] = 0.9 * first[rows] + 0.1 * gradient
-        second[rows] = 0.999 * second[rows] + 0.001 * gradient**2
-        mean, square = first[rows] / (1 - 0.9**age), second[rows] / (1 - 0.999**age)
-        return mean / (square.sqrt() + 1e-8)
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        return first / (1 - 0.9**age) / ((second / (1 - 0.999**age)).sqrt() + 1e-8)
 
     return direction
 
@@ -79,40 +85,45 @@ def descend(
         lr: step length; in units of the points for `sign`.
         rule: where to go: `adam`, `sign`, `plain`, or a method's own.
         project: puts points back to where they are allowed.
-        patience: for how many more steps a row that is done goes on without getting nearer to its start (mean
-            absolute difference). Its end is the nearest point that was done; without patience, the first.
+        patience: for how many more steps a row that is done goes on without getting nearer. Its end is the
+            nearest point that was done; without patience, the first.
         frames: how many points of the path to keep for each row, at least; at most twice as many.
     """
     start = start.detach()
-    here, end = start.clone(), start.clone()
+    end, film, direction = start.clone(), _Film(len(start), frames), rule(start)
     rows = torch.arange(len(start), device=start.device)
-    taken, evaluations, best, waited = (torch.zeros_like(rows) for _ in range(4))
+    taken, best = torch.zeros_like(rows), torch.zeros_like(rows)
+    # What follows is of the rows that are still here, in their order, so that a step need not look it up.
+    z, origin, waited = start, start, torch.zeros_like(rows)
     nearest = torch.full(rows.shape, torch.inf, dtype=start.dtype, device=start.device)
-    direction = rule(start)
-    film = _Film(len(start), frames)
     for step in range(steps + 1):
         if not len(rows):
             break
-        film.record(step, here, rows)
-        z = here[rows].requires_grad_()
+        film.record(step, z, rows)
         with torch.enable_grad():
-            loss, done = objective(z, rows)
+            z = z.clone().requires_grad_()
+            loss, done, *apart = objective(z, rows)
             (gradient,) = torch.autograd.grad(loss.sum(), z)
         z = z.detach()
-        evaluations[rows] += 1
-        distance = (z - start[rows]).abs().flatten(1).mean(1)
-        better = done & (distance < nearest[rows])
-        end[rows[better]], nearest[rows[better]], best[rows[better]] = z[better], distance[better], step
-        waited[rows] = torch.where(better, 0, waited[rows] + 1)
-        over = nearest[rows].isfinite() & (waited[rows] >= patience)
-        go = ~over & gradient.flatten(1).isfinite().all(1) & (step < steps)
-        rows, z = rows[go], z[go]
-        here[rows] = project(z - lr * direction(z, gradient[go], rows))
-        rows = rows[(here[rows] != z).flatten(1).any(1)]
-        taken[rows] += 1
-    never = nearest.isinf()
-    end[never], best[never] = here[never], taken[never]
-    return Path(end, taken, evaluations, film.cut(best, end))
+        waited = waited + 1
+        if done.any():
+            distance = apart[0].detach() if apart else (z - origin).abs().flatten(1).mean(1)
+            better = done & (distance < nearest)
+            nearest, waited = torch.where(better, distance, nearest), torch.where(better, 0, waited)
+            end[rows[better]], best[rows[better]] = z[better], step
+        over = nearest.isfinite() & (waited >= patience)
+        ahead = project(z - lr * direction(z, gradient, rows))
+        stay = ~over & gradient.isfinite().flatten(1).all(1) & (step < steps)
+        stay &= (ahead != z).flatten(1).any(1)
+        if not stay.all():
+            never = ~stay & nearest.isinf()
+            end[rows[never]], best[rows[never]] = z[never], step
+            taken[rows[~stay]] = step
+            rows, ahead, origin, nearest, waited = (
+                kept[stay] for kept in (rows, ahead, origin, nearest, waited)
+            )
+        z = ahead
+    return Path(end, taken, taken + 1, film.cut(best, end))  # the start was looked at, too
 
 
 class _Film:
@@ -128,7 +139,7 @@ class _Film:
     def record(self, step: int, points: Tensor, rows: Rows) -> None:
         if not self.count or step % self.stride:
             return
-        for row, point in zip(rows.tolist(), points[rows], strict=True):
+        for row, point in zip(rows.tolist(), points, strict=True):
             self.kept[row].append((step, point))
         if step == (2 * self.count - 1) * self.stride:
             for row in rows.tolist():

@@ -1,0 +1,139 @@
+"""DiVE, Rodriguez, Caccia, Lacoste et al. (2021): several answers at once that differ and are sparse.
+
+    min_eps  sum_k CE(C(x_k), target) + 1/l sum_k (closeness * |x - x_k|_1 + lasso * |m_k eps_k|_1)
+             + diversity / l * sum_{i != k} cos(m_i eps_i, m_k eps_k)^2,    x_k = G(z + m_k eps_k)
+
+P. Rodriguez, M. Caccia, A. Lacoste et al., "Beyond trivial counterfactual explanations with diverse valuable
+explanations", ICCV 2021. z are the query's l latents; the masks m_k say which of them an answer may move.
+Weights and masks are those of the authors' code, but for the learning rate (0.01 there).
+Ours: a row stops when all its 8-bit pictures are at the goal (theirs: a batch, when 90 % of its are), and its
+terms are divided by l, not by the sum of the masks over the batch; |x - x_k|_1 is a mean over pixels and
+channels; the Fisher information is that of log p (theirs: of logits) for all classes, a mean over references;
+spectral clusters are of its absolute values, for the sign of a latent means nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, final
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor
+from torch.nn import functional as F
+
+from rather.autoencoder import Autoencoder
+from rather.best import Best
+from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.errors import RatherError
+from rather.fisher import fisher_information
+from rather.latent_masks import FisherMask, all_but_a_part, fisher_masks
+from rather.latent_search import decoded, encoded, reconstruction, shown
+from rather.losses import l1, toward
+from rather.references import References
+from rather.search import Rows, descend, on_grid
+
+
+@final
+class Dive(Method):
+    """`count` answers by one descent; the nearest at the goal is the picture, and all of them are kept."""
+
+    generator: Autoencoder
+    """Encodes the queries and decodes what is found."""
+    references: References | None = None
+    """Images over which the Fisher information is averaged; only its masks need them."""
+    oracle: Classifier | None = None
+    """Whose class an answer changes if it is trivial; a better judge than the classifier explained."""
+    count: PositiveInt = 8
+    """How many answers."""
+    mask: Literal["none", "random"] | FisherMask = "none"
+    """Latents of each answer: all; all but a part by chance, or by information; one cluster; all others."""
+    steps: PositiveInt = 20
+    """Adam steps, at most."""
+    lr: PositiveFloat = 0.1
+    """Learning rate, in units of the latents."""
+    closeness: NonNegativeFloat = 10.0
+    """Weight of the distance of the pictures."""
+    lasso: NonNegativeFloat = 1.0
+    """Weight of the absolute change of the latents."""
+    diversity: NonNegativeFloat = 1.0
+    """Weight of the squared cosines between the changes."""
+    points: PositiveInt = 100
+    """References to take the Fisher information from, at most."""
+    frames: NonNegativeInt = 6
+    """Pictures of the search path to keep, about."""
+
+    @model_validator(mode="after")
+    def _fisher_has_points(self) -> Dive:
+        if self.mask.startswith("fisher") and self.references is None:
+            raise ValueError(f"mask {self.mask} needs references")
+        return self
+
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """Pictures: `answers` (count, c, h, w). Facts: which are at the goal, differ, are trivial."""
+        start = encoded(self.generator, classifier, x)
+        eps = 0.01 * noise.normal(self.count, self.generator.size).to(start)
+        mask = self._masks(classifier, x, noise)
+        apart = 1 - torch.eye(self.count, device=x.device)
+
+        def objective(eps: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+            change, each = mask[rows] * eps, rows.repeat_interleave(self.count)
+            images = self.generator.decode((start[rows, None] + change).flatten(0, 1)).clamp(0, 1)
+            loss, reached = toward(classifier, on_grid(images), goal[each])
+            unit = F.normalize(change, dim=2)
+            alike = ((unit @ unit.mT) * apart).square().sum((1, 2))
+            near = self.closeness * l1(images, x[each]).view(-1, self.count).sum(1)
+            terms = near + self.lasso * change.abs().sum((1, 2)) + self.diversity * alike
+            done = reached.view(-1, self.count).all(1)
+            return loss.view(-1, self.count).sum(1) + terms / self.generator.size, done
+
+        path = descend(objective, eps, steps=self.steps, lr=self.lr, frames=self.frames)
+        ends = (start[:, None] + mask * path.end).flatten(0, 1)
+        answers = decoded(self.generator, ends).view(len(x), self.count, *x.shape[1:])
+        best, valid = Best(classifier, x, goal), []
+        for k, images in enumerate(answers.unbind(1)):
+            facts = {"answers_nearest": [k] * len(x)}
+            own = Found(images=images, steps=0 * path.steps, evaluations=0 * path.steps, facts=facts)
+            valid.append(best.offer(torch.arange(len(x), device=x.device), own))
+        kept, found = best.found(), torch.stack(valid, 1)
+        pictures, said = reconstruction(self.generator, classifier, start, goal)
+        if self.frames:
+            ways = zip(start, mask, path.frames, kept.facts["answers_nearest"], strict=True)
+            pictures["path"] = shown(self.generator, [z + m[k] * way[:, k] for z, m, way, k in ways])
+        sets = on_grid(answers).nan_to_num(0)
+        return Found(
+            images=kept.images,
+            steps=path.steps,
+            evaluations=self.count * path.evaluations + kept.evaluations + 1,
+            pictures={**pictures, "answers": [*sets]},
+            facts={
+                **kept.facts,
+                **said,
+                **self._trivial(x, sets, found),
+                "answers_found": found.tolist(),
+                "answers_distinct": [len(s[v].unique(dim=0)) for s, v in zip(sets, found, strict=True)],
+            },
+        )
+
+    def _trivial(self, x: Images, answers: Tensor, found: Tensor) -> dict[str, Any]:
+        """Flips that the oracle sees as well: the picture's class has changed, not just the decision."""
+        if self.oracle is None:
+            return {}
+        before = self.oracle.probabilities(x).argmax(1)
+        after = self.oracle.probabilities(answers.flatten(0, 1)).argmax(1).view_as(found)
+        return {"answers_trivial": (found & (after != before[:, None])).tolist()}
+
+    def _masks(self, classifier: Classifier, x: Images, noise: Noise) -> Tensor:
+        """Which latents each answer of each row may move, (b, count, l)."""
+        size, generator = self.generator.size, self.generator
+        if self.mask == "none":
+            return x.new_ones(len(x), self.count, size)
+        if self.mask == "random":
+            return all_but_a_part(noise.uniform(size).argsort(1), self.count).to(x)
+        if self.references is None or self.count > size:
+            raise RatherError(
+                "CFG-SETTING", where=f"dive.count {self.count}", why=f"there are {size} latents"
+            )
+        images = self.references.images
+        points = encoded(generator, classifier, images[:: -(-len(images) // self.points)].to(x))
+        fisher = fisher_information(lambda z: classifier(generator.decode(z)), points)
+        return fisher_masks(self.mask, fisher, self.count).to(x).expand(len(x), -1, -1)
