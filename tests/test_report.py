@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import rather.report
 from rather.cards import FRAMES, card, percent, plain, reason
+from rather.charts import charts
 from rather.draw import png, unpng
 from rather.errors import RatherError
 from rather.report import ROWS_A_PAGE, write_report
@@ -398,6 +399,120 @@ def test_a_damaged_picture_in_the_store_is_named(tmp_path, damage):
     assert told.value.where == str(shard)
 
 
+# Its charts
+
+CURVES = {
+    "search path": {
+        "probability": {"together": [0.0, 0.25, 1.0], "members": [[0.0, 0.5, 1.0], [0.0, 0.125, 1.0]]},
+        "uncertainty": {"aleatoric": [0.0, 0.6, 0.1], "epistemic": [0.0, 0.2, 0.0]},
+    },
+    "interpolation": {
+        "image space": {"together": [0.0, 1.0], "members": []},
+        "latent space": {"together": [0.0, 0.5], "members": []},
+    },
+}
+
+
+def test_a_line_goes_where_its_numbers_are():
+    made, rest = charts(CURVES, "fox", "counterfactual")
+    assert rest == {}
+    path, doubt, between = made
+    # From 122 at the bottom to 8 at the top, and from 44 to 292 across.
+    assert [line.d for line in path.lines] == ["M44 122L168 93.5L292 8"]
+    assert path.lines[0].members == ["M44 122L168 65L292 8", "M44 122L168 107.8L292 8"]
+    assert path.ticks == [(122, "0%"), (65, "50%"), (8, "100%")]
+    assert doubt.ticks == [(122, "0"), (65, "0.5"), (8, "1")]
+    assert [line.name for line in doubt.lines] == ["aleatoric", "epistemic"]
+    assert between.below == ("image, t = 0", "", "counterfactual, t = 1")
+    assert (
+        between.alt
+        == "Probability of fox along the interpolation. image space: 0%, 100%; latent space: 0%, 50%"
+    )
+
+
+def test_curves_are_drawn_and_not_listed(tmp_path):
+    page = read(write_report(run_of(tmp_path / "run", [found(facts={"curves": CURVES, "cells": 3})])))
+    drawn = [tag for tag in page.all("svg") if tag.get("role") == "img"]
+    assert [tag["aria-label"].partition(".")[0] for tag in drawn] == [
+        "Probability of fox along the search",
+        "Uncertainty along the search, in nats",
+        "Probability of fox along the interpolation",
+    ]
+    assert "thin: each of the 2 members" in page.words
+    assert "curves" not in page.words
+    assert "cells 3" in page.words
+    assert len([tag for tag in page.all("path") if tag.get("class") == "line"]) == 5 + 5  # drawn, explained
+
+
+def test_the_end_of_a_failed_search_is_called_what_it_is(tmp_path):
+    words = written(tmp_path, found(status="not_found", code="BUDGET", facts={"curves": CURVES}))
+    assert "image, t = 0 best attempt, t = 1" in words
+
+
+@pytest.mark.parametrize(
+    "curves",
+    [
+        "RuntimeError: no",
+        {"search path": "RuntimeError: no"},
+        {"search path": {"probability": {"together": [0.5]}}},
+        {"search path": {"probability": {"together": [0.5, "x"]}, "uncertainty": {"aleatoric": [0.5, None]}}},
+        {"search path": {"probability": {"together": [0.5, 1], "members": [3]}}},
+        {"search path": {"uncertainty": {}}, "interpolation": {"image space": [0.5, -1]}},
+        {"interpolation": [0.5, 0.5]},
+        {"somebody": {"else": [0.5, 0.5]}},
+        [0.5, 0.5],
+        0.5,
+        True,
+    ],
+)
+def test_curves_that_are_none_are_listed_as_they_are(tmp_path, curves):
+    made, rest = charts(curves, "fox", "counterfactual")
+    assert made == []
+    assert rest == curves
+    assert f"curves {plain(curves)}".replace("\u202f", " ") in written(
+        tmp_path, found(facts={"curves": curves})
+    )
+
+
+def test_what_of_the_curves_failed_is_told_beside_the_others(tmp_path):
+    words = written(tmp_path, found(facts={"curves": CURVES | {"trajectory": "RuntimeError: no"}}))
+    assert "Probability of fox along the search" in words
+    assert "curves trajectory: RuntimeError: no" in words
+
+
+def test_rows_without_curves_have_no_charts(tmp_path):
+    page = read(write_report(run_of(tmp_path / "run", [found(facts={"curves": {}}), found(1)])))
+    assert not page.all("path")
+    assert "curves" not in page.words
+
+
+@given(st.lists(st.floats(0, 2.3), min_size=2, max_size=30))
+def test_no_line_leaves_its_chart(values):
+    (chart,), _ = charts({"search path": {"uncertainty": {"aleatoric": values}}}, "fox", "end")
+    numbers = [tuple(map(float, point.split())) for point in chart.lines[0].d[1:].split("L")]
+    assert len(numbers) == len(values)
+    assert all(44 <= x <= 292 and 8 <= y <= 122 for x, y in numbers)
+    assert numbers == sorted(numbers)
+    top = float(chart.ticks[-1][1])
+    for (_, y), value in zip(numbers, values, strict=True):
+        assert (122 - y) / 114 * top == pytest.approx(value, abs=0.05 * top / 114 + 1e-9)
+
+
+def test_a_trajectory_is_shown_large_and_not_among_the_strips():
+    row = found(pictures={"trajectory": [picture(0, 3, 480)], "path": [picture(1), picture(2)]})
+    files, shown = kept(row)
+    assert [strip.name for strip in shown.strips] == ["path"]
+    assert shown.trajectory.width == 400
+    assert shown.trajectory.alt.endswith("over the probability of fox")
+    assert files["photo-0000.trajectory.png"] == row.pictures["trajectory"][0]
+
+
+def test_somebody_elses_series_of_that_name_stays_a_strip():
+    _, shown = kept(found(pictures={"trajectory": [picture(1), picture(2)]}))
+    assert shown.trajectory is None
+    assert [strip.name for strip in shown.strips] == ["trajectory"]
+
+
 # Its forms
 
 
@@ -503,8 +618,18 @@ def hostile(tmp_path: Path, payloads: list[str]) -> Run:
             after=[0.2, 0.8],
             query=picture(0),
             image=picture(1) if status in {"found", "not_found"} else None,
-            pictures={text: [picture(2)], "path": [picture(3)] * 2, f"{text}_attention": [picture(4)]},
-            facts={text: text, "list": [text, {text: text}], "long": text * 20},
+            pictures={
+                text: [picture(2)],
+                "path": [picture(3)] * 2,
+                f"{text}_attention": [picture(4)],
+                "trajectory": [picture(5)],
+            },
+            facts={
+                text: text,
+                "list": [text, {text: text}],
+                "long": text * 20,
+                "curves": {text: text, "interpolation": {text: [0.1, 0.9]}, "search path": text},
+            },
         )
         for n, text in enumerate(payloads)
         for status in ("found", "not_found", "skipped", "failed")
@@ -558,6 +683,7 @@ OURS = {
     ),
     *("table", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img", "svg", "rect", "article"),
     *("details", "summary", "button", "label", "input", "dialog", "form"),
+    *("path", "g", "text"),  # of a chart
 }
 
 
@@ -664,13 +790,16 @@ ALL_LOADED = """() => {
 @pytest.mark.parametrize("single", [True, False])
 def test_both_forms_open_from_disk_without_a_fault(tmp_path, browser, single):
     pictures = {"path": [picture(n) for n in range(3)], "query_attention": [picture(4)]}
-    rows = [found(n, pictures=pictures) for n in range(4)] + [found(5, status="not_found", code="BUDGET")]
+    pictures["trajectory"] = [picture(5, 3, 480)]
+    rows = [found(n, pictures=pictures, facts={"curves": CURVES}) for n in range(4)]
+    rows += [found(5, status="not_found", code="BUDGET")]
     page, faults = visit(browser, write_report(run_of(tmp_path, rows), single_file=single))
     loaded = page.evaluate(ALL_LOADED)
     assert len(loaded) > 5 * 3
     assert all(loaded)
     # The style is applied too: a policy that does not fit would leave it out.
     assert page.evaluate("getComputedStyle(document.body).marginTop") == "0px"
+    assert page.evaluate("getComputedStyle(document.querySelector('.chart .line')).strokeWidth") == "2px"
     page.set_viewport_size({"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert faults == []

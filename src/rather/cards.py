@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
+from rather.charts import Chart, charts
 from rather.draw import difference_scale, highlight, png, png_size, signed_difference, strip, thumbnail, unpng
 from rather.errors import CODES, REASONS
 from rather.export import file_name
@@ -14,7 +15,8 @@ from rather.store import Row
 
 Place = Callable[[str, bytes], str]  # puts a PNG of this name somewhere and says under which address
 
-LARGE, MEDIUM, SMALL = (
+WIDE, LARGE, MEDIUM, SMALL = (
+    400,
     176,
     112,
     56,
@@ -26,6 +28,8 @@ VISIBLE = 0.01  # probability of a class that is neither predicted nor asked for
 NARROW: Final = "\N{NARROW NO-BREAK SPACE}"
 CHANGED: Final = "What changed: orange where brighter, blue where darker, grey where of another colour"
 ATTENTION: Final = "_attention"  # the map of this name belongs to the picture of the name before it
+TRAJECTORY: Final = "trajectory"  # a drawing with letters, and no image: shown in its own size
+WAY: Final = "The way of the search through the two-dimensional latent space, over the probability of"
 
 
 @final
@@ -67,6 +71,8 @@ class Card:
     counterfactual: Picture
     difference: Picture | None
     strips: Sequence[Picture]
+    charts: Sequence[Chart]
+    trajectory: Picture | None
     bars: Sequence[Bar]
     facts: Sequence[tuple[str, str]]
     tile: Sequence[bytes]  # the image and its counterfactual, small, for an overview
@@ -98,6 +104,11 @@ def card(row: Row, classes: Sequence[str], place: Place) -> Card:
         for name in (row.predicted, row.target)
     )
     found = row.status == "found"
+    end = "counterfactual" if found else "best attempt"
+    drawn, undrawn = charts(row.facts.get("curves", {}), target.name, end)
+    facts = {key: value for key, value in row.facts.items() if key != "curves"}
+    facts |= {"curves": undrawn} if undrawn else {}
+    way = row.pictures.get(TRAJECTORY, [])
     return Card(
         row=replace(row, query=None, image=None, pictures={}),
         predicted=predicted,
@@ -108,8 +119,8 @@ def card(row: Row, classes: Sequence[str], place: Place) -> Card:
         why="" if found else reason(row),
         query=picture("image", f"The image, called {predicted.name}", [row.query], LARGE, put("query")),
         counterfactual=picture(
-            "counterfactual" if found else "best attempt",
-            f"The {'counterfactual' if found else 'best attempt'} for {target.name}",
+            end,
+            f"The {end} for {target.name}",
             [row.image],
             LARGE,
             put("counterfactual"),
@@ -119,7 +130,11 @@ def card(row: Row, classes: Sequence[str], place: Place) -> Card:
         else picture("what changed", CHANGED, [changed], LARGE, put("change")),
         strips=_strips(row, put),
         bars=_likely(predicted, target, every),
-        facts=[(words(key), plain(value)) for key, value in row.facts.items()],
+        charts=drawn,
+        trajectory=picture(TRAJECTORY, f"{WAY} {target.name}", way, WIDE, put(TRAJECTORY))
+        if len(way) == 1
+        else None,
+        facts=[(words(key), plain(value)) for key, value in facts.items()],
         tile=(thumbnail(row.query, 2 * SMALL), thumbnail(row.image, 2 * SMALL)),
     )
 
@@ -215,7 +230,7 @@ def _strips(row: Row, put: Callable[[str], Callable[[bytes], str]]) -> list[Pict
     for key in sorted(row.pictures, key=lambda key: key != "path"):
         series, side = row.pictures[key], SMALL if key == "path" else MEDIUM
         below = pictures.get(key.removesuffix(ATTENTION)) if key.endswith(ATTENTION) else None
-        if f"{key}{ATTENTION}" in row.pictures or not series:
+        if f"{key}{ATTENTION}" in row.pictures or not series or (key == TRAJECTORY and len(series) == 1):
             continue
         if below:
             # Of one picture and several maps (one for each edit), each map is drawn on that picture.

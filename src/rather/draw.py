@@ -34,6 +34,8 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _SCALES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 _HEADER = 24  # bytes of a PNG up to and with its width and height
 _SHEET_ROWS = 24  # a longer sheet is no longer looked at
+_TINTS = ("#fbfaf7", "#fdeadb", "#fac79c", "#f59c55")  # from no to full probability; light enough to draw on
+_INK = 0.5  # how strong a background of small images may be
 
 
 def png(image: Image) -> bytes:
@@ -189,6 +191,84 @@ def sheet(counterfactuals: Counterfactuals) -> Figure:
     return figure
 
 
+def trajectory(
+    path: Float[Tensor, "n 2"],
+    probability: Float[Tensor, "v u"],
+    window: tuple[float, float, float, float],
+    manifold: Float[Tensor, "r s c h w"] | None = None,
+) -> Figure:
+    """The way of a search through a two-dimensional latent space, over the probability of its target.
+
+    Args:
+        path: points on the way, from the image to the end.
+        probability: of the target, on an even grid over the window, its lowest row first.
+        window: left, right, bottom and top of what is shown.
+        manifold: images of the latents in the middle of r x s even cells of the window, lowest row first.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+    from matplotlib.patheffects import Normal, Stroke
+
+    figure = Figure(figsize=(4.8, 4.3), layout="constrained")
+    axes = figure.subplots()
+    tint = LinearSegmentedColormap.from_list("target", _TINTS)
+    ground = axes.imshow(
+        probability.cpu().numpy(),
+        cmap=tint,
+        vmin=0,
+        vmax=1,
+        extent=window,
+        origin="lower",
+        interpolation="bilinear",
+        aspect="auto",
+    )
+    if manifold is not None:
+        axes.imshow(
+            _ink(manifold).numpy(), extent=window, origin="lower", interpolation="nearest", aspect="auto"
+        )
+    left, right, bottom, top = window
+    u, v = torch.linspace(left, right, probability.shape[1]), torch.linspace(bottom, top, len(probability))
+    if probability.min() < 0.5 < probability.max():  # noqa: PLR2004 - one half
+        axes.contour(u, v, probability.cpu(), [0.5], colors="#a8480a", linewidths=1.2, linestyles="--")
+    around = [Stroke(linewidth=5, foreground="white"), Normal()]
+    x, y = path.cpu().T.tolist()
+    axes.plot(x, y, color="#0d45ad", lw=2.2, marker="o", ms=3.5, path_effects=around, solid_joinstyle="round")
+    for place, marker, size, name in ((0, "o", 10, "image"), (-1, "*", 17, "end of the search")):
+        axes.plot(
+            x[place],
+            y[place],
+            marker,
+            ms=size,
+            mfc="#0d45ad",
+            mec="white",
+            mew=1.5,
+            ls="none",
+            label=name,
+            zorder=4,
+        )
+    bar = figure.colorbar(ground, ax=axes, fraction=0.05, pad=0.02, ticks=[0, 0.5, 1])
+    bar.set_label("P(target)", fontsize=11)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=10, length=0)
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    axes.set_xlabel("$z_1$", fontsize=12), axes.set_ylabel("$z_2$", fontsize=12)
+    axes.tick_params(labelsize=10, length=3, color="#999999")
+    for edge in axes.spines.values():
+        edge.set_color("#cccccc")
+    figure.legend(loc="outside upper left", ncols=2, fontsize=10, frameon=False, handletextpad=0.2)
+    return figure
+
+
+def figure_image(figure: Figure) -> Drawing:
+    """A figure as an image on white."""
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return torch.from_numpy(np.array(canvas.buffer_rgba())[..., :3]).permute(2, 0, 1).float() / 255
+
+
 def figure_png(figure: Figure) -> bytes:
     """A figure as a PNG, the same bytes each time."""
     sink = io.BytesIO()
@@ -205,6 +285,14 @@ def _opened(data: bytes) -> Pillow.Image:
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise RatherError("IMG-UNREADABLE", where="PNG", why=str(error)[:120]) from None
     return picture
+
+
+def _ink(manifold: Float[Tensor, "r s c h w"]) -> Float[Tensor, "height width 4"]:
+    """Images side by side, lowest row first, as grey ink where they differ from their own ground."""
+    ground = manifold.flatten(3).median(3).values[..., None, None]
+    ink = (manifold - ground).abs().amax(2).flip(2)  # (r, s, h, w), upside down as the rows are
+    sheet = ink.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
+    return torch.cat([torch.full((*sheet.shape, 3), 0.3), _INK * sheet.clamp(0, 1)[..., None].cpu()], -1)
 
 
 def _grown(area: Float[Tensor, "1 h w"], by: int) -> Float[Tensor, "1 h w"]:
