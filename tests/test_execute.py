@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Found, Method
 from rather.data.source import InMemory
 from rather.draw import unpng
@@ -151,3 +152,65 @@ def test_a_method_that_needs_a_gradient_is_refused_where_there_is_none():
     with pytest.raises(RatherError, match="gradient") as refused:
         answer(work(classifier=deaf), range(5))
     assert refused.value.exit_code == 4
+
+
+@final
+class Whitening(Method):
+    """Goes straight to white; keeps its way."""
+
+    generator: Autoencoder | None = None
+
+    def search(self, classifier, x, goal, noise):
+        ones = torch.ones(len(x), dtype=torch.long)
+        path = torch.stack([x, (x + 1) / 2, torch.ones_like(x)], 1)
+        return Found(
+            images=torch.ones_like(x),
+            steps=ones,
+            evaluations=ones,
+            pictures={"path": [*path]},
+            facts={"n": [1] * len(x)},
+        )
+
+
+def plane(encoder=None):
+    """An autoencoder of two numbers: the brightness of the left half, and of the right."""
+    halves = torch.tensor([[1.0, 1, 0, 0] * 4, [0, 0, 1.0, 1] * 4])
+    flat, back = nn.Linear(16, 2, bias=False), nn.Linear(2, 16, bias=False)
+    flat.weight.data, back.weight.data = halves / 8, halves.T.clone()
+    return Autoencoder(
+        encoder or nn.Sequential(nn.Flatten(), flat),
+        nn.Sequential(back, nn.Unflatten(1, (1, 4, 4))),
+        shape=(1, 4, 4),
+        size=2,
+    )
+
+
+def test_the_diagnostics_of_a_search_are_in_its_row_and_survive_the_store(tmp_path):
+    run = Run.start(tmp_path, {}, [source().id(n) for n in range(5)], 5)
+    list(execute(run, work(Whitening(generator=plane()))))
+    for n, row in enumerate(run.rows()):
+        curves, grey = row.facts["curves"], source().images[n, 0, 0, 0]
+        levels = torch.stack([grey, (grey + 1) / 2, torch.ones(())])
+        said = (32 * (255 * levels).round() / 255 - 16).sigmoid()
+        assert curves["search path"]["probability"]["together"] == pytest.approx(said.tolist(), abs=1e-4)
+        lines = curves["interpolation"]  # the images are even, so that nothing is lost in the latents
+        assert lines["image space"]["together"] == pytest.approx(lines["latent space"]["together"], abs=2e-4)
+        assert len(lines["image space"]["together"]) == 11
+        (drawn,) = row.pictures["trajectory"]
+        assert unpng(drawn).shape[0] == 3
+
+
+def test_a_diagnostic_that_fails_leaves_the_answer_as_it_is():
+    class Tired(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("tired")
+
+    def told(row):
+        facts = {key: value for key, value in row.facts.items() if key != "curves"}
+        pictures = {key: value for key, value in row.pictures.items() if key != "trajectory"}
+        return dataclasses.replace(row, facts=facts, pictures=pictures, seconds=0.0)
+
+    rows = answer(work(Whitening(generator=plane(Tired()))), range(5))
+    assert {row.status for row in rows} == {"found"}
+    assert all(row.facts["curves"]["interpolation"] == "RuntimeError: tired" for row in rows)
+    assert [told(row) for row in rows] == [told(row) for row in answer(work(Whitening()), range(5))]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rather import __version__
 from rather.core import Classifier, Counterfactuals, Method, Noise, rows_of
+from rather.curves import diagnose
 from rather.data.source import Source
 from rather.draw import png, unpng
 from rather.errors import REASONS, RatherError
@@ -132,7 +133,7 @@ def _judged(work: Work, answers: Counterfactuals, rows: Sequence[Row]) -> list[R
     after = work.classifier.probabilities(torch.stack([unpng(file) for file in files]))
     reached = answers.goal.reached(after.log()) & answers.found
     result = []
-    for n, row in enumerate(rows):
+    for n, (row, told) in enumerate(zip(rows, diagnose(work.method, work.classifier, answers), strict=True)):
         why = answers.why[n] or ("" if reached[n] else "LOST-IN-SAVING")
         result.append(
             replace(
@@ -147,8 +148,9 @@ def _judged(work: Work, answers: Counterfactuals, rows: Sequence[Row]) -> list[R
                 pictures={
                     name: [png(p) for p in (picture if picture.ndim == 4 else picture[None])]  # noqa: PLR2004 - a series
                     for name, picture in rows_of(answers.pictures, n)
-                },
-                facts=dict(rows_of(answers.facts, n)),
+                }
+                | ({} if told.trajectory is None else {"trajectory": [png(told.trajectory)]}),
+                facts=dict(rows_of(answers.facts, n)) | ({"curves": told.curves} if told.curves else {}),
             )
         )
     return result
