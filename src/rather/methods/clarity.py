@@ -37,7 +37,7 @@ class Clarity(Method):
     """The ensemble to follow; None if the classifier that is explained is one of latents itself."""
     steps: PositiveInt = 300
     """Adam steps, at most."""
-    lr: PositiveFloat = 0.05
+    lr: PositiveFloat = 0.1
     """Learning rate, in units of the latents."""
     closeness: NonNegativeFloat = 0.1
     """Weight of the distance."""
