@@ -11,8 +11,9 @@ from rather import bring
 from rather.core import Counterfactuals
 from rather.data import load, read_all
 from rather.draw import signed_difference
-from rather.explain import DEFAULT_METHOD, spread, take_references
+from rather.explain import DEFAULT_METHOD, DEFAULT_SETTINGS
 from rather.methods import build
+from rather.resources import spread, take_references
 
 TITLES = "image", "counterfactual", "what changed"
 
@@ -23,7 +24,8 @@ def answers(name: str, count: int) -> Counterfactuals:
     images, _ = read_all(data.test, spread(len(data.test), count))
     references = take_references(data.references, classifier)
     target = references.nearest_other_class(classifier, images, classifier.probabilities(images).argmax(1))
-    return build(DEFAULT_METHOD, {"references": references})(classifier, images, target)
+    plan = {"name": DEFAULT_METHOD, **DEFAULT_SETTINGS}
+    return build(plan, {"references": references})(classifier, images, target)
 
 
 def main() -> None:

@@ -46,6 +46,9 @@ def explain(
     count: PositiveInt | None = None,
     seed: NonNegativeInt = 0,
     references: str | None = None,
+    generator: str | None = None,
+    latent: str | None = None,
+    oracle: str | None = None,
     batch_size: PositiveInt = 32,
     layer: str | None = None,
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None,
@@ -65,13 +68,19 @@ def explain(
         data: A data set (`rather list data`) or a folder, instead of images.
         classifier: Whom to ask: a bundled net (`rather list models`), a file of `rather train`,
             torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER, or FILE.py:FUNCTION (needs --trust).
-        method: How to search (`rather list methods`); by default goyal, each edit judged by its picture.
-        set_: A setting of the method, KEY=VALUE; may be given again (`rather describe METHOD`).
+        method: How to search, a method or a preset (`rather list methods`); by default goyal, each edit
+            judged by its picture. Several are compared: METHOD[@CLASSIFIER],METHOD[@CLASSIFIER],...
+        set_: A setting of the method, KEY=VALUE; may be given again (`rather describe METHOD`). Of several
+            methods, say whose it is: METHOD.KEY=VALUE, or 2.KEY=VALUE for the second, which wins.
         target: A class, or: next, random, nearest, runner-up, confused, prototype.
         confidence: Probability that the target must have at least, beside being the first choice.
         count: How many of the images, evenly spread; by default all of your own, 12 of a data set.
         seed: Of all that is random.
         references: Where reference images come from: a data set or a folder.
+        generator: For methods that search its latents: a bundled one, or a file of `rather train vae`.
+        latent: For methods that follow classifiers of latents: bundled ones, or a file of
+            `rather train latent-classifier`.
+        oracle: For methods that ask a second classifier whether a change is trivial: as --classifier.
         batch_size: Images in memory at a time.
         layer: Where to cut the classifier into features and decision.
         shape: Channels, height and width of its images, where it does not say so itself.
@@ -99,6 +108,9 @@ def explain(
             count=count,
             seed=seed,
             references=references,
+            generator=generator,
+            latent=latent,
+            oracle=oracle,
             batch_size=batch_size,
             layer=layer,
             shape=shape,
@@ -110,13 +122,19 @@ def explain(
         )
     for note in explained.notes:
         print(f"rather: note: {note}", file=sys.stderr)
-    told = {
-        "run": str(explained.run.folder),
+    runs = explained.runs
+    told: dict[str, Any] = {
+        "run": str(explained.folder),
         "report": str(explained.report),
-        "queries": len(explained.run.asked),
+        "queries": sum(len(run.asked) for run in runs.values()),
         **explained.counts,
         "seconds": round(explained.seconds, 3),
     }
+    if len(runs) > 1:
+        told["methods"] = [
+            {"method": label, "run": str(run.folder), "queries": len(run.asked), **run.counts()}
+            for label, run in runs.items()
+        ]
     if json:
         print(jsonlib.dumps(told))
     else:
@@ -146,7 +164,7 @@ def list_(what: Literal["methods", "data", "models", "metrics"], /, *, json: boo
 
 @app.command
 def describe(method: str, /, *, json: bool = False) -> int:
-    """Describe a method: its paper, and its settings with their bounds.
+    """Describe a method or a preset: its paper, and its settings with their bounds.
 
     Args:
         method: Its name (`rather list methods`).
@@ -160,16 +178,24 @@ def describe(method: str, /, *, json: bool = False) -> int:
 
 @app.command
 def report(run: Path, /, *, out: Path | None = None, single_file: bool | None = None) -> int:
-    """Write a run's report anew.
+    """Write a run's report anew, or the page of a comparison.
 
     Args:
-        run: The run's folder.
+        run: The run's folder, or the comparison's.
         out: Where to; by default into the run's folder.
         single_file: One file with the pictures inside; by default for up to 50 rows.
     """
+    from rather.comparison import is_comparison, write_comparison
     from rather.report import write_report
     from rather.store import Run
 
+    if is_comparison(run):
+        if out or single_file is not None:
+            raise RatherError(
+                "CFG-OPTIONS", where=run, why="the page of a comparison is one of its own folder"
+            )
+        print(write_comparison(run))
+        return 0
     print(write_report(Run.open(run), out, single_file=single_file))
     return 0
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Final, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from rather import __version__
-from rather.core import Classifier, Counterfactuals, Method, Noise, rows_of
+from rather.autoencoder import Autoencoder
+from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, rows_of
 from rather.curves import diagnose
 from rather.data.source import Source
 from rather.draw import png, unpng
 from rather.errors import REASONS, RatherError
+from rather.latent import LatentClassifiers
 from rather.references import References
 from rather.store import Row, Run
 from rather.targets import choose_goal
+
+_TOGETHER: Final = 32  # images whose goals are chosen in one go: no option, so that it never differs
 
 
 @final
@@ -34,6 +42,7 @@ class Work:
     target: str  # a class, or one of `targets.RULES`
     confidence: float
     seed: int
+    goals: Mapping[str, tuple[str, float]] | None = None  # of each image, chosen already: class, confidence
 
 
 def execute(run: Run, work: Work) -> Iterator[int]:
@@ -91,10 +100,7 @@ def _explain(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     before = classifier.probabilities(x)
     if not before.isfinite().all():
         raise RatherError("MODEL-NONFINITE", where=rows[next(iter(rows))].where)
-    drawn = Noise(work.seed, [f"target of {row}" for row in ids])
-    goal = choose_goal(
-        work.target, classifier, x, before, drawn, references=work.references, confidence=work.confidence
-    )
+    goal = _goal(work, ids, x, before)
     there = goal.reached(before.log())
     said = [classifier.classes[k] for k in before.argmax(1).tolist()]
     wanted = [classifier.classes[k] for k in goal.target.tolist()]
@@ -125,6 +131,42 @@ def _explain(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
         for n, row in enumerate(_judged(work, answers, [result[place] for place in places])):
             result[places[n]] = row
     return result
+
+
+def _goal(work: Work, ids: Sequence[str], x: Images, before: Float[Tensor, "b k"]) -> Goal:
+    if work.goals is None:
+        drawn = Noise(work.seed, [f"target of {row}" for row in ids])
+        return choose_goal(
+            work.target,
+            work.classifier,
+            x,
+            before,
+            drawn,
+            references=work.references,
+            confidence=work.confidence,
+        )
+    try:
+        goals = [work.goals[row] for row in ids]
+    except KeyError as row:
+        raise RatherError("IMG-CHANGED", where=row.args[0], why="it could not be read before") from None
+    target = torch.tensor([work.classifier.class_index(name) for name, _ in goals])
+    return Goal(target, torch.tensor([confidence for _, confidence in goals]))
+
+
+def choose_goals(work: Work) -> dict[str, tuple[str, float]]:
+    """The goal of each image that can be read, so that other work can be given the very same."""
+    goals: dict[str, tuple[str, float]] = {}
+    for start in range(0, len(work.indices), _TOGETHER):
+        images: dict[str, Tensor] = {}
+        for index in work.indices[start : start + _TOGETHER]:
+            with suppress(RatherError):  # its row will say what is wrong
+                images[work.source.id(index)] = work.source.read(index)
+        if images:
+            x = torch.stack([*images.values()])
+            goal = _goal(work, [*images], x, work.classifier.probabilities(x))
+            names = [work.classifier.classes[k] for k in goal.target.tolist()]
+            goals |= dict(zip(images, zip(names, goal.confidence.tolist(), strict=True), strict=True))
+    return goals
 
 
 def _judged(work: Work, answers: Counterfactuals, rows: Sequence[Row]) -> list[Row]:
@@ -158,20 +200,46 @@ def _judged(work: Work, answers: Counterfactuals, rows: Sequence[Row]) -> list[R
 
 def question(work: Work, data: str) -> dict[str, Any]:
     """All that can change a result, as plain data: what makes two runs the same run."""
-    return {
+    asks: dict[str, Any] = {
         "rather": __version__,
         "torch": torch.__version__,
         "data": data,
         "classifier": {"name": work.classifier.name, "sha256": work.classifier.fingerprint()},
         "classes": list(work.classifier.classes),
         "method": work.method.settings(),
-        "references": work.references
-        and {
-            "name": work.references.name,
-            "sha256": work.references.sha256,
-            "count": len(work.references.ids),
-        },
+        "references": work.references and _identity(work.references),
         "target": work.target,
         "confidence": work.confidence,
         "seed": work.seed,
     }
+    asks |= {name: _identity(resource) for name, resource in _resources(work.method).items()}
+    if work.goals is not None:
+        goals = json.dumps(sorted((row, name, round(c, 3)) for row, (name, c) in work.goals.items()))
+        asks["target"] = {"name": work.target, "goals": hashlib.sha256(goals.encode()).hexdigest()}
+    return asks
+
+
+def _resources(method: Method) -> dict[str, Resource]:
+    """What a method has beside its settings, or a method that it wraps, by the names of the fields."""
+    own: dict[str, Resource] = {}
+    for name, value in method:
+        if isinstance(value, Method):
+            own |= _resources(value)
+        elif isinstance(value, Resource):
+            own[name] = value
+    return own
+
+
+def _identity(resource: Resource) -> dict[str, Any]:
+    """What makes a resource this one and no other, as plain data."""
+    match resource:
+        case References():
+            return {"name": resource.name, "sha256": resource.sha256, "count": len(resource.ids)}
+        case Autoencoder() | Classifier():
+            return {"name": resource.name, "sha256": resource.fingerprint()}
+        case LatentClassifiers():
+            sha256 = resource.classifier().fingerprint()
+            # The classifier never asks the decoder.
+            return {"name": resource.name, "sha256": sha256, "generator": resource.autoencoder.fingerprint()}
+        case _:
+            return {"name": type(resource).__name__}

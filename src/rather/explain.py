@@ -1,46 +1,51 @@
-"""From names to an answered run: what `rather explain` does, as one function."""
+"""From names to answered runs: what `rather explain` does, as one function."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, final
 
-import torch
-
+from rather import autoencoder
+from rather.autoencoder import Autoencoder
 from rather.classifiers import bring, list_classifiers
 from rather.classifiers.answers import Output
 from rather.classifiers.preflight import preflight
-from rather.core import Classifier
-from rather.data import Source, list_data, load, load_files, read_all
+from rather.columns import Column, columns
+from rather.comparison import refuse_comparison, start_comparison, write_comparison
+from rather.core import Classifier, Images, Resource
+from rather.data import load, load_files, read_all
 from rather.data.folder import Folder
 from rather.errors import RatherError
-from rather.execute import Work, execute, question
-from rather.methods import build, method_class
+from rather.execute import Work, choose_goals, execute, question
+from rather.latent import LatentClassifiers
+from rather.methods import build
 from rather.references import References
 from rather.report import write_report
-from rather.store import Run
+from rather.resources import Sources, spread, wanted
+from rather.store import STATUSES, Run
 from rather.targets import check_target
 from rather.writing import refuse_unwritable
 
 #: The best there is without a generative model: edits of which a person sees the sense.
-DEFAULT_METHOD: Final = {"name": "goyal", "judge": "picture", "distractor": "nearest"}
+DEFAULT_METHOD: Final = "goyal"
+DEFAULT_SETTINGS: Final = {"judge": "picture", "distractor": "nearest"}
 DEFAULT_COUNT: Final = 12  # of a data set that has a name; of a person's own pictures, all
-REFERENCES: Final = 2_000  # of them at most, evenly spread over the reference part of the data
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Explained:
-    """An answered run."""
+    """An answered run, or several side by side."""
 
-    run: Run
+    folder: Path
+    runs: Mapping[str, Run]  # by what was asked for: METHOD or METHOD@CLASSIFIER
     report: Path
-    counts: Mapping[str, int]  # of each status
+    counts: Mapping[str, int]  # of each status, in all runs
     seconds: float  # of this call; a run that goes on counts only what was left
     notes: Sequence[str] = ()  # what a person should know, and no fault
 
@@ -57,6 +62,9 @@ def explain(
     count: int | None = None,
     seed: int = 0,
     references: str | None = None,
+    generator: str | None = None,
+    latent: str | None = None,
+    oracle: str | None = None,
     batch_size: int = 32,
     layer: str | None = None,
     shape: tuple[int, int, int] | None = None,
@@ -68,26 +76,33 @@ def explain(
 ) -> Explained:
     """Explain a classifier's decisions on images, as a run in a folder with a report.
 
+    Several methods are several runs, each in a folder of its own, and a page that shows them side by side:
+    for the same images and, of each image, the same target, as the first one's classifier chooses it.
     The same call again goes on where an interrupted one was; a finished run only gets its report anew.
 
     Args:
         images: files, or one folder.
         data: a data set's name or a folder, instead of `images`; the bundled digits if neither is given.
         classifier: see `classifiers.bring`; by default the bundled net for the data, or for digits.
-        method: see `methods.list_methods`; by default goyal, judged by the picture.
-        settings: of the method.
+        method: of `methods.list_methods` or `presets.list_presets`, by default goyal, judged by the picture;
+            METHOD@CLASSIFIER explains another classifier; several with commas between them are compared.
+        settings: of the method; of several, see `columns.columns`.
         target: a class, or a rule of `targets.RULES`.
         confidence: probability that the target must have at least, beside being the first choice.
         count: how many of the images, evenly spread; all of a folder by default, 12 of a data set.
         seed: of all that is random.
         references: a data set's name or a folder to take reference images from.
+        generator: a name or a file, see `generators.bring_generator`; by default the one that the classifier
+            sees through, or the bundled one for digits.
+        latent: classifiers of latents, see `classifiers.bring`, with the same defaults.
+        oracle: a classifier for methods that ask a second one, see `classifiers.bring`; none by default.
         batch_size: images in memory at a time, and rows committed together.
-        layer: where to cut the classifier into body and head.
+        layer: where to cut `classifier` into body and head.
         shape: (c, h, w) of the images that it takes, where it does not say so itself.
         classes: their names, in the order of its outputs.
-        output: what the classifier's output is, if not logits.
+        output: what its output is, if not logits.
         trust: sha256 sums of code that may be run.
-        out: the run's folder; by default one under `runs/`, named by what is asked.
+        out: the folder; by default one under `runs/`, named by what is asked.
         progress: told (rows done, rows asked).
     """
     began = time.monotonic()
@@ -95,84 +110,170 @@ def explain(
         refuse_unwritable(out)
     if images and data:
         raise RatherError("CFG-OPTIONS", where=f"--data {data}", why="images are given as well")
-    if settings and "name" in settings:
-        raise RatherError("CFG-SETTING", where="name", why="the method is not a setting", do="Say --method")
-    plan = (DEFAULT_METHOD if method is None else {"name": method}) | dict(settings or {})
+    if method is None:
+        method, settings = DEFAULT_METHOD, {**DEFAULT_SETTINGS, **(settings or {})}
+    asked = columns(method, settings)
+    needs = _needs(asked, target, {"generator": generator, "latent": latent, "oracle": oracle})
     name = data or ("" if images else "digits")
     bundled = name if name in list_classifiers() else "digits"
-    net = bring(classifier or bundled, layer=layer, shape=shape, classes=classes, output=output, trust=trust)
+    own = {"layer": layer, "shape": shape, "classes": classes, "output": output}
+    if None not in needs and (classifier, *own.values()) != (None, None, None, None, "logits"):
+        raise RatherError(
+            "CFG-OPTIONS",
+            where=f"--method {method}",
+            why="--classifier, --layer, --shape, --classes and --output are of methods without an @",
+        )
+    nets: dict[str | None, Classifier] = {
+        spec: bring(spec, trust=trust) for spec in needs if spec is not None
+    }
     notes = []
-    if classifier is None and name != bundled:
-        notes.append(f"no --classifier given: the images are taken for {bundled}")
-    pictures = load_files(images, shape=net.shape) if images else load(name, shape=net.shape)
+    if None in needs:
+        nets |= {
+            None: bring(
+                classifier or bundled, output=output, trust=trust, layer=layer, shape=shape, classes=classes
+            )
+        }
+        if classifier is None and name != bundled:
+            notes.append(f"no --classifier given: the images are taken for {bundled}")
+    first = nets[asked[0].classifier]
+    _refuse_shapes(first, nets.values())
+    pictures = load_files(images, shape=first.shape) if images else load(name, shape=first.shape)
     source = pictures.test
-    own = isinstance(source, Folder)  # a person's pictures, whatever they are called
-    indices = spread(len(source), count or (len(source) if own else DEFAULT_COUNT))
-    check_target(target, net)
-    refs = None
-    if takes_references(plan) or target in {"nearest", "confused"}:
-        # A bundled net knows pictures like its own; a person's few pictures rarely show every class.
-        near = references or (net.name if own and net.name in list_data() else None)
-        others = load(near, shape=net.shape) if near else pictures
-        refs = take_references(others.references, net)
-    first, _ = read_all(source, indices, limit=4)
-    notes += preflight(net, first).notes
-    work = Work(
-        source=source,
-        indices=indices,
-        classifier=net,
-        method=build(plan, {"references": refs} if refs else None),
-        references=refs,
-        target=target,
-        confidence=confidence,
-        seed=seed,
+    mine = isinstance(source, Folder)  # a person's pictures, whatever they are called
+    indices = spread(len(source), count or (len(source) if mine else DEFAULT_COUNT))
+    check_target(target, first)
+    places = Sources(
+        pictures=pictures,
+        references=references,
+        generator=generator,
+        latent=latent,
+        oracle=oracle,
+        trust=trust,
     )
-    asks = question(work, pictures.name) | {"trust": list(trust)}  # code may change, and the weights stay
-    asked = [source.id(i) for i in indices]
-    run = Run.start(out or _default_folder(asks, asked), asks, asked, batch_size)
-    done = len(asked) - sum(len(chunk) for chunk in run.pending())
-    progress(done, len(asked))
-    for rows in execute(run, work):
-        done += rows
-        progress(done, len(asked))
-    report = write_report(run)
+    given = {spec: places.take(names, nets[spec]) for spec, names in needs.items()}
+    some, _ = read_all(source, indices, limit=8)
+    notes += [note for spec, net in nets.items() for note in _look(net, given[spec], some)]
+    works = [
+        Work(
+            source=source,
+            indices=indices,
+            classifier=nets[column.classifier],
+            method=build(column.plan, given[column.classifier]),
+            references=_references(given[column.classifier]),
+            target=target,
+            confidence=confidence,
+            seed=seed,
+        )
+        for column in asked
+    ]
+    if len(works) > 1:
+        works = _of_same_goals(works)
+    code = {"trust": list(trust)}  # code may change, and the weights stay
+    asks = [question(work, pictures.name) | code for work in works]
+    folder, runs = _start(asked, asks, [source.id(i) for i in indices], out, batch_size)
+    _answer(runs, works, progress)
+    reports = [write_report(run) for run in runs]
     return Explained(
-        run=run, report=report, counts=run.counts(), seconds=time.monotonic() - began, notes=notes
+        folder=folder,
+        runs={column.label: run for column, run in zip(asked, runs, strict=True)},
+        report=reports[0] if len(runs) == 1 else write_comparison(folder),
+        counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
+        seconds=time.monotonic() - began,
+        notes=[*dict.fromkeys(notes)],
     )
 
 
-def spread(length: int, count: int) -> list[int]:
-    """`count` indices, evenly spread over `length`, or all of them.
-
-    >>> spread(10, 4)
-    [0, 2, 5, 7]
-    """
-    return [n * length // count for n in range(count)] if count < length else list(range(length))
+def _references(given: Mapping[str, Resource]) -> References | None:
+    found = given.get("references")
+    return found if isinstance(found, References) else None
 
 
-def takes_references(plan: Mapping[str, Any]) -> bool:
-    """Whether a method, or one that it wraps, has a field for reference images."""
-    inner = plan.get("method")
-    fields = method_class(str(plan.get("name", ""))).model_fields
-    if "method" in fields and inner is not None:
-        return takes_references(inner if isinstance(inner, Mapping) else {"name": inner})
-    return "references" in fields
+def _needs(
+    asked: Sequence[Column], target: str, given: Mapping[str, str | None]
+) -> dict[str | None, frozenset[str]]:
+    """Of each classifier, by its spec, the names of all that the methods explaining it want."""
+    needs: dict[str | None, frozenset[str]] = {}
+    for n, column in enumerate(asked):
+        chooses = n == 0 and target in {"nearest", "confused"}
+        mine = wanted(column.plan) | ({"references"} if chooses else frozenset())
+        needs[column.classifier] = needs.get(column.classifier, frozenset()) | mine
+    for name, spec in given.items():
+        if spec is not None and not any(name in names for names in needs.values()):
+            methods = ", ".join(column.label for column in asked)
+            raise RatherError("CFG-OPTIONS", where=f"--{name} {spec}", why=f"{methods} needs none")
+    return needs
 
 
-def take_references(source: Source, classifier: Classifier) -> References:
-    """At most 2,000 images of a source, evenly spread, with their labels in the classifier's order."""
-    images, indices = read_all(source, spread(len(source), REFERENCES))
-    labels = [source.label(i) for i in indices]
-    names = [None if label is None else source.classes[label] for label in labels]
-    known = all(name in classifier.classes for name in names)
-    return References(
-        images=images,
-        ids=tuple(source.id(i) for i in indices),
-        labels=torch.tensor([classifier.class_index(str(name)) for name in names]) if known else None,
-        name=source.name,
-    )
+def _refuse_shapes(first: Classifier, nets: Iterable[Classifier]) -> None:
+    for net in nets:
+        if net.shape != first.shape:
+            raise RatherError(
+                "DATA-SHAPE",
+                where=f"{first.name} takes {first.shape}",
+                why=f"{net.name} takes {net.shape}",
+                do="Compare classifiers of the same images",
+            )
 
 
-def _default_folder(asks: Mapping[str, Any], asked: Sequence[str]) -> Path:
-    digest = hashlib.sha256(json.dumps([asks, asked], sort_keys=True).encode()).hexdigest()[:8]
-    return Path("runs") / f"{asks['classifier']['name']}-{asks['method']['name']}-{digest}"
+def _look(net: Classifier, given: Mapping[str, Resource], images: Images) -> list[str]:
+    """What a look at a classifier and at its generators says beforehand; what cannot work is refused."""
+    generators = {
+        id(one): one
+        for resource in given.values()
+        if (one := resource.autoencoder if isinstance(resource, LatentClassifiers) else resource)
+        and isinstance(one, Autoencoder)
+    }
+    notes = [*preflight(net, images[:4]).notes]
+    return notes + [note for one in generators.values() for note in autoencoder.preflight(one, net, images)]
+
+
+def _of_same_goals(works: Sequence[Work]) -> list[Work]:
+    """Each asked for what the first one's classifier chooses: only so can they be compared."""
+    goals = choose_goals(works[0])
+    for name in dict.fromkeys(name for name, _ in goals.values()):
+        for work in works:
+            work.classifier.class_index(name)
+    return [replace(work, goals=goals, references=None) for work in works]
+
+
+def _start(
+    asked: Sequence[Column],
+    asks: Sequence[Mapping[str, Any]],
+    ids: Sequence[str],
+    out: Path | None,
+    chunk: int,
+) -> tuple[Path, list[Run]]:
+    """The folder, and the run of each column: all of them before the first is worked off."""
+    if len(asked) == 1:
+        folder = out or _default_folder(
+            f"{asks[0]['classifier']['name']}-{asks[0]['method']['name']}", asks[0], ids
+        )
+        refuse_comparison(folder)
+        return folder, [Run.start(folder, asks[0], ids, chunk)]
+    same = [
+        (one, other)
+        for n, one in enumerate(asked)
+        for m, other in enumerate(asked)
+        if n < m and asks[n] == asks[m]
+    ]
+    for one, other in same:
+        raise RatherError("CFG-OPTIONS", where=f"--method {other.label}", why=f"the same as {one.label}")
+    folder = out or _default_folder("comparison", asks, ids)
+    places = start_comparison(folder, [column.label for column in asked])
+    return folder, [Run.start(place, ask, ids, chunk) for place, ask in zip(places, asks, strict=True)]
+
+
+def _answer(runs: Sequence[Run], works: Sequence[Work], progress: Callable[[int, int], None]) -> None:
+    """Work off what is not stored yet, one run after the other."""
+    asked = sum(len(run.asked) for run in runs)
+    done = asked - sum(len(chunk) for run in runs for chunk in run.pending())
+    progress(done, asked)
+    for run, work in zip(runs, works, strict=True):
+        for rows in execute(run, work):
+            done += rows
+            progress(done, asked)
+
+
+def _default_folder(name: str, asks: object, ids: Sequence[str]) -> Path:
+    digest = hashlib.sha256(json.dumps([asks, ids], sort_keys=True).encode()).hexdigest()[:8]
+    return Path("runs") / f"{name}-{digest}"

@@ -8,11 +8,12 @@ Kind = Literal["methods", "data", "models", "metrics"]
 
 
 def listing(kind: Kind) -> dict[str, str]:
-    """Name and one line of each method, data set, bundled classifier or metric."""
+    """Name and one line of each method or preset, data set, bundled classifier or metric."""
     if kind == "methods":
         from rather.methods import list_methods
+        from rather.presets import list_presets
 
-        return list_methods()
+        return list_methods() | {name: f"preset: {what}" for name, what in list_presets().items()}
     if kind == "data":
         from rather.data import list_data
 

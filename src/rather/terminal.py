@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from rather.methods import list_methods, method_class
+from rather.presets import Plan, expand, list_presets, preset
 
 if TYPE_CHECKING:
     from rather.explain import Explained
+    from rather.store import Run
 
 ROWS = 20  # in the table; the report has all
 
@@ -31,14 +33,23 @@ def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[int, int], Non
 
 
 def summary(explained: Explained) -> None:
-    """The first rows as a table, the counts, and where to look."""
+    """The first rows as a table, or of several methods a line each; the counts, and where to look."""
     console = Console()
+    runs = explained.runs
+    console.print(_rows(*runs.values()) if len(runs) == 1 else _methods(runs))
+    counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in explained.counts.items() if n)
+    asked = sum(len(run.asked) for run in runs.values())
+    console.print(Text(f"\n{counts} of {asked} in {explained.seconds:.1f} s"))
+    console.print(Text(f"report: {explained.report}"), soft_wrap=True)
+
+
+def _rows(run: Run) -> Table:
     table = Table("image", "says", "rather than", "with", "status", "steps", box=None, pad_edge=False)
-    for shown, row in enumerate(explained.run.rows()):
+    for shown, row in enumerate(run.rows()):
         if shown == ROWS:
             table.add_row(Text("..."))
             break
-        classes = explained.run.question["classes"]
+        classes = run.question["classes"]
         sure = row.after[classes.index(row.target)] if row.after and row.target else None
         table.add_row(
             Text(row.id),
@@ -48,37 +59,58 @@ def summary(explained: Explained) -> None:
             Text(row.status.replace("_", " ") + (f" ({row.code})" if row.code else "")),
             str(row.steps) if row.image else "",
         )
-    console.print(table)
-    counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in explained.counts.items() if n)
-    console.print(Text(f"\n{counts} of {len(explained.run.asked)} in {explained.seconds:.1f} s"))
-    console.print(Text(f"report: {explained.report}"), soft_wrap=True)
+    return table
+
+
+def _methods(runs: Mapping[str, Run]) -> Table:
+    counted = {label: run.counts() for label, run in runs.items()}
+    statuses = [name for name in next(iter(counted.values())) if any(c[name] for c in counted.values())]
+    names = [name.replace("_", " ") for name in statuses]
+    table = Table("method", "classifier", *names, box=None, pad_edge=False)
+    for label, run in runs.items():
+        numbers = [str(counted[label][name]) for name in statuses]
+        table.add_row(Text(label), Text(run.question["classifier"]["name"]), *numbers)
+    return table
 
 
 def description(method: str, *, json: bool) -> None:
-    """A method's paper and settings."""
-    found = method_class(method)
+    """A method's paper and settings; of a preset, what it stands for."""
+    plan = expand({"name": method})
+    found, line = method_class(plan["name"]), (list_methods() | list_presets())[method]
     settings = [
         {
             "name": key,
-            "default": None if field.is_required() else field.default,
-            "required": field.is_required(),
+            "default": plan.get(key, None if field.is_required() else field.default),
+            "required": field.is_required() and key not in plan,
             "values": " ".join([_kind(field.annotation), *_bounds(field.metadata)]),
             "text": field.description or "",
         }
         for key, field in found.model_fields.items()
     ]
     if json:
-        told = {"name": method, "text": list_methods()[method], "settings": settings}
+        told = {"name": method, "text": line, "plan": plan, "settings": settings}
         print(jsonlib.dumps(told))  # noqa: T201 - the output itself
         return
     console = Console()
-    console.print(Text(f"{method}: {list_methods()[method]}\n{found.__doc__}\n"))
+    console.print(Text(f"{method}: {line}\n{found.__doc__}\n"))
+    if preset(method):
+        console.print(Text(f"Stands for: {' '.join(_words(plan))}\n"), soft_wrap=True)
     table = Table("setting", "default", "values", "meaning", box=None, pad_edge=False)
     for setting in settings:
         default = "required" if setting["required"] else str(setting["default"])
         cells = setting["name"], default, setting["values"], setting["text"]
         table.add_row(*(Text(str(cell)) for cell in cells))
     console.print(table)
+
+
+def _words(plan: Plan, above: str = "") -> Iterator[str]:
+    """A plan as the command line has it."""
+    yield f"--set {above.rstrip('.')}={plan['name']}" if above else f"--method {plan['name']}"
+    for key, value in plan.items():
+        if isinstance(value, dict):
+            yield from _words(value, f"{above}{key}.")
+        elif key != "name":
+            yield f"--set {above}{key}={value}"
 
 
 def _kind(annotation: Any) -> str:

@@ -13,23 +13,24 @@
   choose();
 
   // The image in the place of its counterfactual: the eye finds what moves.
-  const roles = (card) =>
-    Object.fromEntries([...card.querySelectorAll("img[data-role]")].map((img) => [img.dataset.role, img]));
+  // A card has one of them; a row of a comparison has one in each cell.
   for (const button of document.querySelectorAll("button.look")) {
-    const { query, counterfactual } = roles(button.closest(".card"));
+    const query = button.closest(".card, .shown").querySelector("img[data-role=query]");
+    const counterfactual = button.querySelector("img");
+    const sentence = button.closest(".card, .cell").querySelector(".sentence");
     const own = counterfactual.getAttribute("src");
     const show = (src) => () => counterfactual.setAttribute("src", src);
     button.addEventListener("pointerenter", show(query.getAttribute("src")));
     button.addEventListener("pointerleave", show(own));
-    button.addEventListener("click", () => look(button.closest(".card"), query.getAttribute("src"), own));
+    button.addEventListener("click", () => look(query, own, sentence.textContent));
   }
 
   // Both on top of each other, and a slide from the one to the other.
   const dialog = document.querySelector("dialog");
   const stage = dialog.querySelector(".stage");
   const slide = dialog.querySelector("input");
-  const look = (card, before, after) => {
-    const { query } = roles(card);
+  const look = (query, after, sentence) => {
+    const before = query.getAttribute("src");
     const longer = Math.max(query.naturalWidth, query.naturalHeight);
     const room = Math.min(innerWidth - 80, innerHeight - 240, 512);
     const factor = longer < room && query.className === "pixels" ? Math.floor(room / longer) : room / longer;
@@ -44,7 +45,7 @@
         return img;
       }),
     );
-    dialog.querySelector(".sentence").textContent = card.querySelector(".sentence").textContent;
+    dialog.querySelector(".sentence").textContent = sentence;
     slide.value = 100;
     fade();
     dialog.showModal();
