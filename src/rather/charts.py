@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard, final
 
-WIDTH, HEIGHT = 300, 144  # CSS pixels, and the units of the drawing
-LEFT, RIGHT, TOP, BOTTOM = 44, 292, 8, 122  # where the axes are
+LEFT, RIGHT, TOP, BOTTOM = 44, 292, 8, 122  # where card.html draws the axes, on 300 x 144 CSS pixels
 LINES: Final = 4  # of a chart at most: more cannot be told apart
 _DOTTED: Final = 16  # longer lines go without a dot at each point
 _STEPS: Final = (1, 2, 5)  # round numbers

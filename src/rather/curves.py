@@ -70,8 +70,8 @@ def diagnose(method: Method, classifier: Classifier, answers: Counterfactuals) -
         interpolation:  from the query to its counterfactual, if there is an autoencoder
             image space, latent space, latent classifiers: as probability above
 
-    The trajectory is drawn if the autoencoder has two dimensions: its points are what the encoder makes of the
-    path's pictures, or of the two ends where there is no path. A diagnostic that fails says why in its
+    The trajectory is drawn if the autoencoder has two dimensions: its points are what the encoder makes of
+    the path's pictures, or of the two ends where there is no path. A diagnostic that fails says why in its
     place: the nets are anybody's, and no answer may be lost for a chart.
     """
     if not len(answers):
