@@ -109,14 +109,15 @@ class Inversion(nn.Module):
 
     def __init__(self, encoder: nn.Module, generator: nn.Module, steps: int) -> None:
         super().__init__()
-        self.encoder, self.generator, self.steps = encoder, generator, steps
+        self.encoder, self.steps = encoder, steps
+        self._generator = (generator,)  # a tuple, so that the decoder's weights are not registered twice
 
     @torch.no_grad()
     def forward(self, x: Images) -> Latents:
         """No gradient passes: a latent is where a search begins."""
 
         def objective(z: Latents, rows: Rows) -> tuple[Tensor, Tensor]:
-            error = _squared(self.generator(z), x[rows]) / 2 + (z**2).sum(1) / 2
+            error = _squared(self._generator[0](z), x[rows]) / 2 + (z**2).sum(1) / 2
             return error, torch.zeros_like(rows, dtype=torch.bool)
 
         return descend(objective, self.encoder(x), steps=self.steps, lr=0.05).end

@@ -1,0 +1,349 @@
+"""What lies in generators/ must pass, and the one loop that trains it."""
+
+import ast
+import json
+import math
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
+
+import rather
+from rather.errors import RatherError
+from rather.generator import Generator, Phase
+from rather.generators import bring_generator, generator_class, list_generators
+from rather.generators._file import load_generator, save_generator
+from rather.generators.gan import Inversion
+from rather.generators.tcvae import decomposed, log_normal
+from rather.generators.vae import divergence
+from rather.train.fit import Schedule, fit
+
+KINDS = sorted(list_generators())
+SHAPES = [(1, 28, 28), (3, 33, 47), (3, 128, 64)]
+HOME = Path(rather.__file__).parent / "generators"
+
+
+def tiny(kind: str) -> Generator:
+    more = {"refine": 3} if kind == "gan" else {}
+    return generator_class(kind).of({"width": 4, "latent": 3, "steps": 6, "batch_size": 4, **more})
+
+
+def squares(count: int = 16, side: int = 28) -> Tensor:
+    """White squares at random places, as bytes."""
+    g = torch.Generator().manual_seed(0)
+    images = torch.zeros(count, 1, side, side, dtype=torch.uint8)
+    for image, (x, y) in zip(images, torch.randint(side - 10, (count, 2), generator=g).tolist(), strict=True):
+        image[:, y : y + 10, x : x + 10] = 255
+    return images
+
+
+def code_of(call, *args, **more) -> str:
+    with pytest.raises(RatherError) as caught:
+        call(*args, **more)
+    assert "\n" not in str(caught.value)
+    return caught.value.code
+
+
+# ---------------------------------------------------------------- the contract
+
+
+@pytest.mark.shapes
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_to_latents_and_back(kind, shape):
+    torch.manual_seed(0)
+    generator = tiny(kind)
+    net = generator.build(shape, count=9)
+    x = torch.rand(4, *shape)
+    for phase in net.phases():
+        loss = net(phase, x)
+        assert loss.shape == (4,)
+        assert loss.isfinite().all()
+    autoencoder = net.autoencoder("a")
+    z = autoencoder.encode(x)
+    again = autoencoder.decode(z)
+    assert z.shape == (4, 3)
+    assert again.shape == x.shape
+    assert again.min() >= 0
+    assert again.max() <= 1
+    torch.testing.assert_close(autoencoder.encode(x[2:3]), z[2:3], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(autoencoder.decode(z[2:3]), again[2:3])
+    z.requires_grad_()
+    assert torch.autograd.grad(autoencoder.decode(z).sum(), z)[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_is_a_frozen_value_of_plain_settings(kind):
+    generator = tiny(kind)
+    settings = json.loads(json.dumps(generator.settings()))
+    assert settings.pop("name") == kind
+    assert generator_class(kind).of(settings) == generator
+    with pytest.raises(ValueError, match="frozen"):
+        generator.width = 3
+    assert code_of(generator_class(kind).of, {"width": 0}) == "CFG-SETTING"
+    assert code_of(generator_class(kind).of, {"widht": 4}) == "CFG-SETTING"
+    source = (HOME / f"{kind}.py").read_text()
+    assert len(source.splitlines()) <= 150
+    assert any(year in (ast.get_docstring(ast.parse(source)) or "") for year in ("2014", "2016", "2018"))
+    assert all(field.description for field in type(generator).model_fields.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_is_trained_and_loss_falls(kind):
+    generator = tiny(kind)
+    torch.manual_seed(0)
+    net = generator.build((1, 28, 28), count=16)
+    moved = [p for phase in net.phases().values() for p in phase.parameters]
+    assert {id(p) for p in moved} == {id(p) for p in net.parameters()}
+    before = [p.detach().clone() for p in net.parameters()]
+    losses = []
+    schedule = Schedule(steps=60, lr=0.01, batch_size=8, seed=0)
+    fit(net, [squares()], schedule, progress=lambda _done, _all, loss: losses.append(loss))
+    assert all((p != b).any() for p, b in zip(net.parameters(), before, strict=True))
+    assert not net.training
+    if kind != "gan":  # of a game no side's loss need fall
+        assert sum(losses[-10:]) < sum(losses[:10])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_file_gives_back_what_was_saved(kind, tmp_path):
+    generator = tiny(kind)
+    torch.manual_seed(0)
+    autoencoder = generator.build((3, 32, 32)).autoencoder("mine")
+    file = tmp_path / "mine.safetensors"
+    save_generator(file, generator, autoencoder, {"seed": 0})
+    again = load_generator(file)
+    assert again.fingerprint() == autoencoder.fingerprint()
+    assert (again.name, again.shape, again.size) == ("mine", (3, 32, 32), 3)
+    assert bring_generator(str(file)).fingerprint() == autoencoder.fingerprint()
+    assert not any(p.requires_grad for p in again.parameters())
+
+
+# ---------------------------------------------------------------- the losses, against closed forms
+
+
+def test_divergence_is_that_of_normal_distributions():
+    mean, log_var = torch.randn(5, 3), torch.randn(5, 3)
+    theirs = kl_divergence(Normal(mean, (log_var / 2).exp()), Normal(0.0, 1.0)).sum(1)
+    torch.testing.assert_close(divergence(mean, log_var), theirs)
+
+
+def test_log_normal():
+    z, mean, log_var = torch.randn(3, 5, 3).unbind()
+    torch.testing.assert_close(log_normal(z, mean, log_var), Normal(mean, (log_var / 2).exp()).log_prob(z))
+
+
+def test_decomposition_sums_to_the_divergence_of_the_sample():
+    mean, log_var = torch.randn(7, 3), torch.randn(7, 3) - 1
+    z = mean + torch.randn(7, 3) * (log_var / 2).exp()
+    parts = decomposed(z, mean, log_var, 100)
+    whole = Normal(mean, (log_var / 2).exp()).log_prob(z).sum(1) - Normal(0.0, 1.0).log_prob(z).sum(1)
+    torch.testing.assert_close(sum(parts), whole)
+
+
+def test_information_of_posteriors_that_lie_apart_is_the_count_in_nats():
+    # Each z is explained by its own image alone, so that it says which of the images it is of.
+    mean = 100 * torch.eye(8)
+    log_var = torch.zeros(8, 8)
+    information, _, _ = decomposed(mean, mean, log_var, 8)
+    torch.testing.assert_close(information, torch.full((8,), math.log(8 * 8)), atol=1e-3, rtol=0)
+
+
+def test_inversion_finds_the_latent_of_a_linear_generator():
+    torch.manual_seed(0)
+    generator = nn.Sequential(nn.Linear(3, 16), nn.Unflatten(1, (1, 4, 4)))
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    truth = torch.randn(5, 3)
+    x = generator(truth).detach()
+    matrix = generator[0].weight.detach()
+    # |G(z) - x|^2 / 2 + |z|^2 / 2 is least at the ridge regression's answer.
+    ridge = torch.linalg.solve(matrix.T @ matrix + torch.eye(3), matrix.T @ (matrix @ truth.T)).T
+    found = Inversion(encoder, generator, 2000)(x)
+    torch.testing.assert_close(found, ridge, atol=2e-2, rtol=0)
+    torch.testing.assert_close(
+        Inversion(encoder, generator, 20)(x[1:2]), Inversion(encoder, generator, 20)(x)[1:2]
+    )
+
+
+# ---------------------------------------------------------------- the loop
+
+
+class Line(nn.Module):
+    """Slope and noise: what a step draws at random must be the step's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.zeros(2))
+        self.late = nn.Parameter(torch.zeros(1))
+
+    def phases(self) -> Mapping[str, Phase]:
+        return {"first": Phase([self.slope], end=0.5), "second": Phase([self.late], begin=0.5)}
+
+    def forward(self, phase: str, x: Tensor, y: Tensor) -> Tensor:
+        slope = self.slope[0] if phase == "first" else self.slope[0].detach() + self.late[0]
+        return (slope * x[:, 0] + 0.1 * torch.randn(len(x)) - y) ** 2 + self.slope[1] ** 2
+
+
+X = torch.linspace(-1, 1, 40)[:, None]
+HOW = Schedule(steps=40, lr=0.4, batch_size=8, seed=3)
+
+
+class StoppedError(Exception):
+    pass
+
+
+def interrupt_at(step: int):
+    def progress(done: int, _all: int, _loss: float) -> None:
+        if done == step:
+            raise StoppedError
+
+    return progress
+
+
+@pytest.mark.parametrize("at", [1, 13, 20, 33])
+def test_interrupted_training_ends_with_the_same_weights(at, tmp_path, monkeypatch):
+    monkeypatch.setattr("rather.train.fit._SAVE_EVERY", 0)
+    straight = fit(Line(), [X, 2 * X[:, 0]], HOW)
+    file = tmp_path / "checkpoint"
+    with pytest.raises(StoppedError):
+        fit(Line(), [X, 2 * X[:, 0]], HOW, checkpoint=file, asks={"a": 1}, progress=interrupt_at(at + 1))
+    assert file.exists()
+    seen = []
+    again = fit(
+        Line(),
+        [X, 2 * X[:, 0]],
+        HOW,
+        checkpoint=file,
+        asks={"a": 1},
+        progress=lambda done, *_: seen.append(done),
+    )
+    assert seen[0] == at + 1
+    assert not file.exists()
+    for key, tensor in straight.state_dict().items():
+        assert torch.equal(again.state_dict()[key], tensor), key
+    assert abs(float(straight.slope[0]) - 2) < 0.3
+
+
+def test_phases_have_their_time():
+    net = Line()
+    slopes = []
+    fit(
+        net,
+        [X, 2 * X[:, 0]],
+        HOW,
+        progress=lambda *_: slopes.append([float(p.sum()) for p in net.parameters()]),
+    )
+    assert all(late == 0 for _, late in slopes[:20])
+    assert len({slope for slope, _ in slopes[20:]}) == 1
+    assert slopes[-1][1] != 0
+
+
+def test_loop_leaves_torchs_random_numbers_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fit(Line(), [X, X[:, 0]], HOW)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_nan_stops_the_training_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("rather.train.fit._SAVE_EVERY", 0)
+
+    class Bad(Line):
+        def forward(self, phase: str, x: Tensor, y: Tensor) -> Tensor:
+            return super().forward(phase, x, y) * (torch.nan if phase == "second" else 1)
+
+    file = tmp_path / "checkpoint"
+    assert code_of(fit, Bad(), [X, X[:, 0]], HOW, checkpoint=file) == "TRAIN-NONFINITE"
+    with safe_open(file, "pt") as opened:
+        assert json.loads(opened.metadata()["rather-checkpoint"])["step"] == 20
+        assert all(opened.get_tensor(key).isfinite().all() for key in opened.keys())  # noqa: SIM118
+
+
+def test_checkpoints_that_do_not_fit_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("rather.train.fit._SAVE_EVERY", 0)
+    file = tmp_path / "checkpoint"
+
+    def again(net: nn.Module, **asks: int) -> str:
+        return code_of(fit, net, [X, X[:, 0]], HOW, checkpoint=file, asks=asks)
+
+    with pytest.raises(StoppedError):
+        fit(Line(), [X, X[:, 0]], HOW, checkpoint=file, asks={"a": 1}, progress=interrupt_at(5))
+    whole = file.read_bytes()
+    assert again(Line(), a=2) == "TRAIN-CHECKPOINT"
+    other = Line()
+    other.slope = nn.Parameter(torch.zeros(3))
+    assert again(other, a=1) == "TRAIN-CHECKPOINT"
+    for bad in (b"", whole[:-7], b"text", pickle.dumps({"a": 1})):
+        file.write_bytes(bad)
+        assert again(Line(), a=1) == "TRAIN-CHECKPOINT"
+        assert file.read_bytes() == bad  # nothing of a person's is thrown away
+
+
+# ---------------------------------------------------------------- bad files
+
+
+def saved(tmp_path: Path) -> Path:
+    file = tmp_path / "good.safetensors"
+    generator = tiny("vae")
+    save_generator(file, generator, generator.build((1, 28, 28)).autoencoder("good"), {})
+    return file
+
+
+def test_files_of_another_kind_are_told_apart(tmp_path):
+    from rather.bundled import weights_file
+    from rather.classifiers import bring
+
+    file = saved(tmp_path)
+    assert code_of(bring_generator, str(weights_file("digits", "classifier"))) == "MODEL-KIND"
+    assert code_of(bring, str(file)) == "MODEL-KIND"
+    assert code_of(bring_generator, "no-such") == "GEN-NOT-FOUND"
+    assert code_of(bring_generator, str(tmp_path)) == "MODEL-NOT-FOUND"
+
+
+def test_damaged_files_are_refused(tmp_path):
+    whole = saved(tmp_path).read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    plan = json.loads(header["__metadata__"]["rather"])
+
+    def forged(**changes: object) -> bytes:
+        text = json.dumps({**header, "__metadata__": {"rather": json.dumps({**plan, **changes})}}).encode()
+        return len(text).to_bytes(8, "little") + text + whole[8 + length :]
+
+    marker = tmp_path / "marker"
+
+    class Evil:
+        def __reduce__(self):
+            return marker.touch, ()
+
+    bad = {
+        "truncated": (whole[: len(whole) // 2], "MODEL-FILE-DAMAGED"),
+        "empty": (b"", "MODEL-FILE-DAMAGED"),
+        "text": (b"<html>not here</html>", "MODEL-FILE-DAMAGED"),
+        "pickle": (pickle.dumps(Evil()), "MODEL-CODE"),
+        "unknown": (forged(generator={"name": "os"}), "MODEL-FILE-DAMAGED"),
+        "setting": (forged(generator={**plan["generator"], "width": "x"}), "MODEL-FILE-DAMAGED"),
+        "giant": (forged(generator={**plan["generator"], "latent": 10**9}), "MODEL-FILE-DAMAGED"),
+        "wide": (forged(generator={**plan["generator"], "width": 8}), "MODEL-FILE-DAMAGED"),
+        "shape": (forged(shape=[1, 32, 32]), "MODEL-FILE-DAMAGED"),
+    }
+    for name, (data, code) in bad.items():
+        file = tmp_path / f"{name}.safetensors"
+        file.write_bytes(data)
+        assert code_of(bring_generator, str(file)) == code, name
+    assert not marker.exists()
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    generator = tiny("vae")
+    autoencoder = generator.build((1, 28, 28)).autoencoder("bad")
+    next(autoencoder.parameters()).data[:] = torch.nan
+    file = tmp_path / "bad.safetensors"
+    save_generator(file, generator, autoencoder, {})
+    assert code_of(bring_generator, str(file)) == "MODEL-FILE-DAMAGED"
