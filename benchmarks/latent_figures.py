@@ -19,11 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from goyal_figures import Estimate
 from latent_page import page, shortly
@@ -34,14 +34,14 @@ from rather.core import Classifier, Counterfactuals, Goal, Images, Labels, Metho
 from rather.data import load, read_all
 from rather.data.source import Source
 from rather.draw import png
+from rather.generator import Phase
 from rather.generators import bring_generator
-from rather.generators.vae import VAE
 from rather.latent import LatentClassifiers
 from rather.methods import Clarity, Dive, Introspection, Minimal, Revise, Schut, Several, Wachter
 from rather.metrics.distribution import frechet_distance
 from rather.metrics.diversity import feature_diversity
 from rather.metrics.proximity import l1
-from rather.metrics.realism import im1, im2
+from rather.metrics.realism import Reconstruct, im1, im2
 from rather.metrics.transfer import transfer
 from rather.train import Recipe, train_classifier
 from rather.train.fit import Schedule, fit
@@ -52,7 +52,7 @@ KINDS = {"5 to 1": (5, 1), "3 to 8": (3, 8)}  # of the slides
 OTHERS = "random pairs"
 SHOWN = 10  # pictures of each kind on a method's sheet
 JUDGE = Recipe(architecture="small", seed=1000)
-REPEATERS = {"class": VAE(latent=10, width=16, steps=2000), "all": VAE(latent=10, width=16, steps=8000)}
+REPEATERS = {"class": 1500, "all": 6000}  # training steps of the autoencoders
 SPREADS = (0.1, 0.3)  # of the noise before each restart of REVISE
 ANSWERS = 8
 WEIGHTS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)  # lambda of the introspection, loose to tight
@@ -115,23 +115,49 @@ def labelled(source: Source) -> tuple[Images, Labels]:
     return x, torch.tensor([source.label(i) for i in indices])
 
 
+@final
+class Dense(nn.Module):
+    """A plain autoencoder of two dense layers a side: of no architecture that a method uses."""
+
+    def __init__(self, hidden: int = 256, latent: int = 16) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Flatten(), nn.Linear(28 * 28, hidden), nn.ReLU(), nn.Linear(hidden, latent)
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(latent, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 28 * 28),
+            nn.Sigmoid(),
+            nn.Unflatten(1, (1, 28, 28)),
+        )
+        self.latent = latent
+
+    def phases(self) -> Mapping[str, Phase]:
+        """All of it at once."""
+        return {"both": Phase([*self.parameters()])}
+
+    def forward(self, phase: str, x: Images) -> Tensor:
+        """The squared error of each picture."""
+        del phase
+        return squared(lambda x: self.decoder(self.encoder(x)), x)
+
+
 def repeater(work: Path, name: str, x: Images, seed: int) -> Autoencoder:
     """A small autoencoder of some pictures."""
-    settings = REPEATERS[name.partition("-")[0]]
-    file = work / f"autoencoder-{name}-{settings.steps}.safetensors"
+    steps = REPEATERS[name.partition("-")[0]]
+    file = work / f"autoencoder-{name}-{steps}.safetensors"
     torch.manual_seed(JUDGE.seed + seed)
-    net = settings.build((1, 28, 28))
+    net = Dense()
     if not file.exists():
-        schedule = Schedule(settings.steps, settings.lr, settings.batch_size, seed=JUDGE.seed + seed)
-        fit(net, [(x * 255).round().byte()], schedule)
+        fit(net, [x], Schedule(steps=steps, lr=0.001, batch_size=64, seed=JUDGE.seed + seed))
         save_file(net.state_dict(), file)
         print(f"trained: {file.name}", flush=True)
     net.load_state_dict(load_file(file))
-    return net.autoencoder(name)
+    return Autoencoder(net.encoder, net.decoder, shape=(1, 28, 28), size=net.latent, name=name)
 
 
-@torch.no_grad()
-def squared(net: Autoencoder, x: Images) -> Tensor:
+def squared(net: Reconstruct, x: Images) -> Tensor:
     """Squared error of each reconstruction, summed over the pixels."""
     return (net(x) - x).square().flatten(1).sum(1)
 

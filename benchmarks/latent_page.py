@@ -18,7 +18,8 @@ digits that every explained classifier names rightly: of 5 and of 3 all of them 
 classifier misnames), to become 1 and 8 as in the slides of Theobald (2023); of the other classes some, each
 to become a random other class. The judges were trained by the script on the training digits, and no method
 sees them: a classifier of another architecture and seed ({accuracy} of 2,000 test digits right), and small
-variational autoencoders, one for each class and one for all. Intervals are 95 %: Wilson's for a share of rows, else a bootstrap's over rows.
+dense autoencoders, one for each class and one for all. Intervals are 95 %: Wilson's for a share of rows, else
+a bootstrap's over rows.
 """
 METHODS_NOTE = """\
 Success is judged by the explained classifier on the 8-bit picture; all that follows is of the successes. IM1
