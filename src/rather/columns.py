@@ -36,7 +36,7 @@ def columns(methods: str, settings: Mapping[str, Any] | None = None) -> list[Col
         settings: plain data.
 
     Raises:
-        RatherError: CFG-UNKNOWN for a name; CFG-OPTIONS for a column that is there twice, or has no name;
+        RatherError: CFG-UNKNOWN for a name, or none; CFG-OPTIONS for a column that is there twice;
             CFG-SETTING for a setting that does not say whose it is.
     """
     asked = [_read(word, methods) for word in methods.split(",")]
@@ -59,7 +59,7 @@ def _read(word: str, methods: str) -> tuple[str, str | None]:
     name, at, classifier = word.strip().partition("@")
     if not name or (at and not classifier):
         raise RatherError(
-            "CFG-OPTIONS", where=f"--method {methods}", why="not of the form METHOD[@CLASSIFIER],..."
+            "CFG-UNKNOWN", where=f"--method {methods}", why="not of the form METHOD[@CLASSIFIER],..."
         )
     return name, classifier or None
 
@@ -74,8 +74,8 @@ def _addressed(settings: Mapping[str, Any], names: Sequence[str]) -> list[dict[s
             raise RatherError(
                 "CFG-SETTING",
                 where=key,
-                why=f"there are {len(names)} methods, and it does not say whose it is",
-                do=f"Say {names[0]}.KEY=VALUE, or 1.KEY=VALUE",
+                why=f"there are {len(names)} methods",
+                do=f"Say whose setting it is: {names[0]}.KEY=VALUE, or 1.KEY=VALUE",
             )
         for n, name in enumerate(names):
             if numbers.get(key) == n or key == name:

@@ -112,6 +112,7 @@ class Line:
     row: Row | None  # of the first column that is done
     query: Picture | None
     scale: float | None  # the change that is drawn in full colour, the same for all methods
+    coloured: bool
     cells: Sequence[Cell]
 
 
@@ -250,6 +251,7 @@ def _line(number: int, rows: Sequence[Row | None], runs: Sequence[Run]) -> Line:
         row=there and replace(there, query=None, image=None, pictures={}),
         query=query,
         scale=scale,
+        coloured=any(pair is not None and len(pair[0]) > 1 for pair in pairs),
         cells=cells,
     )
 

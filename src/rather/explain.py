@@ -200,7 +200,7 @@ def _needs(
     for name, spec in given.items():
         if spec is not None and not any(name in names for names in needs.values()):
             methods = ", ".join(column.label for column in asked)
-            raise RatherError("CFG-OPTIONS", where=f"--{name} {spec}", why=f"{methods} needs none")
+            raise RatherError("CFG-OPTIONS", where=f"--{name} {spec}", why=f"nothing that {methods} needs")
     return needs
 
 

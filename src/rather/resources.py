@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, final
 
 import torch
 
-from rather.classifiers import bring, list_classifiers
+from rather.bundled import list_weights
+from rather.classifiers import bring
 from rather.core import Classifier, Resource
 from rather.data import DataSet, Source, list_data, load, read_all
 from rather.data.folder import Folder
@@ -99,7 +100,7 @@ def take_generator(spec: str | None, classifier: Classifier) -> Autoencoder:
     latent = LatentClassifiers.of(classifier)
     if spec is None and latent is not None:
         return latent.autoencoder
-    if spec is None and not _knows_digits(classifier):
+    if spec is None and not _comes_with_digits("digits-vae", classifier):
         raise RatherError(
             "GEN-MISSING",
             where=f"none comes with the package for {classifier.name}",
@@ -118,7 +119,7 @@ def take_latent(spec: str | None, classifier: Classifier, trust: Sequence[str] =
     own = LatentClassifiers.of(classifier)
     if spec is None and own is not None:
         return own
-    if spec is None and not (_knows_digits(classifier) and "digits-latent" in list_classifiers()):
+    if spec is None and not _comes_with_digits("digits-latent", classifier):
         raise RatherError(
             "GEN-MISSING",
             where=f"no classifiers of latents come with the package for {classifier.name}",
@@ -157,5 +158,7 @@ def take_oracle(spec: str, classifier: Classifier, trust: Sequence[str] = ()) ->
     return oracle
 
 
-def _knows_digits(classifier: Classifier) -> bool:
-    return (classifier.shape, classifier.classes) == DIGITS
+def _comes_with_digits(name: str, classifier: Classifier) -> bool:
+    """Whether the package has this net and the classifier's images and classes are those of digits."""
+    known = list_weights("generator", "latent-classifier")
+    return name in known and (classifier.shape, classifier.classes) == DIGITS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import cleandoc
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from rather.methods import list_methods, method_class
 from rather.presets import Plan, expand, list_presets, preset
+from rather.resources import NAMES
 
 if TYPE_CHECKING:
     from rather.explain import Explained
@@ -82,7 +84,9 @@ def description(method: str, *, json: bool) -> None:
             "name": key,
             "default": plan.get(key, None if field.is_required() else field.default),
             "required": field.is_required() and key not in plan,
-            "values": " ".join([_kind(field.annotation), *_bounds(field.metadata)]),
+            "values": f"--{key}"  # not a setting
+            if key in NAMES
+            else " ".join([_kind(field.annotation), *_bounds(field.metadata)]),
             "text": field.description or "",
         }
         for key, field in found.model_fields.items()
@@ -92,7 +96,7 @@ def description(method: str, *, json: bool) -> None:
         print(jsonlib.dumps(told))  # noqa: T201 - the output itself
         return
     console = Console()
-    console.print(Text(f"{method}: {line}\n{found.__doc__}\n"))
+    console.print(Text(f"{method}: {line}\n{cleandoc(found.__doc__ or '')}\n"))
     if preset(method):
         console.print(Text(f"Stands for: {' '.join(_words(plan))}\n"), soft_wrap=True)
     table = Table("setting", "default", "values", "meaning", box=None, pad_edge=False)

@@ -1,0 +1,161 @@
+"""What methods need beside their settings: found by their fields, taken from what is near, told in a run."""
+
+import pytest
+import torch
+
+import rather.generators
+import rather.resources
+from analytic import latent_stripes, pictures, resources, spatial, stripes
+from rather.autoencoder import Autoencoder
+from rather.core import Classifier
+from rather.data import DataSet, InMemory
+from rather.errors import RatherError
+from rather.execute import Work, question
+from rather.latent import LatentClassifiers
+from rather.methods import build, list_methods, method_class
+from rather.presets import expand
+from rather.references import References
+from rather.resources import NAMES, Sources, take_generator, take_latent, take_oracle, wanted
+
+
+@pytest.mark.parametrize(
+    ("plan", "needs"),
+    [
+        ({"name": "wachter"}, set()),
+        ({"name": "goyal"}, {"references"}),
+        ({"name": "xgem"}, {"generator"}),
+        ({"name": "clarity"}, {"latent"}),
+        ({"name": "several", "method": {"name": "minimal", "method": "revise"}}, {"generator"}),
+        ({"name": "several", "method": "wachter"}, set()),
+    ],
+)
+def test_a_plan_wants_what_its_methods_have_a_field_for(plan, needs):
+    assert wanted(expand(plan)) == needs
+
+
+@pytest.mark.parametrize("name", list_methods())
+def test_all_that_methods_cannot_do_without_can_be_given(name):
+    required = {key for key, field in method_class(name).model_fields.items() if field.is_required()}
+    assert required <= NAMES | {"method"}
+
+
+def digits():
+    """A classifier of the shape and the classes of digits."""
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+    return Classifier(torch.nn.Identity(), net, classes="0123456789", shape=(1, 28, 28))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Bundled nets of any name, and which were asked for."""
+    names = []
+
+    def bring(spec, **_):
+        names.append(spec)
+        return {"stripes": stripes(), "latent": latent_stripes().classifier(), "spatial": spatial()}.get(spec)
+
+    monkeypatch.setattr(rather.generators, "bring_generator", bring)
+    monkeypatch.setattr(rather.resources, "bring", bring)
+    monkeypatch.setattr(rather.resources, "list_weights", lambda *_: {"digits-vae": "", "digits-latent": ""})
+    return names
+
+
+def test_the_generator_that_was_asked_for_is_taken(asked):
+    assert isinstance(take_generator("stripes", spatial()), Autoencoder)
+    assert asked == ["stripes"]
+
+
+def test_a_classifier_of_latents_brings_its_own(asked):
+    latent = latent_stripes()
+    assert take_generator(None, latent.classifier()) is latent.autoencoder
+    assert take_latent(None, latent.classifier()) is latent
+    assert asked == []
+
+
+def test_digits_have_a_bundled_generator_and_others_have_none(asked):
+    take_generator(None, digits())
+    assert asked == ["digits-vae"]
+    for take, says in ((take_generator, "train vae"), (take_latent, "train latent-classifier")):
+        with pytest.raises(RatherError, match=says) as refused:
+            take(None, spatial())
+        assert refused.value.code == "GEN-MISSING"
+        assert refused.value.exit_code == 4
+
+
+def test_classifiers_of_latents_must_be_some_and_know_the_same_classes(asked):
+    own = latent_stripes()
+    same = Classifier(
+        torch.nn.Identity(), torch.nn.Flatten(), classes=own.classes, shape=own.autoencoder.shape
+    )
+    assert take_latent("latent", same).classes == own.classes
+    with pytest.raises(RatherError, match="sees images") as refused:
+        take_latent("spatial", same)
+    assert refused.value.code == "GEN-NOT-FOUND"
+    with pytest.raises(RatherError, match="0, 1, 2") as refused:
+        take_latent("latent", digits())
+    assert refused.value.code == "MODEL-CLASSES"
+
+
+def test_an_oracle_sees_the_same_images(asked):
+    assert isinstance(take_oracle("spatial", spatial()), Classifier)
+    with pytest.raises(RatherError) as refused:
+        take_oracle("spatial", digits())
+    assert refused.value.code == "DATA-SHAPE"
+
+
+def test_only_what_is_wanted_is_taken(asked):
+    data = InMemory("greys", ("left",), pictures(5), [0] * 5, list("abcde"))
+    sources = Sources(pictures=DataSet("greys", data), generator="stripes", latent="latent", oracle="spatial")
+    assert sources.take((), spatial()) == {}
+    assert asked == []
+    assert sources.take({"generator"}, spatial()).keys() == {"generator"}
+    assert sources.take({"references", "oracle"}, spatial()).keys() == {"references", "oracle"}
+    without = Sources(pictures=DataSet("greys", data))
+    assert without.take({"oracle"}, spatial()) == {}
+
+
+def asks(method):
+    data = InMemory("greys", ("left",), pictures(2), [0, 0], ["a", "b"])
+    return question(
+        Work(
+            source=data,
+            indices=[0, 1],
+            classifier=spatial(),
+            method=method,
+            references=None,
+            target="next",
+            confidence=0.0,
+            seed=0,
+        ),
+        "greys",
+    )
+
+
+def test_what_is_asked_tells_generator_latent_and_oracle():
+    given = resources()
+    fields = {"generator": given[Autoencoder], "references": given[References], "oracle": spatial()}
+    plain = asks(build({"name": "wachter"}))
+    assert not {"generator", "latent", "oracle"} & plain.keys()
+    for name in ("revise", "dive"):
+        told = asks(build({"name": "several", "method": name}, fields))
+        assert told["generator"]["name"] == given[Autoencoder].name
+        assert len(told["generator"]["sha256"]) == 64
+    assert told["oracle"]["name"] == "spatial"
+    assert told["references"]["count"] == 24
+    latent = given[LatentClassifiers]
+    told = asks(build({"name": "clarity"}, {"latent": latent}))
+    assert told["latent"]["name"] == latent.name
+    assert told == asks(build({"name": "clarity"}, {"latent": latent_stripes()}))
+
+
+def test_another_generator_or_latent_is_another_run():
+    one, other = stripes(), stripes()
+    other.get_buffer("span").add_(0.5)
+    first = asks(build({"name": "revise"}, {"generator": one}))
+    assert first != asks(build({"name": "revise"}, {"generator": other}))
+    latents = latent_stripes(), latent_stripes(), latent_stripes()
+    with torch.no_grad():
+        latents[1].heads.biases[-1][0, 0, 0] += 0.1
+        latents[2].autoencoder.get_buffer("black").add_(0.1)
+    told = [repr(asks(build({"name": "clarity"}, {"latent": latent}))) for latent in latents]
+    assert len(set(told)) == 3
