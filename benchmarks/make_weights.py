@@ -1,4 +1,4 @@
-"""Train the classifiers of the package anew: python benchmarks/make_weights.py [NAME ...]."""
+"""Train the nets of the package anew: python benchmarks/make_weights.py [NAME ...]."""
 
 from __future__ import annotations
 
@@ -6,28 +6,91 @@ import argparse
 import hashlib
 import json
 import platform
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
 from rather.bundled import WEIGHTS
+from rather.classifiers import bring
+from rather.generators import generator_class
 from rather.net_file import read_plan
-from rather.train import Recipe, train_to_file
+from rather.train import Figures, LatentRecipe, Recipe, train_generator, train_latent, train_to_file
 
 CC_BY_SA = "CC BY-SA 3.0, as the pictures that it was trained on (MNIST, Yann LeCun and Corinna Cortes)"
 
-#: name -> (data set, recipe, what it is, licence)
-RECIPES = {
-    "digits": ("digits", Recipe(), "the digit net of Goyal et al. (2019), 4 x 4 x 20 features", CC_BY_SA),
+
+def told(done: int, of: int, loss: float) -> None:
+    if of <= 200 or not done % 100:
+        print(f"{done}/{of}: loss {loss:.4f}", flush=True)
+
+
+def classifier(data: str, recipe: Recipe, what: str) -> Callable[[Path], str]:
+    return lambda file: f"{what}; {share(train_to_file(data, file, recipe, progress=told))}"
+
+
+def latent(generator: str, recipe: LatentRecipe, what: str) -> Callable[[Path], str]:
+    return lambda file: f"{what}; {share(train_latent('digits', generator, file, recipe, progress=told))}"
+
+
+def generator(kind: str, what: str, **settings: float) -> Callable[[Path], str]:
+    def make(file: Path) -> str:
+        figures = train_generator(
+            generator_class(kind).of(settings), "digits", file, judge=bring("digits"), progress=told
+        )
+        file.with_suffix(".preview.png").unlink()
+        assert figures is not None
+        assert figures.same_class is not None
+        kept = f"{100 * figures.same_class / figures.tested_on:.1f} %"
+        return f"{what}; {kept} of {figures.tested_on:,} test pictures keep their class in reconstruction"
+
+    return make
+
+
+def share(figures: Figures) -> str:
+    return f"{100 * figures.accuracy:.1f} % of {figures.tested_on:,} test pictures"
+
+
+#: name -> (how it is made, licence)
+NETS = {
+    "digits": (
+        classifier("digits", Recipe(), "the digit net of Goyal et al. (2019), 4 x 4 x 20 features"),
+        CC_BY_SA,
+    ),
     "digits-ensemble": (
-        "digits",
-        Recipe(members=5, seed=1),
-        "an ensemble of 5 such nets, none of them the net `digits`",
+        classifier(
+            "digits", Recipe(members=5, seed=1), "an ensemble of 5 such nets, none of them the net `digits`"
+        ),
+        CC_BY_SA,
+    ),
+    "digits-vae": (generator("vae", "a VAE of the digits with 32 latents"), CC_BY_SA),
+    "digits-tcvae": (
+        generator("tcvae", "a beta-TCVAE of the digits with 16 latents", latent=16, width=16),
+        CC_BY_SA,
+    ),
+    "digits-gan": (generator("gan", "a DCGAN of the digits with 10 latents, and its inversion"), CC_BY_SA),
+    "digits-vae-2d": (
+        generator("vae", "a VAE of the digits with 2 latents, to look at", latent=2, width=16),
+        CC_BY_SA,
+    ),
+    "digits-latent": (
+        latent("digits-vae", LatentRecipe(), "an ensemble of 10 classifiers of the latents of `digits-vae`"),
+        CC_BY_SA,
+    ),
+    "digits-latent-2d": (
+        latent(
+            "digits-vae-2d",
+            LatentRecipe(noise=0.05),
+            "an ensemble of 10 classifiers of the latents of `digits-vae-2d`",
+        ),
         CC_BY_SA,
     ),
     "shapes": (
-        "shapes",
-        Recipe(architecture="patches", shift=0),
-        "a net for the drawn shapes whose 4 x 4 x 32 features see a cell each",
+        classifier(
+            "shapes",
+            Recipe(architecture="patches", shift=0),
+            "a net for the drawn shapes whose 4 x 4 x 32 features see a cell each",
+        ),
         "Apache-2.0",
     ),
 }
@@ -35,24 +98,24 @@ RECIPES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(RECIPES), help="which; all by default")
+    parser.add_argument("names", nargs="*", default=list(NETS), help="which; all by default")
     torch.set_num_threads(1)  # several would change the order of sums, and so the weights
     for name in parser.parse_args().names:
-        data, recipe, what, licence = RECIPES[name]
+        make, licence = NETS[name]
         file = WEIGHTS / f"{name}.safetensors"
-        figures = train_to_file(
-            data, file, recipe, progress=lambda done, of, loss: print(f"epoch {done}/{of}: loss {loss:.4f}")
-        )
+        what, plan = make(file), read_plan(file)
         card = {
-            "what": f"{what}; {100 * figures.accuracy:.1f} % of {figures.tested_on:,} test pictures",
-            **read_plan(file)["card"],
+            "what": what,
+            "kind": plan.get("kind", "classifier"),
+            **({"generator": plan["generator"]} if "generator" in plan else {}),
+            **plan["card"],
             "script": f"benchmarks/make_weights.py {name}",
             "made_with": f"torch {torch.__version__.partition('+')[0]}, one thread, {platform.machine()}",
             "licence": licence,
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         }
         file.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", "utf-8")
-        print(f"{name}: accuracy {figures.accuracy:.4f}, 95 % interval {figures.interval}")
+        print(f"{name}: {what}")
 
 
 if __name__ == "__main__":

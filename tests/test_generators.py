@@ -3,7 +3,10 @@
 import ast
 import json
 import math
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -189,8 +192,16 @@ class Line(nn.Module):
         return (slope * x[:, 0] + 0.1 * torch.randn(len(x)) - y) ** 2 + self.slope[1] ** 2
 
 
+class Still(Line):
+    """Without noise."""
+
+    def forward(self, phase: str, x: Tensor, y: Tensor) -> Tensor:
+        slope = self.slope[0] if phase == "first" else self.slope[0].detach() + self.late[0]
+        return (slope * x[:, 0] - y) ** 2 + self.slope[1] ** 2
+
+
 X = torch.linspace(-1, 1, 40)[:, None]
-HOW = Schedule(steps=40, lr=0.4, batch_size=8, seed=3)
+HOW = Schedule(steps=60, lr=0.25, batch_size=8, seed=3)
 
 
 class StoppedError(Exception):
@@ -238,9 +249,30 @@ def test_phases_have_their_time():
         HOW,
         progress=lambda *_: slopes.append([float(p.sum()) for p in net.parameters()]),
     )
-    assert all(late == 0 for _, late in slopes[:20])
-    assert len({slope for slope, _ in slopes[20:]}) == 1
+    assert all(late == 0 for _, late in slopes[:30])
+    assert len({slope for slope, _ in slopes[30:]}) == 1
     assert slopes[-1][1] != 0
+
+
+def test_two_processes_with_half_the_batch_do_what_one_does(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import sys, torch\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_generators import X, Still, HOW\n"
+        "from dataclasses import replace\n"
+        "from rather.train.fit import fit\n"
+        "net = fit(Still(), [X, 2 * X[:, 0]], replace(HOW, batch_size=4))\n"
+        f"torch.save(net.slope, {str(tmp_path)!r} + '/' + str(torch.distributed.get_rank()))\n"
+        "torch.distributed.destroy_process_group()\n"
+    )
+    one = fit(Still(), [X, 2 * X[:, 0]], HOW)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    env = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run([*torchrun, script], check=True, env=env, capture_output=True, timeout=300)
+    slopes = [torch.load(tmp_path / str(rank)) for rank in (0, 1)]
+    assert torch.equal(slopes[0], slopes[1])
+    torch.testing.assert_close(slopes[0], one.slope)
 
 
 def test_loop_leaves_torchs_random_numbers_alone():
@@ -261,7 +293,7 @@ def test_nan_stops_the_training_and_keeps_the_checkpoint(tmp_path, monkeypatch):
     file = tmp_path / "checkpoint"
     assert code_of(fit, Bad(), [X, X[:, 0]], HOW, checkpoint=file) == "TRAIN-NONFINITE"
     with safe_open(file, "pt") as opened:
-        assert json.loads(opened.metadata()["rather-checkpoint"])["step"] == 20
+        assert json.loads(opened.metadata()["rather-checkpoint"])["step"] == 30
         assert all(opened.get_tensor(key).isfinite().all() for key in opened.keys())  # noqa: SIM118
 
 

@@ -352,16 +352,15 @@ def _train_generator(kind: str, line: str) -> Callable[..., int]:
                 judge=None if name is None else bring(name),
                 progress=lambda done, all_, _loss: progress(done, all_),
             )
-        if json:
-            print(jsonlib.dumps({"file": str(out), **figures.card()}))
-        else:
-            print(f"{out}: {figures}")
+        if figures is None:  # the first of several processes says it
+            return 0
+        print(jsonlib.dumps({"file": str(out), **figures.card()}) if json else f"{out}: {figures}")
         return 0
 
     command.__doc__ = f"""{line}
 
-    An interrupted training goes on with the same command. Several processes, on one machine or many:
-    accelerate launch -m rather train {kind} ...
+    An interrupted training goes on with the same command. Several processes, on one machine or many: put
+    torchrun or accelerate launch in front, -m rather train {kind} ...
 
     Args:
         data: A data set (`rather list data`), or a folder of pictures; labels are not needed.

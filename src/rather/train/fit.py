@@ -2,7 +2,8 @@
 
 All that is random in a step comes from (seed, step, process), so a training that was interrupted ends with
 the very weights of one that was not. Several processes, on one machine or many, are the launcher's affair:
-`accelerate launch -m rather train ...`; each sees its own part of the images, gradients are averaged.
+`accelerate launch -m rather train ...` or `torchrun`; each sees its own part of the images, and gradients
+are averaged, so that two processes with batches of 32 do what one does with batches of 64.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, final
+from typing import Any, Final, Literal, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ Progress = Callable[[int, int, float], None]
 _SAVE_EVERY: Final = 30  # seconds between checkpoints: what a kill can cost
 
 
+@runtime_checkable
 class Trainable(Protocol):
     """A module that knows its phases; asked with a phase and a batch it gives the loss of each row."""
 
@@ -70,8 +72,8 @@ def fit(
         schedule: how long and how fast.
         checkpoint: file to save to twice a minute, to go on from if it is there, and to remove at the end.
         asks: plain data: what makes this training this training; another one's checkpoint is refused.
-        progress: see `Progress`.
-        saved: called after each checkpoint, in the first process; for previews.
+        progress: see `Progress`; only in the first process.
+        saved: called after each checkpoint, only in the first process; for previews.
 
     Returns:
         The net, on the CPU, in evaluation mode.
@@ -80,7 +82,9 @@ def fit(
         RatherError: TRAIN-NONFINITE when a loss is no longer a number, TRAIN-CHECKPOINT for a checkpoint
             that cannot be read or is another training's.
     """
-    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+    # A phase leaves the other phases' parameters alone, which the averaging of gradients must be told.
+    several = DistributedDataParallelKwargs(find_unused_parameters=len(net.phases()) > 1)
+    accelerator = Accelerator(kwargs_handlers=[several])
     device, steps = accelerator.device, schedule.steps
     assert isinstance(net, nn.Module)  # noqa: S101 - a protocol cannot say so
     wrapped = accelerator.prepare(net.train())
@@ -119,8 +123,10 @@ def fit(
                     if checkpoint
                     else "Lower the learning rate",
                 )
+            if not accelerator.is_main_process:
+                continue
             progress(step + 1, steps, loss)
-            if checkpoint and accelerator.is_main_process and time.monotonic() - last > _SAVE_EVERY:
+            if checkpoint and time.monotonic() - last > _SAVE_EVERY:
                 _save(checkpoint, net, optimisers, asks or {}, step + 1)
                 saved()
                 last = time.monotonic()

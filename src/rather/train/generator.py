@@ -69,7 +69,7 @@ def train_generator(
     precision: Precision = "auto",
     judge: Classifier | None = None,
     progress: Progress = lambda _done, _all, _loss: None,
-) -> GeneratorFigures:
+) -> GeneratorFigures | None:
     """Train a generator and write its file, with a preview beside it: pictures, reconstructions, new ones.
 
     While it trains, `OUT.checkpoint` is saved twice a minute; the same call goes on from it.
@@ -83,6 +83,9 @@ def train_generator(
         precision: bf16 computes the nets in bfloat16; auto does so where the device gains from it.
         judge: a classifier to measure with; None leaves those figures out.
         progress: see `fit.Progress`.
+
+    Returns:
+        How good it is; None in a process that is not the first of several.
 
     Raises:
         RatherError: what `data.load` and `fit` raise; TRAIN-DATA for pictures that are too small or too few.
@@ -116,12 +119,13 @@ def train_generator(
         progress=progress,
         saved=lambda: write_whole(preview, draw_preview(_frozen(net), shown)),
     )
+    if not PartialState().is_main_process:
+        return None
     autoencoder = net.autoencoder(out.stem)
     figures = measure(autoencoder, train, test, judge, left_out)
-    if PartialState().is_main_process:
-        card = {"data": data, "seed": seed, "precision": precision} | figures.card()
-        save_generator(out, generator, autoencoder, card)
-        write_whole(preview, draw_preview(autoencoder, shown))
+    card = {"data": data, "seed": seed, "precision": precision} | figures.card()
+    save_generator(out, generator, autoencoder, card)
+    write_whole(preview, draw_preview(autoencoder, shown))
     return figures
 
 
