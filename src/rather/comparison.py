@@ -7,6 +7,7 @@ function of these stores alone, and keeps the promises of `report`.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -95,8 +96,8 @@ class Cell:
     """What one method made of one image."""
 
     row: Row | None  # without its pictures; None as long as it is not done
-    before: float | None  # probability of the target
-    after: float | None
+    before: float  # probability of the target; NaN where it is not known
+    after: float
     counterfactual: Picture | None
     difference: Picture | None
     change: float | None  # mean absolute difference of the pixels
@@ -122,7 +123,7 @@ class Tally:
 
     def __init__(self, label: str, run: Run, folder: Path) -> None:
         self.label, self.run, self.method = label, run, label.partition("@")[0]
-        self.classifier = str(run.question["classifier"]["name"])
+        self.classifier = plain((run.question.get("classifier") or {}).get("name"))
         self.report = next(
             (
                 quote(page.relative_to(folder).as_posix())
@@ -267,10 +268,10 @@ def _pair(row: Row | None, run: Run) -> tuple[Tensor, Tensor] | None:
     return (query, image) if query.shape == image.shape else None
 
 
-def _of_target(row: Row | None, run: Run, when: Literal["before", "after"]) -> float | None:
+def _of_target(row: Row | None, run: Run, when: Literal["before", "after"]) -> float:
     """Probability of the target."""
     classes = [str(name) for name in run.question.get("classes") or []]
     if row is None or row.target not in classes:
-        return None
+        return math.nan
     p = row.before if when == "before" else row.after
-    return p[classes.index(row.target)] if len(p) == len(classes) else None
+    return p[classes.index(row.target)] if len(p) == len(classes) else math.nan

@@ -6,8 +6,8 @@ C. Theobald, "Clarity: an improved gradient method for producing quality visual 
 slides of 21 April 2023, after C. Theobald et al., 2022. With one member it is the slides' latent classifier.
 Ours, where the slides are silent: Adam; d is the mean square; and the end. When the ensemble is `confidence`
 sure of a row, its picture is decoded and the classifier that is explained is asked of its 8 bits; unless that
-says that the goal is reached, the search goes on towards more confidence and asks again. So the decoder is
-asked only of rows that may be done, which is what makes this faster than REVISE.
+says that the goal is reached, the search goes on, towards more confidence, and asks again: after the n-th
+refusal n steps later. So the decoder is seldom asked, which is what makes this faster than REVISE.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Annotated, final
 
 import torch
-from annotated_types import Ge, Lt
+from annotated_types import Gt, Lt
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -41,7 +41,7 @@ class Clarity(Method):
     """Learning rate, in units of the latents."""
     closeness: NonNegativeFloat = 0.1
     """Weight of the distance."""
-    confidence: Annotated[float, Ge(0), Lt(1)] = 0.9
+    confidence: Annotated[float, Gt(0), Lt(1)] = 0.9
     """Of the ensemble of latent classifiers, from which on the picture is decoded and judged."""
     frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
@@ -53,17 +53,19 @@ class Clarity(Method):
         generator = latent.autoencoder
         start = encoded(generator, classifier, x)
         sure = Goal(goal.target, torch.full_like(goal.confidence, self.confidence))
-        asked = torch.zeros_like(goal.target)
+        asked, wait = torch.zeros_like(goal.target), torch.zeros_like(goal.target)
 
         def objective(z: Latents, rows: Rows) -> tuple[Tensor, Tensor]:
             logits = latent.logits(z)
             loss = cross_entropy(logits, goal.target[rows])
-            (maybe,) = sure[rows].reached(logits.detach().log_softmax(-1).mean(0)).nonzero(as_tuple=True)
-            done = torch.zeros_like(rows, dtype=torch.bool)
-            if len(maybe):
+            maybe = sure[rows].reached(logits.detach().log_softmax(-1).mean(0)) & (wait[rows] == 0)
+            wait[rows] = (wait[rows] - 1).clamp(min=0)
+            done = torch.zeros_like(maybe)
+            if maybe.any():
                 pictures = on_grid(decoded(generator, z.detach()[maybe]))
                 done[maybe] = goal[rows[maybe]].reached(classifier.probabilities(pictures).log())
                 asked[rows[maybe]] += 1
+                wait[rows[maybe]] = asked[rows[maybe]] - 1
             return loss + self.closeness * (z - start[rows]).square().mean(1), done
 
         path = descend(objective, start, steps=self.steps, lr=self.lr, frames=self.frames)

@@ -33,7 +33,7 @@ class Introspection(Method):
 
     generator: Autoencoder
     """Encodes the queries and decodes what is found."""
-    weight: PositiveFloat = 1.0
+    weight: PositiveFloat = 0.03
     """Lambda, the weight of the class against that of the distance."""
     steps: PositiveInt = 300
     """Adam steps, at most."""
