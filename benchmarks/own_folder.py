@@ -1,0 +1,99 @@
+"""A person's own folder of images, from PNGs to explanations, with no code written.
+
+    python benchmarks/own_folder.py --idx FOLDER [--work FOLDER] [--write]
+
+Unpacks clothes of Fashion-MNIST (Debian: dataset-fashion-mnist) into a folder for each class, as grey images
+of 28 x 28 pixels and as coloured ones of 64 x 64, then runs the commands that a person would, and writes what
+they print to docs/own-folder.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from rather.data.mnist import read
+
+CLASSES = ["top", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+PAGE = Path(__file__).parents[1] / "docs" / "own-folder.md"
+
+
+def unpack(idx: Path, folder: Path, each: int, side: int, *, colour: bool) -> None:
+    """`each` pictures of each class; coloured ones get a tint that says nothing of the class."""
+    images, labels = read(idx, "train")
+    tints = torch.rand(len(images), 3, generator=torch.Generator().manual_seed(0)) / 2 + 0.5
+    for number, name in enumerate(CLASSES):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for n in (labels == number).nonzero()[0][:each].tolist():
+            picture = Image.fromarray(images[n]).resize((side, side), Image.Resampling.BICUBIC)
+            if colour:
+                bands = [picture.point([round(v * t) for v in range(256)]) for t in tints[n].tolist()]
+                picture = Image.merge("RGB", bands)
+            picture.save(folder / name / f"{n:05d}.png")
+
+
+def rather(*words: object) -> tuple[str, float]:
+    """What the command prints as JSON, and its seconds."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", "rather", *map(str, words), "--json"]
+    print("rather", *words, file=sys.stderr, flush=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"exit code {done.returncode}: {done.stderr}")
+    return done.stdout.strip().splitlines()[-1], time.monotonic() - began
+
+
+def flow(data: Path, work: Path, size: list[object], steps: int) -> list[str]:
+    """The four commands, and a line on what each said."""
+    vae, net, latent = (work / f"{name}.safetensors" for name in ("vae", "net", "latent"))
+    lines = []
+    for words in (
+        ["train", "classifier", "--data", data, "--out", net, "--epochs", 10, *size],
+        ["train", "vae", "--data", data, "--out", vae, "--set", f"steps={steps}", "--judge", net, *size],
+        ["train", "latent-classifier", "--data", data, "--generator", vae, "--out", latent],
+        ["explain", data, "--classifier", net, "--generator", vae, "--method", "revise", "--target", "random",
+         "--confidence", 0.9, "--count", 60, "--out", work / "revise"],
+        ["explain", data, "--classifier", latent, "--method", "clarity", "--target", "random",
+         "--confidence", 0.9, "--count", 60, "--out", work / "clarity"],
+    ):  # fmt: skip
+        said, seconds = rather(*words)
+        told = {k: v for k, v in json.loads(said).items() if not isinstance(v, list | str | None)}
+        plain = " ".join(Path(word).name if isinstance(word, Path) else str(word) for word in words)
+        lines.append(f"- `rather {plain}` ({seconds:.0f} s): {json.dumps(told)}")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--idx", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
+    parser.add_argument("--work", type=Path, help="where to keep what is made; by default it is thrown away")
+    parser.add_argument("--each", type=int, default=300, help="pictures of a class")
+    parser.add_argument("--steps", type=int, default=800, help="training steps of the VAE")
+    parser.add_argument("--write", action="store_true", help="write docs/own-folder.md")
+    asked = parser.parse_args()
+    pages = [
+        f"# {__doc__.splitlines()[0]}\n",
+        f"{asked.each} clothes of each of 10 classes (Fashion-MNIST).\n",
+    ]
+    with tempfile.TemporaryDirectory() as aside:
+        work = asked.work or Path(aside)
+        for name, side, colour in (("grey, 28 x 28", 28, False), ("colour, 64 x 64", 64, True)):
+            here = work / str(side)
+            unpack(asked.idx, here / "clothes", asked.each, side, colour=colour)
+            lines = flow(here / "clothes", here, ["--size", side], asked.steps)
+            pages += [f"## {name}\n", *lines, ""]
+            print("\n".join(pages[-len(lines) - 2 :]))
+    if asked.write:
+        PAGE.write_text("\n".join(pages), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Classifiers of latents: trained, saved, brought back; and the generators' commands from end to end."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from rather.autoencoder import Autoencoder
+from rather.classifiers import bring
+from rather.cli import main
+from rather.data.source import InMemory
+from rather.errors import RatherError
+from rather.generators.vae import VAE
+from rather.latent import LatentClassifiers
+from rather.latent_file import load_latent, save_latent
+from rather.train import LatentRecipe, train_heads
+
+SHAPE = (1, 8, 8)
+
+
+def blobs(count: int = 300) -> InMemory:
+    """Three classes: a bright top, middle or bottom, under noise."""
+    g = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (count,), generator=g)
+    images = 0.3 * torch.rand(count, *SHAPE, generator=g)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        image[:, 3 * label : 3 * label + 2] += 0.6
+    return InMemory(
+        "blobs", ("top", "middle", "bottom"), images, labels.tolist(), [str(i) for i in range(count)]
+    )
+
+
+def flat() -> Autoencoder:
+    return Autoencoder(nn.Flatten(), nn.Unflatten(1, SHAPE), shape=SHAPE, size=64)
+
+
+QUICK = LatentRecipe(members=3, hidden=8, epochs=10, lr=0.01, batch_size=20)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return train_heads(flat(), blobs(), blobs(60), QUICK, name="heads")
+
+
+def test_heads_learn_and_their_members_differ(trained):
+    latent, figures = trained
+    assert figures.correct == 60
+    assert figures.trained_on == 300
+    assert len(figures.members_correct) == 3
+    losses = figures.losses[0]
+    assert losses[-1] < losses[0] / 4
+    first, second, _ = latent.heads.weights[0]
+    assert not torch.equal(first, second)
+    classifier = latent.classifier()
+    said = classifier.probabilities(blobs(60).images).argmax(1)
+    assert said.tolist() == list(blobs(60).labels)
+
+
+def test_same_seed_same_heads(trained):
+    again, _ = train_heads(flat(), blobs(), blobs(60), QUICK)
+    for key, tensor in trained[0].heads.state_dict().items():
+        assert torch.equal(again.heads.state_dict()[key], tensor)
+
+
+def test_without_test_pictures_a_tenth_is_kept_aside():
+    _, figures = train_heads(flat(), blobs(), None, QUICK)
+    assert (figures.trained_on, figures.tested_on) == (270, 30)
+
+
+def test_pictures_of_one_class_are_refused():
+    source = blobs()
+    alone = InMemory("one", ("top",), source.images, [0] * 300, source.ids)
+    with pytest.raises(RatherError) as caught:
+        train_heads(flat(), alone, alone, QUICK)
+    assert caught.value.code == "TRAIN-DATA"
+
+
+def test_file_is_a_classifier_that_gives_back_its_latents(tmp_path):
+    vae = VAE(latent=3, width=4)
+    torch.manual_seed(0)
+    autoencoder = vae.build((1, 16, 16)).autoencoder("small")
+    heads = train_heads(flat(), blobs(), None, QUICK)[0].heads
+    wrong = LatentClassifiers(autoencoder, heads, ["a", "b", "c"], "mine")
+    file = tmp_path / "mine.safetensors"
+    save_latent(file, wrong, vae.settings(), {})  # heads of 64 latents where there are 3
+    with pytest.raises(RatherError) as caught:
+        load_latent(file)
+    assert caught.value.code == "MODEL-FILE-DAMAGED"
+    from rather.latent import LatentHeads
+
+    latent = LatentClassifiers(autoencoder, LatentHeads(4, 3, 8, 3), ["a", "b", "c"], "mine")
+    save_latent(file, latent, vae.settings(), {"seed": 0})
+    x = torch.rand(5, 1, 16, 16)
+    brought = bring(str(file))
+    torch.testing.assert_close(brought(x), latent.classifier()(x))
+    assert len(brought.members) == 4
+    again = LatentClassifiers.of(brought)
+    assert again is not None
+    assert again.autoencoder.fingerprint() == autoencoder.fingerprint()
+    assert (again.name, again.autoencoder.name, again.classes) == ("mine", "small", ("a", "b", "c"))
+    file.write_bytes(pickle.dumps({}))
+    with pytest.raises(RatherError):
+        bring(str(file))
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--json"])
+    assert caught.value.code == 0
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    from rather.draw import write_png
+
+    source = blobs(60)
+    big = nn.functional.interpolate(source.images, 28).expand(-1, 3, -1, -1)
+    for n, image in enumerate(big):
+        write_png(image, tmp_path / "own" / source.classes[source.labels[n]], str(n))
+    return tmp_path / "own"
+
+
+def test_commands_from_a_folder_to_a_latent_classifier(folder, tmp_path, capsys):
+    few = ["--set", "steps=3", "--set", "width=4", "--set", "batch_size=8"]
+    for kind in ("vae", "gan"):
+        out = tmp_path / f"{kind}.safetensors"
+        said = told(capsys, "train", kind, "--data", str(folder), "--size", "28", "--out", str(out), *few)
+        assert (said["trained_on"], said["tested_on"], said["judge"]) == (54, 6, None)
+        assert out.with_suffix(".preview.png").exists()
+        assert not list(tmp_path.glob("*.checkpoint"))
+    latent = tmp_path / "latent.safetensors"
+    words = ["--data", str(folder), "--generator", str(tmp_path / "vae.safetensors"), "--out", str(latent)]
+    said = told(capsys, "train", "latent-classifier", *words, "--set", "epochs=1", "--set", "members=2")
+    assert len(said["members_correct"]) == 2
+    assert bring(str(latent)).classes == ("bottom", "middle", "top")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["vae", "--data", "nowhere"], "DATA-NOT-FOUND"),
+        (["vae", "--set", "width=0"], "CFG-SETTING"),
+        (["vae", "--set", "withd=4"], "CFG-SETTING"),
+        (["vae", "--judge", "nobody"], "MODEL-NOT-FOUND"),
+        (["latent-classifier", "--generator", "nobody"], "GEN-NOT-FOUND"),
+        (["latent-classifier", "--generator", "digits"], "GEN-NOT-FOUND"),
+        (["latent-classifier", "--set", "members=0"], "CFG-SETTING"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(words, code, tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["train", *words, "--out", str(tmp_path / "x.safetensors")])
+    assert caught.value.code in {2, 4}
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code in line
+    assert not list(tmp_path.iterdir())
