@@ -12,15 +12,23 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
+import rather.explain
+import rather.generators
+import rather.resources
+from rather.autoencoder import Autoencoder
 from rather.cli import main, settings_of
+from rather.comparison import open_comparison
+from rather.latent import LatentClassifiers, LatentHeads
 from rather.methods import list_methods
+from rather.presets import list_presets
 from rather.store import Run
 
 FAST = ["--method", "wachter", "--count", "3"]
 
 
-def rather(*words, capsys=None):
+def told_to(*words, capsys=None):
     """Exit code, standard output, standard error."""
     with pytest.raises(SystemExit) as end:
         main(list(map(str, words)))
@@ -30,7 +38,7 @@ def rather(*words, capsys=None):
 
 @pytest.fixture
 def run(capsys):
-    return lambda *words: rather(*words, capsys=capsys)
+    return lambda *words: told_to(*words, capsys=capsys)
 
 
 @pytest.fixture(autouse=True)
@@ -227,6 +235,27 @@ MISTAKES = {
     "explain --config wrong.toml": (2, "cuont"),
     "explain --out file/run": (5, "file"),
     "explain a.png --data digits": (2, "images"),
+    "explain --method wachter,wachtre": (2, "Did you mean wachter"),
+    "explain --method wachter,wachter": (2, "twice"),
+    "explain --method wachter,wachter@digits": (2, "the same as wachter"),
+    "explain --method wachter,": (2, "METHOD"),
+    "explain --method wachter,schut@nothing": (4, "nothing"),
+    "explain --method wachter,schut@text.safetensors": (4, "text.safetensors"),
+    "explain --method wachter,schut@shapes": (4, "(3, 64, 64)"),
+    "explain --method wachter,schut --set steps=3": (2, "wachter.KEY"),
+    "explain --method wachter,schut --set schut.stepss=3": (2, "steps"),
+    "explain --method wachter@digits --classifier digits": (2, "--classifier"),
+    "explain --method xgme": (2, "xgem"),
+    "explain --method wachter --generator digits-vae": (2, "wachter"),
+    "explain --method wachter,goyal --latent digits-latent": (2, "wachter, goyal"),
+    "explain --method revise --generator text.safetensors": (4, "text.safetensors"),
+    "explain --method revise --generator nothing": (4, "nothing"),
+    "explain a.png --method revise --classifier shapes --target next": (4, "rather train vae"),
+    "explain a.png --method clarity --classifier shapes --target next": (4, "rather train latent-classifier"),
+    "explain --method clarity --latent digits": (4, "images, not latents"),
+    "explain --method clarity --latent text.safetensors": (4, "text.safetensors"),
+    "explain --method wachter --out compared": (6, "comparison"),
+    "report compared --single-file": (2, "comparison"),
     "report nowhere": (2, "run.json"),
     "export nowhere --png out": (2, "run.json"),
     "export nowhere": (2, "--png"),
@@ -245,6 +274,10 @@ def test_a_mistake_is_answered_in_one_line_and_leaves_nothing(run, tmp_path, wor
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     (tmp_path / "text.safetensors").write_text("text")
+    (tmp_path / "compared").mkdir()
+    (tmp_path / "compared" / "comparison.json").write_text(
+        '{"format": 1, "columns": {"a": "1-a", "b": "2-b"}}'
+    )
     (tmp_path / "wrong.toml").write_text("cuont = 3\n")
     save(tmp_path / "a.png")
     before = sorted(tmp_path.rglob("*"))
@@ -256,6 +289,163 @@ def test_a_mistake_is_answered_in_one_line_and_leaves_nothing(run, tmp_path, wor
     assert err.startswith("rather: error ")
     assert says in err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+COMPARED = ["explain", "--method", "wachter,wachter@digits-ensemble", "--count", "3", "--target", "random"]
+
+
+def columns(folder):
+    """The rows of each column of a comparison."""
+    return {label: list(run.rows()) for label, run in open_comparison(Path(folder)).items()}
+
+
+def test_several_methods_answer_the_same_question(run):
+    code, out, err = run(
+        *COMPARED, "--set", "wachter.steps=50", "--set", "2.steps=4", "--out", "one", "--json"
+    )
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["report"] == "one/comparison.html"
+    assert told["queries"] == 6 == told["found"] + told["not_found"] + told["skipped"] + told["failed"]
+    assert [one["method"] for one in told["methods"]] == ["wachter", "wachter@digits-ensemble"]
+    assert sum(one["found"] for one in told["methods"]) == told["found"]
+    runs = open_comparison(Path("one"))
+    assert [one["run"] for one in told["methods"]] == [str(one.folder) for one in runs.values()]
+    first, second = (one.question for one in runs.values())
+    assert (first["classifier"]["name"], second["classifier"]["name"]) == ("digits", "digits-ensemble")
+    assert (first["method"]["steps"], second["method"]["steps"]) == (50, 4)
+    assert first["target"] == second["target"]
+    goals = [[(row.id, row.target, row.query) for row in rows] for rows in columns("one").values()]
+    assert goals[0] == goals[1]
+    for one in runs.values():
+        assert (one.folder / "report.html").is_file()
+
+
+def test_a_column_is_what_its_method_alone_would_say(run):
+    run(*COMPARED, "--out", "one")
+    run("explain", "--method", "wachter", "--count", "3", "--target", "random", "--out", "alone")
+    assert pictures("alone") == pictures("one/1-wachter")
+
+
+def test_a_person_gets_a_line_for_each_method(run):
+    code, out, _ = run(*COMPARED)
+    assert code == 0
+    assert re.search(r"wachter@digits-ensemble\s+digits-ensemble\s+3", out)
+    assert re.search(r"report: runs/comparison-\w+/comparison.html", out)
+
+
+def test_a_comparison_that_lacks_a_chunk_goes_on_to_the_same_end(run):
+    run(*COMPARED, "--batch-size", "1", "--out", "one")
+    whole = [pictures("one/1-wachter"), pictures("one/2-wachter-digits-ensemble")]
+    for folder in ("1-wachter", "2-wachter-digits-ensemble"):
+        sorted(Path("one", folder).glob("rows-*"))[1].unlink()
+    kept = {file: file.stat().st_mtime_ns for file in Path("one").glob("*/rows-*")}
+    assert len(kept) == 4
+    run(*COMPARED, "--batch-size", "1", "--out", "one")
+    assert [pictures("one/1-wachter"), pictures("one/2-wachter-digits-ensemble")] == whole
+    assert kept.items() <= {file: file.stat().st_mtime_ns for file in Path("one").glob("*/rows-*")}.items()
+
+
+def test_another_comparison_does_not_go_into_the_same_folder(run):
+    run(*COMPARED, "--out", "one")
+    code, _, err = run(
+        "explain", "--method", "wachter@digits-ensemble,wachter", "--count", "3", "--out", "one"
+    )
+    assert (code, "RUN-MISMATCH" in err) == (6, True)
+    code, _, err = run(*COMPARED, "--seed", "1", "--out", "one")
+    assert (code, "RUN-MISMATCH" in err) == (6, True)
+
+
+def test_the_page_of_a_comparison_is_written_anew(run):
+    run(*COMPARED, "--out", "one")
+    Path("one/comparison.html").unlink()
+    code, out, _ = run("report", "one")
+    assert (code, out.strip()) == (0, "one/comparison.html")
+    assert Path("one/comparison.html").is_file()
+
+
+def test_pictures_that_cannot_be_read_fail_in_every_column(run, tmp_path):
+    save(tmp_path / "mine" / "good.png")
+    (tmp_path / "mine" / "text.png").write_text("not a picture")
+    code, out, _ = run("explain", "mine", "--method", "wachter,attack", "--json", "--out", "one")
+    assert code == 3
+    assert json.loads(out)["failed"] == 2
+    assert [[row.code for row in rows].count("IMG-UNREADABLE") for rows in columns("one").values()] == [1, 1]
+
+
+def test_what_is_at_its_target_for_one_classifier_is_skipped_there(run):
+    words = ["--method", "wachter,wachter@digits-ensemble", "--target", "7", "--count", "4", "--out", "one"]
+    code, _, err = run("explain", *words)
+    assert code == 0, err
+    for rows in columns("one").values():
+        assert {row.target for row in rows} == {"7"}
+        assert [row.status == "skipped" for row in rows] == [row.predicted == "7" for row in rows]
+
+
+def test_a_file_of_settings_may_compare(run, tmp_path):
+    (tmp_path / "ask.toml").write_text('method = "wachter,attack"\ncount = 2\n[set.wachter]\nsteps = 7\n')
+    code, _, err = run("explain", "--config", "ask.toml", "--out", "one")
+    assert code == 0, err
+    assert Run.open("one/1-wachter").question["method"]["steps"] == 7
+
+
+@pytest.fixture
+def latents(monkeypatch):
+    """A tiny generator and classifiers of its latents, in the place of bundled ones."""
+    torch.manual_seed(0)
+    decoder = nn.Sequential(nn.Linear(8, 784), nn.Sigmoid(), nn.Unflatten(1, (1, 28, 28)))
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, 8))
+    generator = Autoencoder(encoder, decoder, shape=(1, 28, 28), size=8, name="tiny")
+    latent = LatentClassifiers(generator, LatentHeads(2, 8, 6, 10), list("0123456789"), name="tiny-latent")
+    bring = rather.explain.bring
+    monkeypatch.setattr(rather.generators, "bring_generator", lambda spec: {"tiny": generator}[spec])
+    for module in (rather.explain, rather.resources):
+        monkeypatch.setattr(
+            module,
+            "bring",
+            lambda spec, **more: latent.classifier() if spec == "tiny-latent" else bring(spec, **more),
+        )
+
+
+@pytest.mark.usefixtures("latents")
+def test_generators_and_classifiers_of_latents_are_given_and_told(run):
+    methods = "wachter,xgem,clarity,revise@tiny-latent,clarity@tiny-latent"
+    words = ["--set", "xgem.steps=3", "--set", "clarity.steps=3", "--set", "revise.steps=3", "--count", "2"]
+    words += ["--generator", "tiny", "--latent", "tiny-latent", "--set", "wachter.steps=3"]
+    code, _, err = run("explain", "--method", methods, *words, "--out", "one")
+    assert code == 0, err
+    assert err.count("GEN-RECONSTRUCTION") <= 2
+    told = {label: one.question for label, one in open_comparison(Path("one")).items()}
+    assert [("generator" in one, "latent" in one) for one in told.values()] == [
+        (False, False),
+        (True, False),
+        (False, True),
+        (True, False),
+        (False, True),
+    ]
+    assert told["xgem"]["generator"]["name"] == "tiny"
+    assert told["xgem"]["method"]["distance"] == "l2"
+    assert told["clarity"]["latent"]["name"] == "tiny-latent"
+
+
+@pytest.mark.usefixtures("latents")
+def test_a_classifier_of_latents_needs_no_generator_beside_it(run):
+    words = ["--classifier", "tiny-latent", "--set", "steps=3", "--count", "2"]
+    code, _, err = run("explain", "--method", "revise", *words, "--out", "one")
+    assert code == 0, err
+    assert Run.open("one").question["generator"]["name"] == "tiny"
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_every_preset_is_described(run, name):
+    code, out, _ = run("describe", name)
+    assert code == 0
+    assert re.search(r"Stands for: --method \w+ --set \w+=", out)
+    code, out, _ = run("describe", name, "--json")
+    told = json.loads(out)
+    assert (code, told["name"]) == (0, name)
+    defaults = {setting["name"]: setting["default"] for setting in told["settings"]}
+    assert all(defaults[key] == value for key, value in told["plan"].items() if key != "name")
 
 
 @pytest.mark.parametrize("method", list_methods())
