@@ -55,7 +55,7 @@ JUDGE = Recipe(architecture="small", seed=1000)
 REPEATERS = {"class": 1500, "all": 6000}  # training steps of the autoencoders
 SPREADS = (0.1, 0.3)  # of the noise before each restart of REVISE
 ANSWERS = 8
-WEIGHTS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)  # lambda of the introspection, loose to tight
+WEIGHTS = (10.0, 1.0, 0.1, 0.03, 0.01, 0.003, 0.001)  # lambda of the introspection, loose to tight
 
 
 @dataclass(frozen=True)
@@ -189,9 +189,9 @@ COLUMNS = {
     "schut": Column("digits-ensemble", five, Schut),
     "revise": Column("digits", digits, lambda: Revise(generator=vae())),
     "revise-e": Column("digits-ensemble", five, lambda: Revise(generator=vae())),
-    "latent classifier": Column("digits-latent, one member", lambda: latents().members[0], Clarity),
+    "latent-classifier": Column("digits-latent, one member", lambda: latents().members[0], Clarity),
     "clarity": Column("digits-latent", latents, Clarity),
-    "clarity of digits": Column("digits", digits, lambda: Clarity(latent=ensemble_of_latents())),
+    "clarity-of-digits": Column("digits", digits, lambda: Clarity(latent=ensemble_of_latents())),
     "introspection": Column("digits", digits, lambda: Introspection(generator=gan())),
     "dive": Column("digits", digits, lambda: Dive(generator=vae(), count=ANSWERS)),
     "xgem": Column("digits", digits, lambda: Revise(generator=vae(), distance="l2")),
@@ -369,7 +369,7 @@ def draw(folder: Path, name: str, images: Images, found: Tensor | None = None) -
     """Pictures side by side as a PNG; those that are no successes at half their brightness."""
     shown = images if found is None else images * torch.where(found, 1.0, 0.4)[:, None, None, None]
     framed = torch.nn.functional.pad(shown, (1, 1, 1, 1), value=0.5)
-    file = folder / "latent-figures" / f"{name.replace(' ', '-')}.png"
+    file = folder / "latent-figures" / f"{name}.png"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(png(torch.cat([*framed], 2)))
 
@@ -460,32 +460,36 @@ def dive_section(asked: Asked) -> dict[str, Any]:
 
 
 def batching_section(asked: Asked) -> dict[str, Any]:
-    """The same rows in one batch and one at a time, in turns."""
+    """The same rows in one batch, one at a time, and one at a time in a loop that goes through all steps."""
+    # At a confidence that no ensemble has, Clarity asks neither the decoder nor the classifier on its way.
+    clarity, blind = Clarity(frames=0), Clarity(frames=0, confidence=1 - 1e-12)
+    revise = Revise(generator=vae(), frames=0)
     return {
-        name: in_turns(
-            COLUMNS[name], asked.queries[torch.arange(min(rows, len(asked.queries)))], asked.rounds
-        )
-        for name, rows in (("revise", 64), ("clarity", 256))
+        "revise": in_turns(asked, 64, digits(), revise, revise),
+        "clarity": in_turns(asked, 256, latents(), clarity, blind),
     }
 
 
-def in_turns(column: Column, queries: Queries, rounds: int) -> dict[str, Any]:
-    method, classifier = column.method(), column.classifier()
-    goal = queries.goal(CONFIDENCE)
-    explain(method, classifier, queries[torch.arange(2)], goal[torch.arange(2)])  # the first call is slower
-    ratios, together, alone = [], [], []
-    for _ in range(rounds):
-        batch, seconds = explain(method, classifier, queries, goal, together=len(queries))
-        single, each = explain(method, classifier, queries, goal, together=1)
-        together.append(seconds)
-        alone.append(each)
-        ratios.append(each / seconds)
+def in_turns(asked: Asked, rows: int, classifier: Classifier, method: Method, loop: Method) -> dict[str, Any]:
+    """Ratios of processor times, each of two that ran one after the other."""
+    queries = asked.queries[torch.randperm(len(asked.queries), generator=torch.manual_seed(0))[:rows]]
+    goal, few = queries.goal(CONFIDENCE), torch.arange(min(16, len(queries)))
+    never = replace(goal, confidence=torch.full_like(goal.confidence, 2.0))
+    explain(method, classifier, queries[few], goal[few])  # the first call is slower
+    times = []
+    for _ in range(asked.rounds):
+        single, alone = explain(method, classifier, queries, goal, together=1)
+        _, through = explain(loop, classifier, queries[few], never[few], together=1)
+        batch, together = explain(method, classifier, queries, goal, together=len(queries))
+        times.append((together, alone, through))
+    together, alone, through = (statistics.median(column) for column in zip(*times, strict=True))
     found = {
         "rows": len(queries),
-        "ratio": statistics.median(ratios),
-        "ratios": [min(ratios), max(ratios)],
-        "together": statistics.median(together),
-        "alone": statistics.median(alone),
+        "together": together,
+        "alone": alone,
+        "through": through,
+        "ratio": spread([one / batch for batch, one, _ in times]),
+        "ratio of the loop": spread([all_steps / batch for batch, _, all_steps in times]),
         "same success": bool((batch.found == single.found).all()),
         "same evaluations": pack(batch.evaluations == single.evaluations),
         "greatest difference": (255 * (batch.images - single.images).abs().max()).round().item(),
@@ -495,6 +499,11 @@ def in_turns(column: Column, queries: Queries, rounds: int) -> dict[str, Any]:
     }
     print(f"{method.name()}: {found}", flush=True)
     return found
+
+
+def spread(ratios: Sequence[float]) -> list[float]:
+    """Median, least and most."""
+    return [statistics.median(ratios), min(ratios), max(ratios)]
 
 
 @dataclass(frozen=True)
