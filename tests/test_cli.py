@@ -260,6 +260,7 @@ MISTAKES = {
     "export nowhere --png out": (2, "run.json"),
     "export nowhere": (2, "--png"),
     "describe wachtre": (2, "wachter"),
+    "describe vea": (2, "vae"),
     "list metods": (2, "methods"),
     "lst": (2, "list"),
     "train classifier": (2, "out"),
@@ -428,6 +429,16 @@ def test_generators_and_classifiers_of_latents_are_given_and_told(run):
     assert told["clarity"]["latent"]["name"] == "tiny-latent"
 
 
+def test_digits_have_a_generator_and_classifiers_of_latents_in_the_package(run):
+    words = ["--set", "revise.steps=3", "--set", "clarity.steps=3", "--count", "2", "--target", "next"]
+    code, _, err = run("explain", "--method", "revise,clarity", *words, "--out", "one")
+    assert code == 0, err
+    revise, clarity = (one.question for one in open_comparison(Path("one")).values())
+    assert revise["generator"]["name"] == "digits-vae"
+    assert clarity["latent"]["name"] == "digits-latent"
+    assert clarity["latent"]["generator"] == revise["generator"]["sha256"]
+
+
 @pytest.mark.usefixtures("latents")
 def test_a_classifier_of_latents_needs_no_generator_beside_it(run):
     words = ["--classifier", "tiny-latent", "--set", "steps=3", "--count", "2"]
@@ -446,6 +457,17 @@ def test_every_preset_is_described(run, name):
     assert (code, told["name"]) == (0, name)
     defaults = {setting["name"]: setting["default"] for setting in told["settings"]}
     assert all(defaults[key] == value for key, value in told["plan"].items() if key != "name")
+
+
+@pytest.mark.parametrize("name", ["vae", "tcvae", "gan", "latent-classifier"])
+def test_what_can_be_trained_is_described(run, name):
+    code, out, _ = run("describe", name, "--json")
+    settings = {setting["name"]: setting for setting in json.loads(out)["settings"]}
+    assert code == 0
+    assert settings["lr"]["values"] == "float > 0"
+    assert not any(setting["required"] or setting["values"].startswith("--") for setting in settings.values())
+    assert all(setting["text"] for setting in settings.values())
+    assert name in run("describe", name)[1]
 
 
 @pytest.mark.parametrize("method", list_methods())

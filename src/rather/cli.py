@@ -143,7 +143,9 @@ def explain(
 
 
 @app.command(name="list")
-def list_(what: Literal["methods", "data", "models", "metrics"], /, *, json: bool = False) -> int:
+def list_(
+    what: Literal["methods", "data", "models", "generators", "metrics"], /, *, json: bool = False
+) -> int:
     """List what there is to choose from.
 
     Args:
@@ -163,16 +165,16 @@ def list_(what: Literal["methods", "data", "models", "metrics"], /, *, json: boo
 
 
 @app.command
-def describe(method: str, /, *, json: bool = False) -> int:
-    """Describe a method or a preset: its paper, and its settings with their bounds.
+def describe(name: str, /, *, json: bool = False) -> int:
+    """Describe what has settings: a method or a preset, or what `rather train` makes.
 
     Args:
-        method: Its name (`rather list methods`).
-        json: Print the JSON schema of its settings.
+        name: Of a method (`rather list methods`), a kind of generator (vae, ...), or latent-classifier.
+        json: Print one JSON object with the settings.
     """
     from rather.terminal import description
 
-    description(method, json=json)
+    description(name, json=json)
     return 0
 
 

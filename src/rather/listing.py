@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-Kind = Literal["methods", "data", "models", "metrics"]
+Kind = Literal["methods", "data", "models", "generators", "metrics"]
 
 
 def listing(kind: Kind) -> dict[str, str]:
-    """Name and one line of each method or preset, data set, bundled classifier or metric."""
+    """Name and one line of each method or preset, data set, bundled classifier or generator, or metric."""
     if kind == "methods":
         from rather.methods import list_methods
         from rather.presets import list_presets
@@ -22,6 +22,10 @@ def listing(kind: Kind) -> dict[str, str]:
         from rather.classifiers import list_classifiers
 
         return list_classifiers()
+    if kind == "generators":
+        from rather.bundled import list_weights
+
+        return list_weights("generator")
     from rather.metrics import list_metrics
 
     return list_metrics()

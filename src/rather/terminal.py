@@ -8,14 +8,18 @@ from contextlib import contextmanager
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
+from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from rather.errors import RatherError
+from rather.generators import generator_class, list_generators
 from rather.methods import list_methods, method_class
 from rather.presets import Plan, expand, list_presets, preset
 from rather.resources import NAMES
+from rather.suggest import near
 
 if TYPE_CHECKING:
     from rather.explain import Explained
@@ -75,29 +79,28 @@ def _methods(runs: Mapping[str, Run]) -> Table:
     return table
 
 
-def description(method: str, *, json: bool) -> None:
-    """A method's paper and settings; of a preset, what it stands for."""
-    plan = expand({"name": method})
-    found, line = method_class(plan["name"]), (list_methods() | list_presets())[method]
+def description(name: str, *, json: bool) -> None:
+    """What a method or a trainable net is, and its settings; of a preset, what it stands for."""
+    found, line, plan = _described(name)
     settings = [
         {
             "name": key,
             "default": plan.get(key, None if field.is_required() else field.default),
             "required": field.is_required() and key not in plan,
             "values": f"--{key}"  # not a setting
-            if key in NAMES
+            if key in NAMES and plan
             else " ".join([_kind(field.annotation), *_bounds(field.metadata)]),
             "text": field.description or "",
         }
         for key, field in found.model_fields.items()
     ]
     if json:
-        told = {"name": method, "text": line, "plan": plan, "settings": settings}
+        told = {"name": name, "text": line, "plan": plan, "settings": settings}
         print(jsonlib.dumps(told))  # noqa: T201 - the output itself
         return
     console = Console()
-    console.print(Text(f"{method}: {line}\n{cleandoc(found.__doc__ or '')}\n"))
-    if preset(method):
+    console.print(Text(f"{name}: {line}\n{cleandoc(found.__doc__ or '')}\n"))
+    if preset(name):
         console.print(Text(f"Stands for: {' '.join(_words(plan))}\n"), soft_wrap=True)
     table = Table("setting", "default", "values", "meaning", box=None, pad_edge=False)
     for setting in settings:
@@ -105,6 +108,22 @@ def description(method: str, *, json: bool) -> None:
         cells = setting["name"], default, setting["values"], setting["text"]
         table.add_row(*(Text(str(cell)) for cell in cells))
     console.print(table)
+
+
+def _described(name: str) -> tuple[type[BaseModel], str, Plan]:
+    """The model of the settings, a line on what it is, and what is set already."""
+    if name in list_generators():
+        return generator_class(name), list_generators()[name], {}
+    if name == "latent-classifier":
+        from rather.train import LatentRecipe
+
+        return LatentRecipe, "classifiers of a generator's latents, an ensemble, for clarity", {}
+    methods = list_methods() | list_presets()
+    if name not in methods:
+        choices = [*methods, *list_generators(), "latent-classifier"]
+        raise RatherError("CFG-UNKNOWN", where=name, do=near(name, choices))
+    plan = expand({"name": name})
+    return method_class(plan["name"]), methods[name], plan
 
 
 def _words(plan: Plan, above: str = "") -> Iterator[str]:
