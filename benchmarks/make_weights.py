@@ -70,7 +70,7 @@ NETS = {
     ),
     "digits-gan": (generator("gan", "a DCGAN of the digits with 10 latents, and its inversion"), CC_BY_SA),
     "digits-vae-2d": (
-        generator("vae", "a VAE of the digits with 2 latents, to look at", latent=2, width=16),
+        generator("vae", "a VAE of the digits with 2 latents, to look at", latent=2, width=16, beta=0.2),
         CC_BY_SA,
     ),
     "digits-latent": (
@@ -80,7 +80,7 @@ NETS = {
     "digits-latent-2d": (
         latent(
             "digits-vae-2d",
-            LatentRecipe(noise=0.05),
+            LatentRecipe(noise=0.1),
             "an ensemble of 10 classifiers of the latents of `digits-vae-2d`",
         ),
         CC_BY_SA,

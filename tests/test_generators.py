@@ -247,7 +247,7 @@ def test_phases_have_their_time():
         net,
         [X, 2 * X[:, 0]],
         HOW,
-        progress=lambda *_: slopes.append([float(p.sum()) for p in net.parameters()]),
+        progress=lambda *_: slopes.append([p.sum().item() for p in net.parameters()]),
     )
     assert all(late == 0 for _, late in slopes[:30])
     assert len({slope for slope, _ in slopes[30:]}) == 1

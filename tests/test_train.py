@@ -405,7 +405,7 @@ def test_bundled_classifiers_are_listed_and_others_refused():
     assert list(list_weights("classifier")) == ["digits", "digits-ensemble", "shapes"]
     assert all(line.endswith("test pictures") for line in list_weights("classifier").values())
     for name in ("digit", "../weights/digits", ""):
-        assert code_of(bring, name) == "MODEL-NOT-FOUND"
+        assert code_of(bundled.weights_file, name, "classifier") == "MODEL-NOT-FOUND"
 
 
 def test_a_changed_bundled_file_is_refused(monkeypatch, tmp_path):
