@@ -55,7 +55,8 @@ JUDGE = Recipe(architecture="small", seed=1000)
 REPEATERS = {"class": 1500, "all": 6000}  # training steps of the autoencoders
 SPREADS = (0.1, 0.3)  # of the noise before each restart of REVISE
 ANSWERS = 8
-WEIGHTS = (10.0, 1.0, 0.1, 0.03, 0.01, 0.003, 0.001)  # lambda of the introspection, loose to tight
+WEIGHTS = (1.0, 0.1, 0.03, 0.01)  # lambda of the introspection, loose to tight
+BISECTED = (100.0, 0.01)  # from where to where, as in the preset gci
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ class Queries:
         slides = [(labels == query).nonzero()[:, 0] for query, _ in KINDS.values()]
         able = [of[named[of]] for of in slides]
         few = rows < sum(map(len, able)) + 3 * SHOWN
-        chosen = [of[: rows // 3] for of in able] if few else able
+        chosen = [of[: rows // 3] for of in able] if few else [*able]
         rest = (named & ~torch.isin(labels, labels[torch.cat(slides)].unique())).nonzero()[:, 0]
         order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(seed))
         chosen.append(rest[order[: rows - sum(map(len, chosen))]])
@@ -397,23 +398,26 @@ def introspection_section(asked: Asked) -> dict[str, Any]:
         "evaluations": pack(c.evaluations),
     }
     print(f"prototypes: {prototypes}", flush=True)
+    queries = queries[torch.arange(0, len(queries), 3)]  # a bisection is a dozen searches
     goal = queries.goal(0.0)
-    loose, tight = WEIGHTS[0], WEIGHTS[-1]
+    loose, tight = BISECTED
     minimal = Minimal(method=method, setting="weight", loose=loose, tight=tight)
     bisected, seconds = explain(minimal, classifier, queries, goal)
     near = l1(bisected.images, queries.images)
-    criticisms: dict[str, Any] = {"bisected": criticism(asked, bisected, seconds)}
+    criticisms: dict[str, Any] = {"bisected": criticism(asked, queries, bisected, seconds)}
     for weight in WEIGHTS:
         fixed, seconds = explain(Introspection(generator=gan(), weight=weight), classifier, queries, goal)
         far, both = l1(fixed.images, queries.images), fixed.found & bisected.found
-        criticisms[f"{weight:g}"] = criticism(asked, fixed, seconds) | {"further": pack((far - near)[both])}
-        print(f"weight {weight:g}: {criticisms[f'{weight:g}']}", flush=True)
+        said = criticism(asked, queries, fixed, seconds) | {"further": pack((far - near)[both])}
+        criticisms[f"{weight:g}"] = said
+        print(f"weight {weight:g}: {said}", flush=True)
     return {"prototypes": prototypes, "criticisms": criticisms}
 
 
-def criticism(asked: Asked, c: Counterfactuals, seconds: float) -> dict[str, Any]:
-    images, queries = c.images[c.found], asked.queries[c.found]
+def criticism(asked: Asked, queries: Queries, c: Counterfactuals, seconds: float) -> dict[str, Any]:
+    images, queries = c.images[c.found], queries[c.found]
     return {
+        "rows": len(c),
         "success": pack(c.found),
         "l1": pack(l1(images, queries.images)),
         "transfer": pack(transfer(asked.judges.said(images), queries.target)) if len(images) else None,
