@@ -43,6 +43,7 @@ from rather.metrics.diversity import feature_diversity
 from rather.metrics.proximity import l1
 from rather.metrics.realism import Reconstruct, im1, im2
 from rather.metrics.transfer import transfer
+from rather.references import References
 from rather.train import Recipe, train_classifier
 from rather.train.fit import Schedule, fit
 
@@ -434,7 +435,14 @@ def doubt(logits: Tensor, said: Labels) -> Tensor:
 def dive_section(asked: Asked) -> dict[str, Any]:
     """Eight explanations of a row beside eight restarts of REVISE."""
     queries, space = asked.queries, asked.judges.classifier
-    methods: dict[str, Method] = {f"DiVE, {ANSWERS} at once": Dive(generator=vae(), count=ANSWERS)} | {
+    x, _ = pool(train=True)
+    references = References(x, tuple(map(str, range(len(x)))))
+    methods: dict[str, Method] = {
+        "DiVE": Dive(generator=vae(), count=ANSWERS),
+        "DiVE, masks of spectral clusters": Dive(
+            generator=vae(), count=ANSWERS, mask="fisher-spectral", references=references
+        ),
+    } | {
         f"REVISE, {ANSWERS} restarts, noise of {spread:g}": Several(
             method=Revise(generator=vae()), count=ANSWERS, spread=spread
         )
@@ -563,7 +571,7 @@ def main() -> None:
     known["about"] |= {"made with": versions}
     command = ["python", "benchmarks/latent_figures.py", *without_folders(sys.argv[1:])]
     for name in args.sections or SECTIONS:
-        measured = known.get(name, {}) | SECTIONS[name](asked)
+        measured = (known.get(name, {}) if args.column else {}) | SECTIONS[name](asked)
         order = [*COLUMNS, *measured]  # of the methods, however often some were measured again
         known[name] = dict(sorted(measured.items(), key=lambda item: order.index(item[0])))
         known["about"]["commands"][name] = shlex.join(command)

@@ -171,10 +171,12 @@ def verdicts(known: Results) -> Iterator[tuple[str, str, str]]:
         told, so = against_fixed(known["introspection"]["criticisms"])
         yield "the bisected criticism is nearer than a fixed weight at the same success", told, said(so)
     if "dive" in known:
-        ours, *theirs = known["dive"].values()
-        beside = ", ".join(number(r["apart"]) for r in theirs)
-        told = f"{number(ours['apart'])}; restarts {beside}"
-        yield "DiVE's eight explanations differ, beside restarts of REVISE", told, said(ours["apart"][1] > 0)
+        told = "; ".join(f"{name} {number(r['apart'])}" for name, r in known["dive"].items())
+        yield (
+            "DiVE's eight explanations differ",
+            told,
+            said(all(r["apart"][1] > 0 for r in known["dive"].values())),
+        )
     for name, wanted in (("revise", 10), ("clarity", 100)):
         if name in known.get("batching", {}):
             r = known["batching"][name]
