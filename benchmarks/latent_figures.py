@@ -56,6 +56,7 @@ JUDGE = Recipe(architecture="small", seed=1000)
 REPEATERS = {"class": 1500, "all": 6000}  # training steps of the autoencoders
 SPREADS = (0.1, 0.3)  # of the noise before each restart of REVISE
 ANSWERS = 8
+UNSURE = 1e-4  # of whose doubts a prototype leaves visibly less
 WEIGHTS = (1.0, 0.1, 0.03, 0.01)  # lambda of the introspection, loose to tight
 BISECTED = (100.0, 0.01)  # from where to where, as in the preset gci
 
@@ -379,28 +380,13 @@ def draw(folder: Path, name: str, images: Images, found: Tensor | None = None) -
 def introspection_section(asked: Asked) -> dict[str, Any]:
     """Prototypes, and the bisected criticism beside fixed weights."""
     queries, classifier = asked.queries, digits()
-    method = Introspection(generator=gan())
-    goal = Goal.prototype(classifier(queries.images))
-    able = ~goal.reached(classifier(queries.images))  # the others are as sure as 32 bits can say
-    some = queries[able]
-    c, seconds = explain(method, classifier, some, goal[able])
-    before, after = (doubt(classifier(x), some.predicted) for x in (some.images, c.images))
-    unsure = before > 0.01
-    draw(asked.out, "prototypes", c.images[:30], (after < before)[:30])
-    prototypes = {
-        "rows": len(some),
-        "cannot be surer": int((~able).sum()),
-        "raised": pack(after < before),
-        "raised, of the unsure": pack((after < before)[unsure]),
-        "half of the doubt gone": pack(c.found),
-        "doubt before": before.mean().item(),
-        "doubt after": after.mean().item(),
-        "seconds": seconds,
-        "evaluations": pack(c.evaluations),
-    }
-    print(f"prototypes: {prototypes}", flush=True)
     queries = queries[torch.arange(0, len(queries), 3)]  # a bisection is a dozen searches
-    goal = queries.goal(0.0)
+    prototypes = [
+        {"generator": name, "weight": weight} | prototype(asked, queries, net, weight)
+        for name, net in (("digits-gan", gan()), ("digits-vae", vae()))
+        for weight in (1.0, 1000.0)
+    ]
+    method, goal = Introspection(generator=gan()), queries.goal(0.0)
     loose, tight = BISECTED
     minimal = Minimal(method=method, setting="weight", loose=loose, tight=tight)
     bisected, seconds = explain(minimal, classifier, queries, goal)
@@ -413,6 +399,30 @@ def introspection_section(asked: Asked) -> dict[str, Any]:
         criticisms[f"{weight:g}"] = said
         print(f"weight {weight:g}: {said}", flush=True)
     return {"prototypes": prototypes, "criticisms": criticisms}
+
+
+def prototype(asked: Asked, queries: Queries, net: Autoencoder, weight: float) -> dict[str, Any]:
+    """Does the confidence rise, on the 8-bit picture and in 64 bits?"""
+    classifier = digits()
+    goal = Goal.prototype(classifier(queries.images))
+    able = ~goal.reached(classifier(queries.images))  # the others are as sure as 32 bits can say
+    some = queries[able]
+    c, seconds = explain(Introspection(generator=net, weight=weight), classifier, some, goal[able])
+    before, after = (doubt(classifier(x), some.predicted) for x in (some.images, c.images))
+    draw(asked.out, f"prototypes-{net.name}-{weight:g}", c.images[:30], (after < before)[:30])
+    again = classifier.probabilities(net(some.images).clamp(0, 1)).argmax(1)
+    found = {
+        "cannot be surer": int((~able).sum()),
+        "raised": pack(after < before),
+        "raised, of the unsure": pack((after < before)[before > UNSURE]),
+        "half of the doubt gone": pack(c.found),
+        "doubt": [before.median().item(), after.median().item()],
+        "class kept by reconstruction": pack(again == some.predicted),
+        "l1": pack(l1(c.images, some.images)),
+        "seconds": seconds,
+    }
+    print(f"prototypes, {net.name}, weight {weight:g}: {found}", flush=True)
+    return found
 
 
 def criticism(asked: Asked, queries: Queries, c: Counterfactuals, seconds: float) -> dict[str, Any]:
