@@ -234,7 +234,8 @@ def test_interrupted_training_ends_with_the_same_weights(at, tmp_path, monkeypat
         progress=lambda done, *_: seen.append(done),
     )
     assert seen[0] == at + 1
-    assert not file.exists()
+    done = fit(Line(), [X, 2 * X[:, 0]], HOW, checkpoint=file, asks={"a": 1})  # if what came after failed
+    assert torch.equal(done.slope, straight.slope)
     for key, tensor in straight.state_dict().items():
         assert torch.equal(again.state_dict()[key], tensor), key
     assert 1 < straight.slope[0].item() < 3  # it did learn
@@ -311,7 +312,18 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path, monkeypatch):
     other = Line()
     other.slope = nn.Parameter(torch.zeros(3))
     assert again(other, a=1) == "TRAIN-CHECKPOINT"
-    for bad in (b"", whole[:-7], b"text", pickle.dumps({"a": 1})):
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+
+    def forged(told: dict) -> bytes:
+        text = json.dumps({**header, "__metadata__": {"rather-checkpoint": json.dumps(told)}}).encode()
+        return len(text).to_bytes(8, "little") + text + whole[8 + length :]
+
+    told = json.loads(header["__metadata__"]["rather-checkpoint"])
+    strange = [forged({**told, "step": step}) for step in (-3, 10**6, "x")] + [forged({**told, "asks": 3})]
+    # Adam's memory of a phase that has begun may not be missing.
+    strange += [forged({**told, "step": 50})]
+    for bad in (b"", whole[:-7], b"text", pickle.dumps({"a": 1}), *strange):
         file.write_bytes(bad)
         assert again(Line(), a=1) == "TRAIN-CHECKPOINT"
         assert file.read_bytes() == bad  # nothing of a person's is thrown away
@@ -345,7 +357,10 @@ def test_damaged_files_are_refused(tmp_path):
     plan = json.loads(header["__metadata__"]["rather"])
 
     def forged(**changes: object) -> bytes:
-        text = json.dumps({**header, "__metadata__": {"rather": json.dumps({**plan, **changes})}}).encode()
+        return raw(json.dumps({**plan, **changes}))
+
+    def raw(told: str) -> bytes:
+        text = json.dumps({**header, "__metadata__": {"rather": told}}).encode()
         return len(text).to_bytes(8, "little") + text + whole[8 + length :]
 
     marker = tmp_path / "marker"
@@ -362,6 +377,10 @@ def test_damaged_files_are_refused(tmp_path):
         "unknown": (forged(generator={"name": "os"}), "MODEL-FILE-DAMAGED"),
         "setting": (forged(generator={**plan["generator"], "width": "x"}), "MODEL-FILE-DAMAGED"),
         "giant": (forged(generator={**plan["generator"], "latent": 10**9}), "MODEL-FILE-DAMAGED"),
+        "endless": (forged(generator={"name": "gan", "refine": 10**15}), "MODEL-FILE-DAMAGED"),
+        "deep": (raw("[" * 100_000), "MODEL-FILE-DAMAGED"),
+        "number": (raw("1" + "0" * 5000), "MODEL-FILE-DAMAGED"),
+        "list": (raw("[1]"), "MODEL-FILE-DAMAGED"),
         "wide": (forged(generator={**plan["generator"], "width": 8}), "MODEL-FILE-DAMAGED"),
         "shape": (forged(shape=[1, 32, 32]), "MODEL-FILE-DAMAGED"),
     }

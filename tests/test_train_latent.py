@@ -59,6 +59,18 @@ def test_heads_learn_and_their_members_differ(trained):
     assert said.tolist() == list(blobs(60).labels)
 
 
+def test_pictures_are_moved_by_up_to_a_pixel_each_way():
+    from rather.train.latent import _moved
+
+    image = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
+    moved = [*_moved(image, 1)]
+    assert len({tuple(one.flatten().tolist()) for one in moved}) == 9
+    assert torch.equal(moved[4], image)
+    assert moved[5][0, 0, 0].tolist() == [0, 0, 1, 2]  # to the right
+    assert moved[7][0, 0, :, 0].tolist() == [0, 0, 4, 8]  # down
+    assert [torch.equal(one, image) for one in _moved(image, 0)] == [True]
+
+
 def test_same_seed_same_heads(trained):
     again, _ = train_heads(flat(), blobs(), blobs(60), QUICK)
     for key, tensor in trained[0].heads.state_dict().items():
@@ -149,12 +161,23 @@ def test_commands_from_a_folder_to_a_latent_classifier(folder, tmp_path, capsys)
         (["latent-classifier", "--generator", "nobody"], "GEN-NOT-FOUND"),
         (["latent-classifier", "--generator", "digits"], "GEN-NOT-FOUND"),
         (["latent-classifier", "--set", "members=0"], "CFG-SETTING"),
+        (["latent-classifier", "--set", "hidden=5000"], "CFG-SETTING"),
+        (["latent-classifier", "--data", "shapes"], "GEN-SIZE"),
+        (["vae", "--set", "latent=5000"], "CFG-SETTING"),
+        (["vae", "--size", "64"], "CFG-OPTIONS"),
+        (["vae", "--data", "OWN", "--size", "2000"], "CFG-OPTIONS"),
+        (["vae", "--data", "OWN", "--size", "3"], "TRAIN-DATA"),
+        (["vae", "--data", "OWN", "--size", "28", "--judge", "digits"], "DATA-SHAPE"),
+        (["classifier", "--data", "OWN", "--size", "2000"], "CFG-OPTIONS"),
+        (["vae", "--seed", str(2**64)], "CFG-OPTIONS"),
+        (["classifier", "--seed", str(2**64)], "CFG-SETTING"),
     ],
 )
-def test_mistakes_are_told_in_a_line(words, code, tmp_path, capsys):
+def test_mistakes_are_told_in_a_line(words, code, folder, tmp_path, capsys):
+    words = [str(folder) if word == "OWN" else word for word in words]
     with pytest.raises(SystemExit) as caught:
         main(["train", *words, "--out", str(tmp_path / "x.safetensors")])
     assert caught.value.code in {2, 4}
     (line,) = capsys.readouterr().err.splitlines()
     assert code in line
-    assert not list(tmp_path.iterdir())
+    assert [*tmp_path.iterdir()] == [folder]

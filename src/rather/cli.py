@@ -318,7 +318,8 @@ def train_latent_classifier(
         figures = train_latent(
             data, generator, out, recipe, progress=lambda done, all_, _loss: progress(done, all_)
         )
-    _told_of_classifier(out, figures, json=json)
+    if figures is not None:  # the first of several processes says it
+        _told_of_classifier(out, figures, json=json)
     return 0
 
 
@@ -331,7 +332,7 @@ def _train_generator(kind: str, line: str) -> Callable[..., int]:
         out: Path,
         set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
         size: PositiveInt | None = None,
-        seed: NonNegativeInt = 0,
+        seed: Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))] = 0,
         precision: Literal["auto", "fp32", "bf16"] = "auto",
         judge: str | None = None,
         json: bool = False,
@@ -477,7 +478,7 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"rather: error CFG-OPTIONS: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(USAGE)
     except KeyboardInterrupt:
-        print("rather: interrupted; the same command goes on from here", file=sys.stderr)
+        print("rather: interrupted; the same command goes on from what is saved", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # `rather list methods | head`
         sys.stderr.close()

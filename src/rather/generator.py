@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Annotated, Any, final
 
 from jaxtyping import Float
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from rather.autoencoder import Autoencoder
@@ -16,6 +16,8 @@ from rather.core import Images
 from rather.settings import Settings
 
 Shape = tuple[int, int, int]  # c, h, w
+#: Bounds keep a forged file, and a slip of the finger, from asking for a giant net.
+Latent = Annotated[int, Field(gt=0, le=4096)]
 
 
 @final
@@ -48,9 +50,9 @@ class GeneratorNet(nn.Module, ABC):
 class Generator(Settings, ABC):
     """A kind of generator with its settings: how it is built, and how it is trained."""
 
-    latent: PositiveInt = 32
+    latent: Latent = 32
     """How many numbers a latent has."""
-    width: PositiveInt = 32
+    width: Annotated[int, Field(gt=0, le=1024)] = 32
     """Channels of the layer next to the image; layers further in have up to four times as many."""
     steps: PositiveInt = 4000
     """Training steps."""

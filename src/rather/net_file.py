@@ -24,7 +24,14 @@ from rather.writing import write_whole, writing
 
 #: How files begin that are code: pickles, and the zip files in which torch keeps them.
 _CODE: Final = (b"\x80", b"PK\x03\x04")
-Side = Annotated[int, Field(ge=1, le=1024)]
+#: Who makes which kind of file.
+_MADE_BY: Final = {
+    "classifier": "classifier",
+    "generator": "vae, tcvae or gan",
+    "latent-classifier": "latent-classifier",
+}
+LARGEST: Final = 1024  # pixels a side
+Side = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
 class NetPlan(BaseModel):
@@ -80,6 +87,12 @@ def read_net(
     """
     path = Path(path)
     told = _told(path)
+    wanted, kind = plan.model_fields["kind"].default, told.get("kind", "classifier")
+    if kind != wanted:
+        why = f"a {kind!s:.40}, where a {wanted} is asked for"
+        raise RatherError(
+            "MODEL-KIND", where=path, why=why, do=f"Give a file of rather train {_MADE_BY[wanted]}"
+        )
     try:
         planned = plan.model_validate_json(json.dumps(told))
     except ValidationError as error:
@@ -112,17 +125,6 @@ def read_plan(path: str | os.PathLike[str]) -> Mapping[str, Any]:
 def kind_of(path: str | os.PathLike[str]) -> str:
     """What kind of net a file holds: classifier, generator or latent-classifier."""
     return str(_told(Path(path)).get("kind", "classifier"))
-
-
-def refuse_kind(path: str | os.PathLike[str], wanted: str, option: str) -> None:
-    """Refuse a file of another kind than the wanted one, naming the option that takes it.
-
-    Raises:
-        RatherError: MODEL-KIND, and what `kind_of` raises.
-    """
-    kind = kind_of(path)
-    if kind != wanted:
-        raise RatherError("MODEL-KIND", where=path, why=f"a {kind}, where a {wanted} is asked for", do=option)
 
 
 def refuse_unwritable(path: Path) -> None:
@@ -159,10 +161,8 @@ def _told(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get("rather")
-        if text is None:
-            raise damaged(path, "it does not say what net it is of")
-        told = json.loads(text)
-    except (SafetensorError, OSError, OverflowError, json.JSONDecodeError) as error:
+        told = None if text is None else json.loads(text)
+    except (SafetensorError, OSError, OverflowError, ValueError, RecursionError) as error:
         raise damaged(path, str(error)) from None
     if not isinstance(told, dict):
         raise damaged(path, "it does not say what net it is of")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rather.errors import RatherError
 from rather.suggest import near
 
+#: What torch takes for one.
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Model = TypeVar("Model", bound=BaseModel)
 _S = TypeVar("_S", bound="Settings")
 

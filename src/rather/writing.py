@@ -26,7 +26,7 @@ def write_whole(file: Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
-    except OSError:
+    except BaseException:  # also of a person who interrupts
         aside.unlink(missing_ok=True)
         raise
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from rather.classifiers import nets
 from rather.core import Classifier
-from rather.net_file import NetPlan, read_net, refuse_kind, save_net
+from rather.net_file import NetPlan, read_net, save_net
 
 
 class _Plan(NetPlan):
@@ -54,7 +54,6 @@ def load_classifier(path: str | os.PathLike[str]) -> Classifier:
     Raises:
         RatherError: what `net_file.read_net` raises.
     """
-    refuse_kind(path, "classifier", "Say --generator, or train a classifier: rather train classifier")
     plan, members = read_net(path, _Plan, _members)
     if plan.members == 1:
         return members["0"]

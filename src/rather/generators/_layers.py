@@ -59,5 +59,8 @@ def _pyramid(shape: Shape, width: int) -> tuple[list[tuple[int, int]], list[int]
 
 
 def group_norm(channels: int) -> nn.Module:
-    """In groups of up to 16 channels: unlike batch norm it leaves the images of a batch apart."""
+    """In groups of 16 channels, or one where 16 does not divide them.
+
+    Unlike batch norm it leaves the images of a batch apart.
+    """
     return nn.GroupNorm(max(1, channels // 16) if channels % 16 == 0 else 1, channels)

@@ -12,18 +12,18 @@ how a query gets its latent. Ours: an encoder, trained when G is done, then grad
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import final
+from typing import Annotated, final
 
 import torch
 from jaxtyping import Float
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.autoencoder import Autoencoder, Latents
 from rather.core import Images
-from rather.generator import Generator, GeneratorNet, Phase, Shape
+from rather.generator import Generator, GeneratorNet, Latent, Phase, Shape
 from rather.generators._layers import down, group_norm, up
 from rather.search import Rows, descend
 
@@ -34,9 +34,9 @@ _PIXELS = 0.5  # weight of an image's squared error, summed over its pixels, bes
 class GAN(Generator):
     """Sharper images than a VAE's, and a small space of them, to which real images have to be fitted."""
 
-    latent: PositiveInt = 10
+    latent: Latent = 10
     """How many numbers a latent has."""
-    refine: NonNegativeInt = 100
+    refine: Annotated[int, Field(ge=0, le=10_000)] = 100
     """Gradient steps from the encoder's answer to the latent of an image."""
     steps: PositiveInt = 10_000
     """Training steps; the last quarter is the encoder's."""
@@ -111,6 +111,10 @@ class Inversion(nn.Module):
         super().__init__()
         self.encoder, self.steps = encoder, steps
         self._generator = (generator,)  # a tuple, so that the decoder's weights are not registered twice
+
+    def extra_repr(self) -> str:
+        """The steps: two inversions that differ in them are not the same."""
+        return f"steps={self.steps}"
 
     @torch.no_grad()
     def forward(self, x: Images) -> Latents:

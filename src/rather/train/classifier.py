@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import torch
 from jaxtyping import Float, UInt8
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +19,8 @@ from rather.classifiers import nets
 from rather.core import Classifier, Images
 from rather.data.source import Source
 from rather.errors import RatherError
-from rather.train.pictures import Pictures, read_pictures
+from rather.settings import Seed
+from rather.train.pictures import Pictures, load_to_train, read_pictures
 
 #: Told after each epoch: how many are done, of how many over all members, and the epoch's mean loss.
 Progress = Callable[[int, int, float], None]
@@ -41,9 +42,9 @@ class Recipe(BaseModel):
     """Pictures a step."""
     shift: NonNegativeInt = 1
     """Pixels, at most, by which a picture is moved each time, down or up, right or left."""
-    members: PositiveInt = 1
+    members: Annotated[int, Field(gt=0, le=1000)] = 1
     """How many classifiers; several are made one ensemble."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Of the first member; each further one has the next, and differs from it in nothing else."""
 
 
@@ -106,12 +107,11 @@ def train_to_file(
         RatherError: what `data.load`, `train_classifier` and `save_classifier` raise.
     """
     from rather.classifiers.file import save_classifier
-    from rather.data import load
     from rather.net_file import refuse_unwritable
 
     refuse_unwritable(Path(out))
     recipe = recipe or Recipe()
-    pictures = load(data, shape=(3, size, size) if size else None)
+    pictures = load_to_train(data, size)
     train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
     classifier, figures = train_classifier(train, test, recipe, name=Path(out).stem, progress=progress)
     architecture = recipe.architecture or nets.suited(classifier.shape)

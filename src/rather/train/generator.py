@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -14,15 +15,15 @@ from accelerate import PartialState
 
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Images
-from rather.data import load
+from rather.data.source import DataSet
 from rather.draw import png
 from rather.errors import RatherError
 from rather.generator import Generator, GeneratorNet
 from rather.generators._file import save_generator
 from rather.metrics.distribution import frechet_distance
 from rather.net_file import refuse_unwritable
-from rather.train.fit import Precision, Progress, Schedule, fit
-from rather.train.pictures import Pictures, read_pictures
+from rather.train.fit import Precision, Progress, Schedule, fit, usable
+from rather.train.pictures import Pictures, load_to_train, read_pictures
 from rather.writing import write_whole
 
 _PREVIEW: Final = 10  # pictures in a row
@@ -47,9 +48,10 @@ class GeneratorFigures:
         """In a line."""
         said = f"reconstructions differ by {self.pixel_error:.4f} a pixel"
         if self.same_class is not None:
+            said += f", {self.same_class / self.tested_on:.1%} of {self.tested_on} keep their class"
+        if self.samples_distance is not None:
             said += (
-                f", {self.same_class / self.tested_on:.1%} of {self.tested_on} keep their class; new images "
-                f"{self.samples_distance:.2f} from pictures in the features of {self.judge}, "
+                f"; new images {self.samples_distance:.2f} from pictures in the features of {self.judge}, "
                 f"pictures themselves {self.pictures_distance:.2f}"
             )
         return said + (f"; {self.left_out} left out, unreadable" if self.left_out else "")
@@ -88,13 +90,22 @@ def train_generator(
         How good it is; None in a process that is not the first of several.
 
     Raises:
-        RatherError: what `data.load` and `fit` raise; TRAIN-DATA for pictures that are too small or too few.
+        RatherError: what `load_to_train` and `fit` raise; TRAIN-DATA for pictures that are too small or too
+            few; DATA-SHAPE for a judge of other pictures.
     """
     out = Path(out)
     refuse_unwritable(out)
-    train, test, left_out = _split(data, size, seed)
+    pictures = load_to_train(data, size)
+    train, test, left_out = _split(pictures, seed)
     shape = (int(train.images.shape[1]), int(train.images.shape[2]), int(train.images.shape[3]))
-    with torch.random.fork_rng():
+    if judge is not None and judge.shape != shape:
+        raise RatherError(
+            "DATA-SHAPE",
+            where=f"pictures of shape {shape}",
+            why=f"the judge, {judge.name}, takes {judge.shape}",
+        )
+    precision = usable(precision)
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = generator.build(shape, count=len(train))
     schedule = Schedule(
@@ -104,34 +115,40 @@ def train_generator(
         seed=seed,
         precision=precision,
     )
+    checkpoint = out.with_name(f"{out.name}.checkpoint")
     preview, shown = out.with_suffix(".preview.png"), test.images[:_PREVIEW].float() / 255
     fit(
         net,
         [train.images],
         schedule,
-        checkpoint=out.with_name(f"{out.name}.checkpoint"),
+        checkpoint=checkpoint,
         asks={
             "generator": generator.settings(),
-            "images": hashlib.sha256(train.images.numpy().tobytes()).hexdigest(),
+            "images": hashlib.sha256(train.images.numpy().data).hexdigest(),
             "seed": seed,
             "precision": precision,
         },
         progress=progress,
-        saved=lambda: write_whole(preview, draw_preview(_frozen(net), shown)),
+        saved=lambda: _show(preview, _frozen(net), shown),
     )
     if not PartialState().is_main_process:
         return None
     autoencoder = net.autoencoder(out.stem)
     figures = measure(autoencoder, train, test, judge, left_out)
-    card = {"data": data, "seed": seed, "precision": precision} | figures.card()
+    card = {"data": pictures.name, "seed": seed, "precision": precision} | figures.card()
     save_generator(out, generator, autoencoder, card)
-    write_whole(preview, draw_preview(autoencoder, shown))
+    _show(preview, autoencoder, shown)
+    checkpoint.unlink(missing_ok=True)
     return figures
 
 
-def _split(data: str, size: int | None, seed: int) -> tuple[Pictures, Pictures, int]:
+def _show(preview: Path, autoencoder: Autoencoder, shown: Images) -> None:
+    with suppress(OSError):  # a training does not end for a picture
+        write_whole(preview, draw_preview(autoencoder, shown))
+
+
+def _split(pictures: DataSet, seed: int) -> tuple[Pictures, Pictures, int]:
     """Pictures to train on and to measure on: a data set's own parts, or nine tenths and the rest."""
-    pictures = load(data, shape=(3, size, size) if size else None)
     if pictures.train is not None:
         train, left_out = read_pictures(pictures.train, labelled=False)
         return train, read_pictures(pictures.test, labelled=False)[0], left_out
@@ -159,9 +176,10 @@ def measure(
     if judge is not None:
         same = int((judge.probabilities(again).argmax(1) == judge.probabilities(x).argmax(1)).sum())
         count = min(_SAMPLES, len(x), len(train))
-        samples = float(frechet_distance(new_images(autoencoder, count), x[:count], judge))
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:count]
-        pictures = float(frechet_distance(train[order].images.float() / 255, x[:count], judge))
+        if count > 1:  # of one picture there is no covariance
+            real, others = _some(test, count), _some(train, count)
+            samples = float(frechet_distance(new_images(autoencoder, count), real, judge))
+            pictures = float(frechet_distance(others, real, judge))
     return GeneratorFigures(
         trained_on=len(train),
         tested_on=len(test),
@@ -172,6 +190,11 @@ def measure(
         samples_distance=samples,
         pictures_distance=pictures,
     )
+
+
+def _some(pictures: Pictures, count: int) -> Images:
+    order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))
+    return pictures[order[:count]].images.float() / 255
 
 
 @torch.no_grad()

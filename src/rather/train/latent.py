@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import torch
 from accelerate import PartialState
-from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from jaxtyping import Float, Int, UInt8
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rather.autoencoder import Autoencoder, Latents
 from rather.data import load
 from rather.data.source import Source
+from rather.errors import RatherError
 from rather.generator import Phase
 from rather.generators import bring_generator
 from rather.latent import LatentClassifiers, LatentHeads
 from rather.latent_file import save_latent
 from rather.net_file import read_plan, refuse_unwritable
+from rather.settings import Seed
 from rather.train.classifier import Figures, check_classes
 from rather.train.fit import Progress, Schedule, fit
-from rather.train.pictures import Pictures, read_pictures
+from rather.train.pictures import read_pictures
 
 
 @final
@@ -33,9 +35,9 @@ class LatentRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
-    members: PositiveInt = 10
+    members: Annotated[int, Field(gt=0, le=1000)] = 10
     """How many classifiers; they differ in their first weights and in which pictures they see how often."""
-    hidden: PositiveInt = 128
+    hidden: Annotated[int, Field(gt=0, le=4096)] = 128
     """Units of each of the two hidden layers."""
     epochs: PositiveInt = 40
     """How often to see each picture."""
@@ -45,7 +47,9 @@ class LatentRecipe(BaseModel):
     """Pictures a step."""
     noise: NonNegativeFloat = 0.3
     """Standard deviation of noise on the latents, whose own is about 1: what an encoder leaves uncertain."""
-    seed: NonNegativeInt = 0
+    shift: Annotated[int, Field(ge=0, le=8)] = 1
+    """Pixels, at most, by which a picture is moved before it is encoded, as for other classifiers."""
+    seed: Seed = 0
     """Of all that is random."""
 
 
@@ -76,7 +80,7 @@ def train_latent(
     recipe: LatentRecipe | None = None,
     *,
     progress: Progress = lambda _done, _all, _loss: None,
-) -> Figures:
+) -> Figures | None:
     """Train classifiers of latents and write their file: what `rather train latent-classifier` does.
 
     Args:
@@ -86,19 +90,27 @@ def train_latent(
         recipe: how to train.
         progress: see `fit.Progress`.
 
+    Returns:
+        How it went; None in a process that is not the first of several.
+
     Raises:
         RatherError: what `bring_generator`, `data.load` and `fit` raise; TRAIN-DATA for pictures that cannot
             train a classifier.
     """
     out, recipe = Path(out), recipe or LatentRecipe()
     refuse_unwritable(out)
-    autoencoder = bring_generator(generator)
+    if Path(generator).absolute() == out.absolute():
+        raise RatherError(
+            "CFG-OPTIONS", where=out, why="it is the generator's own file", do="Choose another --out"
+        )
+    autoencoder, settings = bring_generator(generator), _settings(generator)
     pictures = load(data, shape=autoencoder.shape)
     train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
     latent, figures = train_heads(autoencoder, train, test, recipe, name=out.stem, progress=progress)
-    if PartialState().is_main_process:
-        card = {"data": data, "generator": autoencoder.name, "recipe": recipe.model_dump()} | figures.card()
-        save_latent(out, latent, _settings(generator), card)
+    if not PartialState().is_main_process:
+        return None
+    told = {"data": pictures.name, "generator": autoencoder.name, "recipe": recipe.model_dump()}
+    save_latent(out, latent, settings, told | figures.card())
     return figures
 
 
@@ -132,23 +144,29 @@ def train_heads(
     else:
         held, _ = read_pictures(test, labelled=True)
     check_classes(train, seen, held)
-    with torch.random.fork_rng():
+    if tuple(seen.images.shape[1:]) != autoencoder.shape:
+        raise RatherError(
+            "GEN-SIZE",
+            where=f"{autoencoder.name}: images {autoencoder.shape}",
+            why=f"those of {train.name} are {tuple(seen.images.shape[1:])}",
+        )
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         heads = LatentHeads(recipe.members, autoencoder.size, recipe.hidden, len(train.classes))
     steps = recipe.epochs * max(1, len(seen) // recipe.batch_size)
-    schedule = Schedule(
-        steps=steps, lr=recipe.lr, batch_size=recipe.batch_size, seed=recipe.seed, precision="fp32"
-    )
+    schedule = Schedule(steps=steps, lr=recipe.lr, batch_size=recipe.batch_size, seed=recipe.seed)
+    moved = [_encoded(autoencoder, images) for images in _moved(seen.images, recipe.shift)]
     losses: list[float] = []
 
     def told(done: int, of: int, loss: float) -> None:
         losses.append(loss / recipe.members)
         progress(done, of, loss / recipe.members)
 
-    fit(_Training(heads, recipe.noise), [_encoded(autoencoder, seen), seen.labels], schedule, progress=told)
+    latents, labels = torch.cat(moved), seen.labels.repeat(len(moved))
+    fit(_Training(heads, recipe.noise), [latents, labels], schedule, progress=told)
     latent = LatentClassifiers(autoencoder, heads, train.classes, name)
     with torch.no_grad():
-        log_p = latent.logits(_encoded(autoencoder, held)).log_softmax(-1)
+        log_p = latent.logits(_encoded(autoencoder, held.images)).log_softmax(-1)
     right = log_p.argmax(-1) == held.labels
     return latent, Figures(
         trained_on=len(seen),
@@ -161,8 +179,17 @@ def train_heads(
 
 
 @torch.no_grad()
-def _encoded(autoencoder: Autoencoder, pictures: Pictures) -> Latents:
-    return torch.cat([autoencoder.encode(part.float() / 255) for part in pictures.images.split(256)])
+def _encoded(autoencoder: Autoencoder, images: UInt8[Tensor, "n c h w"]) -> Latents:
+    return torch.cat([autoencoder.encode(part.float() / 255) for part in images.split(256)])
+
+
+def _moved(images: UInt8[Tensor, "n c h w"], by: int) -> Iterator[UInt8[Tensor, "n c h w"]]:
+    """The pictures moved by -`by` to `by` pixels, down and right; what comes in repeats the border."""
+    h, w = images.shape[2:]
+    for down in range(-by, by + 1):
+        rows = (torch.arange(h) - down).clamp(0, h - 1)
+        for right in range(-by, by + 1):
+            yield images[:, :, rows][:, :, :, (torch.arange(w) - right).clamp(0, w - 1)]
 
 
 def _settings(generator: str) -> dict[str, Any]:

@@ -9,8 +9,10 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from rather.data.source import Source
+from rather.data import list_data, load
+from rather.data.source import DataSet, Source
 from rather.errors import RatherError
+from rather.net_file import LARGEST
 
 
 @final
@@ -26,6 +28,19 @@ class Pictures:
 
     def __getitem__(self, rows: Tensor) -> Pictures:
         return Pictures(self.images[rows], self.labels[rows])
+
+
+def load_to_train(data: str, size: int | None) -> DataSet:
+    """The data set, or the folder with its pictures brought to `size` pixels a side.
+
+    Raises:
+        RatherError: CFG-OPTIONS for a size that has no effect or is too large, and what `data.load` raises.
+    """
+    if size is not None and data in list_data():
+        raise RatherError("CFG-OPTIONS", where=f"size {size}", why=f"the pictures of {data} have their own")
+    if size is not None and size > LARGEST:
+        raise RatherError("CFG-OPTIONS", where=f"size {size}", why=f"at most {LARGEST} pixels a side")
+    return load(data, shape=(3, size, size) if size else None)
 
 
 def read_pictures(source: Source, *, labelled: bool) -> tuple[Pictures, int]:
