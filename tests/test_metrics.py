@@ -168,10 +168,10 @@ def test_frechet_distance_agrees_with_scipy_and_is_symmetric_also_where_covarian
 
 
 def test_frechet_distance_pools_refuses_a_single_picture_and_says_nan_of_nan():
+    torch.manual_seed(0)
     net = seen_as(nn.Conv2d(1, 3, 2, stride=2))
     x = torch.rand(9, *SHAPE)
-    turned = x.flatten(2)[:, :, torch.tensor([2, 3, 0, 1, *range(4, 16)])].view_as(x)  # not the same cells
-    assert frechet_distance(x, turned, net) > 0
+    assert frechet_distance(x, x.flip(3), net) > 1e-6  # other cells
     cells = x.unfold(2, 2, 2).unfold(3, 2, 2).flip(2)  # the same cells, elsewhere
     moved = cells.permute(0, 1, 2, 4, 3, 5).reshape(x.shape)
     assert frechet_distance(x, moved, net).item() == pytest.approx(0, abs=1e-9)

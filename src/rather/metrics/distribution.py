@@ -42,7 +42,7 @@ def _gaussian(images: Images, classifier: Classifier) -> tuple[Float[Tensor, " d
     """The mean of pooled features, and the symmetric root of their covariance, in 64 bits."""
     if len(images) < 2:  # noqa: PLR2004 - see above
         raise RatherError("DATA-EMPTY", where=f"a set of {len(images)}", do="Give two pictures at least")
-    pooled = torch.cat([classifier.features(part).flatten(2).mean(2).double() for part in images.split(256)])
+    pooled = torch.cat([classifier.features(part).double().flatten(2).mean(2) for part in images.split(256)])
     mean = pooled.mean(0)
     if not pooled.isfinite().all():  # an eigen-decomposition would fail
         return mean, pooled.new_full((pooled.shape[1],) * 2, torch.nan)
