@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from rather.data import InMemory
 from rather.draw import png
 from rather.errors import RatherError
 from rather.execute import Work, answer, choose_goals, question
+from rather.explain import _of_same_goals as of_same_goals
 from rather.methods.wachter import Wachter
 from rather.report import write_report
 from rather.store import Row, Run
@@ -89,6 +91,26 @@ def test_goals_are_classes_by_name_whatever_their_order():
     there = [row for row in rows if row.status == "skipped"]
     assert there
     assert all(row.code == "ALREADY-TARGET" and row.predicted == row.target for row in there)
+
+
+def test_a_name_that_looks_like_a_number_is_no_number_elsewhere():
+    two, three = (
+        Classifier(
+            nn.Identity(), nn.Sequential(nn.Flatten(), nn.Linear(36, len(names))), classes=names, **more
+        )
+        for names, more in (
+            (("2", "1"), {"shape": (1, 6, 6), "name": "digits"}),
+            (("a", "b", "c"), {"shape": (1, 6, 6), "name": "letters"}),
+        )
+    )
+    works = [work(two, target="2"), work(three)]
+    with pytest.raises(RatherError, match=r"2.*letters knows 3 classes") as refused:
+        of_same_goals(works)
+    assert refused.value.code == "CFG-CLASS"
+    (row,) = answer(replace(works[1], goals=choose_goals(works[0])), range(1))
+    assert (row.status, row.code) == ("failed", "CFG-CLASS")
+    assert two.class_named("2") == 0
+    assert three.class_index("2") == 2  # a person's own word may be a number
 
 
 def test_other_goals_are_another_run():

@@ -1,12 +1,14 @@
 """Working a run off: every image has an outcome, and no image can harm another's."""
 
 import dataclasses
+from types import SimpleNamespace
 from typing import final
 
 import pytest
 import torch
 from torch import nn
 
+import rather.execute
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Found, Method
 from rather.data.source import InMemory
@@ -103,6 +105,29 @@ def test_a_row_does_not_know_its_chunk():
     together = without_time(answer(work(), range(5)))
     alone = [without_time(answer(work(), [n]))[0] for n in range(5)]
     assert together == alone
+
+
+def test_seconds_are_those_of_the_method_alone(monkeypatch):
+    clock = [0.0]
+
+    def slow(function, seconds):
+        def slowed(*args, **more):
+            clock[0] += seconds
+            return function(*args, **more)
+
+        return slowed
+
+    monkeypatch.setattr(rather.execute, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(InMemory, "read", slow(InMemory.read, 100))
+    monkeypatch.setattr(Picky, "search", slow(Picky.search, 6))
+    for name in ("png", "unpng", "diagnose"):
+        monkeypatch.setattr(rather.execute, name, slow(getattr(rather.execute, name), 1000))
+    images = source().images.clone()
+    images[3] = 1.0  # is there already
+    told = work(Picky(refuses=9), source=dataclasses.replace(source(), images=images))
+    assert [row.seconds for row in answer(told, range(5))] == [1.5, 1.5, 1.5, 0, 1.5]
+    together = answer(work(Picky()), range(5))  # refused together, and then asked one by one
+    assert [row.seconds for row in together] == [6, 6, 0, 6, 6]
 
 
 def test_a_row_at_its_target_is_skipped_by_name():

@@ -107,10 +107,14 @@ class Classifier(Resource, nn.Module):
 
     def class_index(self, name: str) -> int:
         """The index of a class given by name or by number; a wrong one is answered with the nearest names."""
+        if name not in self.classes and name.isdecimal() and int(name) < len(self.classes):
+            return int(name)
+        return self.class_named(name)
+
+    def class_named(self, name: str) -> int:
+        """The index of a class by its name alone: what another classifier calls "7" is no number here."""
         if name in self.classes:
             return self.classes.index(name)
-        if name.isdecimal() and int(name) < len(self.classes):
-            return int(name)
         raise RatherError(
             "CFG-CLASS",
             where=name,

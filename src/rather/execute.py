@@ -55,7 +55,6 @@ def execute(run: Run, work: Work) -> Iterator[int]:
 
 def answer(work: Work, chunk: Sequence[int]) -> list[Row]:
     """The rows of some of the asked images, found by one call of the method where nothing goes wrong."""
-    began = time.monotonic()
     rows: dict[int, Row] = {}
     images: dict[int, Tensor] = {}
     for place in chunk:
@@ -73,8 +72,7 @@ def answer(work: Work, chunk: Sequence[int]) -> list[Row]:
             rows[place] = replace(rows[place], code=error.code, message=str(error))
     if images:
         rows |= _explained(work, {place: rows[place] for place in images}, torch.stack([*images.values()]))
-    share = (time.monotonic() - began) / len(rows)
-    return [replace(row, seconds=share) for row in rows.values()]
+    return [*rows.values()]
 
 
 def _explained(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
@@ -121,6 +119,7 @@ def _explain(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     (open_rows,) = (~there).nonzero(as_tuple=True)
     if len(open_rows):
         places = [list(rows)[n] for n in open_rows.tolist()]
+        began = time.monotonic()
         answers = work.method(
             classifier,
             x[open_rows],
@@ -128,8 +127,9 @@ def _explain(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
             seed=work.seed,
             ids=[ids[n] for n in open_rows.tolist()],
         )
-        for n, row in enumerate(_judged(work, answers, [result[place] for place in places])):
-            result[places[n]] = row
+        share = (time.monotonic() - began) / len(places)
+        for place, row in zip(places, _judged(work, answers, [result[p] for p in places]), strict=True):
+            result[place] = replace(row, seconds=share)
     return result
 
 
@@ -149,7 +149,7 @@ def _goal(work: Work, ids: Sequence[str], x: Images, before: Float[Tensor, "b k"
         goals = [work.goals[row] for row in ids]
     except KeyError as row:
         raise RatherError("IMG-CHANGED", where=row.args[0], why="it could not be read before") from None
-    target = torch.tensor([work.classifier.class_index(name) for name, _ in goals])
+    target = torch.tensor([work.classifier.class_named(name) for name, _ in goals])
     return Goal(target, torch.tensor([confidence for _, confidence in goals]))
 
 

@@ -232,7 +232,7 @@ def _of_same_goals(works: Sequence[Work]) -> list[Work]:
     goals = choose_goals(works[0])
     for name in dict.fromkeys(name for name, _ in goals.values()):
         for work in works:
-            work.classifier.class_index(name)
+            work.classifier.class_named(name)
     return [replace(work, goals=goals, references=None) for work in works]
 
 

@@ -46,7 +46,7 @@ class Row:
     after: list[float] = field(default_factory=list)  # and of the counterfactual, read back from its PNG
     steps: int = 0
     evaluations: int = 0
-    seconds: float = 0.0  # its share of its chunk's time
+    seconds: float = 0.0  # of the method's call, its share; not of judging, diagnostics and pictures; else 0
     query: bytes | None = None  # PNG
     image: bytes | None = None  # PNG
     pictures: dict[str, list[bytes]] = field(default_factory=dict)  # PNGs that only the method knows
