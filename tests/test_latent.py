@@ -1,14 +1,17 @@
 """Classifiers of latents, and the autoencoder that they see through."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
 from rather.autoencoder import Autoencoder, preflight
 from rather.classifiers import adapt
-from rather.core import Classifier
+from rather.core import Classifier, Goal
 from rather.errors import RatherError
 from rather.latent import LatentClassifiers, LatentHeads
+from rather.losses import member_logits, toward
 
 SHAPE = (1, 4, 4)
 X = torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(1))
@@ -53,6 +56,38 @@ def test_latent_classifier_is_the_ensemble_of_its_members() -> None:
     assert alone is not None
     torch.testing.assert_close(alone.logits(X.flatten(1))[0], net.members[2](X))
     assert LatentClassifiers.of(classifier()) is None
+
+
+def test_members_share_the_encoder_and_are_asked_in_one_go() -> None:
+    latent = LatentClassifiers(identity(), heads(10), ["a", "b", "c"])
+    net, calls = latent.classifier(), {"encoder": 0, "heads": 0}
+
+    def count(name: str) -> Callable[..., None]:
+        def one_more(*_: object) -> None:
+            calls[name] += 1
+
+        return one_more
+
+    latent.autoencoder.encoder.register_forward_hook(count("encoder"))
+    latent.heads.register_forward_hook(count("heads"))
+    each = torch.stack([member(X) for member in net.members])
+    calls.update(encoder=0, heads=0)
+    assert torch.equal(member_logits(net, X), each)
+    assert calls == {"encoder": 1, "heads": 1}
+    toward(net, X.clone().requires_grad_(), Goal.criticism(torch.zeros(9, dtype=torch.long)))
+    assert calls == {"encoder": 2, "heads": 2}
+
+
+def test_a_member_alone_leaves_no_trace() -> None:
+    latent = LatentClassifiers(identity(), heads(), ["a", "b", "c"])
+    state, sums = torch.get_rng_state(), [p.sum().item() for p in latent.parameters()]
+    alone = latent.member(2)
+    assert LatentClassifiers.of(latent.classifier().members[1]) is not None
+    assert torch.equal(torch.get_rng_state(), state)
+    for weight in alone.heads.parameters():
+        assert not weight.requires_grad
+        weight.zero_()
+    assert [p.sum().item() for p in latent.parameters()] == sums
 
 
 def test_pixels_of_other_ranges() -> None:

@@ -104,8 +104,10 @@ class LatentClassifiers(Resource, nn.Module):
     def member(self, number: int) -> LatentClassifiers:
         """One of them alone."""
         some = self.heads.weights
-        one = LatentHeads(1, some[0].shape[1], some[0].shape[2], some[-1].shape[2]).to(some[0])
-        one.load_state_dict({key: t[number : number + 1] for key, t in self.heads.state_dict().items()})
+        with torch.device("meta"):  # where first weights draw nothing from anybody's random numbers
+            one = LatentHeads(1, some[0].shape[1], some[0].shape[2], some[-1].shape[2])
+        own = {key: t[number : number + 1].clone() for key, t in self.heads.state_dict().items()}
+        one.load_state_dict(own, assign=True)
         return LatentClassifiers(self.autoencoder, one, self.classes, f"{self.name}-{number}")
 
 
@@ -151,4 +153,8 @@ class _Mean(nn.Module):
 
     def forward(self, features: Features) -> Logits:
         """Of latents as a map."""
-        return self.heads(features.flatten(1)).log_softmax(-1).mean(0)  # type: ignore[no-any-return]
+        return self.each(features).log_softmax(-1).mean(0)
+
+    def each(self, features: Features) -> Float[Tensor, "m b k"]:
+        """What each of them says, see `losses.MembersHead`."""
+        return self.heads(features.flatten(1))  # type: ignore[no-any-return]

@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from rather.core import Classifier, Goal, Images, Labels, Logits
+from rather.core import Classifier, Features, Goal, Images, Labels, Logits
 from rather.errors import RatherError
 
 PerRow = Float[Tensor, " b"]
 
 
+@runtime_checkable
+class MembersHead(Protocol):
+    """The head of an ensemble whose members share their body, and are asked in one go."""
+
+    def each(self, features: Features) -> Float[Tensor, "m b k"]:
+        """What each member says of a map."""
+
+
 def member_logits(classifier: Classifier, x: Images) -> Float[Tensor, "m b k"]:
     """The logits of every member of an ensemble; of a single classifier, its own."""
+    if isinstance(classifier.head, MembersHead):
+        return classifier.head.each(classifier.features(x))
     return torch.stack([member(x) for member in classifier.members])
+
+
+def refuse_without_gradient(classifier: Classifier, z: Tensor, logits: Tensor) -> None:
+    """Refuse a classifier whose answer to points that want a gradient has none.
+
+    Raises:
+        RatherError: MODEL-GRADIENT.
+    """
+    if z.requires_grad and not logits.requires_grad:
+        raise RatherError(
+            "MODEL-GRADIENT",
+            where=classifier.name,
+            why="its answer cannot be differentiated",
+            do="Take a method that needs no gradient, such as goyal or nearest",
+        )
 
 
 def cross_entropy(logits: Float[Tensor, "m b k"], target: Labels) -> PerRow:
@@ -34,13 +60,7 @@ def toward(classifier: Classifier, z: Images, goal: Goal) -> tuple[PerRow, Bool[
         RatherError: MODEL-GRADIENT if a gradient is wanted and the classifier's answer has none.
     """
     logits = member_logits(classifier, z)
-    if z.requires_grad and not logits.requires_grad:
-        raise RatherError(
-            "MODEL-GRADIENT",
-            where=classifier.name,
-            why="its answer cannot be differentiated",
-            do="Take a method that needs no gradient, such as goyal or nearest",
-        )
+    refuse_without_gradient(classifier, z, logits)
     return cross_entropy(logits, goal.target), goal.reached(logits.log_softmax(-1).mean(0))
 
 
