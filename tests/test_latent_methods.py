@@ -13,9 +13,11 @@ from analytic import CLASSES, latent_stripes, others, pictures, spatial, stripes
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Goal, Method, Noise
 from rather.errors import RatherError
-from rather.fisher import fisher_information, spectral_clusters
-from rather.latent import LatentClassifiers
+from rather.fisher import fisher_information, latent_information, spectral_clusters
+from rather.generators.gan import GAN
+from rather.latent import LatentClassifiers, LatentHeads
 from rather.latent_masks import all_but_a_part, fisher_masks
+from rather.methods import dive
 from rather.methods.clarity import Clarity
 from rather.methods.dive import Dive
 from rather.methods.introspection import Introspection
@@ -317,6 +319,50 @@ def test_refusals(code: str, method: Method, classifier: Classifier) -> None:
     assert error.value.code == code
 
 
+class Deaf(nn.Module):
+    """Asks a net, and passes no gradient."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+def gan_latent() -> LatentClassifiers:
+    """Classifiers of the latents of a GAN, whose inversion passes no gradient."""
+    net = GAN(latent=3, refine=2, width=4).build((1, 28, 28))
+    return LatentClassifiers(net.eval().autoencoder("gan"), heads_of(2, 3), CLASSES)
+
+
+def heads_of(members: int, size: int) -> LatentHeads:
+    torch.manual_seed(0)
+    return LatentHeads(members, size, 4, 3)
+
+
+@pytest.mark.parametrize("mask", ["none", "fisher-chunk"])
+def test_a_classifier_without_gradient_is_refused(mask: str) -> None:
+    deaf = Classifier(nn.Identity(), Deaf(NET), classes=CLASSES, shape=(1, 6, 6), name="deaf")
+    with pytest.raises(RatherError, match="deaf") as error:
+        Dive(generator=GENERATOR, count=2, mask=mask, references=REFERENCES)(deaf, X, TARGET)
+    assert error.value.code == "MODEL-GRADIENT"
+
+
+@pytest.mark.parametrize("mask", ["none", "fisher-chunk"])
+def test_classifiers_of_a_gans_latents_are_refused_where_they_are_asked_of_images(mask: str) -> None:
+    latent = gan_latent()
+    net, x = latent.classifier(), torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    fields = {"generator": latent.autoencoder, "references": References(x, tuple("abcd"))}
+    for method in (Revise(generator=latent.autoencoder), Dive(count=2, mask=mask, **fields)):
+        with pytest.raises(RatherError, match="latent") as error:
+            method(net, x, Goal(net(x).argmax(1), torch.full((4,), 2.0)))
+        assert error.value.code == "MODEL-GRADIENT"
+    alone = Clarity(steps=2)(net, x, Goal(net(x).argmax(1), torch.full((4,), 2.0)))  # asks latents
+    assert alone.steps.tolist() == [2] * 4
+
+
 def test_fisher_masks_need_references() -> None:
     with pytest.raises(RatherError, match="references"):
         Dive(generator=GENERATOR, mask="fisher-spectral")
@@ -342,6 +388,24 @@ def test_answers_move_only_what_their_mask_lets_them(mask: str) -> None:
         assert len(still.unique(dim=0)) > 1
     else:
         assert len(still.unique(dim=0)) == 1
+
+
+def test_the_information_is_found_once_for_a_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counted(net: Classifier, generator: Autoencoder, points: Tensor) -> Tensor:
+        asked.append(net)
+        return latent_information(net, generator, points)
+
+    monkeypatch.setattr(dive, "latent_information", counted)
+    method = Dive(generator=GENERATOR, references=REFERENCES, count=2, mask="fisher-chunk", steps=3)
+    first = method(NET, X, TARGET)
+    assert torch.equal(method(NET, X, TARGET).images, first.images)
+    assert asked == [NET]
+    other = LATENT.classifier()
+    method(other, X, others(other, X))
+    assert asked == [NET, other]
+    assert method == Dive(generator=GENERATOR, references=REFERENCES, count=2, mask="fisher-chunk", steps=3)
 
 
 def test_answers_differ_more_with_the_diversity_term() -> None:

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rather.autoencoder import Latents
-from rather.core import Logits
+from rather.autoencoder import Autoencoder, Latents
+from rather.core import Classifier, Logits
+from rather.losses import refuse_without_gradient
 
 _AT_ONCE: Final = 32  # points, with the graph of their gradients
 _ROUNDS: Final = 100
@@ -33,6 +34,23 @@ def fisher_information(logits: Callable[[Latents], Logits], points: Latents) -> 
         root = root[root.flatten(1).isfinite().all(1)]
         total, count = total + torch.einsum("nki,nkj->ij", root, root), count + len(root)
     return total / max(count, 1)
+
+
+def latent_information(
+    classifier: Classifier, generator: Autoencoder, points: Latents
+) -> Float[Tensor, "l l"]:
+    """The Fisher information of a generator's latents, about what a classifier says of their images.
+
+    Raises:
+        RatherError: MODEL-GRADIENT if the classifier's answer has none.
+    """
+
+    def logits(z: Latents) -> Logits:
+        said: Logits = classifier(generator.decode(z))
+        refuse_without_gradient(classifier, z, said)
+        return said
+
+    return fisher_information(logits, points)
 
 
 def spectral_clusters(affinity: Float[Tensor, "l l"], count: int) -> Int[Tensor, " l"]:

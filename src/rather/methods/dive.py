@@ -9,12 +9,15 @@ Weights and masks are those of the authors' code, but for the learning rate (0.0
 Ours: a row stops when all its 8-bit pictures are at the goal (theirs: a batch, when 90 % of its are), and its
 terms are divided by l, not by the sum of the masks over the batch; |x - x_k|_1 is a mean over pixels and
 channels; the Fisher information is that of log p (theirs: of logits) for all classes, a mean over references;
-spectral clusters are of its absolute values, for the sign of a latent means nothing.
+spectral clusters are of its absolute values, for the sign of a latent means nothing. It is found once for a
+classifier, and its gradients are not counted as evaluations of any row.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Literal, final
+from weakref import WeakKeyDictionary
 
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -25,7 +28,7 @@ from rather.autoencoder import Autoencoder
 from rather.best import Best
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
 from rather.errors import RatherError
-from rather.fisher import fisher_information
+from rather.fisher import latent_information
 from rather.latent_masks import FisherMask, all_but_a_part, fisher_masks
 from rather.latent_search import decoded, encoded, reconstruction, shown
 from rather.losses import l1, toward
@@ -124,7 +127,7 @@ class Dive(Method):
 
     def _masks(self, classifier: Classifier, x: Images, noise: Noise) -> Tensor:
         """Which latents each answer of each row may move, (b, count, l)."""
-        size, generator = self.generator.size, self.generator
+        size = self.generator.size
         if self.mask == "none":
             return x.new_ones(len(x), self.count, size)
         if self.mask == "random":
@@ -133,7 +136,12 @@ class Dive(Method):
             raise RatherError(
                 "CFG-SETTING", where=f"dive.count {self.count}", why=f"there are {size} latents"
             )
-        images = self.references.images
-        points = encoded(generator, classifier, images[:: -(-len(images) // self.points)].to(x))
-        fisher = fisher_information(lambda z: classifier(generator.decode(z)), points)
-        return fisher_masks(self.mask, fisher, self.count).to(x).expand(len(x), -1, -1)
+        if classifier not in self._known:
+            images = self.references.images
+            points = encoded(self.generator, classifier, images[:: -(-len(images) // self.points)].to(x))
+            self._known[classifier] = latent_information(classifier, self.generator, points)
+        return fisher_masks(self.mask, self._known[classifier], self.count).to(x).expand(len(x), -1, -1)
+
+    @cached_property
+    def _known(self) -> WeakKeyDictionary[Classifier, Tensor]:
+        return WeakKeyDictionary()  # a memory of answers, not of calls: a method never changes
