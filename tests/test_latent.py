@@ -12,6 +12,7 @@ from rather.core import Classifier, Goal
 from rather.errors import RatherError
 from rather.latent import LatentClassifiers, LatentHeads
 from rather.losses import member_logits, toward
+from rather.methods.revise import Revise
 
 SHAPE = (1, 4, 4)
 X = torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(1))
@@ -112,6 +113,18 @@ def made_of(*last: nn.Module, shape: tuple[int, int, int] = SHAPE, size: int = 1
     return Autoencoder(nn.Flatten(), nn.Sequential(*last), shape=shape, size=size)
 
 
+def encoded_by(encoder: nn.Module) -> Autoencoder:
+    """One whose encoder may be odd."""
+    return Autoencoder(encoder, nn.Unflatten(1, SHAPE), shape=SHAPE, size=16)
+
+
+class Both(nn.Flatten):
+    """Mean and logarithm of the variance, as encoders of VAEs often give them."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+        return super().forward(x), super().forward(x)
+
+
 FLAT, OTHER = nn.Unflatten(1, SHAPE), nn.Unflatten(1, (1, 2, 8))
 
 
@@ -120,7 +133,15 @@ FLAT, OTHER = nn.Unflatten(1, SHAPE), nn.Unflatten(1, (1, 2, 8))
     [
         (made_of(OTHER, shape=(1, 2, 8)), "GEN-SIZE", "(1, 4, 4)"),
         (made_of(FLAT, size=8), "GEN-SIZE", "size 8"),
-        (made_of(OTHER), "GEN-SIZE", "(8, 1, 2, 8)"),
+        (made_of(OTHER), "GEN-SIZE", "decoder gives (8, 1, 2, 8)"),
+        (encoded_by(Both()), "GEN-SIZE", "encoder (it gives a tuple, not one tensor)"),
+        (made_of(FLAT, Both()), "GEN-SIZE", "decoder (it gives a tuple, not one tensor)"),
+        (
+            encoded_by(nn.Sequential(nn.Flatten(), nn.Linear(9, 16))),
+            "GEN-SIZE",
+            "encoder fails (of (8, 1, 4,",
+        ),
+        (made_of(nn.Linear(9, 16), FLAT), "GEN-SIZE", "decoder fails (of (8, 16): RuntimeError: mat1"),
         (made_of(nn.Hardtanh(-1, -0.5), FLAT), "GEN-RANGE", "pixels=(-1, 1)"),
         (made_of(nn.Threshold(9, 255), FLAT), "GEN-RANGE", "pixels=(0, 255)"),
         (made_of(nn.Threshold(9, torch.nan), FLAT), "GEN-NONFINITE", "NaN"),
@@ -131,6 +152,13 @@ def test_preflight_refuses(wrong: Autoencoder, code: str, said: str) -> None:
         preflight(wrong, classifier(), X)
     assert caught.value.code == code
     assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tuple_is_refused_without_a_preflight() -> None:
+    with pytest.raises(RatherError, match="tuple") as caught:
+        Revise(generator=encoded_by(Both()))(classifier(), X, "2")
+    assert caught.value.code == "GEN-SIZE"
 
 
 def test_preflight_tells_of_flips_by_reconstruction() -> None:

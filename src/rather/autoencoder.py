@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, final
 
 import torch
@@ -52,11 +53,21 @@ class Autoencoder(Resource, nn.Module):
 
     def encode(self, x: Images) -> Latents:
         """The latents of images in [0, 1]."""
-        return self.encoder(x * self.span + self.black)  # type: ignore[no-any-return, operator]
+        return self._one_tensor("encoder", self.encoder(x * self.span + self.black))  # type: ignore[operator]
 
     def decode(self, z: Latents) -> Images:
         """The images of latents, in [0, 1] as far as the decoder keeps its range."""
-        return (self.decoder(z) - self.black) / self.span  # type: ignore[no-any-return]
+        return (self._one_tensor("decoder", self.decoder(z)) - self.black) / self.span  # type: ignore[operator]
+
+    def _one_tensor(self, part: str, given: object) -> Tensor:
+        if isinstance(given, Tensor):
+            return given
+        raise RatherError(
+            "GEN-SIZE",
+            where=f"{self.name}'s {part}",
+            why=f"it gives a {type(given).__name__}, not one tensor",
+            do="Wrap it in a module that gives the images, or of latents the mean, alone",
+        )
 
     def forward(self, x: Images) -> Images:
         """What is left of images after a way through the latents."""
@@ -83,8 +94,9 @@ def preflight(autoencoder: Autoencoder, classifier: Classifier, images: Images) 
         images: some that it will be asked about; the first eight are taken.
 
     Raises:
-        RatherError: GEN-SIZE for other images than the classifier's, or another latent than it says;
-            GEN-RANGE for reconstructions out of [0, 1]; GEN-NONFINITE.
+        RatherError: GEN-SIZE for other images than the classifier's, another latent than it says, a net that
+            fails on these shapes or gives no tensor; GEN-RANGE for reconstructions out of [0, 1];
+            GEN-NONFINITE.
     """
     if autoencoder.shape != classifier.shape:
         raise RatherError(
@@ -94,15 +106,21 @@ def preflight(autoencoder: Autoencoder, classifier: Classifier, images: Images) 
             do="Train one on images of that shape: rather train vae --size",
         )
     x = images[:_CHECKED]
-    z = autoencoder.encode(x)
+    with _refused(f"{autoencoder.name}'s encoder", x):
+        z = autoencoder.encode(x)
     if z.shape != (len(x), autoencoder.size):
         raise RatherError(
-            "GEN-SIZE", where=f"{autoencoder.name}: latents {tuple(z.shape)}", why=f"size {autoencoder.size}"
+            "GEN-SIZE",
+            where=f"{autoencoder.name}'s encoder gives {tuple(z.shape)}",
+            why=f"of {len(x)} images, with size {autoencoder.size}",
         )
-    again = autoencoder.decode(z)
+    with _refused(f"{autoencoder.name}'s decoder", z):
+        again = autoencoder.decode(z)
     if again.shape != x.shape:
         raise RatherError(
-            "GEN-SIZE", where=f"{autoencoder.name} gives {tuple(again.shape)}", why=f"of {tuple(x.shape)}"
+            "GEN-SIZE",
+            where=f"{autoencoder.name}'s decoder gives {tuple(again.shape)}",
+            why=f"of {tuple(x.shape)}",
         )
     if not again.isfinite().all():
         raise RatherError("GEN-NONFINITE", where=autoencoder.name, do="Train it anew, at a lower rate")
@@ -122,3 +140,18 @@ def preflight(autoencoder: Autoencoder, classifier: Classifier, images: Images) 
         f"{autoencoder.name}; each row says what its reconstruction is called"
     )
     return [note] if other else []
+
+
+@contextmanager
+def _refused(net: str, given: Tensor) -> Iterator[None]:
+    """Whatever goes wrong in somebody's net is a line that names it."""
+    try:
+        yield
+    except RatherError:
+        raise
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        why = f"of {tuple(given.shape)}: {type(error).__name__}: {first}"[:200].rstrip(" .:")
+        raise RatherError(
+            "GEN-SIZE", where=f"{net} fails", why=why, do="Give the shape and the size that it was made for"
+        ) from error
