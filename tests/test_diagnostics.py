@@ -192,6 +192,12 @@ def test_a_plane_is_asked_where_its_axes_say() -> None:
     torch.testing.assert_close(p[..., 1], expected)
 
 
+def test_points_are_made_where_they_are_asked_about() -> None:
+    assert lattice((-1.0, 3.0, 0.0, 2.0), 3, "meta").device.type == "meta"
+    weight = torch.ones(2, 3, device="meta")  # a net on another device than torch's default
+    assert plane(lambda z: (z @ weight)[None], (-1.0, 3.0, 0.0, 2.0), device="meta").shape == (41, 41, 3)
+
+
 def test_decoded_latents_are_asked_as_images() -> None:
     net, autoencoder, z = several(), pca(2), torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
     said = ask_decoded(net, autoencoder)(z)

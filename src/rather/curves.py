@@ -191,9 +191,9 @@ def _trajectories(
             (right - left) / _CELLS / 2,
             (top - bottom) / _CELLS / 2,
         )  # an image stands in its cell's middle
-        z = lattice((left + u, right - u, bottom + v, top - v), _CELLS).to(targets.device)
+        z = lattice((left + u, right - u, bottom + v, top - v), _CELLS, targets.device)
         images = autoencoder.decode(z.flatten(0, 1)).clamp(0, 1)
-        return plane(ask, window), images.unflatten(0, z.shape[:2])
+        return plane(ask, window, device=targets.device), images.unflatten(0, z.shape[:2])
 
     paths = answers.pictures.get("path", [torch.zeros(0)] * len(answers))
     for row, target in enumerate(targets.tolist()):

@@ -25,6 +25,8 @@ from rather.losses import member_logits
 Ask = Callable[[Tensor], Tensor]
 #: Left, right, bottom and top of a part of a two-dimensional latent space.
 Window = tuple[float, float, float, float]
+#: Where new points are put, to be asked about there; None for torch's default.
+Device = torch.device | str | None
 
 
 @final
@@ -145,16 +147,18 @@ def along_latents(
     return _along(latent.logits, z1, z2, target, count=count, batch_size=batch_size)
 
 
-def plane(ask: Ask, window: Window, *, size: int = 41, batch_size: int = 256) -> Float[Tensor, "v u k"]:
+def plane(
+    ask: Ask, window: Window, *, size: int = 41, batch_size: int = 256, device: Device = None
+) -> Float[Tensor, "v u k"]:
     """What an ensemble says of a plane of latents: P(class | z) on a grid, its lowest row first."""
-    logits = asked(ask, lattice(window, size).flatten(0, 1), batch_size=batch_size)
+    logits = asked(ask, lattice(window, size, device).flatten(0, 1), batch_size=batch_size)
     return logits.log_softmax(-1).mean(0).softmax(-1).view(size, size, -1)
 
 
-def lattice(window: Window, size: int) -> Float[Tensor, "v u 2"]:
+def lattice(window: Window, size: int, device: Device = None) -> Float[Tensor, "v u 2"]:
     """The points of a grid over a window, its edges included, lowest row first."""
     left, right, bottom, top = window
-    u, v = torch.linspace(left, right, size), torch.linspace(bottom, top, size)
+    u, v = (torch.linspace(*ends, size, device=device) for ends in ((left, right), (bottom, top)))
     return torch.stack([u.expand(size, -1), v[:, None].expand(-1, size)], -1)
 
 
