@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rather.errors import CODES
+from rather.generators import list_generators
 from rather.methods import list_methods
+from rather.presets import list_presets
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,22 +19,31 @@ def errors() -> str:
 
 
 def methods() -> str:
-    """Every method and the first line of its file."""
-    rows = "".join(f"| `{name}` | {line} |\n" for name, line in sorted(list_methods().items()))
+    """Every method and the first line of its file; presets, which are methods with settings."""
+    presets = {name: f"Preset. {line}." for name, line in list_presets().items()}
+    named = sorted(list_methods().items()) + sorted(presets.items())
+    rows = "".join(f"| `{name}` | {line} |\n" for name, line in named)
     return f"| method | what it is |\n|---|---|\n{rows}"
 
 
-def filled(page: Path, name: str, table: str) -> str:
-    """The page with a table between its two marks."""
+def generators() -> str:
+    """Every kind of generator and the first line of its file."""
+    rows = "".join(f"| `{name}` | {line} |\n" for name, line in sorted(list_generators().items()))
+    return f"| `rather train` | what it is |\n|---|---|\n{rows}"
+
+
+def filled(text: str, name: str, table: str) -> str:
+    """The text with a table between its two marks."""
     start = f"<!-- made by docs/make.py: {name} -->\n"
-    before, _, rest = page.read_text("utf-8").partition(start)
+    before, _, rest = text.partition(start)
     return f"{before}{start}{table}<!-- end -->{rest.partition('<!-- end -->')[2]}"
 
 
 def pages() -> dict[Path, str]:
     """Each page that holds such a table, as it should be."""
     front, codes = ROOT / "README.md", ROOT / "docs" / "errors.md"
-    return {front: filled(front, "methods", methods()), codes: filled(codes, "errors", errors())}
+    front_text = filled(filled(front.read_text("utf-8"), "methods", methods()), "generators", generators())
+    return {front: front_text, codes: filled(codes.read_text("utf-8"), "errors", errors())}
 
 
 if __name__ == "__main__":
