@@ -429,11 +429,15 @@ def test_generators_and_classifiers_of_latents_are_given_and_told(run):
     assert told["clarity"]["latent"]["name"] == "tiny-latent"
 
 
-def test_digits_have_a_generator_and_classifiers_of_latents_in_the_package(run):
-    words = ["--set", "revise.steps=3", "--set", "clarity.steps=3", "--count", "2", "--target", "next"]
-    code, _, err = run("explain", "--method", "revise,clarity", *words, "--out", "one")
+def test_digits_have_generators_and_classifiers_of_latents_in_the_package(run):
+    methods = "revise,clarity,introspection"
+    words = [word for name in methods.split(",") for word in ("--set", f"{name}.steps=3")]
+    code, _, err = run(
+        "explain", "--method", methods, *words, "--count", "2", "--target", "next", "--out", "one"
+    )
     assert code == 0, err
-    revise, clarity = (one.question for one in open_comparison(Path("one")).values())
+    revise, clarity, gan = (one.question for one in open_comparison(Path("one")).values())
+    assert gan["generator"]["name"] == "digits-gan"
     assert revise["generator"]["name"] == "digits-vae"
     assert clarity["latent"]["name"] == "digits-latent"
     assert clarity["latent"]["generator"] == revise["generator"]["sha256"]
@@ -468,6 +472,20 @@ def test_what_can_be_trained_is_described(run, name):
     assert not any(setting["required"] or setting["values"].startswith("--") for setting in settings.values())
     assert all(setting["text"] for setting in settings.values())
     assert name in run("describe", name)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "net"),
+    [
+        ("revise", "generator", "digits-vae"),
+        ("introspection", "generator", "digits-gan"),
+        ("gci", "generator", "digits-gan"),
+        ("clarity", "latent", "digits-latent"),
+    ],
+)
+def test_what_digits_get_by_default_is_described(run, name, option, net):
+    assert f"By default, of digits: --{option} {net}\n" in run("describe", name)[1]
+    assert json.loads(run("describe", name, "--json")[1])["bundled"] == {option: net}
 
 
 @pytest.mark.parametrize("method", list_methods())

@@ -15,7 +15,7 @@ from rather.latent import LatentClassifiers
 from rather.methods import build, list_methods, method_class
 from rather.presets import expand
 from rather.references import References
-from rather.resources import NAMES, Sources, take_generator, take_latent, take_oracle, wanted
+from rather.resources import NAMES, Sources, Want, take_generator, take_latent, take_oracle, wanted
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,24 @@ from rather.resources import NAMES, Sources, take_generator, take_latent, take_o
     ],
 )
 def test_a_plan_wants_what_its_methods_have_a_field_for(plan, needs):
-    assert wanted(expand(plan)) == needs
+    assert {want.name for want in wanted(expand(plan))} == needs
+
+
+@pytest.mark.parametrize(
+    ("plan", "bundled"),
+    [
+        ("revise", "digits-vae"),
+        ("xgem", "digits-vae"),
+        ("introspection", "digits-gan"),
+        ("gci", "digits-gan"),
+        ("dive-100", "digits-tcvae"),
+    ],
+)
+def test_digits_get_the_generator_of_the_methods_paper_where_it_is_bundled(plan, bundled, monkeypatch):
+    for known in ({"digits-vae", bundled}, {"digits-vae"}):
+        monkeypatch.setattr(rather.resources, "list_weights", lambda *_, known=known: known)
+        (own,) = (want.bundled for want in wanted(expand({"name": plan})) if want.name == "generator")
+        assert own == (bundled if bundled in known else "digits-vae")
 
 
 @pytest.mark.parametrize("name", list_methods())
@@ -106,12 +123,15 @@ def test_an_oracle_sees_the_same_images(asked):
 def test_only_what_is_wanted_is_taken(asked):
     data = InMemory("greys", ("left",), pictures(5), [0] * 5, list("abcde"))
     sources = Sources(pictures=DataSet("greys", data), generator="stripes", latent="latent", oracle="spatial")
-    assert sources.take((), spatial()) == {}
     assert asked == []
-    assert sources.take({"generator"}, spatial()).keys() == {"generator"}
-    assert sources.take({"references", "oracle"}, spatial()).keys() == {"references", "oracle"}
+    assert isinstance(sources.take(Want("generator", None), spatial()), Autoencoder)
+    assert asked == ["stripes"]
+    assert isinstance(sources.take(Want("references", None), spatial()), References)
+    assert isinstance(sources.take(Want("oracle", None), spatial()), Classifier)
     without = Sources(pictures=DataSet("greys", data))
-    assert without.take({"oracle"}, spatial()) == {}
+    assert without.take(Want("oracle", None), spatial()) is None
+    without.take(Want("generator", "digits-latent"), digits())
+    assert asked[-1] == "digits-latent"
 
 
 def asks(method):

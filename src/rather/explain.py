@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -26,7 +27,7 @@ from rather.latent import LatentClassifiers
 from rather.methods import build
 from rather.references import References
 from rather.report import write_report
-from rather.resources import Sources, spread, wanted
+from rather.resources import Sources, Want, spread, wanted
 from rather.store import STATUSES, Run
 from rather.targets import check_target
 from rather.writing import refuse_unwritable
@@ -93,7 +94,7 @@ def explain(
         seed: of all that is random.
         references: a data set's name or a folder to take reference images from.
         generator: a name or a file, see `generators.bring_generator`; by default the one that the classifier
-            sees through, or the bundled one for digits.
+            sees through, or for digits a bundled one, which depends on the method.
         latent: classifiers of latents, see `classifiers.bring`, with the same defaults.
         oracle: a classifier for methods that ask a second one, see `classifiers.bring`; none by default.
         batch_size: images in memory at a time, and rows committed together.
@@ -113,21 +114,22 @@ def explain(
     if method is None:
         method, settings = DEFAULT_METHOD, {**DEFAULT_SETTINGS, **(settings or {})}
     asked = columns(method, settings)
-    needs = _needs(asked, target, {"generator": generator, "latent": latent, "oracle": oracle})
+    wants = _wants(asked, target, {"generator": generator, "latent": latent, "oracle": oracle})
+    specs = dict.fromkeys(column.classifier for column in asked)
     name = data or ("" if images else "digits")
     bundled = name if name in list_classifiers() else "digits"
     own = {"layer": layer, "shape": shape, "classes": classes, "output": output}
-    if None not in needs and (classifier, *own.values()) != (None, None, None, None, "logits"):
+    if None not in specs and (classifier, *own.values()) != (None, None, None, None, "logits"):
         raise RatherError(
             "CFG-OPTIONS",
             where=f"--method {method}",
             why="--classifier, --layer, --shape, --classes and --output are of methods without an @",
         )
     nets: dict[str | None, Classifier] = {
-        spec: bring(spec, trust=trust) for spec in needs if spec is not None
+        spec: bring(spec, trust=trust) for spec in specs if spec is not None
     }
     notes = []
-    if None in needs:
+    if None in specs:
         nets |= {
             None: bring(
                 classifier or bundled, output=output, trust=trust, layer=layer, shape=shape, classes=classes
@@ -150,21 +152,27 @@ def explain(
         oracle=oracle,
         trust=trust,
     )
-    given = {spec: places.take(names, nets[spec]) for spec, names in needs.items()}
+    take = cache(places.take)  # so that methods share what all of them want
+    given = [
+        {want.name: one for want in mine if (one := take(want, nets[column.classifier])) is not None}
+        for column, mine in zip(asked, wants, strict=True)
+    ]
     some, _ = read_all(source, indices, limit=8)
-    notes += [note for spec, net in nets.items() for note in _look(net, given[spec], some)]
+    for spec, net in nets.items():
+        beside = [mine for column, mine in zip(asked, given, strict=True) if column.classifier == spec]
+        notes += _look(net, beside, some)
     works = [
         Work(
             source=source,
             indices=indices,
             classifier=nets[column.classifier],
-            method=build(column.plan, given[column.classifier]),
-            references=_references(given[column.classifier]),
+            method=build(column.plan, mine),
+            references=_references(mine),
             target=target,
             confidence=confidence,
             seed=seed,
         )
-        for column in asked
+        for column, mine in zip(asked, given, strict=True)
     ]
     if len(works) > 1:
         works = _of_same_goals(works)
@@ -188,20 +196,17 @@ def _references(given: Mapping[str, Resource]) -> References | None:
     return found if isinstance(found, References) else None
 
 
-def _needs(
-    asked: Sequence[Column], target: str, given: Mapping[str, str | None]
-) -> dict[str | None, frozenset[str]]:
-    """Of each classifier, by its spec, the names of all that the methods explaining it want."""
-    needs: dict[str | None, frozenset[str]] = {}
-    for n, column in enumerate(asked):
-        chooses = n == 0 and target in {"nearest", "confused"}
-        mine = wanted(column.plan) | ({"references"} if chooses else frozenset())
-        needs[column.classifier] = needs.get(column.classifier, frozenset()) | mine
+def _wants(asked: Sequence[Column], target: str, given: Mapping[str, str | None]) -> list[frozenset[Want]]:
+    """What each method wants, and of the first one what choosing the targets does."""
+    wants = [wanted(column.plan) for column in asked]
+    if target in {"nearest", "confused"}:
+        wants[0] |= {Want("references", None)}
+    names = {want.name for mine in wants for want in mine}
     for name, spec in given.items():
-        if spec is not None and not any(name in names for names in needs.values()):
+        if spec is not None and name not in names:
             methods = ", ".join(column.label for column in asked)
             raise RatherError("CFG-OPTIONS", where=f"--{name} {spec}", why=f"nothing that {methods} needs")
-    return needs
+    return wants
 
 
 def _refuse_shapes(first: Classifier, nets: Iterable[Classifier]) -> None:
@@ -215,11 +220,12 @@ def _refuse_shapes(first: Classifier, nets: Iterable[Classifier]) -> None:
             )
 
 
-def _look(net: Classifier, given: Mapping[str, Resource], images: Images) -> list[str]:
+def _look(net: Classifier, given: Sequence[Mapping[str, Resource]], images: Images) -> list[str]:
     """What a look at a classifier and at its generators says beforehand; what cannot work is refused."""
     generators = {
         id(one): one
-        for resource in given.values()
+        for mine in given
+        for resource in mine.values()
         if (one := resource.autoencoder if isinstance(resource, LatentClassifiers) else resource)
         and isinstance(one, Autoencoder)
     }

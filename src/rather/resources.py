@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 import torch
 
@@ -27,12 +26,34 @@ if TYPE_CHECKING:
 NAMES: Final = frozenset({"references", "generator", "latent", "oracle"})
 REFERENCES: Final = 2_000  # of them at most, evenly spread over the reference part of the data
 DIGITS: Final = (1, 28, 28), tuple("0123456789")  # what the bundled generators know: shape and classes
+#: The nets for digits that come with the package, and by the method those of its paper's kind.
+_BUNDLED: Final = {"generator": "digits-vae", "latent": "digits-latent"}
+_OF_METHOD: Final = {
+    "introspection": {"generator": "digits-gan"},  # Liu et al. take a DCGAN with 10 latents for their digits
+    "dive": {
+        "generator": "digits-tcvae"
+    },  # Rodriguez et al. take a beta-TCVAE, of latents that vary one by one
+}
 
 
-def wanted(plan: Plan) -> frozenset[str]:
-    """Which of `NAMES` a plan's method, or one that it wraps, has a field for."""
-    own = NAMES & method_class(str(plan["name"])).model_fields.keys()
-    return own.union(*(wanted(inner) for inner in wrapped(plan).values()))
+class Want(NamedTuple):
+    """A field of a method that is to be filled."""
+
+    name: str  # one of `NAMES`
+    bundled: str | None  # what fills it by default, where the classifier is one of digits
+
+
+def wanted(plan: Plan) -> frozenset[Want]:
+    """What a plan's method, or one that it wraps, has a field for."""
+    method = str(plan["name"])
+    own = {Want(name, _bundled(method, name)) for name in NAMES & method_class(method).model_fields.keys()}
+    return frozenset(own).union(*(wanted(inner) for inner in wrapped(plan).values()))
+
+
+def _bundled(method: str, name: str) -> str | None:
+    """The net of the method's own kind, where the package has it."""
+    own = _OF_METHOD.get(method, {}).get(name)
+    return own if own in list_weights("generator") else _BUNDLED.get(name)
 
 
 @final
@@ -47,16 +68,17 @@ class Sources:
     oracle: str | None = None  # None for none
     trust: Sequence[str] = ()
 
-    def take(self, names: Collection[str], classifier: Classifier) -> dict[str, Resource]:
-        """The resources of these names for methods that explain this classifier."""
-        takes: dict[str, Callable[[], Resource]] = {
-            "references": lambda: self._references(classifier),
-            "generator": lambda: take_generator(self.generator, classifier),
-            "latent": lambda: take_latent(self.latent, classifier, self.trust),
-        }
-        if self.oracle is not None:
-            takes["oracle"] = partial(take_oracle, self.oracle, classifier, self.trust)
-        return {name: take() for name, take in takes.items() if name in names}
+    def take(self, want: Want, classifier: Classifier) -> Resource | None:
+        """What fills this field of methods that explain this classifier; None for an oracle not asked for."""
+        match want.name:
+            case "references":
+                return self._references(classifier)
+            case "generator":
+                return take_generator(self.generator, classifier, want.bundled)
+            case "latent":
+                return take_latent(self.latent, classifier, self.trust, want.bundled)
+            case _:
+                return None if self.oracle is None else take_oracle(self.oracle, classifier, self.trust)
 
     def _references(self, net: Classifier) -> References:
         # A bundled net knows pictures like its own; a person's few pictures rarely show every class.
@@ -89,8 +111,15 @@ def take_references(source: Source, classifier: Classifier) -> References:
     )
 
 
-def take_generator(spec: str | None, classifier: Classifier) -> Autoencoder:
+def take_generator(
+    spec: str | None, classifier: Classifier, bundled: str | None = _BUNDLED["generator"]
+) -> Autoencoder:
     """The generator of this name or file; by default the one that the classifier sees through, or digits'.
+
+    Args:
+        spec: a name or a file; None for the default.
+        classifier: that is explained.
+        bundled: what digits get by default.
 
     Raises:
         RatherError: GEN-MISSING if there is no default, or what `generators.bring_generator` raises.
@@ -100,17 +129,29 @@ def take_generator(spec: str | None, classifier: Classifier) -> Autoencoder:
     latent = LatentClassifiers.of(classifier)
     if spec is None and latent is not None:
         return latent.autoencoder
-    if spec is None and not _comes_with_digits("digits-vae", classifier):
+    spec = spec or _of_digits(bundled, classifier)
+    if spec is None:
         raise RatherError(
             "GEN-MISSING",
             where=f"none comes with the package for {classifier.name}",
             do="Train one: rather train vae --data FOLDER --out FILE, and give it: --generator FILE",
         )
-    return bring_generator(spec or "digits-vae")
+    return bring_generator(spec)
 
 
-def take_latent(spec: str | None, classifier: Classifier, trust: Sequence[str] = ()) -> LatentClassifiers:
+def take_latent(
+    spec: str | None,
+    classifier: Classifier,
+    trust: Sequence[str] = (),
+    bundled: str | None = _BUNDLED["latent"],
+) -> LatentClassifiers:
     """The classifiers of latents of this name or file; by default what the classifier is made of, or digits'.
+
+    Args:
+        spec: a name or a file; None for the default.
+        classifier: that is explained.
+        trust: sha256 sums of code that may be run.
+        bundled: what digits get by default.
 
     Raises:
         RatherError: GEN-MISSING if there is no default, GEN-NOT-FOUND if what is there sees images, not
@@ -119,13 +160,14 @@ def take_latent(spec: str | None, classifier: Classifier, trust: Sequence[str] =
     own = LatentClassifiers.of(classifier)
     if spec is None and own is not None:
         return own
-    if spec is None and not _comes_with_digits("digits-latent", classifier):
+    spec = spec or _of_digits(bundled, classifier)
+    if spec is None:
         raise RatherError(
             "GEN-MISSING",
             where=f"no classifiers of latents come with the package for {classifier.name}",
             do="Train them: rather train latent-classifier --help, and give the file: --latent FILE",
         )
-    latent = LatentClassifiers.of(bring(spec or "digits-latent", trust=trust))
+    latent = LatentClassifiers.of(bring(spec, trust=trust))
     if latent is None:
         raise RatherError(
             "GEN-NOT-FOUND",
@@ -158,7 +200,7 @@ def take_oracle(spec: str, classifier: Classifier, trust: Sequence[str] = ()) ->
     return oracle
 
 
-def _comes_with_digits(name: str, classifier: Classifier) -> bool:
-    """Whether the package has this net and the classifier's images and classes are those of digits."""
+def _of_digits(bundled: str | None, classifier: Classifier) -> str | None:
+    """This net, if the package has it and the classifier's images and classes are those of digits."""
     known = list_weights("generator", "latent-classifier")
-    return name in known and (classifier.shape, classifier.classes) == DIGITS
+    return bundled if bundled in known and (classifier.shape, classifier.classes) == DIGITS else None

@@ -18,7 +18,7 @@ from rather.errors import RatherError
 from rather.generators import generator_class, list_generators
 from rather.methods import list_methods, method_class
 from rather.presets import Plan, expand, list_presets, preset
-from rather.resources import NAMES
+from rather.resources import NAMES, wanted
 from rather.suggest import near
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def _methods(runs: Mapping[str, Run]) -> Table:
 def description(name: str, *, json: bool) -> None:
     """What a method or a trainable net is, and its settings; of a preset, what it stands for."""
     found, line, plan = _described(name)
+    bundled = {want.name: want.bundled for want in wanted(plan) if want.bundled} if plan else {}
     settings = [
         {
             "name": key,
@@ -95,13 +96,16 @@ def description(name: str, *, json: bool) -> None:
         for key, field in found.model_fields.items()
     ]
     if json:
-        told = {"name": name, "text": line, "plan": plan, "settings": settings}
+        told = {"name": name, "text": line, "plan": plan, "settings": settings, "bundled": bundled}
         print(jsonlib.dumps(told))  # noqa: T201 - the output itself
         return
     console = Console()
     console.print(Text(f"{name}: {line}\n{cleandoc(found.__doc__ or '')}\n"))
     if preset(name):
         console.print(Text(f"Stands for: {' '.join(_words(plan))}\n"), soft_wrap=True)
+    if bundled:
+        taken = " ".join(f"--{key} {net}" for key, net in bundled.items())
+        console.print(Text(f"By default, of digits: {taken}\n"), soft_wrap=True)
     table = Table("setting", "default", "values", "meaning", box=None, pad_edge=False)
     for setting in settings:
         default = "required" if setting["required"] else str(setting["default"])
