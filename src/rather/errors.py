@@ -58,7 +58,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "GOAL-REACHED": (REFUSED, "the image is already at its goal"),
     "GEN-MISSING": (REFUSED, "this method needs a generator"),
     "GEN-NOT-FOUND": (REFUSED, "no such generator"),
-    "GEN-SIZE": (REFUSED, "the generator makes images of another shape"),
+    "GEN-SIZE": (REFUSED, "the shapes of the generator do not fit"),
     "GEN-RANGE": (REFUSED, "the generator's pixels are not in the range that it says"),
     "GEN-NONFINITE": (REFUSED, "the generator gives NaN or infinity"),
     "TRAIN-DATA": (REFUSED, "these images cannot train a net"),
