@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from rather.autoencoder import Autoencoder, Latents
@@ -38,7 +39,7 @@ def decoded(generator: Autoencoder, z: Latents) -> Images:
     return torch.cat([generator.decode(part) for part in z.split(_AT_ONCE)]).clamp(0, 1)
 
 
-def shown(generator: Autoencoder, paths: Sequence[Latents]) -> list[Images]:
+def shown(generator: Autoencoder, paths: Sequence[Float[Tensor, "_ l"]]) -> list[Float[Tensor, "_ c h w"]]:
     """For each row the pictures of its latents; black where they are not finite."""
     images = decoded(generator, torch.cat([*paths])).nan_to_num(0)
     return [*images.split([len(path) for path in paths])]
