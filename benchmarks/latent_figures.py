@@ -380,12 +380,13 @@ def draw(folder: Path, name: str, images: Images, found: Tensor | None = None) -
 def introspection_section(asked: Asked) -> dict[str, Any]:
     """Prototypes, and the bisected criticism beside fixed weights."""
     queries, classifier = asked.queries, digits()
-    queries = queries[torch.arange(0, len(queries), 3)]  # a bisection is a dozen searches
+    some = queries[torch.arange(0, len(queries), 5)]  # an inversion is a search, a bisection a dozen
     prototypes = [
-        {"generator": name, "weight": weight} | prototype(asked, queries, net, weight)
-        for name, net in (("digits-gan", gan()), ("digits-vae", vae()))
-        for weight in (1.0, 1000.0)
+        {"generator": name, "weight": weight} | prototype(asked, rows, net, weight)
+        for name, net, rows in (("digits-vae", vae(), queries), ("digits-gan", gan(), some))
+        for weight in (1.0, 1e6)
     ]
+    queries = some
     method, goal = Introspection(generator=gan()), queries.goal(0.0)
     loose, tight = BISECTED
     minimal = Minimal(method=method, setting="weight", loose=loose, tight=tight)

@@ -57,7 +57,8 @@ def flow(data: Path, work: Path, size: list[object], steps: int) -> list[str]:
     lines = []
     for words in (
         ["train", "classifier", "--data", data, "--out", net, "--epochs", 10, *size],
-        ["train", "vae", "--data", data, "--out", vae, "--set", f"steps={steps}", "--judge", net, *size],
+        ["train", "vae", "--data", data, "--out", vae, "--judge", net, *size,
+         "--set", f"steps={steps}", "--set", "width=16"],
         ["train", "latent-classifier", "--data", data, "--generator", vae, "--out", latent],
         ["explain", data, "--classifier", net, "--generator", vae, "--method", "revise", "--target", "random",
          "--confidence", 0.9, "--count", 60, "--out", work / "revise"],
@@ -75,8 +76,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--idx", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--work", type=Path, help="where to keep what is made; by default it is thrown away")
-    parser.add_argument("--each", type=int, default=300, help="pictures of a class")
-    parser.add_argument("--steps", type=int, default=800, help="training steps of the VAE")
+    parser.add_argument("--each", type=int, default=200, help="pictures of a class")
+    parser.add_argument("--steps", type=int, default=300, help="training steps of the VAE")
     parser.add_argument("--write", action="store_true", help="write docs/own-folder.md")
     asked = parser.parse_args()
     pages = [
