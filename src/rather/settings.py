@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -42,6 +43,16 @@ class Settings(BaseModel):
     def of(cls: type[_S], settings: Mapping[str, Any]) -> _S:  # noqa: PYI019 - the tests cannot check Self
         """The value with these settings; a wrong name or value is refused in one line."""
         return checked(cls, settings, cls.name())
+
+
+def class_in(module: ModuleType, base: type[_S]) -> type[_S]:
+    """The one class of a file of methods or of generators."""
+    (found,) = (
+        thing
+        for thing in vars(module).values()
+        if isinstance(thing, type) and issubclass(thing, base) and thing.__module__ == module.__name__
+    )
+    return found
 
 
 def checked(model: type[Model], settings: Mapping[str, Any], name: str) -> Model:

@@ -32,16 +32,11 @@ def generator_class(name: str) -> type[Generator]:
         RatherError: CFG-UNKNOWN.
     """
     from rather.generator import Generator
+    from rather.settings import class_in
 
     if name not in list_generators():
         raise RatherError("CFG-UNKNOWN", where=f"generator {name}", do=near(name, list_generators()))
-    module = import_module(f"{__name__}.{name}")
-    (found,) = (
-        thing
-        for thing in vars(module).values()
-        if isinstance(thing, type) and issubclass(thing, Generator) and thing.__module__ == module.__name__
-    )
-    return found
+    return class_in(import_module(f"{__name__}.{name}"), Generator)  # type: ignore[type-abstract]
 
 
 def bring_generator(spec: str) -> Autoencoder:

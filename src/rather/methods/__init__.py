@@ -35,15 +35,10 @@ def list_methods() -> dict[str, str]:
 def method_class(name: str) -> type[Method]:
     """The class of a method by its name."""
     from rather.core import Method
+    from rather.settings import class_in
 
     if (_HERE / f"{name}.py").is_file() and name.isidentifier():
-        module = import_module(f"{__name__}.{name}")
-        (found,) = (
-            thing
-            for thing in vars(module).values()
-            if isinstance(thing, type) and issubclass(thing, Method) and thing.__module__ == module.__name__
-        )
-        return found
+        return class_in(import_module(f"{__name__}.{name}"), Method)  # type: ignore[type-abstract]
     for point in entry_points(group="rather.methods", name=name):
         loaded: type[Method] = point.load()
         return loaded
