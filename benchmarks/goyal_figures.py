@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from estimate import RESAMPLES, Estimate
 from rather.cells.editor import Editor, editor
 from rather.cells.edits import AnyHead, edited, first_best
 from rather.cells.fewest import fewest_edits
@@ -34,40 +35,8 @@ from rather.train import Recipe, train_classifier
 Edits = Sequence[tuple[int, int]]  # (query cell, distractor cell)
 
 PAGE = Path(__file__).parent.parent / "docs" / "goyal-figures.md"
-RESAMPLES = 2_000
 FIRST = "c' is the first choice"  # Algorithm 1
 RELAXED = {name: Goyal.model_fields[name].default for name in ("steps", "lr", "entropy")}
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its 95 % interval: Wilson's for a share of rows, else a bootstrap's over rows."""
-
-    mean: float
-    low: float
-    high: float
-    rows: int
-
-    @classmethod
-    def of(cls, values: Tensor) -> Estimate:
-        """Of a value for each row; of several for each, a row being drawn with all of its own."""
-        each = values.double().view(len(values), -1).mean(1).numpy()
-        n, mean = len(each), float(each.mean())
-        if values.dtype == torch.bool:
-            z2 = 1.959964**2
-            half = math.sqrt(z2 * (mean * (1 - mean) / n + z2 / (4 * n**2)))
-            low, high = ((mean + z2 / (2 * n) + side) / (1 + z2 / n) for side in (-half, half))
-        else:
-            stream = np.random.default_rng(0)
-            means = [each[stream.integers(n, size=n)].mean() for _ in range(RESAMPLES)]
-            low, high = np.percentile(means, [2.5, 97.5]).tolist()
-        return cls(mean, low, high, n)
-
-    def line(self, what: str, paper: str = "", *, percent: bool = False) -> str:
-        """A row of a table: what | paper | here | 95 % interval | rows."""
-        factor, digits, unit = (100, 1, " %") if percent else (1, 2, "")
-        mean, low, high = (f"{factor * value:.{digits}f}" for value in (self.mean, self.low, self.high))
-        return f"| {what} | {paper} | {mean}{unit} | {low} to {high} | {self.rows:,} |"
 
 
 HEAD = "| figure | paper | here | 95 % interval | rows |\n|---|---|---|---|---|"

@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from goyal_figures import Estimate
+from estimate import Estimate
 from latent_page import page, shortly
 from rather.autoencoder import Autoencoder
 from rather.classifiers import bring
@@ -44,7 +44,7 @@ from rather.metrics.proximity import l1
 from rather.metrics.realism import Reconstruct, im1, im2
 from rather.metrics.transfer import transfer
 from rather.references import References
-from rather.train import Recipe, train_classifier
+from rather.train import LatentRecipe, Recipe, train_classifier, train_heads
 from rather.train.fit import Schedule, fit
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -181,6 +181,14 @@ def ensemble_of_latents() -> LatentClassifiers:
     return latent
 
 
+@cache
+def latents_of_unmoved() -> Classifier:
+    """As `digits-latent`, but for what it was trained on: pictures as they are."""
+    data = load("digits")
+    assert data.train is not None
+    return train_heads(vae(), data.train, data.test, LatentRecipe(shift=0), name="unmoved")[0].classifier()
+
+
 digits = cache(lambda: bring("digits"))
 five = cache(lambda: bring("digits-ensemble"))
 latents = cache(lambda: bring("digits-latent"))
@@ -194,6 +202,7 @@ COLUMNS = {
     "revise-e": Column("digits-ensemble", five, lambda: Revise(generator=vae())),
     "latent-classifier": Column("digits-latent, one member", lambda: latents().members[0], Clarity),
     "clarity": Column("digits-latent", latents, Clarity),
+    "clarity-unmoved": Column("digits-latent, trained on unmoved pictures", latents_of_unmoved, Clarity),
     "clarity-of-digits": Column("digits", digits, lambda: Clarity(latent=ensemble_of_latents())),
     "introspection": Column("digits", digits, lambda: Introspection(generator=gan())),
     "dive": Column("digits", digits, lambda: Dive(generator=vae(), count=ANSWERS)),
@@ -410,7 +419,8 @@ def prototype(asked: Asked, queries: Queries, net: Autoencoder, weight: float) -
     some = queries[able]
     c, seconds = explain(Introspection(generator=net, weight=weight), classifier, some, goal[able])
     before, after = (doubt(classifier(x), some.predicted) for x in (some.images, c.images))
-    draw(asked.out, f"prototypes-{net.name}-{weight:g}", c.images[:30], (after < before)[:30])
+    sheet = some.shown()
+    draw(asked.out, f"prototypes-{net.name}-{weight:g}", c.images[sheet], (after < before)[sheet])
     again = classifier.probabilities(net(some.images).clamp(0, 1)).argmax(1)
     found = {
         "cannot be surer": int((~able).sum()),
@@ -585,7 +595,8 @@ def main() -> None:
         measured = (known.get(name, {}) if args.column else {}) | SECTIONS[name](asked)
         order = [*COLUMNS, *measured]  # of the methods, however often some were measured again
         known[name] = dict(sorted(measured.items(), key=lambda item: order.index(item[0])))
-        known["about"]["commands"][name] = shlex.join(command)
+        if not args.column:  # whoever adds a column has not made the others
+            known["about"]["commands"][name] = shlex.join(command)
         file.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
         file.with_suffix(".md").write_text(page(known), "utf-8")
 

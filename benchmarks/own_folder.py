@@ -16,10 +16,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 
+from estimate import Estimate
 from rather.data.mnist import read
 
 CLASSES = ["top", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
@@ -66,10 +68,29 @@ def flow(data: Path, work: Path, size: list[object], steps: int) -> list[str]:
          "--confidence", 0.9, "--count", 60, "--out", work / "clarity"],
     ):  # fmt: skip
         said, seconds = rather(*words)
-        told = {k: v for k, v in json.loads(said).items() if not isinstance(v, list | str | None)}
         plain = " ".join(Path(word).name if isinstance(word, Path) else str(word) for word in words)
-        lines.append(f"- `rather {plain}` ({seconds:.0f} s): {json.dumps(told)}")
+        lines.append(f"- `rather {plain}` ({seconds:.0f} s): {summary(json.loads(said))}")
     return lines
+
+
+def summary(told: dict[str, Any]) -> str:
+    """The shares among what a command said, with rows and interval, and what else it measured."""
+    shares = {
+        "test pictures right": ("correct", "tested_on"),
+        "test pictures keep their class in reconstruction": ("same_class", "tested_on"),
+        "queries with a counterfactual": ("found", "queries"),
+    }
+    parts = [
+        f"{told[count]} of {told[of]} {what}, {share([1.0] * told[count] + [0.0] * (told[of] - told[count]))}"
+        for what, (count, of) in shares.items()
+        if count in told
+    ]
+    return "; ".join([*parts, *(f"{key} {told[key]}" for key in ("pixel_error",) if key in told)])
+
+
+def share(values: list[float]) -> str:
+    e = Estimate.of(torch.tensor(values) > 0)
+    return f"{100 * e.mean:.1f} % ({100 * max(e.low, 0):.1f} to {100 * min(e.high, 1):.1f})"
 
 
 def main() -> None:
@@ -80,10 +101,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="training steps of the VAE")
     parser.add_argument("--write", action="store_true", help="write docs/own-folder.md")
     asked = parser.parse_args()
-    pages = [
-        f"# {__doc__.splitlines()[0]}\n",
-        f"{asked.each} clothes of each of 10 classes (Fashion-MNIST).\n",
-    ]
+    told = (
+        f"{asked.each} clothes of each of 10 classes (Fashion-MNIST), a tenth of them to measure on; shares\n"
+        "with their 95 % interval (Wilson). Made anew by `python benchmarks/own_folder.py --write`.\n"
+    )
+    pages = [f"# {__doc__.splitlines()[0].rstrip('.')}\n", told]
     with tempfile.TemporaryDirectory() as aside:
         work = asked.work or Path(aside)
         for name, side, colour in (("grey, 28 x 28", 28, False), ("colour, 64 x 64", 64, True)):

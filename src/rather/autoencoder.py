@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final, final
 
 import torch
@@ -16,6 +17,14 @@ from rather.errors import RatherError
 Latents = Float[Tensor, "b l"]
 _CHECKED: Final = 8  # images
 _SLACK: Final = 0.05  # by which pixels may leave their range; a net's last layer may be linear
+
+
+@final
+@dataclass(frozen=True)
+class Bundled:
+    """Of a method's field, in `Annotated`: the generator of the package that is of its paper's kind."""
+
+    name: str
 
 
 @final
@@ -33,6 +42,9 @@ class Autoencoder(Resource, nn.Module):
         pixels: what black and white are for the two nets; outside they are 0 and 1.
         name: what to call it in a report.
     """
+
+    black: Tensor
+    span: Tensor
 
     def __init__(
         self,
@@ -53,11 +65,11 @@ class Autoencoder(Resource, nn.Module):
 
     def encode(self, x: Images) -> Latents:
         """The latents of images in [0, 1]."""
-        return self._one_tensor("encoder", self.encoder(x * self.span + self.black))  # type: ignore[operator]
+        return self._one_tensor("encoder", self.encoder(x * self.span + self.black))
 
     def decode(self, z: Latents) -> Images:
         """The images of latents, in [0, 1] as far as the decoder keeps its range."""
-        return (self._one_tensor("decoder", self.decoder(z)) - self.black) / self.span  # type: ignore[operator]
+        return (self._one_tensor("decoder", self.decoder(z)) - self.black) / self.span
 
     def _one_tensor(self, part: str, given: object) -> Tensor:
         if isinstance(given, Tensor):
@@ -84,6 +96,21 @@ class Autoencoder(Resource, nn.Module):
         return fingerprint(answers, self.shape, (self.size, self.pixels), self.get_buffer("span").device)
 
 
+def refuse_other_images(autoencoder: Autoencoder, classifier: Classifier) -> None:
+    """Refuse an autoencoder of other images than the classifier's.
+
+    Raises:
+        RatherError: GEN-SIZE.
+    """
+    if autoencoder.shape != classifier.shape:
+        raise RatherError(
+            "GEN-SIZE",
+            where=f"{autoencoder.name}: images {autoencoder.shape}",
+            why=f"{classifier.name} takes {classifier.shape}",
+            do="Train one on images of that shape: rather train vae --size",
+        )
+
+
 @torch.no_grad()
 def preflight(autoencoder: Autoencoder, classifier: Classifier, images: Images) -> Sequence[str]:
     """Reconstruct a few images; refuse an autoencoder that does not fit, and tell what is odd.
@@ -98,13 +125,7 @@ def preflight(autoencoder: Autoencoder, classifier: Classifier, images: Images) 
             fails on these shapes or gives no tensor; GEN-RANGE for reconstructions out of [0, 1];
             GEN-NONFINITE.
     """
-    if autoencoder.shape != classifier.shape:
-        raise RatherError(
-            "GEN-SIZE",
-            where=f"{autoencoder.name}: images {autoencoder.shape}",
-            why=f"{classifier.name} takes {classifier.shape}",
-            do="Train one on images of that shape: rather train vae --size",
-        )
+    refuse_other_images(autoencoder, classifier)
     x = images[:_CHECKED]
     with _refused(f"{autoencoder.name}'s encoder", x):
         z = autoencoder.encode(x)

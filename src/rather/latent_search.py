@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rather.autoencoder import Autoencoder, Latents
+from rather.autoencoder import Autoencoder, Latents, refuse_other_images
 from rather.core import Classifier, Found, Goal, Images
-from rather.errors import RatherError
 from rather.search import Path, on_grid
 
 _AT_ONCE: Final = 256  # images in memory
@@ -24,12 +23,7 @@ def encoded(generator: Autoencoder, classifier: Classifier, x: Images) -> Latent
     Raises:
         RatherError: GEN-SIZE if the generator makes images that the classifier does not take.
     """
-    if generator.shape != classifier.shape:
-        raise RatherError(
-            "GEN-SIZE",
-            where=f"{generator.name}: images {generator.shape}",
-            why=f"{classifier.name} takes {classifier.shape}",
-        )
+    refuse_other_images(generator, classifier)
     return torch.cat([generator.encode(part) for part in x.split(_AT_ONCE)])
 
 

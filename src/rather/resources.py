@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 import torch
+from pydantic.fields import FieldInfo
 
+from rather.autoencoder import Bundled
 from rather.bundled import list_weights
 from rather.classifiers import bring
 from rather.core import Classifier, Resource
@@ -26,14 +28,8 @@ if TYPE_CHECKING:
 NAMES: Final = frozenset({"references", "generator", "latent", "oracle"})
 REFERENCES: Final = 2_000  # of them at most, evenly spread over the reference part of the data
 DIGITS: Final = (1, 28, 28), tuple("0123456789")  # what the bundled generators know: shape and classes
-#: The nets for digits that come with the package, and by the method those of its paper's kind.
+#: The nets for digits that come with the package, for methods that do not say `Bundled`.
 _BUNDLED: Final = {"generator": "digits-vae", "latent": "digits-latent"}
-_OF_METHOD: Final = {
-    "introspection": {"generator": "digits-gan"},  # Liu et al. take a DCGAN with 10 latents for their digits
-    "dive": {
-        "generator": "digits-tcvae"
-    },  # Rodriguez et al. take a beta-TCVAE, of latents that vary one by one
-}
 
 
 class Want(NamedTuple):
@@ -45,14 +41,14 @@ class Want(NamedTuple):
 
 def wanted(plan: Plan) -> frozenset[Want]:
     """What a plan's method, or one that it wraps, has a field for."""
-    method = str(plan["name"])
-    own = {Want(name, _bundled(method, name)) for name in NAMES & method_class(method).model_fields.keys()}
+    fields = method_class(str(plan["name"])).model_fields
+    own = {Want(name, _bundled(name, field)) for name, field in fields.items() if name in NAMES}
     return frozenset(own).union(*(wanted(inner) for inner in wrapped(plan).values()))
 
 
-def _bundled(method: str, name: str) -> str | None:
+def _bundled(name: str, field: FieldInfo) -> str | None:
     """The net of the method's own kind, where the package has it."""
-    own = _OF_METHOD.get(method, {}).get(name)
+    own = next((one.name for one in field.metadata if isinstance(one, Bundled)), None)
     return own if own in list_weights("generator") else _BUNDLED.get(name)
 
 

@@ -39,18 +39,28 @@ def generator_class(name: str) -> type[Generator]:
     return class_in(import_module(f"{__name__}.{name}"), Generator)  # type: ignore[type-abstract]
 
 
+def generator_file(spec: str) -> Path:
+    """The file of a name, as the command line takes it: of a bundled generator, or a file itself.
+
+    Raises:
+        RatherError: GEN-NOT-FOUND.
+    """
+    from rather.bundled import list_weights, weights_file
+
+    bundled = list_weights("generator")
+    if spec in bundled:
+        return weights_file(spec, "generator")
+    if not Path(spec).exists():
+        raise RatherError("GEN-NOT-FOUND", where=spec, do=near(spec, [*bundled, "FILE.safetensors"]))
+    return Path(spec)
+
+
 def bring_generator(spec: str) -> Autoencoder:
-    """The autoencoder of a name, as the command line takes it: a bundled generator, or a file.
+    """The autoencoder of a name, see `generator_file`.
 
     Raises:
         RatherError: GEN-NOT-FOUND, or what `net_file.read_net` raises of a file.
     """
-    from rather.bundled import list_weights, weights_file
     from rather.generators._file import load_generator
 
-    bundled = list_weights("generator")
-    if spec in bundled:
-        return load_generator(weights_file(spec, "generator"))
-    if not Path(spec).exists():
-        raise RatherError("GEN-NOT-FOUND", where=spec, do=near(spec, [*bundled, "FILE.safetensors"]))
-    return load_generator(spec)
+    return load_generator(generator_file(spec))

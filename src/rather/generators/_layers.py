@@ -9,8 +9,8 @@ from math import prod
 from torch import nn
 
 from rather.errors import RatherError
+from rather.generator import Shape
 
-Shape = tuple[int, int, int]
 Norm = Callable[[int], nn.Module]
 _SMALL = 7  # pixels a side: where going down ends
 

@@ -16,7 +16,7 @@ classifier, and its gradients are not counted as evaluations of any row.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal, final
+from typing import Annotated, Any, Literal, final
 from weakref import WeakKeyDictionary
 
 import torch
@@ -24,7 +24,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 from torch.nn import functional as F
 
-from rather.autoencoder import Autoencoder
+from rather.autoencoder import Autoencoder, Bundled
 from rather.best import Best
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
 from rather.errors import RatherError
@@ -40,7 +40,7 @@ from rather.search import Rows, descend, on_grid
 class Dive(Method):
     """`count` answers by one descent; the nearest at the goal is the picture, and all of them are kept."""
 
-    generator: Autoencoder
+    generator: Annotated[Autoencoder, Bundled("digits-tcvae")]  # as the paper's: latents that vary one by one
     """Encodes the queries and decodes what is found."""
     references: References | None = None
     """Images over which the Fisher information is averaged; only its masks need them."""

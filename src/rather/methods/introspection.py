@@ -15,12 +15,12 @@ another generator.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Annotated, final
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from rather.autoencoder import Autoencoder, Latents
+from rather.autoencoder import Autoencoder, Bundled, Latents
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
 from rather.latent_search import encoded, found_on
 from rather.losses import l1, toward
@@ -31,7 +31,7 @@ from rather.search import Rows, descend, on_grid
 class Introspection(Method):
     """Minimise weight * CE(C(G(z)), c') + mean |x - G(z)| over latents z, and keep the nearest success."""
 
-    generator: Autoencoder
+    generator: Annotated[Autoencoder, Bundled("digits-gan")]  # as the paper's: a DCGAN with 10 latents
     """Encodes the queries and decodes what is found."""
     weight: PositiveFloat = 0.03
     """Lambda, the weight of the class against that of the distance."""

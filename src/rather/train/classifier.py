@@ -20,7 +20,7 @@ from rather.core import Classifier, Images
 from rather.data.source import Source
 from rather.errors import RatherError
 from rather.settings import Seed
-from rather.train.pictures import Pictures, load_to_train, read_pictures
+from rather.train.pictures import Pictures, load_to_train, read_parts
 
 #: Told after each epoch: how many are done, of how many over all members, and the epoch's mean loss.
 Progress = Callable[[int, int, float], None]
@@ -145,12 +145,7 @@ def train_classifier(
             no longer a number.
     """
     recipe = recipe or Recipe()
-    data, left_out = read_pictures(train, labelled=True)
-    if test is None:
-        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(recipe.seed))
-        held, data = data[order[: len(data) // 10]], data[order[len(data) // 10 :]]
-    else:
-        held, _ = read_pictures(test, labelled=True)
+    data, held, left_out = read_parts(train, test, labelled=True, seed=recipe.seed)
     check_classes(train, data, held)
     mean, std = _mean_and_std(data.images)
     c, h, w = data.images.shape[1:]

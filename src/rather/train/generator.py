@@ -15,7 +15,6 @@ from accelerate import PartialState
 
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Images
-from rather.data.source import DataSet
 from rather.draw import png
 from rather.errors import RatherError
 from rather.generator import Generator, GeneratorNet
@@ -23,7 +22,7 @@ from rather.generators._file import save_generator
 from rather.metrics.distribution import frechet_distance
 from rather.net_file import refuse_unwritable
 from rather.train.fit import Precision, Progress, Schedule, fit, usable
-from rather.train.pictures import Pictures, load_to_train, read_pictures
+from rather.train.pictures import Pictures, load_to_train, read_parts
 from rather.writing import write_whole
 
 _PREVIEW: Final = 10  # pictures in a row
@@ -96,7 +95,8 @@ def train_generator(
     out = Path(out)
     refuse_unwritable(out)
     pictures = load_to_train(data, size)
-    train, test, left_out = _split(pictures, seed)
+    sources = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
+    train, test, left_out = read_parts(*sources, labelled=False, seed=seed)
     shape = (int(train.images.shape[1]), int(train.images.shape[2]), int(train.images.shape[3]))
     if judge is not None and judge.shape != shape:
         raise RatherError(
@@ -145,19 +145,6 @@ def train_generator(
 def _show(preview: Path, autoencoder: Autoencoder, shown: Images) -> None:
     with suppress(OSError):  # a training does not end for a picture
         write_whole(preview, draw_preview(autoencoder, shown))
-
-
-def _split(pictures: DataSet, seed: int) -> tuple[Pictures, Pictures, int]:
-    """Pictures to train on and to measure on: a data set's own parts, or nine tenths and the rest."""
-    if pictures.train is not None:
-        train, left_out = read_pictures(pictures.train, labelled=False)
-        return train, read_pictures(pictures.test, labelled=False)[0], left_out
-    both, left_out = read_pictures(pictures.test, labelled=False)
-    order = torch.randperm(len(both), generator=torch.Generator().manual_seed(seed))
-    held = max(1, len(both) // 10)
-    if len(both) <= held:
-        raise RatherError("TRAIN-DATA", where=pictures.name, why=f"pictures: {len(both)}", do="Give more")
-    return both[order[held:]], both[order[:held]], left_out
 
 
 def _frozen(net: GeneratorNet) -> Autoencoder:

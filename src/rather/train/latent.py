@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, final
+from typing import Annotated, final
 
 import torch
 from accelerate import PartialState
@@ -19,14 +19,15 @@ from rather.data import load
 from rather.data.source import Source
 from rather.errors import RatherError
 from rather.generator import Phase
-from rather.generators import bring_generator
+from rather.generators import generator_file
+from rather.generators._file import load_generator
 from rather.latent import LatentClassifiers, LatentHeads
 from rather.latent_file import save_latent
 from rather.net_file import read_plan, refuse_unwritable
 from rather.settings import Seed
 from rather.train.classifier import Figures, check_classes
 from rather.train.fit import Progress, Schedule, fit
-from rather.train.pictures import read_pictures
+from rather.train.pictures import read_parts
 
 
 @final
@@ -103,7 +104,8 @@ def train_latent(
         raise RatherError(
             "CFG-OPTIONS", where=out, why="it is the generator's own file", do="Choose another --out"
         )
-    autoencoder, settings = bring_generator(generator), _settings(generator)
+    file = generator_file(generator)
+    autoencoder, settings = load_generator(file), read_plan(file)["generator"]
     pictures = load(data, shape=autoencoder.shape)
     train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
     latent, figures = train_heads(autoencoder, train, test, recipe, name=out.stem, progress=progress)
@@ -137,12 +139,7 @@ def train_heads(
         RatherError: TRAIN-DATA, and what `fit` raises.
     """
     recipe = recipe or LatentRecipe()
-    seen, left_out = read_pictures(train, labelled=True)
-    if test is None:
-        order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(recipe.seed))
-        held, seen = seen[order[: len(seen) // 10]], seen[order[len(seen) // 10 :]]
-    else:
-        held, _ = read_pictures(test, labelled=True)
+    seen, held, left_out = read_parts(train, test, labelled=True, seed=recipe.seed)
     check_classes(train, seen, held)
     if tuple(seen.images.shape[1:]) != autoencoder.shape:
         raise RatherError(
@@ -190,11 +187,3 @@ def _moved(images: UInt8[Tensor, "n c h w"], by: int) -> Iterator[UInt8[Tensor, 
         rows = (torch.arange(h) - down).clamp(0, h - 1)
         for right in range(-by, by + 1):
             yield images[:, :, rows][:, :, :, (torch.arange(w) - right).clamp(0, w - 1)]
-
-
-def _settings(generator: str) -> dict[str, Any]:
-    from rather.bundled import list_weights, weights_file
-
-    file = weights_file(generator, "generator") if generator in list_weights("generator") else generator
-    settings: dict[str, Any] = read_plan(file)["generator"]
-    return settings

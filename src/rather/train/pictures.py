@@ -43,6 +43,32 @@ def load_to_train(data: str, size: int | None) -> DataSet:
     return load(data, shape=(3, size, size) if size else None)
 
 
+def read_parts(
+    train: Source, test: Source | None, *, labelled: bool, seed: int
+) -> tuple[Pictures, Pictures, int]:
+    """Pictures to train on, pictures to measure on, and how many of the former are left out.
+
+    Args:
+        train: to train on.
+        test: to measure on; None keeps a tenth of the others for that.
+        labelled: leave out those without a label as well.
+        seed: of which tenth.
+
+    Raises:
+        RatherError: TRAIN-DATA if there are too few.
+    """
+    seen, left_out = read_pictures(train, labelled=labelled)
+    if test is not None:
+        return seen, read_pictures(test, labelled=labelled)[0], left_out
+    order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))
+    held = len(seen) // 10
+    if not held:
+        raise RatherError(
+            "TRAIN-DATA", where=train.name, why=f"pictures: {len(seen)}", do="Give ten at least"
+        )
+    return seen[order[held:]], seen[order[:held]], left_out
+
+
 def read_pictures(source: Source, *, labelled: bool) -> tuple[Pictures, int]:
     """All that can be read, and how many are left out.
 
