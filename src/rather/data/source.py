@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from typing_extensions import override
 
@@ -17,10 +17,16 @@ from rather.errors import RatherError
 
 
 class Source(ABC):
-    """Pictures with an id each, a label where one is known, and a place that a person can find."""
+    """Pictures with an id each, a label where one is known, and a place that a person can find.
+
+    Some know more of a picture: attributes beside its class, and the region that each pixel belongs to. They
+    name what they know; where `attributes` or `regions` is empty, its values are not to be asked for.
+    """
 
     name: str
     classes: tuple[str, ...]  # names of the labels; empty where nothing is labelled
+    attributes: tuple[str, ...] = ()  # names of what is known of each picture beside its class
+    regions: tuple[str, ...] = ()  # names of what its pixels may show
 
     @abstractmethod
     def __len__(self) -> int:
@@ -41,6 +47,14 @@ class Source(ABC):
     @abstractmethod
     def read(self, index: int) -> Float[Tensor, "c h w"]:
         """Its pixels in [0, 1], or a RatherError whose code begins with IMG."""
+
+    def attribute_values(self, index: int) -> Float[Tensor, " a"]:
+        """How much it has of each attribute, from 0 to 1; NaN where nobody knows."""
+        raise NotImplementedError(f"{self.name} knows no attributes")
+
+    def layout(self, index: int) -> UInt8[Tensor, "h w"]:
+        """The region of each of its pixels, as an index in `regions`."""
+        raise NotImplementedError(f"{self.name} knows no regions")
 
 
 @final
