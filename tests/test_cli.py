@@ -484,8 +484,8 @@ def test_what_can_be_trained_is_described(run, name):
     ],
 )
 def test_what_digits_get_by_default_is_described(run, name, option, net):
-    assert f"By default, of digits: --{option} {net}\n" in run("describe", name)[1]
-    assert json.loads(run("describe", name, "--json")[1])["bundled"] == {option: net}
+    assert f"By default, of the bundled data: --{option} {net}" in run("describe", name)[1]
+    assert json.loads(run("describe", name, "--json")[1])["bundled"][option][0] == net
 
 
 @pytest.mark.parametrize("method", list_methods())

@@ -67,7 +67,7 @@ def test_images_to_latents_and_back(kind, shape):
         loss = net(phase, x)
         assert loss.shape == (4,)
         assert loss.isfinite().all()
-    autoencoder = net.autoencoder("a")
+    autoencoder = net.product("a")
     z = autoencoder.encode(x)
     again = autoencoder.decode(z)
     assert z.shape == (4, 3)
@@ -117,7 +117,7 @@ def test_every_parameter_is_trained_and_loss_falls(kind):
 def test_file_gives_back_what_was_saved(kind, tmp_path):
     generator = tiny(kind)
     torch.manual_seed(0)
-    autoencoder = generator.build((3, 32, 32)).autoencoder("mine")
+    autoencoder = generator.build((3, 32, 32)).product("mine")
     file = tmp_path / "mine.safetensors"
     save_generator(file, generator, autoencoder, {"seed": 0})
     again = load_generator(file)
@@ -335,7 +335,7 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path, monkeypatch):
 def saved(tmp_path: Path) -> Path:
     file = tmp_path / "good.safetensors"
     generator = tiny("vae")
-    save_generator(file, generator, generator.build((1, 28, 28)).autoencoder("good"), {})
+    save_generator(file, generator, generator.build((1, 28, 28)).product("good"), {})
     return file
 
 
@@ -393,7 +393,7 @@ def test_damaged_files_are_refused(tmp_path):
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     generator = tiny("vae")
-    autoencoder = generator.build((1, 28, 28)).autoencoder("bad")
+    autoencoder = generator.build((1, 28, 28)).product("bad")
     next(autoencoder.parameters()).data[:] = torch.nan
     file = tmp_path / "bad.safetensors"
     save_generator(file, generator, autoencoder, {})

@@ -334,7 +334,7 @@ class Deaf(nn.Module):
 def gan_latent() -> LatentClassifiers:
     """Classifiers of the latents of a GAN, whose inversion passes no gradient."""
     net = GAN(latent=3, refine=2, width=4).build((1, 28, 28))
-    return LatentClassifiers(net.eval().autoencoder("gan"), heads_of(2, 3), CLASSES)
+    return LatentClassifiers(net.eval().product("gan"), heads_of(2, 3), CLASSES)
 
 
 def heads_of(members: int, size: int) -> LatentHeads:

@@ -15,7 +15,16 @@ from rather.latent import LatentClassifiers
 from rather.methods import build, list_methods, method_class
 from rather.presets import expand
 from rather.references import References
-from rather.resources import NAMES, Sources, Want, take_generator, take_latent, take_oracle, wanted
+from rather.resources import (
+    NAMES,
+    Sources,
+    Want,
+    bundled_net,
+    take_generator,
+    take_latent,
+    take_oracle,
+    wanted,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,18 +45,20 @@ def test_a_plan_wants_what_its_methods_have_a_field_for(plan, needs):
 @pytest.mark.parametrize(
     ("plan", "bundled"),
     [
-        ("revise", "digits-vae"),
-        ("xgem", "digits-vae"),
-        ("introspection", "digits-gan"),
-        ("gci", "digits-gan"),
-        ("dive-100", "digits-tcvae"),
+        ("revise", "vae"),
+        ("xgem", "vae"),
+        ("introspection", "gan"),
+        ("gci", "gan"),
+        ("dive-100", "tcvae"),
     ],
 )
 def test_digits_get_the_generator_of_the_methods_paper_where_it_is_bundled(plan, bundled, monkeypatch):
-    for known in ({"digits-vae", bundled}, {"digits-vae"}):
+    (want,) = (want for want in wanted(expand({"name": plan})) if want.name == "generator")
+    for known in ({"digits-vae", f"digits-{bundled}"}, {"digits-vae"}):
         monkeypatch.setattr(rather.resources, "list_weights", lambda *_, known=known: known)
-        (own,) = (want.bundled for want in wanted(expand({"name": plan})) if want.name == "generator")
-        assert own == (bundled if bundled in known else "digits-vae")
+        own = bundled_net(digits(), want.bundled)
+        assert own == (f"digits-{bundled}" if f"digits-{bundled}" in known else "digits-vae")
+        assert bundled_net(spatial(), want.bundled) is None
 
 
 @pytest.mark.parametrize("name", list_methods())
@@ -69,7 +80,12 @@ def asked(monkeypatch):
 
     def bring(spec, **_):
         names.append(spec)
-        return {"stripes": stripes(), "latent": latent_stripes().classifier(), "spatial": spatial()}.get(spec)
+        return {
+            "digits-vae": stripes(),
+            "stripes": stripes(),
+            "latent": latent_stripes().classifier(),
+            "spatial": spatial(),
+        }.get(spec)
 
     monkeypatch.setattr(rather.generators, "bring_generator", bring)
     monkeypatch.setattr(rather.resources, "bring", bring)
@@ -124,12 +140,12 @@ def test_only_what_is_wanted_is_taken(asked):
     data = InMemory("greys", ("left",), pictures(5), [0] * 5, list("abcde"))
     sources = Sources(pictures=DataSet("greys", data), generator="stripes", latent="latent", oracle="spatial")
     assert asked == []
-    assert isinstance(sources.take(Want("generator", None), spatial()), Autoencoder)
+    assert isinstance(sources.take(Want("generator", Autoencoder), spatial()), Autoencoder)
     assert asked == ["stripes"]
-    assert isinstance(sources.take(Want("references", None), spatial()), References)
-    assert isinstance(sources.take(Want("oracle", None), spatial()), Classifier)
+    assert isinstance(sources.take(Want("references", References), spatial()), References)
+    assert isinstance(sources.take(Want("oracle", Classifier), spatial()), Classifier)
     without = Sources(pictures=DataSet("greys", data))
-    assert without.take(Want("oracle", None), spatial()) is None
+    assert without.take(Want("oracle", Classifier), spatial()) is None
     without.take(Want("generator", "digits-latent"), digits())
     assert asked[-1] == "digits-latent"
 

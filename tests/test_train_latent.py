@@ -93,7 +93,7 @@ def test_pictures_of_one_class_are_refused():
 def test_file_is_a_classifier_that_gives_back_its_latents(tmp_path):
     vae = VAE(latent=3, width=4)
     torch.manual_seed(0)
-    autoencoder = vae.build((1, 16, 16)).autoencoder("small")
+    autoencoder = vae.build((1, 16, 16)).product("small")
     heads = train_heads(flat(), blobs(), None, QUICK)[0].heads
     wrong = LatentClassifiers(autoencoder, heads, ["a", "b", "c"], "mine")
     file = tmp_path / "mine.safetensors"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from typing_extensions import override
 
-from rather.core import Classifier, Images, Resource, fingerprint
+from rather.core import Classifier, Images
 from rather.errors import RatherError
+from rather.frozen_net import FrozenNet
 
 Latents = Float[Tensor, "b l"]
 _CHECKED: Final = 8  # images
@@ -20,15 +21,7 @@ _SLACK: Final = 0.05  # by which pixels may leave their range; a net's last laye
 
 
 @final
-@dataclass(frozen=True)
-class Bundled:
-    """Of a method's field, in `Annotated`: the generator of the package that is of its paper's kind."""
-
-    name: str
-
-
-@final
-class Autoencoder(Resource, nn.Module):
+class Autoencoder(FrozenNet):
     """An encoder, images (b, c, h, w) to latents (b, l), and a decoder back.
 
     A net of anybody's will do: `Autoencoder(net.encoder, net.decoder, shape=(3, 64, 64), size=128,
@@ -61,7 +54,7 @@ class Autoencoder(Resource, nn.Module):
         self.shape, self.size, self.pixels, self.name = shape, size, pixels, name
         self.register_buffer("black", torch.tensor(float(pixels[0])))
         self.register_buffer("span", torch.tensor(float(pixels[1] - pixels[0])))
-        self.eval().requires_grad_(requires_grad=False)
+        self.freeze()
 
     def encode(self, x: Images) -> Latents:
         """The latents of images in [0, 1]."""
@@ -85,15 +78,9 @@ class Autoencoder(Resource, nn.Module):
         """What is left of images after a way through the latents."""
         return self.decode(self.encode(x))
 
-    def train(self, mode: bool = True) -> Autoencoder:
-        """Stays in evaluation mode, whatever `mode` says."""
-        del mode
-        return super().train(mode=False)
-
-    def fingerprint(self) -> str:
-        """A sha256; see `core.fingerprint`."""
-        answers = nn.Sequential(self, nn.Flatten())
-        return fingerprint(answers, self.shape, (self.size, self.pixels), self.get_buffer("span").device)
+    @override
+    def told(self) -> object:
+        return self.size, self.pixels
 
 
 def refuse_other_images(autoencoder: Autoencoder, classifier: Classifier) -> None:

@@ -200,7 +200,7 @@ def _wants(asked: Sequence[Column], target: str, given: Mapping[str, str | None]
     """What each method wants, and of the first one what choosing the targets does."""
     wants = [wanted(column.plan) for column in asked]
     if target in {"nearest", "confused"}:
-        wants[0] |= {Want("references", None)}
+        wants[0] |= {Want("references", References)}
     names = {want.name for mine in wants for want in mine}
     for name, spec in given.items():
         if spec is not None and name not in names:

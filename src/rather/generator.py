@@ -5,19 +5,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, final
+from typing import Annotated, Any, ClassVar, Literal, final
 
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from rather.autoencoder import Autoencoder
-from rather.core import Images
+from rather.core import Classifier, Images
+from rather.frozen_net import FrozenNet
 from rather.settings import Settings
 
 Shape = tuple[int, int, int]  # c, h, w
 #: Bounds keep a forged file, and a slip of the finger, from asking for a giant net.
 Latent = Annotated[int, Field(gt=0, le=4096)]
+Names = Annotated[tuple[str, ...], Field(max_length=4096)]
+#: What a batch can have of pictures: the images (b, c, h, w), their layouts (b, h, w), their attributes
+#: (b, a), and what the classifier that is explained says of them (b, k).
+Column = Literal["images", "layouts", "attributes", "probabilities"]
+Columns = Mapping[Column, Tensor]
+Figure = float | int | str | None
 
 
 @final
@@ -39,19 +45,19 @@ class GeneratorNet(nn.Module, ABC):
         """By name, in the order in which they take turns in each step."""
 
     @abstractmethod
-    def forward(self, phase: str, x: Images) -> Float[Tensor, " b"]:
-        """The loss of each image in a phase."""
+    def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
+        """The loss of each image in a phase, of the columns that the generator reads."""
 
     @abstractmethod
-    def autoencoder(self, name: str) -> Autoencoder:
-        """What it is good for once trained; standard normal latents decode to new images."""
+    def product(self, name: str) -> FrozenNet:
+        """What it is good for once trained."""
 
 
 class Generator(Settings, ABC):
-    """A kind of generator with its settings: how it is built, and how it is trained."""
+    """A kind of generator with its settings: how it is built, trained, measured and shown."""
 
-    latent: Latent = 32
-    """How many numbers a latent has."""
+    reads: ClassVar[tuple[Column, ...]] = ("images",)
+
     width: Annotated[int, Field(gt=0, le=1024)] = 32
     """Channels of the layer next to the image; layers further in have up to four times as many."""
     steps: PositiveInt = 4000
@@ -62,8 +68,34 @@ class Generator(Settings, ABC):
     """Images a step, in each process."""
 
     @abstractmethod
-    def build(self, shape: Shape, *, count: int = 1) -> GeneratorNet:
-        """The nets for images of a shape, of which there are `count` to train on, with random weights."""
+    def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> GeneratorNet:
+        """The nets, with random weights.
+
+        Args:
+            shape: of the images.
+            count: how many there are to train on.
+            classifier: whom the generator shall explain, for those that are trained for one; only a training
+                needs it.
+        """
+
+    def suited(self, regions: Sequence[str], attributes: Sequence[str]) -> Generator:
+        """These settings with the names of what is known of the pictures to train on.
+
+        Raises:
+            RatherError: CFG-SETTING for settings that name others.
+        """
+        del regions, attributes
+        return self
+
+    def figures(self, product: FrozenNet, test: Columns) -> Mapping[str, Figure]:
+        """How good what was trained is, on pictures that it was not trained on; none by default."""
+        del product, test
+        return {}
+
+    def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:
+        """Rows of pictures to look at while it trains; none by default."""
+        del product, shown
+        return []
 
     def settings(self) -> dict[str, Any]:
         """Its settings as plain data, its name among them."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from rather.autoencoder import Autoencoder
-from rather.generators._file import autoencoder_of
+from rather.generators._file import expected, product_of
 from rather.latent import LatentClassifiers, LatentHeads
 from rather.net_file import NetPlan, read_net, save_net
 
@@ -68,6 +68,6 @@ def load_latent(path: str | os.PathLike[str]) -> LatentClassifiers:
 
 
 def _build(plan: _Plan) -> dict[str, nn.Module]:
-    autoencoder = autoencoder_of(plan.generator, plan.shape, plan.generator_name)
+    autoencoder = expected(product_of(plan.generator, plan.shape, plan.generator_name), Autoencoder)
     heads = LatentHeads(plan.members, autoencoder.size, plan.hidden, len(plan.classes))
     return {"autoencoder": autoencoder, "heads": heads}

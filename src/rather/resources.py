@@ -2,54 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, final
+from typing import Final, NamedTuple, final, get_args
 
 import torch
 from pydantic.fields import FieldInfo
 
-from rather.autoencoder import Bundled
+from rather.autoencoder import Autoencoder
 from rather.bundled import list_weights
 from rather.classifiers import bring
 from rather.core import Classifier, Resource
 from rather.data import DataSet, Source, list_data, load, read_all
 from rather.data.folder import Folder
 from rather.errors import RatherError
+from rather.frozen_net import Bundled, FrozenNet
 from rather.latent import LatentClassifiers
 from rather.methods import method_class
 from rather.presets import Plan, wrapped
 from rather.references import References
 
-if TYPE_CHECKING:
-    from rather.autoencoder import Autoencoder
-
 #: Fields of methods that `resources` of `methods.build` fills.
 NAMES: Final = frozenset({"references", "generator", "latent", "oracle"})
 REFERENCES: Final = 2_000  # of them at most, evenly spread over the reference part of the data
-DIGITS: Final = (1, 28, 28), tuple("0123456789")  # what the bundled generators know: shape and classes
-#: The nets for digits that come with the package, for methods that do not say `Bundled`.
-_BUNDLED: Final = {"generator": "digits-vae", "latent": "digits-latent"}
+#: What the bundled nets know: the shape of their images, and the classes that classifiers of them may have.
+FAMILIES: Final[Mapping[str, tuple[tuple[int, int, int], Sequence[tuple[str, ...]]]]] = {
+    "digits": ((1, 28, 28), [tuple("0123456789")]),
+    "faces": ((3, 64, 64), [("not smiling", "smiling"), ("young", "old")]),
+}
 
 
 class Want(NamedTuple):
     """A field of a method that is to be filled."""
 
     name: str  # one of `NAMES`
-    bundled: str | None  # what fills it by default, where the classifier is one of digits
+    kind: type[Resource]  # what fills it
+    bundled: tuple[str, ...] = ()  # the kinds of bundled nets that do, the best first
+
+
+#: What most methods want of a generator.
+AUTOENCODER: Final = Want("generator", Autoencoder, ("vae",))
 
 
 def wanted(plan: Plan) -> frozenset[Want]:
     """What a plan's method, or one that it wraps, has a field for."""
     fields = method_class(str(plan["name"])).model_fields
-    own = {Want(name, _bundled(name, field)) for name, field in fields.items() if name in NAMES}
+    own = {_want(name, field) for name, field in fields.items() if name in NAMES}
     return frozenset(own).union(*(wanted(inner) for inner in wrapped(plan).values()))
 
 
-def _bundled(name: str, field: FieldInfo) -> str | None:
-    """The net of the method's own kind, where the package has it."""
-    own = next((one.name for one in field.metadata if isinstance(one, Bundled)), None)
-    return own if own in list_weights("generator") else _BUNDLED.get(name)
+def _want(name: str, field: FieldInfo) -> Want:
+    kinds = get_args(field.annotation) or (field.annotation,)  # of `Classifier | None`, the first
+    own = [one.kind for one in field.metadata if isinstance(one, Bundled)]
+    return Want(name, kinds[0], (*own, *(["vae"] if kinds[0] is Autoencoder else [])))
+
+
+def bundled_net(classifier: Classifier, kinds: Sequence[str]) -> str | None:
+    """The bundled net of one of these kinds for a classifier: trained for itself, or of its images."""
+    images = next(
+        (
+            name
+            for name, (shape, classes) in FAMILIES.items()
+            if classifier.shape == shape and classifier.classes in classes
+        ),
+        None,
+    )
+    found = bundled_nets(kinds, classifier.name, images) if images else []
+    return found[0] if found else None
+
+
+def bundled_nets(kinds: Sequence[str], *of: str) -> list[str]:
+    """The bundled nets of the first of these kinds that there is, for each classifier or kind of images.
+
+    Args:
+        kinds: the best first.
+        of: names of classifiers or of kinds of images; all the latter by default.
+    """
+    known = list_weights("generator", "latent-classifier")
+    each = [[name for kind in kinds if (name := f"{one}-{kind}") in known] for one in of or FAMILIES]
+    return [names[0] for names in each if names]
 
 
 @final
@@ -70,9 +101,9 @@ class Sources:
             case "references":
                 return self._references(classifier)
             case "generator":
-                return take_generator(self.generator, classifier, want.bundled)
+                return take_generator(self.generator, classifier, want)
             case "latent":
-                return take_latent(self.latent, classifier, self.trust, want.bundled)
+                return take_latent(self.latent, classifier, self.trust)
             case _:
                 return None if self.oracle is None else take_oracle(self.oracle, classifier, self.trust)
 
@@ -107,39 +138,40 @@ def take_references(source: Source, classifier: Classifier) -> References:
     )
 
 
-def take_generator(
-    spec: str | None, classifier: Classifier, bundled: str | None = _BUNDLED["generator"]
-) -> Autoencoder:
-    """The generator of this name or file; by default the one that the classifier sees through, or digits'.
+def take_generator(spec: str | None, classifier: Classifier, want: Want = AUTOENCODER) -> FrozenNet:
+    """The generator of this name or file; by default what the classifier sees through, or a bundled one.
 
     Args:
         spec: a name or a file; None for the default.
         classifier: that is explained.
-        bundled: what digits get by default.
+        want: the field that it is for.
 
     Raises:
-        RatherError: GEN-MISSING if there is no default, or what `generators.bring_generator` raises.
+        RatherError: GEN-MISSING if there is no default, MODEL-KIND if it is of another kind than is wanted,
+            or what `generators.bring_generator` raises.
     """
     from rather.generators import bring_generator
+    from rather.generators._file import MAKERS, expected
 
     latent = LatentClassifiers.of(classifier)
-    if spec is None and latent is not None:
+    if spec is None and latent is not None and want.kind is Autoencoder:
         return latent.autoencoder
-    spec = spec or _of_digits(bundled, classifier)
+    spec = spec or bundled_net(classifier, want.bundled)
     if spec is None:
+        maker = MAKERS[want.kind.__name__.lower()][0]
         raise RatherError(
             "GEN-MISSING",
             where=f"none comes with the package for {classifier.name}",
-            do="Train one: rather train vae --data FOLDER --out FILE, and give it: --generator FILE",
+            do=f"Train one: rather train {maker} --data FOLDER --out FILE, and give it: --generator FILE",
         )
-    return bring_generator(spec)
+    assert issubclass(want.kind, FrozenNet)  # noqa: S101 - `generator` is a field of no other type
+    return expected(bring_generator(spec), want.kind)
 
 
 def take_latent(
     spec: str | None,
     classifier: Classifier,
     trust: Sequence[str] = (),
-    bundled: str | None = _BUNDLED["latent"],
 ) -> LatentClassifiers:
     """The classifiers of latents of this name or file; by default what the classifier is made of, or digits'.
 
@@ -147,7 +179,6 @@ def take_latent(
         spec: a name or a file; None for the default.
         classifier: that is explained.
         trust: sha256 sums of code that may be run.
-        bundled: what digits get by default.
 
     Raises:
         RatherError: GEN-MISSING if there is no default, GEN-NOT-FOUND if what is there sees images, not
@@ -156,7 +187,7 @@ def take_latent(
     own = LatentClassifiers.of(classifier)
     if spec is None and own is not None:
         return own
-    spec = spec or _of_digits(bundled, classifier)
+    spec = spec or bundled_net(classifier, ["latent"])
     if spec is None:
         raise RatherError(
             "GEN-MISSING",
@@ -194,9 +225,3 @@ def take_oracle(spec: str, classifier: Classifier, trust: Sequence[str] = ()) ->
             why=f"{classifier.name} takes {classifier.shape}",
         )
     return oracle
-
-
-def _of_digits(bundled: str | None, classifier: Classifier) -> str | None:
-    """This net, if the package has it and the classifier's images and classes are those of digits."""
-    known = list_weights("generator", "latent-classifier")
-    return bundled if bundled in known and (classifier.shape, classifier.classes) == DIGITS else None

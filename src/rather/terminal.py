@@ -18,7 +18,7 @@ from rather.errors import RatherError
 from rather.generators import generator_class, list_generators
 from rather.methods import list_methods, method_class
 from rather.presets import Plan, expand, list_presets, preset
-from rather.resources import NAMES, wanted
+from rather.resources import NAMES, bundled_nets, wanted
 from rather.suggest import near
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def _methods(runs: Mapping[str, Run]) -> Table:
 def description(name: str, *, json: bool) -> None:
     """What a method or a trainable net is, and its settings; of a preset, what it stands for."""
     found, line, plan = _described(name)
-    bundled = {want.name: want.bundled for want in wanted(plan) if want.bundled} if plan else {}
+    bundled = (
+        {want.name: nets for want in wanted(plan) if (nets := bundled_nets(want.bundled))} if plan else {}
+    )
     settings = [
         {
             "name": key,
@@ -104,8 +106,8 @@ def description(name: str, *, json: bool) -> None:
     if preset(name):
         console.print(Text(f"Stands for: {' '.join(_words(plan))}\n"), soft_wrap=True)
     if bundled:
-        taken = " ".join(f"--{key} {net}" for key, net in bundled.items())
-        console.print(Text(f"By default, of digits: {taken}\n"), soft_wrap=True)
+        taken = "; ".join(f"--{key} {' or '.join(nets)}" for key, nets in bundled.items())
+        console.print(Text(f"By default, of the bundled data: {taken}\n"), soft_wrap=True)
     table = Table("setting", "default", "values", "meaning", box=None, pad_edge=False)
     for setting in settings:
         default = "required" if setting["required"] else str(setting["default"])

@@ -27,7 +27,7 @@ from rather.core import Features, Labels, Logits
 
 Step = Callable[[Float[Tensor, "m c"]], Float[Tensor, "k c"]]
 
-_UNDERFLOW: Final = 1e-290  # below it a sum of float64 may have lost terms that count
+_UNDERFLOW: Final = 1e-28  # below it a sum of float32 may have lost terms that count
 _LARGE: Final = 2**20  # numbers in the table of a pair that is worth looking for units that are dead
 _UNITS: Final = 256  # whose weights stay in the cache while they are used
 #: Numbers in a layer at once. Of 32 MiB or more, malloc keeps nothing: each use faults in its pages anew.
@@ -112,19 +112,22 @@ def _columns(steps: Sequence[Step], z: Float[Tensor, "m c"]) -> Float[Tensor, "k
 class PooledLinear(Edits):
     """In closed form, where all of the head is one linear layer with the same weights for every cell.
 
-        logits after (i, j) = (logits - W f_i) + W f'_j,   sum_k exp = exp(logits - W f_i) . exp(W f'_j)
+        p_k after (i, j)  =  a_k left_ik right_jk / sum_k a_k left_ik right_jk,
+        a = exp(logits),  left_i = exp(-W f_i),  right_j = exp(W f'_j)
 
-    In float64: there a sum is lost only if each class is e^-667 times the largest on one side or the other.
+    An edit changes the logits only, so the exponentials of the cells serve all edits of a pair. a, left_i and
+    right_j are each divided by their largest, which p does not notice: what then underflows is a term that
+    does not count, unless two cells alone move the classes e^64 apart.
     """
 
     def __init__(self, head: LinearHead, query: Features, distractor: Features) -> None:
-        weight = head.weight[:, 0]
-        self.mine = (weight @ query.flatten(2)).double()  # (b, k, n)
-        self.theirs = (weight @ distractor.flatten(2)).double()
-        self.now = self.mine.sum(2) + head.bias
-        # Both factors of a product are divided by their largest, which leaves the normalised score as it is.
-        self.right = self.theirs - self.theirs.amax(1, keepdim=True)
-        self.exp = self.right.exp()
+        weight = head.weight[:, 0].T.contiguous()  # a product of two transposed matrices is slower
+        self.mine = query.flatten(2).mT @ weight  # (b, n, k)
+        self.theirs = distractor.flatten(2).mT @ weight
+        self.left = (self.mine.amin(2, keepdim=True) - self.mine).exp_()
+        self.right = (self.theirs - self.theirs.amax(2, keepdim=True)).exp_()
+        self.now = self.mine.sum(1, dtype=torch.float64) + head.bias
+        self.rows = torch.arange(len(query), device=query.device)  # of `mine` and `theirs` that are kept
 
     @override
     def logits(self) -> Logits:
@@ -132,22 +135,23 @@ class PooledLinear(Edits):
 
     @override
     def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
-        left = self.now[:, :, None] - self.mine
-        left -= left.amax(1, keepdim=True)
-        total = left.exp().mT @ self.exp
-        if (total < _UNDERFLOW).any():
-            log_total = torch.stack([(x[:, :, None] + self.right).logsumexp(1) for x in left.unbind(2)], 1)
-        else:
-            log_total = total.log_()
-        at = target[:, None, None].expand(-1, 1, left.shape[2])
-        return left.gather(1, at).mT + self.right.gather(1, at) - log_total
+        every = torch.arange(len(target), device=target.device)
+        log_a = (self.now - self.now.amax(1, keepdim=True)).to(self.left)
+        share = self.left[every, :, target][:, :, None] * self.right[every, :, target][:, None]
+        total = (self.left * log_a.exp()[:, None]) @ self.right.mT
+        if (torch.minimum(share, total) >= _UNDERFLOW).all():
+            return share.div_(total).log_().add_(log_a[every, target][:, None, None])
+        theirs, without = self.theirs[self.rows], self.now[:, None] - self.mine[self.rows]
+        each = [(rest[:, None] + theirs).log_softmax(2)[every, :, target] for rest in without.unbind(1)]
+        return torch.stack(each, 1)
 
     @override
     def apply(self, edit: Edit) -> None:
-        every, (i, j) = torch.arange(len(edit)), edit.T
-        self.now = self.now - self.mine[every, :, i] + self.theirs[every, :, j]
+        i, j = edit.T
+        self.now = self.now - self.mine[self.rows, i] + self.theirs[self.rows, j]
 
     @override
     def keep(self, rows: Bool[Tensor, " b"]) -> None:
-        self.mine, self.theirs, self.now = self.mine[rows], self.theirs[rows], self.now[rows]
-        self.right, self.exp = self.right[rows], self.exp[rows]
+        (places,) = rows.nonzero(as_tuple=True)
+        self.now, self.rows = self.now[places], self.rows[places]
+        self.left, self.right = (table.index_select(0, places) for table in (self.left, self.right))

@@ -30,6 +30,10 @@ def list_data() -> dict[str, str]:
     return {
         "digits": "handwritten digits, in the package: 10,000 to train on, 2,000 to explain",
         "shapes": "drawn grids of coloured shapes with a known rule: the right edit is known",
+        "faces": "drawn faces, smiling or not: every attribute and the region of every pixel is known",
+        "faces/age": "the same, young or old",
+        "faces/age-glasses": "the same to explain; in training, the old mostly wear glasses and hats",
+        "faces/smile-xor-hat": "the same, with a smile or a hat but not both",
         "mnist:FOLDER": "all 70,000 handwritten digits, from the four official files in a folder",
         "omniglot:FILE": "handwritten Sanskrit letters, from images_background_small2.zip or its folder",
         "FOLDER": "your own pictures: a folder per class, or just pictures",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from rather.data import digits, folder, list_data, mnist, omniglot, shapes
+from rather.data import digits, faces, folder, list_data, mnist, omniglot, shapes
 from rather.data.source import DataSet
 from rather.errors import RatherError
 from rather.suggest import near
@@ -25,10 +26,10 @@ def load(name: str, *, shape: Shape | None = None) -> DataSet:
     Raises:
         RatherError: DATA-NOT-FOUND, DATA-EMPTY or DATA-DAMAGED.
     """
-    if name == "digits":
-        return digits.load()
-    if name == "shapes":
-        return shapes.load()
+    own = {"digits": digits.load, "shapes": shapes.load, "faces": faces.load}
+    own |= {f"faces/{variant}": partial(faces.load, variant) for variant in faces.VARIANTS}
+    if name in own:
+        return own[name]()
     kind, _, place = name.partition(":")
     if kind == "mnist" and place:
         return mnist.load(Path(place).expanduser())

@@ -23,6 +23,8 @@ from torch import Tensor
 
 from rather.errors import RatherError
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
+
 EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 MAX_PIXELS: Final = 50_000_000
 MAX_BYTES: Final = 256 * 2**20  # 50 Mpx in the most wasteful of the formats, and some more
@@ -124,20 +126,30 @@ def decode(data: bytes, where: object) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def fit(image: Image.Image, shape: tuple[int, int, int]) -> Float[Tensor, "c h w"]:
-    """An image as pixels in [0, 1] of this shape: its largest centred part of these proportions, resized.
+def fit(image: Image.Image, shape: tuple[int, int, int], box: Box | None = None) -> Float[Tensor, "c h w"]:
+    """An image as pixels in [0, 1] of this shape: by default its `largest` part of these proportions, resized.
 
     That is "shorter side to size, then centre crop", in one step (antialiased bilinear, rounded to 8 bits),
     so that a very long image is not blown up before it is cut.
+
+    Args:
+        image: of any mode.
+        shape: (c, h, w); c is 1 (grey) or 3.
+        box: the part of the image that is shown.
     """
     channels, h, w = shape
     image = image.convert("L" if channels == 1 else "RGB")
-    scale = min(image.width / w, image.height / h)
-    left, top = (image.width - scale * w) / 2, (image.height - scale * h) / 2
-    box = (left, top, left + scale * w, top + scale * h)
-    resized = image.resize((w, h), Image.Resampling.BILINEAR, box=box)
+    resized = image.resize((w, h), Image.Resampling.BILINEAR, box=box or largest(image.size, shape))
     pixels = np.asarray(resized, dtype=np.float32).reshape(h, w, channels) / 255
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def largest(size: tuple[int, int], shape: tuple[int, int, int]) -> Box:
+    """The largest centred part of an image of this width and height that has the proportions of a shape."""
+    (width, height), (_, h, w) = size, shape
+    scale = min(width / w, height / h)
+    left, top = (width - scale * w) / 2, (height - scale * h) / 2
+    return left, top, left + scale * w, top + scale * h
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from rather.errors import RatherError
 from rather.suggest import near
 
 if TYPE_CHECKING:
-    from rather.autoencoder import Autoencoder
+    from rather.frozen_net import FrozenNet
     from rather.generator import Generator
 
 _HERE = Path(__file__).parent
@@ -55,8 +55,8 @@ def generator_file(spec: str) -> Path:
     return Path(spec)
 
 
-def bring_generator(spec: str) -> Autoencoder:
-    """The autoencoder of a name, see `generator_file`.
+def bring_generator(spec: str) -> FrozenNet:
+    """What a name, or a file, holds: an autoencoder, a semantic generator, ..., see `generator_file`.
 
     Raises:
         RatherError: GEN-NOT-FOUND, or what `net_file.read_net` raises of a file.

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from rather.autoencoder import Autoencoder
+from rather.errors import RatherError
+from rather.frozen_net import FrozenNet
 from rather.generator import Generator
 from rather.generators import generator_class
 from rather.net_file import NetPlan, read_net, save_net
+
+Product = TypeVar("Product", bound=FrozenNet)
+#: Which generators make which kind of product.
+MAKERS: Final = {
+    "autoencoder": ("vae", "tcvae", "gan"),
+    "semantic": ("semantic",),
+    "editor": ("editor",),
+    "exaggerator": ("exaggerator",),
+    "oracle": ("oracle",),
+}
 
 
 class _Plan(NetPlan):
@@ -18,42 +30,73 @@ class _Plan(NetPlan):
 
 
 def save_generator(
-    path: str | os.PathLike[str], generator: Generator, autoencoder: Autoencoder, card: Mapping[str, Any]
+    path: str | os.PathLike[str], generator: Generator, product: FrozenNet, card: Mapping[str, Any]
 ) -> None:
     """Write what a generator was trained to be.
 
     Args:
         path: of the new file.
         generator: how it was built and trained.
-        autoencoder: that came of it.
+        product: that came of it.
         card: plain data (JSON) on where it comes from: data, seed, figures, licence.
 
     Raises:
         RatherError: STORE-NOT-WRITABLE or STORE-DISK-FULL.
     """
-    plan = _Plan(
-        name=autoencoder.name, shape=autoencoder.shape, generator=generator.settings(), card=dict(card)
-    )
-    save_net(path, plan, {"autoencoder": autoencoder})
+    plan = _Plan(name=product.name, shape=product.shape, generator=generator.settings(), card=dict(card))
+    save_net(path, plan, {_prefix(product): product})
 
 
-def load_generator(path: str | os.PathLike[str]) -> Autoencoder:
-    """The autoencoder of a file that `save_generator` has written.
+def load_generator(path: str | os.PathLike[str]) -> FrozenNet:
+    """What a file that `save_generator` has written holds.
 
     Raises:
         RatherError: what `net_file.read_net` raises.
     """
-    _, nets = read_net(
-        path, _Plan, lambda plan: {"autoencoder": autoencoder_of(plan.generator, plan.shape, plan.name)}
+    _, nets = read_net(path, _Plan, _built)
+    (product,) = nets.values()
+    return product
+
+
+def load_autoencoder(path: str | os.PathLike[str]) -> Autoencoder:
+    """The autoencoder of a file that `save_generator` has written.
+
+    Raises:
+        RatherError: MODEL-KIND if it is something else, and what `net_file.read_net` raises.
+    """
+    return expected(load_generator(path), Autoencoder)
+
+
+def expected(product: FrozenNet, kind: type[Product]) -> Product:
+    """The product, if it is of this kind.
+
+    Raises:
+        RatherError: MODEL-KIND.
+    """
+    if isinstance(product, kind):
+        return product
+    raise RatherError(
+        "MODEL-KIND",
+        where=product.name,
+        why=f"of kind {_prefix(product)}, where one of kind {kind.__name__.lower()} is asked for",
+        do=f"Give a file of rather train {' or '.join(MAKERS[kind.__name__.lower()])}",
     )
-    return nets["autoencoder"]
 
 
-def autoencoder_of(settings: Mapping[str, Any], shape: tuple[int, int, int], name: str) -> Autoencoder:
-    """The autoencoder of a generator with these settings, with whatever weights it is built with.
+def product_of(settings: Mapping[str, Any], shape: tuple[int, int, int], name: str) -> FrozenNet:
+    """The product of a generator with these settings, with whatever weights it is built with.
 
     Raises:
         RatherError: no such generator or settings.
     """
     rest = dict(settings)
-    return generator_class(str(rest.pop("name", ""))).of(rest).build(shape).autoencoder(name)
+    return generator_class(str(rest.pop("name", ""))).of(rest).build(shape).product(name)
+
+
+def _built(plan: _Plan) -> dict[str, FrozenNet]:
+    product = product_of(plan.generator, plan.shape, plan.name)
+    return {_prefix(product): product}
+
+
+def _prefix(product: FrozenNet) -> str:
+    return type(product).__name__.lower()

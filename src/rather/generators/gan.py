@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.autoencoder import Autoencoder, Latents
-from rather.core import Images
+from rather.core import Classifier, Images
 from rather.generator import Generator, GeneratorNet, Latent, Phase, Shape
 from rather.generators._layers import down, group_norm, up
 from rather.search import Rows, descend
@@ -46,7 +46,7 @@ class GAN(Generator):
     """Images a step, in each process."""
 
     @override
-    def build(self, shape: Shape, *, count: int = 1) -> GANNet:
+    def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> GANNet:
         return GANNet(self, shape)
 
 
@@ -73,7 +73,8 @@ class GANNet(GeneratorNet):
         }
 
     @override
-    def forward(self, phase: str, x: Images) -> Float[Tensor, " b"]:
+    def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
+        (x,) = batch
         z = torch.randn(len(x), self.latent, device=x.device)
         if phase == "encoder":
             return self._inversion_loss(x, z)
@@ -95,7 +96,7 @@ class GANNet(GeneratorNet):
         return latents + _PIXELS * _squared(self.generator(self.encoder(x)).float(), x)
 
     @override
-    def autoencoder(self, name: str) -> Autoencoder:
+    def product(self, name: str) -> Autoencoder:
         inversion = Inversion(self.encoder, self.generator, self.refine)
         return Autoencoder(inversion, self.generator, shape=self.shape, size=self.latent, name=name)
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from rather.autoencoder import Autoencoder, Latents
-from rather.core import Images
-from rather.generator import Generator, GeneratorNet, Phase, Shape
+from rather.core import Classifier
+from rather.generator import Generator, GeneratorNet, Latent, Phase, Shape
 from rather.generators.vae import VariationalNets
 
 
@@ -29,11 +29,13 @@ from rather.generators.vae import VariationalNets
 class TCVAE(Generator):
     """A variational autoencoder that pays for what its latents say twice."""
 
+    latent: Latent = 32
+    """How many numbers a latent has."""
     beta: NonNegativeFloat = 4.0
     """Weight of the total correlation; at 1 it is a plain VAE."""
 
     @override
-    def build(self, shape: Shape, *, count: int = 1) -> TCVAENet:
+    def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> TCVAENet:
         return TCVAENet(self, shape, count)
 
 
@@ -51,13 +53,14 @@ class TCVAENet(GeneratorNet):
         return {"tcvae": Phase([*self.parameters()])}
 
     @override
-    def forward(self, phase: str, x: Images) -> Float[Tensor, " b"]:
+    def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
+        (x,) = batch
         mean, log_var, z = self.nets.sample(x)
         information, correlation, marginals = decomposed(z, mean, log_var, self.count)
         return self.nets.error(z, x) + information + self.beta * correlation + marginals
 
     @override
-    def autoencoder(self, name: str) -> Autoencoder:
+    def product(self, name: str) -> Autoencoder:
         return self.nets.autoencoder(name)
 
 

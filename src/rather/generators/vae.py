@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.autoencoder import Autoencoder, Latents
-from rather.core import Images
-from rather.generator import Generator, GeneratorNet, Phase, Shape
+from rather.core import Classifier, Images
+from rather.generator import Generator, GeneratorNet, Latent, Phase, Shape
 from rather.generators._layers import down, group_norm, up
 
 
@@ -29,11 +29,13 @@ from rather.generators._layers import down, group_norm, up
 class VAE(Generator):
     """Images as points of a space in which standard normal numbers are images as well."""
 
+    latent: Latent = 32
+    """How many numbers a latent has."""
     beta: NonNegativeFloat = 1.0
     """Weight of the divergence from the prior; less reconstructs better, and leaves holes between images."""
 
     @override
-    def build(self, shape: Shape, *, count: int = 1) -> VAENet:
+    def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> VAENet:
         return VAENet(self, shape)
 
 
@@ -51,12 +53,13 @@ class VAENet(GeneratorNet):
         return {"vae": Phase([*self.parameters()])}
 
     @override
-    def forward(self, phase: str, x: Images) -> Float[Tensor, " b"]:
+    def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
+        (x,) = batch
         mean, log_var, z = self.nets.sample(x)
         return self.nets.error(z, x) + self.beta * divergence(mean, log_var)
 
     @override
-    def autoencoder(self, name: str) -> Autoencoder:
+    def product(self, name: str) -> Autoencoder:
         return self.nets.autoencoder(name)
 
 

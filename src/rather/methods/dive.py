@@ -24,11 +24,12 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 from torch.nn import functional as F
 
-from rather.autoencoder import Autoencoder, Bundled
+from rather.autoencoder import Autoencoder
 from rather.best import Best
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
 from rather.errors import RatherError
 from rather.fisher import latent_information
+from rather.frozen_net import Bundled
 from rather.latent_masks import FisherMask, all_but_a_part, fisher_masks
 from rather.latent_search import decoded, encoded, reconstruction, shown
 from rather.losses import l1, toward
@@ -40,7 +41,7 @@ from rather.search import Rows, descend, on_grid
 class Dive(Method):
     """`count` answers by one descent; the nearest at the goal is the picture, and all of them are kept."""
 
-    generator: Annotated[Autoencoder, Bundled("digits-tcvae")]  # as the paper's: latents that vary one by one
+    generator: Annotated[Autoencoder, Bundled("tcvae")]  # as the paper's: latents that vary one by one
     """Encodes the queries and decodes what is found."""
     references: References | None = None
     """Images over which the Fisher information is averaged; only its masks need them."""

@@ -20,8 +20,9 @@ from typing import Annotated, final
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from rather.autoencoder import Autoencoder, Bundled, Latents
+from rather.autoencoder import Autoencoder, Latents
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.frozen_net import Bundled
 from rather.latent_search import encoded, found_on
 from rather.losses import l1, toward
 from rather.search import Rows, descend, on_grid
@@ -31,7 +32,7 @@ from rather.search import Rows, descend, on_grid
 class Introspection(Method):
     """Minimise weight * CE(C(G(z)), c') + mean |x - G(z)| over latents z, and keep the nearest success."""
 
-    generator: Annotated[Autoencoder, Bundled("digits-gan")]  # as the paper's: a DCGAN with 10 latents
+    generator: Annotated[Autoencoder, Bundled("gan")]  # as the paper's: a DCGAN with 10 latents
     """Encodes the queries and decodes what is found."""
     weight: PositiveFloat = 0.03
     """Lambda, the weight of the class against that of the distance."""

@@ -1,23 +1,26 @@
-"""Train a generator on pictures: what `rather train vae`, `tcvae` and `gan` do."""
+"""Train a generator on pictures: what `rather train vae`, `gan`, `semantic` and the like do."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 import os
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
 import torch
 from accelerate import PartialState
+from torch import Tensor
 
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Images
 from rather.draw import png
 from rather.errors import RatherError
-from rather.generator import Generator, GeneratorNet
+from rather.frozen_net import FrozenNet
+from rather.generator import Column, Figure, Generator
 from rather.generators._file import save_generator
 from rather.metrics.distribution import frechet_distance
 from rather.net_file import refuse_unwritable
@@ -37,27 +40,27 @@ class GeneratorFigures:
     trained_on: int  # pictures
     tested_on: int
     left_out: int  # pictures that cannot be read
-    pixel_error: float  # mean absolute difference between a picture and its reconstruction
-    judge: str | None  # the classifier that was asked for the rest, if there is one
-    same_class: int | None  # reconstructions with the class of their picture
-    samples_distance: float | None  # Frechet distance of new images from pictures, in the judge's features
-    pictures_distance: float | None  # the same of as many training pictures: as near as one can come
+    judge: str | None  # the classifier that was asked, if there is one
+    said: Mapping[str, Figure]  # by name; see `Generator.figures` and `measure`
 
     def __str__(self) -> str:
         """In a line."""
-        said = f"reconstructions differ by {self.pixel_error:.4f} a pixel"
-        if self.same_class is not None:
-            said += f", {self.same_class / self.tested_on:.1%} of {self.tested_on} keep their class"
-        if self.samples_distance is not None:
-            said += (
-                f"; new images {self.samples_distance:.2f} from pictures in the features of {self.judge}, "
-                f"pictures themselves {self.pictures_distance:.2f}"
-            )
+        said = "; ".join(
+            f"{key.replace('_', ' ')} {value:.4g}"
+            if isinstance(value, float)
+            else f"{key.replace('_', ' ')} {value}"
+            for key, value in self.said.items()
+            if value is not None
+        )
+        said += f"; of {self.tested_on:,} pictures"
         return said + (f"; {self.left_out} left out, unreadable" if self.left_out else "")
 
     def card(self) -> dict[str, Any]:
         """What the card of a generator says of them."""
-        return {key: round(v, 4) if isinstance(v, float) else v for key, v in asdict(self).items()}
+        told = {"trained_on": self.trained_on, "tested_on": self.tested_on, "left_out": self.left_out}
+        return {**told, "judge": self.judge} | {
+            key: round(v, 4) if isinstance(v, float) else v for key, v in self.said.items()
+        }
 
 
 def train_generator(
@@ -71,7 +74,7 @@ def train_generator(
     judge: Classifier | None = None,
     progress: Progress = lambda _done, _all, _loss: None,
 ) -> GeneratorFigures | None:
-    """Train a generator and write its file, with a preview beside it: pictures, reconstructions, new ones.
+    """Train a generator and write its file, with a preview beside it if it has one.
 
     While it trains, `OUT.checkpoint` is saved twice a minute; the same call goes on from it.
 
@@ -82,21 +85,23 @@ def train_generator(
         size: pixels a side to which a folder's pictures are brought; a data set that has a name has its own.
         seed: of the first weights and of all that is random.
         precision: bf16 computes the nets in bfloat16; auto does so where the device gains from it.
-        judge: a classifier to measure with; None leaves those figures out.
+        judge: a classifier to measure with, and for an exaggerator the one that it is of; None leaves those
+            figures out.
         progress: see `fit.Progress`.
 
     Returns:
         How good it is; None in a process that is not the first of several.
 
     Raises:
-        RatherError: what `load_to_train` and `fit` raise; TRAIN-DATA for pictures that are too small or too
-            few; DATA-SHAPE for a judge of other pictures.
+        RatherError: what `load_to_train` and `fit` raise; TRAIN-DATA for pictures that are too small, too few
+            or not known well enough; DATA-SHAPE for a judge of other pictures; CFG-OPTIONS for none where one
+            is needed.
     """
     out = Path(out)
     refuse_unwritable(out)
     pictures = load_to_train(data, size)
     sources = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
-    train, test, left_out = read_parts(*sources, labelled=False, seed=seed)
+    train, test, left_out = read_parts(*sources, labelled=False, seed=seed, beside=generator.reads)
     shape = (int(train.images.shape[1]), int(train.images.shape[2]), int(train.images.shape[3]))
     if judge is not None and judge.shape != shape:
         raise RatherError(
@@ -104,10 +109,11 @@ def train_generator(
             where=f"pictures of shape {shape}",
             why=f"the judge, {judge.name}, takes {judge.shape}",
         )
+    generator = generator.suited(sources[0].regions, sources[0].attributes)
     precision = usable(precision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = generator.build(shape, count=len(train))
+        net = generator.build(shape, count=len(train), classifier=judge)
     schedule = Schedule(
         steps=generator.steps,
         lr=generator.lr,
@@ -115,11 +121,12 @@ def train_generator(
         seed=seed,
         precision=precision,
     )
+    seen, held = (_columns(part, generator, judge) for part in (train, test))
     checkpoint = out.with_name(f"{out.name}.checkpoint")
-    preview, shown = out.with_suffix(".preview.png"), test.images[:_PREVIEW].float() / 255
+    preview, shown = out.with_suffix(".preview.png"), {key: rows[:_PREVIEW] for key, rows in held.items()}
     fit(
         net,
-        [train.images],
+        [*seen.values()],
         schedule,
         checkpoint=checkpoint,
         asks={
@@ -129,54 +136,88 @@ def train_generator(
             "precision": precision,
         },
         progress=progress,
-        saved=lambda: _show(preview, _frozen(net), shown),
+        saved=lambda: _show(preview, generator, copy.deepcopy(net).cpu().product("preview"), shown),
     )
     if not PartialState().is_main_process:
         return None
-    autoencoder = net.autoencoder(out.stem)
-    figures = measure(autoencoder, train, test, judge, left_out)
+    product = net.product(out.stem)
+    figures = GeneratorFigures(
+        trained_on=len(train),
+        tested_on=len(test),
+        left_out=left_out,
+        judge=judge and judge.name,
+        said={**generator.figures(product, _floats(held)), **measure(product, train, test, judge)},
+    )
     card = {"data": pictures.name, "seed": seed, "precision": precision} | figures.card()
-    save_generator(out, generator, autoencoder, card)
-    _show(preview, autoencoder, shown)
+    save_generator(out, generator, product, card)
+    _show(preview, generator, product, shown)
     checkpoint.unlink(missing_ok=True)
     return figures
 
 
-def _show(preview: Path, autoencoder: Autoencoder, shown: Images) -> None:
-    with suppress(OSError):  # a training does not end for a picture
-        write_whole(preview, draw_preview(autoencoder, shown))
+def _columns(pictures: Pictures, generator: Generator, judge: Classifier | None) -> dict[Column, Tensor]:
+    """What a batch has, in the order that the generator reads."""
+    columns: dict[Column, Tensor] = {}
+    for column in generator.reads:
+        if column == "probabilities":
+            if judge is None:
+                raise RatherError(
+                    "CFG-OPTIONS", where=generator.name(), why="it is of a classifier", do="Give one: --judge"
+                )
+            parts = pictures.images.split(256)
+            columns[column] = torch.cat([judge.probabilities(part.float() / 255) for part in parts])
+        else:
+            known = getattr(pictures, column)
+            assert isinstance(known, Tensor)  # noqa: S101 - `read_parts` has read it
+            columns[column] = known
+    return columns
 
 
-def _frozen(net: GeneratorNet) -> Autoencoder:
-    """What the net is so far; a copy, since an autoencoder's nets are no longer for training."""
-    return copy.deepcopy(net).cpu().autoencoder("preview")
+def _floats(columns: Mapping[Column, Tensor]) -> dict[Column, Tensor]:
+    """Images in [0, 1], and the rest as it is."""
+    return {key: rows.float() / 255 if rows.dtype == torch.uint8 else rows for key, rows in columns.items()}
+
+
+@torch.no_grad()
+def _show(preview: Path, generator: Generator, product: FrozenNet, shown: Mapping[Column, Tensor]) -> None:
+    shown = _floats(shown)
+    rows = generator.preview(product, shown)
+    if isinstance(product, Autoencoder):
+        x = shown["images"]
+        rows = [x, product(x), new_images(product, len(x))]
+    if rows:
+        with suppress(OSError):  # a training does not end for a picture
+            write_whole(preview, png(torch.cat([torch.cat([*row.clamp(0, 1)], 2) for row in rows], 1)))
 
 
 @torch.no_grad()
 def measure(
-    autoencoder: Autoencoder, train: Pictures, test: Pictures, judge: Classifier | None, left_out: int = 0
-) -> GeneratorFigures:
-    """The figures of a trained generator; see `GeneratorFigures`."""
+    product: FrozenNet, train: Pictures, test: Pictures, judge: Classifier | None
+) -> dict[str, Figure]:
+    """What can be said of all that brings images back from what it makes of them; of others, nothing.
+
+    Returns:
+        `pixel_error`, the mean absolute difference between a picture and its reconstruction. With a judge:
+        `same_class`, how many reconstructions have the class of their picture; of an autoencoder
+        `samples_distance`, the Frechet distance of new images from pictures in the judge's features, and
+        `pictures_distance`, the same of as many training pictures: as near as one can come.
+    """
     x = test.images.float() / 255
-    again = torch.cat([autoencoder(part).clamp(0, 1) for part in x.split(256)])
-    same = samples = pictures = None
+    again = torch.cat([product(part) for part in x.split(128)])
+    if again.shape != x.shape:
+        return {}
+    again = again.clamp(0, 1)
+    said: dict[str, Figure] = {"pixel_error": float((again - x).abs().mean())}
     if judge is not None:
-        same = int((judge.probabilities(again).argmax(1) == judge.probabilities(x).argmax(1)).sum())
+        said["same_class"] = int(
+            (judge.probabilities(again).argmax(1) == judge.probabilities(x).argmax(1)).sum()
+        )
         count = min(_SAMPLES, len(x), len(train))
-        if count > 1:  # of one picture there is no covariance
+        if isinstance(product, Autoencoder) and count > 1:  # of one picture there is no covariance
             real, others = _some(test, count), _some(train, count)
-            samples = float(frechet_distance(new_images(autoencoder, count), real, judge))
-            pictures = float(frechet_distance(others, real, judge))
-    return GeneratorFigures(
-        trained_on=len(train),
-        tested_on=len(test),
-        left_out=left_out,
-        pixel_error=float((again - x).abs().mean()),
-        judge=judge and judge.name,
-        same_class=same,
-        samples_distance=samples,
-        pictures_distance=pictures,
-    )
+            said["samples_distance"] = float(frechet_distance(new_images(product, count), real, judge))
+            said["pictures_distance"] = float(frechet_distance(others, real, judge))
+    return said
 
 
 def _some(pictures: Pictures, count: int) -> Images:
@@ -189,10 +230,3 @@ def new_images(autoencoder: Autoencoder, count: int, seed: int = 0) -> Images:
     """Images of standard normal latents: what the generator takes for likely."""
     z = torch.randn(count, autoencoder.size, generator=torch.Generator().manual_seed(seed))
     return torch.cat([autoencoder.decode(part).clamp(0, 1) for part in z.split(256)])
-
-
-@torch.no_grad()
-def draw_preview(autoencoder: Autoencoder, x: Images) -> bytes:
-    """A PNG of three rows: pictures, their reconstructions, new ones."""
-    rows = [x, autoencoder(x), new_images(autoencoder, len(x))]
-    return png(torch.cat([torch.cat([*row.clamp(0, 1)], 2) for row in rows], 1))

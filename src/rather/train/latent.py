@@ -20,7 +20,7 @@ from rather.data.source import Source
 from rather.errors import RatherError
 from rather.generator import Phase
 from rather.generators import generator_file
-from rather.generators._file import load_generator
+from rather.generators._file import load_autoencoder
 from rather.latent import LatentClassifiers, LatentHeads
 from rather.latent_file import save_latent
 from rather.net_file import read_plan, refuse_unwritable
@@ -105,7 +105,7 @@ def train_latent(
             "CFG-OPTIONS", where=out, why="it is the generator's own file", do="Choose another --out"
         )
     file = generator_file(generator)
-    autoencoder, settings = load_generator(file), read_plan(file)["generator"]
+    autoencoder, settings = load_autoencoder(file), read_plan(file)["generator"]
     pictures = load(data, shape=autoencoder.shape)
     train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
     latent, figures = train_heads(autoencoder, train, test, recipe, name=out.stem, progress=progress)

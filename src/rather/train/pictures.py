@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, Int16, UInt8
 from torch import Tensor
 
 from rather.data import list_data, load
@@ -22,12 +23,16 @@ class Pictures:
 
     images: UInt8[Tensor, "n c h w"]
     labels: Int[Tensor, " n"]  # -1 where none is known
+    layouts: Int16[Tensor, "n h w"] | None = None  # of pictures whose regions are asked for
+    attributes: Float[Tensor, "n a"] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: Tensor) -> Pictures:
-        return Pictures(self.images[rows], self.labels[rows])
+        layouts = None if self.layouts is None else self.layouts[rows]
+        attributes = None if self.attributes is None else self.attributes[rows]
+        return Pictures(self.images[rows], self.labels[rows], layouts, attributes)
 
 
 def load_to_train(data: str, size: int | None) -> DataSet:
@@ -44,7 +49,7 @@ def load_to_train(data: str, size: int | None) -> DataSet:
 
 
 def read_parts(
-    train: Source, test: Source | None, *, labelled: bool, seed: int
+    train: Source, test: Source | None, *, labelled: bool, seed: int, beside: Sequence[str] = ()
 ) -> tuple[Pictures, Pictures, int]:
     """Pictures to train on, pictures to measure on, and how many of the former are left out.
 
@@ -53,13 +58,14 @@ def read_parts(
         test: to measure on; None keeps a tenth of the others for that.
         labelled: leave out those without a label as well.
         seed: of which tenth.
+        beside: what to read beside images and labels: "layouts", "attributes".
 
     Raises:
-        RatherError: TRAIN-DATA if there are too few.
+        RatherError: TRAIN-DATA if there are too few, or nothing is known of what is to be read beside.
     """
-    seen, left_out = read_pictures(train, labelled=labelled)
+    seen, left_out = read_pictures(train, labelled=labelled, beside=beside)
     if test is not None:
-        return seen, read_pictures(test, labelled=labelled)[0], left_out
+        return seen, read_pictures(test, labelled=labelled, beside=beside)[0], left_out
     order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))
     held = len(seen) // 10
     if not held:
@@ -69,29 +75,43 @@ def read_parts(
     return seen[order[held:]], seen[order[:held]], left_out
 
 
-def read_pictures(source: Source, *, labelled: bool) -> tuple[Pictures, int]:
+def read_pictures(source: Source, *, labelled: bool, beside: Sequence[str] = ()) -> tuple[Pictures, int]:
     """All that can be read, and how many are left out.
 
     Args:
         source: of the pictures.
         labelled: leave out those without a label as well.
+        beside: what to read beside images and labels: "layouts", "attributes".
 
     Raises:
-        RatherError: TRAIN-DATA if none is left.
+        RatherError: TRAIN-DATA if none is left, or nothing is known of what is to be read beside.
     """
-    images, labels = [], []
+    for asked, known in (("layouts", source.regions), ("attributes", source.attributes)):
+        if asked in beside and not known:
+            raise RatherError("TRAIN-DATA", where=source.name, why=f"of its pictures no {asked} are known")
+    images, labels, layouts, attributes = [], [], [], []
     for index in range(len(source)):
         label = source.label(index)
         if label is None and labelled:
             continue
         try:
-            images.append((source.read(index) * 255).round().byte())
+            image = (source.read(index) * 255).round().byte()
+            layout = source.layout(index).short() if "layouts" in beside else None
         except RatherError:
             continue
+        images.append(image)
+        layouts += [] if layout is None else [layout]
+        attributes += [source.attribute_values(index)] if "attributes" in beside else []
         labels.append(-1 if label is None else label)
     if not labels:
         why, do = ("no picture with a label", "Give a folder for each class")
         if not labelled:
             why, do = ("no picture that can be read", "")
         raise RatherError("TRAIN-DATA", where=source.name, why=why, do=do)
-    return Pictures(torch.stack(images), torch.tensor(labels)), len(source) - len(labels)
+    pictures = Pictures(
+        torch.stack(images),
+        torch.tensor(labels),
+        torch.stack(layouts) if layouts else None,
+        torch.stack(attributes) if attributes else None,
+    )
+    return pictures, len(source) - len(labels)

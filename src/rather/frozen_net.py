@@ -1,0 +1,47 @@
+"""Nets that are asked, not trained: what comes out of a training, and what people bring of their own."""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass
+from typing import Self, final
+
+import torch
+from torch import nn
+from typing_extensions import override
+
+from rather.core import Resource, fingerprint
+
+
+@final
+@dataclass(frozen=True)
+class Bundled:
+    """Of a method's field, in `Annotated`: its paper's kind of generator, as `rather train` calls it."""
+
+    kind: str
+
+
+class FrozenNet(Resource, nn.Module, ABC):
+    """A net of images that stays in evaluation mode; a subclass freezes its parameters once it has them."""
+
+    shape: tuple[int, int, int]  # c, h, w of the images that it takes
+    name: str  # what to call it in a report
+
+    def freeze(self) -> None:
+        """Evaluation mode for good, no gradients for the parameters."""
+        self.eval().requires_grad_(requires_grad=False)
+
+    @override
+    def train(self, mode: bool = True) -> Self:
+        """Stays in evaluation mode, whatever `mode` says."""
+        del mode
+        return super().train(mode=False)
+
+    def told(self) -> object:
+        """What, beside its structure and its numbers, makes it what it is."""
+        return None
+
+    def fingerprint(self) -> str:
+        """A sha256; see `core.fingerprint`."""
+        device = next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
+        return fingerprint(nn.Sequential(self, nn.Flatten()), self.shape, self.told(), device)
