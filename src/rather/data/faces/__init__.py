@@ -1,0 +1,31 @@
+"""Faces drawn from attributes: every cause of a picture is known, and every pixel's region."""
+
+from __future__ import annotations
+
+from rather.data.faces.attributes import ATTRIBUTES, HAIR_COLOURS, REGIONS, Attribute
+from rather.data.faces.drawing import draw
+from rather.data.faces.nuisances import NUISANCES, Nuisance
+from rather.data.faces.population import RULES, Population, Rule
+from rather.data.faces.sample import Faces, sample, set, values  # noqa: A004 - to be read as faces.set
+from rather.data.faces.source import VARIANTS, DrawnFaces, Everything, load
+
+__all__ = [
+    "ATTRIBUTES",
+    "HAIR_COLOURS",
+    "NUISANCES",
+    "REGIONS",
+    "RULES",
+    "VARIANTS",
+    "Attribute",
+    "DrawnFaces",
+    "Everything",
+    "Faces",
+    "Nuisance",
+    "Population",
+    "Rule",
+    "draw",
+    "load",
+    "sample",
+    "set",
+    "values",
+]

@@ -1,0 +1,53 @@
+"""Shapes as distances: about how far each point lies outside of one; below 0 inside."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Plane = Float[Tensor, "*n h w"]
+Length = Float[Tensor, "*n 1 1"] | float
+
+_TINY = 1e-6  # keeps the gradient of a root finite
+
+
+def ellipse(x: Plane, y: Plane, a: Length, b: Length) -> Plane:
+    """An ellipse around the origin, with half axes a and b."""
+    radius = ((x / a) ** 2 + (y / b) ** 2 + _TINY).sqrt()
+    return (radius - 1) * torch.minimum(torch.as_tensor(a), torch.as_tensor(b))
+
+
+def superellipse(x: Plane, y: Plane, a: Length, b: Length, square: Tensor | float) -> Plane:
+    """From an ellipse (square 0) to a box with round corners (square 1), with half axes a and b."""
+    u, v = (x / a) ** 2, (y / b) ** 2
+    round_, boxy = (u + v + _TINY).sqrt(), (u**2 + v**2 + _TINY).sqrt().sqrt()
+    return (torch.lerp(round_, boxy, torch.as_tensor(square)) - 1) * torch.minimum(
+        torch.as_tensor(a), torch.as_tensor(b)
+    )
+
+
+def band(x: Plane, low: Plane | Length, high: Plane | Length) -> Plane:
+    """What lies between two bounds."""
+    return torch.maximum(low - x, x - high)
+
+
+def both(*distances: Plane) -> Plane:
+    """The intersection of shapes."""
+    shared = distances[0]
+    for distance in distances[1:]:
+        shared = torch.maximum(shared, distance)
+    return shared
+
+
+def either(*distances: Plane) -> Plane:
+    """The union of shapes."""
+    joined = distances[0]
+    for distance in distances[1:]:
+        joined = torch.minimum(joined, distance)
+    return joined
+
+
+def bump(x: Plane, width: Length, steepness: int = 2) -> Plane:
+    """1 at 0, and near 0 beyond the width: soft for steepness 2, with a flat top for 4."""
+    return torch.exp(-((x / width) ** steepness))
