@@ -146,8 +146,8 @@ def test_only_what_is_wanted_is_taken(asked):
     assert isinstance(sources.take(Want("oracle", Classifier), spatial()), Classifier)
     without = Sources(pictures=DataSet("greys", data))
     assert without.take(Want("oracle", Classifier), spatial()) is None
-    without.take(Want("generator", "digits-latent"), digits())
-    assert asked[-1] == "digits-latent"
+    without.take(Want("generator", Autoencoder, ("vae",)), digits())
+    assert asked[-1] == "digits-vae"
 
 
 def asks(method):

@@ -40,6 +40,8 @@ class Want(NamedTuple):
     bundled: tuple[str, ...] = ()  # the kinds of bundled nets that do, the best first
 
 
+#: Kinds of bundled nets that are not called as the type that they are of.
+_USUAL: Final[Mapping[type, str]] = {Autoencoder: "vae", LatentClassifiers: "latent"}
 #: What most methods want of a generator.
 AUTOENCODER: Final = Want("generator", Autoencoder, ("vae",))
 
@@ -54,7 +56,8 @@ def wanted(plan: Plan) -> frozenset[Want]:
 def _want(name: str, field: FieldInfo) -> Want:
     kinds = get_args(field.annotation) or (field.annotation,)  # of `Classifier | None`, the first
     own = [one.kind for one in field.metadata if isinstance(one, Bundled)]
-    return Want(name, kinds[0], (*own, *(["vae"] if kinds[0] is Autoencoder else [])))
+    usual = _USUAL.get(kinds[0], kinds[0].__name__.lower())
+    return Want(name, kinds[0], (*own, usual))
 
 
 def bundled_net(classifier: Classifier, kinds: Sequence[str]) -> str | None:
