@@ -193,6 +193,34 @@ def test_a_pooled_linear_head_of_huge_logits_underflows_nowhere(scale):
     torch.testing.assert_close(scores, truth, rtol=1e-5, atol=1e-3)
 
 
+@given(seed=st.integers(0, 10**6), scale=st.floats(-2, 4))
+@settings(max_examples=40, deadline=None)
+def test_a_pooled_linear_head_is_as_exact_before_its_float32_underflows_as_after(seed, scale):
+    head, _, query, distractor, target = problem(seed, HEADS["pooled"])
+    head[2].weight *= 10**scale
+    maps = PooledLinear(editors.linear_head(head, (D, U, V)), query, distractor)
+    for i in range(2):
+        truth, scores = naive(head, query, distractor, target), maps.scores(target, everything()).double()
+        torch.testing.assert_close(scores[:, i:], truth[:, i:], rtol=1e-5, atol=1e-5 * max(1, 10**scale))
+        edit = torch.tensor([[i, 2 - i]] * 3)
+        maps.apply(edit)
+        query = edited(query, distractor, edit)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, 1e6])
+def test_a_pair_of_a_pooled_linear_head_does_not_notice_that_others_are_nan_or_underflow(bad):
+    head, _, query, distractor, target = problem(2, HEADS["pooled"])
+    known = editors.linear_head(head, (D, U, V))
+    alone = PooledLinear(known, query, distractor).scores(target, everything())
+    query[0] *= bad
+    query[2] *= 1e6
+    scores = PooledLinear(known, query, distractor).scores(target, everything())
+    torch.testing.assert_close(scores[1].float(), alone[1].float(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        scores[2:].double(), naive(head, query[2:], distractor[2:], target[2:]), rtol=1e-5, atol=1
+    )
+
+
 class Given(Edits):
     """Scores that were thought up."""
 
