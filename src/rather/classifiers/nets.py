@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import torch
 from torch import nn
 
+from rather.core import Images
 from rather.errors import RatherError
 from rather.suggest import near
 
@@ -60,6 +62,40 @@ def patches(shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
     return body, _head(32, h // 16, w // 16, 64, classes)
 
 
+class See(nn.Module):
+    """Images of which all but a part is black.
+
+    Args:
+        part: top, bottom, left and right end of what is seen, as shares of height and width.
+    """
+
+    def __init__(self, part: tuple[float, float, float, float]) -> None:
+        super().__init__()
+        self.part = part
+
+    def extra_repr(self) -> str:
+        """What is seen."""
+        return f"{self.part}"
+
+    def forward(self, x: Images) -> Images:
+        """Of images that are normalised already: black is the data's mean."""
+        _, _, h, w = x.shape
+        top, bottom, left, right = (
+            round(end * side) for end, side in zip(self.part, (h, h, w, w), strict=True)
+        )
+        seen = torch.zeros_like(x)
+        seen[:, :, top:bottom, left:right] = x[:, :, top:bottom, left:right]
+        return seen
+
+
+def _seeing(part: tuple[float, float, float, float]) -> Architecture:
+    def architecture(shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
+        body, head = small(shape, classes)
+        return nn.Sequential(See(part), *body), head
+
+    return architecture
+
+
 def _head(channels: int, u: int, v: int, hidden: int, classes: int) -> nn.Sequential:
     if min(u, v) < 1:
         raise RatherError("TRAIN-DATA", why="they are too small for this net", do="Choose a larger size")
@@ -68,7 +104,17 @@ def _head(channels: int, u: int, v: int, hidden: int, classes: int) -> nn.Sequen
     )
 
 
-ARCHITECTURES: Final[dict[str, Architecture]] = {"goyal": goyal, "small": small, "patches": patches}
+#: Of the last three, the parts are those of STEEX (supplement, section C): the top 65 of 256 rows, a centred
+#: rectangle of 110 x 60 pixels, the bottom 56 rows. There the pictures to train on are masked; here the net
+#: is, so that it cannot see more of a picture that it is asked about either.
+ARCHITECTURES: Final[dict[str, Architecture]] = {
+    "goyal": goyal,
+    "small": small,
+    "patches": patches,
+    "top": _seeing((0, 65 / 256, 0, 1)),
+    "middle": _seeing((98 / 256, 158 / 256, 73 / 256, 183 / 256)),
+    "bottom": _seeing((200 / 256, 1, 0, 1)),
+}
 
 
 def suited(shape: Shape) -> str:

@@ -1,0 +1,101 @@
+"""Images to regions with a style each, and back: what methods that change regions need of a generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+from typing_extensions import override
+
+from rather.core import Images
+from rather.errors import RatherError
+from rather.frozen_net import FrozenNet
+
+Layout = Float[Tensor, "b r h w"]  # 1 where a pixel is of a region, 0 elsewhere
+Codes = Float[Tensor, "b r s"]  # of each region its style; 0 of one that an image has not
+_AT_ONCE: Final = 64  # images in memory
+
+
+@final
+class Semantic(FrozenNet):
+    """A segmentation net, an encoder of styles, and a generator of images from layouts and styles.
+
+    Nets of anybody's will do. They are for asking, not for training.
+
+    Args:
+        segmenter: images to the logits (b, r, h, w) of each pixel's region.
+        encoder: images and their layouts to codes (b, r, s).
+        generator: codes and layouts to images.
+        shape: (c, h, w) of the images.
+        regions: the names of the r regions.
+        size: s, how many numbers a style has.
+        name: what to call it in a report.
+    """
+
+    def __init__(
+        self,
+        segmenter: nn.Module,
+        encoder: nn.Module,
+        generator: nn.Module,
+        *,
+        shape: tuple[int, int, int],
+        regions: Sequence[str],
+        size: int,
+        name: str = "semantic",
+    ) -> None:
+        super().__init__()
+        self.segmenter, self.encoder, self.generator = segmenter, encoder, generator
+        self.shape, self.regions, self.size, self.name = shape, tuple(regions), size, name
+        self.freeze()
+
+    @torch.no_grad()
+    def segment(self, x: Images) -> Layout:
+        """The most likely region of each pixel."""
+        most = torch.cat([self.segmenter(part).argmax(1) for part in x.split(_AT_ONCE)])
+        return one_hot(most, len(self.regions))
+
+    def encode(self, x: Images, layout: Layout) -> Codes:
+        """The style of each region."""
+        codes: Tensor = self.encoder(x, layout)
+        return codes
+
+    def decode(self, codes: Codes, layout: Layout) -> Images:
+        """An image of this layout, with these styles; in [0, 1]."""
+        images: Tensor = self.generator(codes, layout)
+        return images
+
+    def forward(self, x: Images) -> Images:
+        """What is left of images after a way through layout and styles."""
+        layout = self.segment(x)
+        return self.decode(self.encode(x, layout), layout)
+
+    @override
+    def told(self) -> object:
+        return self.size, self.regions
+
+    def indices(self, names: Sequence[str]) -> list[int]:
+        """The places of regions that are given by name; of none, all.
+
+        Raises:
+            RatherError: CFG-SETTING for a region that does not exist.
+        """
+        from rather.suggest import near
+
+        for name in names:
+            if name not in self.regions:
+                raise RatherError(
+                    "CFG-SETTING",
+                    where=f"region {name}",
+                    why=f"{self.name} knows {', '.join(self.regions)}",
+                    do=near(name, self.regions),
+                )
+        return [self.regions.index(name) for name in names] or [*range(len(self.regions))]
+
+
+def one_hot(labels: Int[Tensor, "b h w"], count: int) -> Layout:
+    """A layout of region numbers."""
+    return F.one_hot(labels.long(), count).movedim(-1, 1).float()
