@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from rather.data.faces.attributes import REGIONS
-from rather.data.faces.distances import Length, Plane
+from rather.data.faces.distances import Length, Plane, fade
 from rather.data.faces.nuisances import NUISANCES
 
 #: A value for each face, as (n, 1, 1), or a colour, as (n, 3, 1, 1).
@@ -65,7 +65,7 @@ class Canvas:
     def stroke(self, distance: Plane, width: float) -> Plane:
         """The darkness of a soft line: one that is narrower than a pixel is paler instead."""
         wide = (width**2 + (0.45 * self.pixel) ** 2) ** 0.5
-        return torch.exp(-((distance / wide) ** 2)) * (width / wide)
+        return fade((distance / wide) ** 2) * (width / wide)
 
     def waves(self, phase: Plane, per_length: Length) -> Plane:
         """A sine, flat where its waves are finer than the pixels; `per_length` is its radians a length."""

@@ -48,6 +48,12 @@ def either(*distances: Plane) -> Plane:
     return joined
 
 
-def bump(x: Plane, width: Length, steepness: int = 2) -> Plane:
-    """1 at 0, and near 0 beyond the width: soft for steepness 2, with a flat top for 4."""
-    return torch.exp(-((x / width) ** steepness))
+def bump(x: Plane, width: Length, *, flat: bool = False) -> Plane:
+    """1 at 0 and near 0 beyond the width: a Gaussian, or with a flat top."""
+    power = (x / width) ** 2
+    return fade(power**2 if flat else power)
+
+
+def fade(power: Plane) -> Plane:
+    """exp(-power), but not below 2e-9: beyond, numbers become denormal and slow."""
+    return torch.exp(-power.clamp(max=20))

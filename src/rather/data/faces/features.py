@@ -21,8 +21,8 @@ def nose(canvas: Canvas, traits: Traits) -> None:
     length, width = traits["nose_length"], traits["nose_width"]
     down = y - 0.10 * length
     lit = traits["light"].sign()
-    ridge = bump(x - 0.012 * lit, 0.024 * width) * bump(y, 0.11, 4)
-    shadow = bump(x + 0.045 * width * lit, 0.018) * bump(y - 0.02, 0.10, 4)
+    ridge = bump(x - 0.012 * lit, 0.024 * width) * bump(y, 0.11, flat=True)
+    shadow = bump(x + 0.045 * width * lit, 0.018) * bump(y - 0.02, 0.10, flat=True)
     canvas.shade((1 + 0.10 * ridge) * (1 - 0.16 * shadow))
     tip = ellipse(x, down - 0.015, 0.060 * width, 0.050 * length)
     skin = traits["skin"] * (1.04 * canvas.light)[:, None]
@@ -43,7 +43,7 @@ def mouth(canvas: Canvas, traits: Traits) -> None:
     taper = 1 - (along**2).clamp(max=1)
     curve = (0.100 * smile - 0.022) * (0.5 - along**2)
     down = canvas.y - 0.30 - traits["mouth_level"] - curve
-    opening = (0.005 + 0.040 * smile**2 * (0.4 + 0.6 * traits["mouth_opening"])) * taper
+    opening = (0.003 + 0.046 * smile**2 * (0.4 + 0.6 * traits["mouth_opening"])) * taper
     thickness = 0.028 * traits["lip_fullness"] * taper
     ends = (along.abs() - 1) * half
     lips = canvas.cover(both((down - 0.004).abs() - opening - thickness, ends), 1.1)

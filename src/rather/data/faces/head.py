@@ -45,7 +45,7 @@ def neck_and_cloth(canvas: Canvas, traits: Traits) -> None:
         for level in (0.70, 0.77, 0.84)
     )
     hollow = 0.5 * bump(x.abs() - 0.05, 0.03) * bump(y - 0.80, 0.12)  # between the cords of the throat
-    throat = torch.maximum(neck * (y < collar), neckline) * bump(x, 0.19, 4)
+    throat = torch.maximum(neck * (y < collar), neckline) * bump(x, 0.19, flat=True)
     canvas.shade(1 - 0.40 * traits["age"] * throat * (creases + hollow).clamp(max=1))
 
 
@@ -83,18 +83,18 @@ def lines(canvas: Canvas, traits: Traits, face: Plane) -> None:
     x, y, beside = canvas.x, canvas.y, canvas.x.abs()
     eye = traits["eye_level"]
     from_eye = beside - traits["eye_distance"]
-    forehead = bump(x, 0.24, 4) * sum(
+    forehead = bump(x, 0.24, flat=True) * sum(
         canvas.stroke(y - level - eye / 2 - 0.05 * x**2 - 0.006 * torch.sin(22 * x + 60 * level), 0.012)
         for level in (-0.34, -0.28, -0.22)
     )
     corner = from_eye - 0.10
-    crows_feet = bump(corner - 0.035, 0.04, 4) * sum(
+    crows_feet = bump(corner - 0.035, 0.04, flat=True) * sum(
         canvas.stroke(y - eye - slope * corner, 0.009) for slope in (-0.45, 0.0, 0.45)
     )
-    eye_bag = bump(from_eye, 0.09, 4) * canvas.stroke(y - eye - 0.085 + 0.6 * from_eye**2, 0.013)
-    nose_to_mouth = bump(y - 0.21, 0.11, 4) * canvas.stroke(beside - 0.14 - 0.16 * (y - 0.12), 0.014)
-    mouth_to_jaw = bump(y - 0.43, 0.08, 4) * canvas.stroke(beside - 0.165 - 0.15 * (y - 0.35), 0.014)
-    chin = bump(x, 0.13, 4) * canvas.stroke(y - 0.45 + 0.8 * x**2, 0.016)
+    eye_bag = bump(from_eye, 0.09, flat=True) * canvas.stroke(y - eye - 0.085 + 0.6 * from_eye**2, 0.013)
+    nose_to_mouth = bump(y - 0.21, 0.11, flat=True) * canvas.stroke(beside - 0.14 - 0.16 * (y - 0.12), 0.014)
+    mouth_to_jaw = bump(y - 0.43, 0.08, flat=True) * canvas.stroke(beside - 0.165 - 0.15 * (y - 0.35), 0.014)
+    chin = bump(x, 0.13, flat=True) * canvas.stroke(y - 0.45 + 0.8 * x**2, 0.016)
     jowl = bump(beside - 0.22, 0.06) * bump(y - 0.47, 0.05)
     dark = forehead + crows_feet + eye_bag + nose_to_mouth + mouth_to_jaw + chin + 0.6 * jowl
     canvas.shade(1 - 0.42 * traits["age"] * canvas.cover(face) * dark.clamp(max=1))
@@ -103,11 +103,12 @@ def lines(canvas: Canvas, traits: Traits, face: Plane) -> None:
 def beard(canvas: Canvas, traits: Traits, face: Plane) -> None:
     """A full beard with a moustache, from the ears down; the mouth lies bare."""
     x, y = canvas.x, canvas.y
-    edge = 0.20 - 0.24 * ((x / traits["width"]) ** 2) ** 1.5 + 0.01 * canvas.pores
+    along = (x / traits["width"]).abs()
+    edge = 0.20 - 0.24 * along * along * along + 0.01 * canvas.pores
     bare = ellipse(x - traits["turn"], y - 0.305 - traits["mouth_level"], 0.11, 0.028)
     curls = canvas.waves(70 * x + 30 * y + 5 * canvas.clouds, 76.0)
     colour = traits["hair"] * ((0.80 + 0.14 * curls + 0.10 * canvas.pores) * canvas.light)[:, None]
-    cover = canvas.cover(both(face - 0.015, edge - y, -bare), 2.0)
+    cover = canvas.cover(both(face - 0.015 * (4 * y).clamp(0, 1), edge - y, -bare), 2.0)
     canvas.paint(cover * traits["beard"] * (0.80 + 0.20 * traits["beard_density"]), colour, "beard")
 
 
