@@ -36,6 +36,12 @@ def list_data() -> dict[str, str]:
         "faces/smile-xor-hat": "the same, with a smile or a hat but not both",
         "mnist:FOLDER": "all 70,000 handwritten digits, from the four official files in a folder",
         "omniglot:FILE": "handwritten Sanskrit letters, from images_background_small2.zip or its folder",
+        "celeba:FOLDER": "200,000 faces, smiling or not (celeba/Young:FOLDER: by another attribute)",
+        "celebamask:FOLDER": "30,000 large faces of CelebA with the regions of their pixels",
+        "bdd100k:FOLDER": "80,000 streets, not labelled",
+        "bdd-oia:FOLDER": "streets where one may go forward or has to stop",
+        "cub:FOLDER": "birds of 200 species, with attributes, key points and outlines",
+        "imagenet/zebra-sorrel:FOLDER": "two classes of ImageNet (cheetah-cougar, egyptian-persian, any ids)",
         "FOLDER": "your own pictures: a folder per class, or just pictures",
     }
 

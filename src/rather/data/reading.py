@@ -127,7 +127,7 @@ def decode(data: bytes, where: object) -> Image.Image:
 
 
 def fit(image: Image.Image, shape: tuple[int, int, int], box: Box | None = None) -> Float[Tensor, "c h w"]:
-    """An image as pixels in [0, 1] of this shape: by default its `largest` part of these proportions, resized.
+    """A part of an image as pixels in [0, 1] of this shape, by default its `largest`.
 
     That is "shorter side to size, then centre crop", in one step (antialiased bilinear, rounded to 8 bits),
     so that a very long image is not blown up before it is cut.

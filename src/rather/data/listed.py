@@ -1,0 +1,143 @@
+"""Pictures that lie in the folder of a public data set, under the names that its lists have."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from typing_extensions import override
+
+from rather.data.folder import text
+from rather.data.reading import EXTENSIONS, Box, decode, fit, largest, read_bytes
+from rather.data.source import Source
+from rather.errors import RatherError
+
+Shape = tuple[int, int, int]  # c, h, w
+#: The part of a picture of this (width, height) that becomes the pixels of a shape.
+View = Callable[[tuple[int, int], Shape], Box]
+
+_NO_ID: Final = re.compile("[^A-Za-z0-9]+")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Listed(Source):
+    """Pictures by name, each read when it is asked for; one that is not there answers for itself then.
+
+    Those who know more of their pictures add to this class; they change nothing of it.
+    """
+
+    name: str
+    folder: Path
+    files: Sequence[str]  # below the folder
+    shape: Shape  # to which each picture is brought
+    square: int | None = None  # so many pixels a side in the middle are cut out first, as far as there are
+    view: View = largest
+    classes: tuple[str, ...] = ()
+    labels: Sequence[int | None] = ()  # of each file, if there are classes
+    attributes: tuple[str, ...] = ()
+    values: Shaped[Tensor, "n a"] | None = None  # of each file's attributes, if there are any
+
+    def __post_init__(self) -> None:
+        if self.shape[0] not in {1, 3}:
+            raise RatherError(
+                "DATA-SHAPE",
+                where=self.name,
+                why=f"pictures have 1 or 3 channels, the classifier takes {self.shape[0]}",
+            )
+
+    @override
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @override
+    def id(self, index: int) -> str:
+        return self._ids[index]
+
+    @cached_property
+    def _ids(self) -> list[str]:
+        # 100 characters are more than the official names have, and fewer than a file's name may have.
+        stems = [_NO_ID.sub("-", PurePosixPath(file).stem)[:100] for file in self.files]
+        times = Counter[str]()
+        ids = []
+        for stem in stems:
+            times[stem] += 1
+            ids.append(stem if times[stem] == 1 else f"{stem}-{times[stem]}")
+        return ids
+
+    @override
+    def label(self, index: int) -> int | None:
+        return self.labels[index] if self.labels else None
+
+    @override
+    def where(self, index: int) -> str:
+        return text(self.path(index))
+
+    @override
+    def read(self, index: int) -> Float[Tensor, "c h w"]:
+        image = self.picture(index)
+        return fit(image, self.shape, self.view(image.size, self.shape))
+
+    @override
+    def attribute_values(self, index: int) -> Float[Tensor, " a"]:
+        if self.values is None:
+            raise NotImplementedError(f"{self.name} knows no attributes")
+        return self.values[index].float()
+
+    def path(self, index: int) -> Path:
+        """The file of a picture."""
+        return self.folder / self.files[index]
+
+    def picture(self, index: int) -> Image.Image:
+        """A picture as its file has it, or its `square`."""
+        image = decode(read_bytes(self.path(index)), self.where(index))
+        if self.square is None:
+            return image
+        side = min(self.square, *image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        return image.crop((left, top, left + side, top + side))
+
+
+def whole(size: tuple[int, int], _: Shape) -> Box:
+    """All of a picture, whatever that does to its proportions."""
+    return 0.0, 0.0, float(size[0]), float(size[1])
+
+
+def fit_layout(regions: NDArray[np.uint8], shape: Shape, view: View) -> UInt8[Tensor, "h w"]:
+    """The region of each pixel of what `view` shows: that of the nearest pixel, never a mean of numbers."""
+    image = Image.fromarray(regions)
+    box = view(image.size, shape)
+    resized = image.resize((shape[2], shape[1]), Image.Resampling.NEAREST, box=box)
+    return torch.from_numpy(np.array(resized))
+
+
+def mask(path: Path) -> NDArray[np.uint8]:
+    """A picture of where something is, (h, w) from 0 to 255."""
+    return np.asarray(decode(read_bytes(path), text(path)).convert("L"))
+
+
+def pictures_in(folder: Path) -> list[str]:
+    """The names of the pictures in a folder, sorted.
+
+    Raises:
+        RatherError: DATA-NOT-FOUND or DATA-EMPTY.
+    """
+    try:
+        inside = os.listdir(folder)  # noqa: PTH208 - names; a Path for each of 70,000 takes its time
+    except OSError as error:
+        raise RatherError("DATA-NOT-FOUND", where=text(folder), why=error.strerror or "") from None
+    found = sorted(name for name in inside if name.lower().endswith(EXTENSIONS) and name[0] != ".")
+    if not found:
+        raise RatherError("DATA-EMPTY", where=text(folder), why=f"looked for {', '.join(EXTENSIONS)}")
+    return found
