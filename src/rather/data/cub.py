@@ -143,7 +143,7 @@ def _pairs(path: Path, rows: NDArray[Any], count: int, kinds: int) -> NDArray[np
     image, kind = (rows[:, :2] - 1).T
     if not (np.isin(image, np.arange(count)) & np.isin(kind, np.arange(kinds))).all():
         raise damaged(path, f"an id is not one of 1 to {count:,} and 1 to {kinds}")
-    cells: NDArray[np.int64] = (image * kinds + kind).astype(np.int64)
+    cells: NDArray[np.int64] = image.astype(np.int64) * kinds + kind.astype(np.int64)
     missing = int((np.bincount(cells, minlength=count * kinds) == 0).sum())
     if missing:
         raise damaged(path, f"{missing:,} of {count:,} x {kinds} rows are missing")
@@ -165,7 +165,7 @@ def _read_attributes(path: Path, count: int, attributes: int) -> NDArray[np.floa
 
     The rows are `IMAGE_ID ATTRIBUTE_ID IS_PRESENT CERTAINTY_ID TIME`; some of the official file's go on.
     """
-    rows = numbers(path, range(4), np.int64)
+    rows = numbers(path, range(4), np.int32)
     cells = _pairs(path, rows, count, attributes)
     if not np.isin(rows[:, 2], (0, 1)).all():
         raise damaged(path, "expected 0 or 1 in the third column")

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import basename, splitext
 from typing import Final
 
 import numpy as np
@@ -68,7 +69,7 @@ class Listed(Source):
     @cached_property
     def _ids(self) -> list[str]:
         # 100 characters are more than the official names have, and fewer than a file's name may have.
-        stems = [_NO_ID.sub("-", PurePosixPath(file).stem)[:100] for file in self.files]
+        stems = [_NO_ID.sub("-", splitext(basename(file))[0])[:100] for file in self.files]
         times = Counter[str]()
         ids = []
         for stem in stems:

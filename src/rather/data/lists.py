@@ -7,7 +7,8 @@ name in it leads out of the data set's folder. Whether the pictures are there is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from rather.data.reading import MAX_BYTES, read_bytes
 from rather.errors import RatherError
 
 #: A part of a path that is empty, "." or ".." (so a slash at its begin), and what other systems take apart.
-_ESCAPE: Final = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\\:\0]")
+_ESCAPE: Final = re.compile(r"^\.{0,2}(?:/|$)|/\.{0,2}(?:/|$)|[\\:\0]")
 
 
 def find(folder: Path, *places: str) -> Path:
@@ -115,15 +116,14 @@ def in_order(path: Path, ids: NDArray[Any], count: int) -> NDArray[Any]:
     return order
 
 
-def refuse_escapes(path: Path, files: Iterable[str]) -> None:
+def refuse_escapes(path: Path, files: Sequence[str]) -> None:
     """Refuse a list with a name that may lead out of the folder that it speaks of, or that is there twice."""
-    seen: set[str] = set()
-    for file in files:
-        if _ESCAPE.search(file):
-            raise damaged(path, f"{file[:60]!r} is no path inside the data set")
-        if file in seen:
-            raise damaged(path, f"{file[:60]!r} is there twice")
-        seen.add(file)
+    outside = next(filter(_ESCAPE.search, files), None)
+    if outside is not None:
+        raise damaged(path, f"{outside[:60]!r} is no path inside the data set")
+    if len(set(files)) != len(files):
+        twice, _ = Counter(files).most_common(1)[0]
+        raise damaged(path, f"{twice[:60]!r} is there twice")
 
 
 def damaged(path: Path, why: str) -> RatherError:
