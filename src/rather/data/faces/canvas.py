@@ -19,9 +19,9 @@ from rather.data.faces.attributes import REGIONS
 from rather.data.faces.distances import Length, Plane, fade
 from rather.data.faces.nuisances import NUISANCES
 
-#: A value for each face, as (n, 1, 1), or a colour, as (n, 3, 1, 1).
+#: Of each face values as (n, 1, 1), colours as (n, 3, 1, 1) and noise as (n, k, k).
 Traits = Mapping[str, Tensor]
-Colour = Float[Tensor, "#n 3 #h #w"]
+Colour = Float[Tensor, "*#n 3 #h #w"]
 Box = tuple[float, float, float, float]  # left, right, top, bottom; in head coordinates
 
 _DROP: Final = 0.02  # how far the head's origin lies below the picture's

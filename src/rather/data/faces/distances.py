@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 Plane = Float[Tensor, "*n h w"]
-Length = Float[Tensor, "*n 1 1"] | float
+Length = Float[Tensor, "*#n #h #w"] | float  # one, one for each face, or one for each point
 
 _TINY = 1e-6  # keeps the gradient of a root finite
 

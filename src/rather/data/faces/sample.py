@@ -16,7 +16,8 @@ from rather.data.faces.nuisances import NUISANCES
 from rather.data.faces.population import FREQUENCIES, Population
 from rather.errors import RatherError
 
-Value = Float[Tensor, " n"] | float | None
+Given = Float[Tensor, "*n"] | float | int  # for all faces, or for each
+Value = Given | None  # None leaves it as it is
 
 _GAP: Final = 0.4  # the width between the low and the high values of a graded attribute
 
@@ -148,7 +149,7 @@ def _uniform(count: int, key: tuple[int, ...], shape: tuple[int, ...] = ()) -> F
     return torch.from_numpy(np.random.default_rng(key).random((count, *shape), dtype=np.float32))
 
 
-def _checked(name: str, value: Tensor | float, count: int) -> Float[Tensor, " n"]:
+def _checked(name: str, value: Given, count: int) -> Float[Tensor, " n"]:
     """The value of each face."""
     column = torch.as_tensor(value, dtype=torch.float32)
     if column.shape not in {(), (count,)}:
