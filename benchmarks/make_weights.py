@@ -15,7 +15,15 @@ from rather.bundled import WEIGHTS
 from rather.classifiers import bring
 from rather.generators import generator_class
 from rather.net_file import read_plan
-from rather.train import Figures, LatentRecipe, Recipe, train_generator, train_latent, train_to_file
+from rather.train import (
+    Figures,
+    GeneratorFigures,
+    LatentRecipe,
+    Recipe,
+    train_generator,
+    train_latent,
+    train_to_file,
+)
 
 CC_BY_SA = "CC BY-SA 3.0, as the pictures that it was trained on (MNIST, Yann LeCun and Corinna Cortes)"
 
@@ -25,26 +33,45 @@ def told(done: int, of: int, loss: float) -> None:
         print(f"{done}/{of}: loss {loss:.4f}", flush=True)
 
 
+DRAWN = "Apache-2.0"
+
+
 def classifier(data: str, recipe: Recipe, what: str) -> Callable[[Path], str]:
     return lambda file: f"{what}; {share(train_to_file(data, file, recipe, progress=told))}"
 
 
-def latent(generator: str, recipe: LatentRecipe, what: str) -> Callable[[Path], str]:
-    return lambda file: f"{what}; {share(train_latent('digits', generator, file, recipe, progress=told))}"
+def face(data: str, what: str, architecture: str = "small") -> Callable[[Path], str]:
+    recipe = Recipe(architecture=architecture, epochs=4, shift=2)
+    return classifier(data, recipe, f"a small net for drawn faces: {what}")
 
 
-def generator(kind: str, what: str, **settings: float) -> Callable[[Path], str]:
+def latent(data: str, generator: str, recipe: LatentRecipe, what: str) -> Callable[[Path], str]:
+    return lambda file: f"{what}; {share(train_latent(data, generator, file, recipe, progress=told))}"
+
+
+def generator(
+    kind: str, what: str, *, data: str = "digits", judge: str = "digits", **settings: float
+) -> Callable[[Path], str]:
     def make(file: Path) -> str:
         figures = train_generator(
-            generator_class(kind).of(settings), "digits", file, judge=bring("digits"), progress=told
+            generator_class(kind).of(settings), data, file, judge=bring(judge), progress=told
         )
-        file.with_suffix(".preview.png").unlink()
+        file.with_suffix(".preview.png").unlink(missing_ok=True)
         assert figures is not None
-        assert figures.same_class is not None
-        kept = f"{100 * figures.same_class / figures.tested_on:.1f} %"
-        return f"{what}; {kept} of {figures.tested_on:,} test pictures keep their class in reconstruction"
+        return f"{what}; {said(figures)}"
 
     return make
+
+
+def said(figures: GeneratorFigures) -> str:
+    told, tested = figures.said, f"of {figures.tested_on:,} test pictures"
+    if "worst_right" in told:
+        return f"right on {100 * float(told['right']):.1f} % of the attributes {tested}"
+    if told.get("same_class") is None:
+        return str(figures)
+    kept = f"{100 * int(told['same_class']) / figures.tested_on:.1f} % {tested} keep their class"
+    psnr = f", {told['psnr']:.1f} dB" if "psnr" in told else ""
+    return f"{kept} in reconstruction{psnr}"
 
 
 def share(figures: Figures) -> str:
@@ -79,6 +106,7 @@ NETS = {
     ),
     "digits-latent-2d": (
         latent(
+            "digits",
             "digits-vae-2d",
             LatentRecipe(noise=0.1),
             "an ensemble of 10 classifiers of the latents of `digits-vae-2d`",
@@ -92,6 +120,89 @@ NETS = {
             "a net for the drawn shapes whose 4 x 4 x 32 features see a cell each",
         ),
         "Apache-2.0",
+    ),
+    "faces-smile": (face("faces", "not smiling or smiling"), DRAWN),
+    "faces-age": (face("faces/age", "young or old"), DRAWN),
+    "faces-age-glasses": (
+        face("faces/age-glasses", "young or old, trained where the old mostly wear glasses and hats"),
+        DRAWN,
+    ),
+    "faces-age-top": (face("faces/age", "young or old by the top of the picture alone", "top"), DRAWN),
+    "faces-age-middle": (face("faces/age", "young or old by its middle alone", "middle"), DRAWN),
+    "faces-age-bottom": (face("faces/age", "young or old by its bottom alone", "bottom"), DRAWN),
+    "faces-oracle": (
+        generator("oracle", "the attributes of drawn faces", data="faces/age", judge="faces-age"),
+        DRAWN,
+    ),
+    "faces-semantic": (
+        generator(
+            "semantic",
+            "segments drawn faces, and makes them anew with a style for each region",
+            data="faces",
+            judge="faces-smile",
+            width=24,
+            steps=2000,
+        ),
+        DRAWN,
+    ),
+    "faces-editor": (
+        generator(
+            "editor",
+            "edits drawn faces by 12 attributes",
+            data="faces",
+            judge="faces-smile",
+            width=24,
+            steps=3000,
+            batch_size=16,
+        ),
+        DRAWN,
+    ),
+    "faces-smile-exaggerator": (
+        generator(
+            "exaggerator",
+            "exaggerates what `faces-smile` takes for a smile",
+            data="faces",
+            judge="faces-smile",
+            width=24,
+            steps=1800,
+            batch_size=16,
+        ),
+        DRAWN,
+    ),
+    "faces-vae": (
+        generator(
+            "vae",
+            "a VAE of drawn faces with 64 latents",
+            data="faces",
+            judge="faces-smile",
+            latent=64,
+            width=24,
+            batch_size=64,
+            steps=3000,
+        ),
+        DRAWN,
+    ),
+    "faces-tcvae": (
+        generator(
+            "tcvae",
+            "a beta-TCVAE of drawn faces with 32 latents",
+            data="faces",
+            judge="faces-smile",
+            latent=32,
+            width=16,
+            batch_size=64,
+            steps=3000,
+        ),
+        DRAWN,
+    ),
+    "faces-smile-latent": (
+        latent(
+            "faces",
+            "faces-vae",
+            LatentRecipe(),
+            "an ensemble of 10 classifiers of the latents of `faces-vae`, not smiling or smiling",
+        ),
+        DRAWN,
     ),
 }
 

@@ -78,13 +78,15 @@ class Generator(Settings, ABC):
                 needs it.
         """
 
-    def suited(self, regions: Sequence[str], attributes: Sequence[str]) -> Generator:
-        """These settings with the names of what is known of the pictures to train on.
+    def suited(
+        self, regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
+    ) -> Generator:
+        """These settings with the names that the pictures to train on, and the classifier, decide.
 
         Raises:
             RatherError: CFG-SETTING for settings that name others.
         """
-        del regions, attributes
+        del regions, attributes, classifier
         return self
 
     def figures(self, product: FrozenNet, test: Columns) -> Mapping[str, Figure]:

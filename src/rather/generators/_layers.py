@@ -64,3 +64,8 @@ def group_norm(channels: int) -> nn.Module:
     Unlike batch norm it leaves the images of a batch apart.
     """
     return nn.GroupNorm(max(1, channels // 16) if channels % 16 == 0 else 1, channels)
+
+
+def convolved(before: int, after: int, stride: int = 1) -> nn.Sequential:
+    """A convolution of 3 x 3, a group norm and SiLU."""
+    return nn.Sequential(nn.Conv2d(before, after, 3, stride=stride, padding=1), group_norm(after), nn.SiLU())

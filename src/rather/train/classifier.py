@@ -33,7 +33,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     architecture: str | None = None
-    """goyal, small, patches, top, middle or bottom; by default goyal for pictures of 28 x 28 pixels, small for others."""
+    """See `classifiers.nets`; by default goyal for pictures of 28 x 28 pixels, small for others."""
     epochs: PositiveInt = 20
     """How often to see each picture, in a new order each time."""
     lr: PositiveFloat = 0.002

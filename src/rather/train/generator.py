@@ -109,7 +109,7 @@ def train_generator(
             where=f"pictures of shape {shape}",
             why=f"the judge, {judge.name}, takes {judge.shape}",
         )
-    generator = generator.suited(sources[0].regions, sources[0].attributes)
+    generator = generator.suited(sources[0].regions, sources[0].attributes, judge)
     precision = usable(precision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

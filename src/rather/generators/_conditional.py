@@ -1,0 +1,113 @@
+"""Nets of images under a condition: what editors by attributes and exaggerators by bins are made of."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from rather.core import Images
+from rather.errors import RatherError
+from rather.generator import Shape
+from rather.generators._layers import convolved
+
+Condition = Float[Tensor, "b n"]
+_DOWN: Final = 8  # times that the smallest map is smaller than the image
+
+
+def refuse_sides(shape: Shape) -> None:
+    """Refuse images that cannot be halved three times.
+
+    Raises:
+        RatherError: TRAIN-DATA.
+    """
+    if shape[1] % _DOWN or shape[2] % _DOWN:
+        raise RatherError(
+            "TRAIN-DATA", why=f"{shape[1]} x {shape[2]} pixels are no multiple of {_DOWN}", do="Give --size"
+        )
+
+
+@final
+class Encoder(nn.Module):
+    """Images to two maps, of a quarter and of an eighth of their sides."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.quarter = nn.Sequential(
+            convolved(channels, width, stride=2), convolved(width, 2 * width, stride=2)
+        )
+        self.eighth = nn.Sequential(
+            convolved(2 * width, 4 * width, stride=2), convolved(4 * width, 4 * width)
+        )
+
+    def forward(self, x: Images) -> list[Tensor]:
+        """The larger map is for what is small and stays where it is."""
+        quarter = self.quarter(x)
+        return [quarter, self.eighth(quarter)]
+
+
+@final
+class Decoder(nn.Module):
+    """The two maps to images; the condition is joined to each as channels that are the same everywhere."""
+
+    def __init__(self, channels: int, width: int, conditions: int) -> None:
+        super().__init__()
+        self.eighth = nn.Sequential(
+            convolved(4 * width + conditions, 4 * width), convolved(4 * width, 4 * width)
+        )
+        self.quarter = nn.Sequential(
+            convolved(6 * width + conditions, 4 * width), convolved(4 * width, 3 * width)
+        )
+        self.large = nn.Sequential(
+            convolved(3 * width, 2 * width),
+            nn.Conv2d(2 * width, 4 * width, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.SiLU(),
+            nn.Conv2d(width, channels, 3, padding=1),
+        )
+
+    def forward(self, features: list[Tensor], condition: Condition) -> Images:
+        """Images in [0, 1]."""
+        quarter, h = features
+        h = self.eighth(_joined(h, condition))
+        h = self.quarter(_joined(torch.cat([F.interpolate(h, scale_factor=2), quarter], 1), condition))
+        return torch.sigmoid(self.large(F.interpolate(h, scale_factor=2)))
+
+
+@final
+class Critic(nn.Module):
+    """Are images real, and do they go with their condition? A projection with spectral norms."""
+
+    def __init__(self, channels: int, width: int, conditions: int) -> None:
+        super().__init__()
+        sizes = [channels, width, 2 * width, 4 * width, 4 * width]
+        layers = list[nn.Module]()
+        for before, after in pairwise(sizes):
+            layers += [
+                spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1)),
+                nn.LeakyReLU(0.2),
+            ]
+        self.body = nn.Sequential(*layers)
+        self.real = spectral_norm(nn.Linear(4 * width, 1))
+        self.fits = spectral_norm(nn.Linear(conditions, 4 * width, bias=False))
+
+    def forward(self, x: Images, condition: Condition) -> Float[Tensor, " b"]:
+        """Higher where they are."""
+        h: Tensor = self.body(x).mean((2, 3))
+        said: Tensor = self.real(h)[:, 0] + (self.fits(condition) * h).sum(1)
+        return said.float()
+
+
+def critic_loss(real: Float[Tensor, " b"], fake: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """The hinge loss of Lim and Ye (2017)."""
+    return F.relu(1 - real) + F.relu(1 + fake)
+
+
+def _joined(h: Float[Tensor, "b c u v"], condition: Condition) -> Float[Tensor, "b d u v"]:
+    _, _, u, v = h.shape
+    return torch.cat([h, condition[:, :, None, None].expand(-1, -1, u, v)], 1)

@@ -1,0 +1,139 @@
+"""Progressive exaggeration's generator: Singla, Pollack, Chen and Batmanghelich (2020), one for a classifier.
+
+    G: min  100 (|G(x, c(x)) - x|_1 + |G(G(x, c), c(x)) - x|_1) + KL(c || f(G(x, c))) - D(G(x, c), c)
+    D: min  max(0, 1 - D(x, c(x))) + max(0, 1 + D(G(x, c), c))
+
+S. Singla, B. Pollack, J. Chen, K. Batmanghelich, "Explanation by progressive exaggeration", ICLR 2020: c(x)
+is the bin of the classifier's probability f(x), c any bin. Ours: the bin joins the decoder's maps, where the
+paper has a conditional batch norm; a bin asks for the probability in its middle; batches are drawn evenly
+from the pictures, where the paper resamples each bin to 5,000 of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, final
+
+import torch
+from jaxtyping import Float
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+from torch.nn import functional as F
+from typing_extensions import override
+
+from rather.core import Classifier, Images
+from rather.errors import RatherError
+from rather.exaggerator import Exaggerator as Product
+from rather.exaggerator import bin_of
+from rather.frozen_net import FrozenNet
+from rather.generator import Column, Columns, Generator, GeneratorNet, Names, Phase, Shape
+from rather.generators._conditional import Critic, Decoder, Encoder, critic_loss, refuse_sides
+
+
+@final
+class Exaggerator(Generator):
+    """Makes images anew of which a classifier is as sure as asked; it is trained for that classifier."""
+
+    reads: ClassVar[tuple[Column, ...]] = ("images", "probabilities")
+
+    classes: Names = ()
+    """Of the classifier; the training takes them from it."""
+    about: NonNegativeInt = 1
+    """Place of the class that is exaggerated; of two classes, the other one is then played down."""
+    bins: Annotated[int, Field(ge=2, le=100)] = 10
+    """Equal parts of the class's probability."""
+    reconstruction: NonNegativeFloat = 100.0
+    """Weight of the mean absolute differences from the image, of its own bin and back from another one."""
+    classification: NonNegativeFloat = 1.0
+    """Weight of the classifier's probability that is asked for."""
+    steps: PositiveInt = 3000
+    """Training steps."""
+    lr: PositiveFloat = 0.001
+    """Adam's learning rate at the start; it falls linearly to zero."""
+    batch_size: PositiveInt = 32
+    """Images a step, in each process."""
+
+    @override
+    def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> ExaggeratorNet:
+        refuse_sides(shape)
+        if self.about >= len(self.classes):
+            raise RatherError(
+                "CFG-SETTING", where=f"about {self.about}", why=f"there are {len(self.classes)} classes"
+            )
+        return ExaggeratorNet(self, shape, classifier)
+
+    @override
+    def suited(
+        self, regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
+    ) -> Exaggerator:
+        return self if classifier is None else self.model_copy(update={"classes": classifier.classes})
+
+    @override
+    def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:
+        assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
+        x = shown["images"]
+        features = product.encode(x)
+        return [x, *(product.decode(features, torch.full((len(x),), n)) for n in range(product.bins))]
+
+
+@final
+class ExaggeratorNet(GeneratorNet):
+    """Encoder and decoder, critic."""
+
+    def __init__(self, settings: Exaggerator, shape: Shape, classifier: Classifier | None) -> None:
+        super().__init__()
+        self.settings, self.shape = settings, shape
+        self._classifier = (classifier,)  # a tuple, so that it is neither trained nor saved
+        width = settings.width
+        self.encoder, self.decoder = Encoder(shape[0], width), Decoder(shape[0], width, settings.bins)
+        self.critic = Critic(shape[0], width, settings.bins)
+
+    @override
+    def phases(self) -> Mapping[str, Phase]:
+        making = [*self.encoder.parameters(), *self.decoder.parameters()]
+        return {
+            "critic": Phase([*self.critic.parameters()], betas=(0.5, 0.999)),
+            "exaggerator": Phase(making, betas=(0.5, 0.999)),
+        }
+
+    @override
+    def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
+        x, probabilities = batch
+        count, about = self.settings.bins, self.settings.about
+        asked = torch.randint(count, (len(x),), device=x.device)
+        own = F.one_hot(bin_of(probabilities[:, about], count), count).float()
+        wanted = F.one_hot(asked, count).float()
+        features = self.encoder(x)
+        made = self.decoder(features, wanted)
+        if phase == "critic":
+            return critic_loss(self.critic(x, own), self.critic(made.detach(), wanted))
+        (classifier,) = self._classifier
+        assert classifier is not None  # noqa: S101 - a training has one
+        back = self.decoder(self.encoder(made), own)
+        error = torch.stack([z.float() - x for z in (self.decoder(features, own), back)])
+        error = error.abs().flatten(2).mean(2).sum(0)
+        wrong = _divergence((asked + 0.5) / count, classifier(made).log_softmax(1)[:, about])
+        loss = self.settings.reconstruction * error + self.settings.classification * wrong
+        whole: Tensor = loss - self.critic(made, wanted)
+        return whole
+
+    @override
+    def product(self, name: str) -> Product:
+        settings = self.settings
+        return Product(
+            self.encoder,
+            self.decoder,
+            shape=self.shape,
+            bins=settings.bins,
+            classes=settings.classes,
+            about=settings.about,
+            name=name,
+        )
+
+
+def _divergence(wanted: Float[Tensor, " b"], log_p: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """KL of a coin with the wanted probability from one with the given log-probability, in nats."""
+    rest = torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
+    entropy = torch.special.entr(wanted) + torch.special.entr(1 - wanted)
+    divergence: Tensor = -wanted * log_p - (1 - wanted) * rest - entropy
+    return divergence
