@@ -1,4 +1,4 @@
-"""The nets of SEAN: a segmenter, an encoder of styles, a generator whose every layer knows region and style."""
+"""The nets of SEAN: a segmenter, an encoder of styles, a generator whose layers know region and style."""
 
 from __future__ import annotations
 
