@@ -101,7 +101,12 @@ NETS = {
         CC_BY_SA,
     ),
     "digits-latent": (
-        latent("digits-vae", LatentRecipe(), "an ensemble of 10 classifiers of the latents of `digits-vae`"),
+        latent(
+            "digits",
+            "digits-vae",
+            LatentRecipe(),
+            "an ensemble of 10 classifiers of the latents of `digits-vae`",
+        ),
         CC_BY_SA,
     ),
     "digits-latent-2d": (
