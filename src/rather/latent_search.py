@@ -1,8 +1,8 @@
-"""What searches in a generator's latents share: where they start, and what they bring back of their way."""
+"""What searches in a generator's space share: where they start, and what they bring back of their way."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
@@ -11,9 +11,11 @@ from torch import Tensor
 
 from rather.autoencoder import Autoencoder, Latents, refuse_other_images
 from rather.core import Classifier, Found, Goal, Images
-from rather.search import Path, on_grid
+from rather.search import Path, Rows, on_grid
 
 _AT_ONCE: Final = 256  # images in memory
+#: Points (n, ...) of a generator's space and the rows that they belong to: the images of them.
+Decode = Callable[[Tensor, Rows], Images]
 
 
 @torch.no_grad()
@@ -27,28 +29,37 @@ def encoded(generator: Autoencoder, classifier: Classifier, x: Images) -> Latent
     return torch.cat([generator.encode(part) for part in x.split(_AT_ONCE)])
 
 
+def decoder(generator: Autoencoder) -> Decode:
+    """An autoencoder's, to which it is all one whose latents they are."""
+    return lambda z, _: generator.decode(z)
+
+
 @torch.no_grad()
-def decoded(generator: Autoencoder, z: Latents) -> Images:
-    """The images of latents, in [0, 1]; NaN where the latents or the decoder have left the finite numbers."""
-    return torch.cat([generator.decode(part) for part in z.split(_AT_ONCE)]).clamp(0, 1)
+def decoded(decode: Decode, z: Tensor, rows: Rows) -> Images:
+    """The images of points, in [0, 1]; NaN where the points or the decoder have left the finite numbers."""
+    parts = zip(z.split(_AT_ONCE), rows.split(_AT_ONCE), strict=True)
+    return torch.cat([decode(*part) for part in parts]).clamp(0, 1)
 
 
-def shown(generator: Autoencoder, paths: Sequence[Float[Tensor, "_ l"]]) -> list[Float[Tensor, "_ c h w"]]:
-    """For each row the pictures of its latents; black where they are not finite."""
-    images = decoded(generator, torch.cat([*paths])).nan_to_num(0)
-    return [*images.split([len(path) for path in paths])]
+def shown(decode: Decode, paths: Sequence[Float[Tensor, "_ *shape"]]) -> list[Float[Tensor, "_ c h w"]]:
+    """For each row the pictures of its points; black where they are not finite."""
+    counts = [len(path) for path in paths]
+    rows = torch.arange(len(paths), device=paths[0].device).repeat_interleave(
+        torch.tensor(counts, device=paths[0].device)
+    )
+    return [*decoded(decode, torch.cat([*paths]), rows).nan_to_num(0).split(counts)]
 
 
 @torch.no_grad()
 def reconstruction(
-    generator: Autoencoder, classifier: Classifier, start: Latents, goal: Goal
+    decode: Decode, classifier: Classifier, start: Tensor, goal: Goal
 ) -> tuple[dict[str, Sequence[Tensor]], dict[str, list[Any]]]:
     """Picture and facts of what mere reconstruction does: a flip by that alone is not the method's merit.
 
     It asks the classifier once. Pictures: `reconstruction`. Facts: `reconstruction_called`, a class or, where
     that is not finite, None; `reconstruction_at_goal`.
     """
-    images = on_grid(decoded(generator, start))
+    images = on_grid(decoded(decode, start, torch.arange(len(start), device=start.device)))
     logits = classifier(images)
     called = [
         classifier.classes[most] if finite else None
@@ -58,13 +69,13 @@ def reconstruction(
     return {"reconstruction": [*images.nan_to_num(0)]}, facts
 
 
-def found_on(path: Path, start: Latents, generator: Autoencoder, classifier: Classifier, goal: Goal) -> Found:
-    """What a descent in the latents found, with its path in pictures and what mere reconstruction does."""
-    pictures, facts = reconstruction(generator, classifier, start, goal)
+def found_on(path: Path, start: Tensor, decode: Decode, classifier: Classifier, goal: Goal) -> Found:
+    """What a descent from some points found, with its path in pictures and what mere reconstruction does."""
+    pictures, facts = reconstruction(decode, classifier, start, goal)
     if path.frames:
-        pictures["path"] = shown(generator, path.frames)
+        pictures["path"] = shown(decode, path.frames)
     return Found(
-        images=decoded(generator, path.end),
+        images=decoded(decode, path.end, torch.arange(len(start), device=start.device)),
         steps=path.steps,
         evaluations=path.evaluations + 1,
         pictures=pictures,

@@ -24,7 +24,7 @@ from rather.autoencoder import Latents
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
 from rather.errors import RatherError
 from rather.latent import LatentClassifiers
-from rather.latent_search import decoded, encoded, found_on
+from rather.latent_search import decoded, decoder, encoded, found_on
 from rather.losses import cross_entropy
 from rather.search import Rows, descend, on_grid
 
@@ -50,7 +50,7 @@ class Clarity(Method):
         """Evaluations: of the ensemble on latents, and of the classifier on decoded pictures."""
         del noise
         latent = self._follow(classifier)
-        generator = latent.autoencoder
+        generator, decode = latent.autoencoder, decoder(latent.autoencoder)
         start = encoded(generator, classifier, x)
         sure = Goal(goal.target, torch.full_like(goal.confidence, self.confidence))
         asked, wait = torch.zeros_like(goal.target), torch.zeros_like(goal.target)
@@ -62,14 +62,14 @@ class Clarity(Method):
             wait[rows] = (wait[rows] - 1).clamp(min=0)
             done = torch.zeros_like(maybe)
             if maybe.any():
-                pictures = on_grid(decoded(generator, z.detach()[maybe]))
+                pictures = on_grid(decoded(decode, z.detach()[maybe], rows[maybe]))
                 done[maybe] = goal[rows[maybe]].reached(classifier.probabilities(pictures).log())
                 asked[rows[maybe]] += 1
                 wait[rows[maybe]] = asked[rows[maybe]] - 1
             return loss + self.closeness * (z - start[rows]).square().mean(1), done
 
         path = descend(objective, start, steps=self.steps, lr=self.lr, frames=self.frames)
-        found = found_on(path, start, generator, classifier, goal)
+        found = found_on(path, start, decode, classifier, goal)
         return replace(found, evaluations=found.evaluations + asked)
 
     def _follow(self, classifier: Classifier) -> LatentClassifiers:

@@ -31,7 +31,7 @@ from rather.errors import RatherError
 from rather.fisher import latent_information
 from rather.frozen_net import Bundled
 from rather.latent_masks import FisherMask, all_but_a_part, fisher_masks
-from rather.latent_search import decoded, encoded, reconstruction, shown
+from rather.latent_search import decoded, decoder, encoded, reconstruction, shown
 from rather.losses import l1, toward
 from rather.references import References
 from rather.search import Rows, descend, on_grid
@@ -92,17 +92,19 @@ class Dive(Method):
 
         path = descend(objective, eps, steps=self.steps, lr=self.lr, frames=self.frames)
         ends = (start[:, None] + mask * path.end).flatten(0, 1)
-        answers = decoded(self.generator, ends).view(len(x), self.count, *x.shape[1:])
+        decode = decoder(self.generator)
+        each = torch.arange(len(x), device=x.device).repeat_interleave(self.count)
+        answers = decoded(decode, ends, each).view(len(x), self.count, *x.shape[1:])
         best, valid = Best(classifier, x, goal), []
         for k, images in enumerate(answers.unbind(1)):
             facts = {"answers_nearest": [k] * len(x)}
             own = Found(images=images, steps=0 * path.steps, evaluations=0 * path.steps, facts=facts)
             valid.append(best.offer(torch.arange(len(x), device=x.device), own))
         kept, found = best.found(), torch.stack(valid, 1)
-        pictures, said = reconstruction(self.generator, classifier, start, goal)
+        pictures, said = reconstruction(decode, classifier, start, goal)
         if self.frames:
             ways = zip(start, mask, path.frames, kept.facts["answers_nearest"], strict=True)
-            pictures["path"] = shown(self.generator, [z + m[k] * way[:, k] for z, m, way, k in ways])
+            pictures["path"] = shown(decode, [z + m[k] * way[:, k] for z, m, way, k in ways])
         sets = on_grid(answers).nan_to_num(0)
         return Found(
             images=kept.images,

@@ -23,7 +23,7 @@ from torch import Tensor
 from rather.autoencoder import Autoencoder, Latents
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
 from rather.frozen_net import Bundled
-from rather.latent_search import encoded, found_on
+from rather.latent_search import decoder, encoded, found_on
 from rather.losses import l1, toward
 from rather.search import Rows, descend, on_grid
 
@@ -59,4 +59,4 @@ class Introspection(Method):
         path = descend(
             objective, start, steps=self.steps, lr=self.lr, patience=self.patience, frames=self.frames
         )
-        return found_on(path, start, self.generator, classifier, goal)
+        return found_on(path, start, decoder(self.generator), classifier, goal)

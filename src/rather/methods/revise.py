@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rather.autoencoder import Autoencoder, Latents
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.latent_search import encoded, found_on
+from rather.latent_search import decoder, encoded, found_on
 from rather.losses import l1, l2, toward
 from rather.search import Rows, descend, on_grid
 
@@ -60,4 +60,4 @@ class Revise(Method):
         path = descend(
             objective, start, steps=self.steps, lr=self.lr, patience=self.patience, frames=self.frames
         )
-        return found_on(path, start, self.generator, classifier, goal)
+        return found_on(path, start, decoder(self.generator), classifier, goal)
