@@ -136,7 +136,7 @@ NETS = {
     "faces-age-middle": (face("faces/age", "young or old by its middle alone", "middle"), DRAWN),
     "faces-age-bottom": (face("faces/age", "young or old by its bottom alone", "bottom"), DRAWN),
     "faces-oracle": (
-        generator("oracle", "the attributes of drawn faces", data="faces/age", judge="faces-age"),
+        generator("oracle", "the attributes of drawn faces", data="faces/others", judge="faces-smile"),
         DRAWN,
     ),
     "faces-semantic": (

@@ -9,10 +9,13 @@ from torch import Tensor, nn
 
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Method
+from rather.editor import Editor
+from rather.exaggerator import Exaggerator
 from rather.latent import LatentClassifiers, LatentHeads
 from rather.methods import method_class
 from rather.methods.wachter import Wachter
 from rather.references import References
+from rather.semantic import Semantic
 
 CLASSES = ("bright", "left", "top")
 
@@ -97,12 +100,81 @@ def latent_stripes() -> LatentClassifiers:
     return LatentClassifiers(stripes(), heads, CLASSES)
 
 
+class _Sides(nn.Module):
+    """Logits of two regions, the upper and the lower half, whatever the picture."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        upper = (torch.arange(6) < 3).float()[:, None].expand(6, 6)
+        return torch.stack([upper, 1 - upper]).expand(len(x), 2, 6, 6)
+
+
+class _Halved(nn.Module):
+    """The latents of `stripes`, half of them to each region."""
+
+    def forward(self, x: Tensor, layout: Tensor) -> Tensor:
+        return stripes().encode(x)[:, None].expand(-1, layout.shape[1], -1) / 2
+
+
+class _Summed(nn.Module):
+    def forward(self, codes: Tensor, layout: Tensor) -> Tensor:
+        del layout
+        return stripes().decode(codes.sum(1))
+
+
+def striped_regions() -> Semantic:
+    """`stripes` as a semantic generator: what two regions say is added up."""
+    return Semantic(_Sides(), _Halved(), _Summed(), shape=(1, 6, 6), regions=("upper", "lower"), size=3)
+
+
+class _Kept(nn.Module):
+    """The latents of `stripes` as features."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [stripes().encode(x)]
+
+
+class _Read(nn.Module):
+    """Latents from -5 to 5 as attributes from 0 to 1, by their logits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (stripes().encode(x) / 10 + 0.5).clamp(1e-4, 1 - 1e-4).logit()
+
+
+class _Edited(nn.Module):
+    def forward(self, features: list[Tensor], attributes: Tensor) -> Tensor:
+        del features
+        return stripes().decode((attributes - 0.5) * 10)
+
+
+def striped_editor() -> Editor:
+    """`stripes` as an editor of three attributes."""
+    return Editor(_Kept(), _Edited(), _Read(), shape=(1, 6, 6), attributes=("bright", "left", "top"))
+
+
+class _Exaggerated(nn.Module):
+    """From the latents of a picture to those of one that is surely of the target, in four bins."""
+
+    def forward(self, features: list[Tensor], condition: Tensor) -> Tensor:
+        share = torch.arange(4) / 3
+        asked = condition.view(-1, 3, 4)
+        sure = 4 * asked.sum(2) - 2  # 2 of the target's latent, -2 of the others
+        return stripes().decode(torch.lerp(features[0], sure, (asked.sum(1) * share).sum(1, keepdim=True)))
+
+
+def striped_exaggerator() -> Exaggerator:
+    """`stripes` as an exaggerator for `spatial`."""
+    return Exaggerator(_Kept(), _Exaggerated(), shape=(1, 6, 6), bins=4, classes=CLASSES)
+
+
 def resources() -> dict[type, Any]:
     """An example of each type that a method's field may have and a user gives beside its settings."""
     return {
         References: References(pictures(24, seed=1), tuple(map(str, range(24)))),
         Autoencoder: stripes(),
         LatentClassifiers: latent_stripes(),
+        Semantic: striped_regions(),
+        Editor: striped_editor(),
+        Exaggerator: striped_exaggerator(),
         Method: Wachter(steps=40, lr=0.02),  # few steps: wrappers take them often
     }
 

@@ -83,21 +83,6 @@ class Autoencoder(FrozenNet):
         return self.size, self.pixels
 
 
-def refuse_other_images(autoencoder: Autoencoder, classifier: Classifier) -> None:
-    """Refuse an autoencoder of other images than the classifier's.
-
-    Raises:
-        RatherError: GEN-SIZE.
-    """
-    if autoencoder.shape != classifier.shape:
-        raise RatherError(
-            "GEN-SIZE",
-            where=f"{autoencoder.name}: images {autoencoder.shape}",
-            why=f"{classifier.name} takes {classifier.shape}",
-            do="Train one on images of that shape: rather train vae --size",
-        )
-
-
 @torch.no_grad()
 def preflight(autoencoder: Autoencoder, classifier: Classifier, images: Images) -> Sequence[str]:
     """Reconstruct a few images; refuse an autoencoder that does not fit, and tell what is odd.
@@ -112,7 +97,7 @@ def preflight(autoencoder: Autoencoder, classifier: Classifier, images: Images) 
             fails on these shapes or gives no tensor; GEN-RANGE for reconstructions out of [0, 1];
             GEN-NONFINITE.
     """
-    refuse_other_images(autoencoder, classifier)
+    autoencoder.refuse_other_images(classifier)
     x = images[:_CHECKED]
     with _refused(f"{autoencoder.name}'s encoder", x):
         z = autoencoder.encode(x)

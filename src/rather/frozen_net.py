@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from rather.core import Resource, fingerprint
+from rather.core import Classifier, Resource, fingerprint
+from rather.errors import RatherError
 
 
 @final
@@ -40,6 +41,20 @@ class FrozenNet(Resource, nn.Module, ABC):
     def told(self) -> object:
         """What, beside its structure and its numbers, makes it what it is."""
         return None
+
+    def refuse_other_images(self, classifier: Classifier) -> None:
+        """Refuse a classifier of other images than those that this net takes.
+
+        Raises:
+            RatherError: GEN-SIZE.
+        """
+        if self.shape != classifier.shape:
+            raise RatherError(
+                "GEN-SIZE",
+                where=f"{self.name}: images {self.shape}",
+                why=f"{classifier.name} takes {classifier.shape}",
+                do="Train one on images of that shape: rather train --help",
+            )
 
     def fingerprint(self) -> str:
         """A sha256; see `core.fingerprint`."""

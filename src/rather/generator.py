@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from rather.core import Classifier, Images
 from rather.frozen_net import FrozenNet
-from rather.settings import Settings
+from rather.settings import NameList, Settings
 
 Shape = tuple[int, int, int]  # c, h, w
 #: Bounds keep a forged file, and a slip of the finger, from asking for a giant net.
 Latent = Annotated[int, Field(gt=0, le=4096)]
-Names = Annotated[tuple[str, ...], Field(max_length=4096)]
+Names = Annotated[NameList, Field(max_length=4096)]
 #: What a batch can have of pictures: the images (b, c, h, w), their layouts (b, h, w), their attributes
 #: (b, a), and what the classifier that is explained says of them (b, k).
 Column = Literal["images", "layouts", "attributes", "probabilities"]

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rather.autoencoder import Autoencoder, Latents, refuse_other_images
+from rather.autoencoder import Autoencoder, Latents
 from rather.core import Classifier, Found, Goal, Images
 from rather.search import Path, Rows, on_grid
 
@@ -25,7 +25,7 @@ def encoded(generator: Autoencoder, classifier: Classifier, x: Images) -> Latent
     Raises:
         RatherError: GEN-SIZE if the generator makes images that the classifier does not take.
     """
-    refuse_other_images(generator, classifier)
+    generator.refuse_other_images(classifier)
     return torch.cat([generator.encode(part) for part in x.split(_AT_ONCE)])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 import torch
@@ -14,6 +14,7 @@ from typing_extensions import override
 from rather.core import Images
 from rather.errors import RatherError
 from rather.frozen_net import FrozenNet
+from rather.suggest import near
 
 Layout = Float[Tensor, "b r h w"]  # 1 where a pixel is of a region, 0 elsewhere
 Codes = Float[Tensor, "b r s"]  # of each region its style; 0 of one that an image has not
@@ -77,14 +78,30 @@ class Semantic(FrozenNet):
     def told(self) -> object:
         return self.size, self.regions
 
+    def drawn(self, layout: Layout) -> Images:
+        """A picture of layouts: each region in a colour of its own."""
+        hue = torch.arange(len(self.regions)) * 0.618034 % 1  # far apart for neighbours in the list
+        colours = ((hue[:, None] + torch.tensor([0, 1 / 3, 2 / 3])) % 1 * 6 - 3).abs().sub(1).clamp(0, 1)
+        shades = 0.25 + 0.7 * colours * (0.6 + 0.4 * (torch.arange(len(self.regions)) % 2))[:, None]
+        return torch.einsum("brhw,rc->bchw", layout, shades.to(layout))
+
+    def told_by_region(
+        self, layout: Float[Tensor, "r h w"], values: Mapping[str, Float[Tensor, " r"]]
+    ) -> dict[str, dict[str, float]]:
+        """Plain data of one image: for each region that it has, these values by name."""
+        there = layout.flatten(1).any(1).tolist()
+        return {
+            region: {key: round(float(each[n]), 4) for key, each in values.items()}
+            for n, region in enumerate(self.regions)
+            if there[n]
+        }
+
     def indices(self, names: Sequence[str]) -> list[int]:
         """The places of regions that are given by name; of none, all.
 
         Raises:
             RatherError: CFG-SETTING for a region that does not exist.
         """
-        from rather.suggest import near
-
         for name in names:
             if name not in self.regions:
                 raise RatherError(
@@ -99,3 +116,9 @@ class Semantic(FrozenNet):
 def one_hot(labels: Int[Tensor, "b h w"], count: int) -> Layout:
     """A layout of region numbers."""
     return F.one_hot(labels.long(), count).movedim(-1, 1).float()
+
+
+def changes_by_region(images: Images, others: Images, layout: Layout) -> Float[Tensor, "b r"]:
+    """The share of all absolute differences of two images in each region; 0 where nothing differs."""
+    change = ((images - others).abs().sum(1, keepdim=True) * layout).flatten(2).sum(2)
+    return change / change.sum(1, keepdim=True).clamp(min=1e-12)

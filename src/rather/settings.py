@@ -6,13 +6,22 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rather.errors import RatherError
 from rather.suggest import near
 
 #: What torch takes for one.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+#: `mouth,lips`, as one writes it on a command line, is two names.
+NameList = Annotated[
+    tuple[str, ...],
+    BeforeValidator(
+        lambda told: (
+            tuple(name.strip() for name in told.split(",") if name.strip()) if isinstance(told, str) else told
+        )
+    ),
+]
 Model = TypeVar("Model", bound=BaseModel)
 _S = TypeVar("_S", bound="Settings")
 

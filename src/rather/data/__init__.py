@@ -34,6 +34,7 @@ def list_data() -> dict[str, str]:
         "faces/age": "the same, young or old",
         "faces/age-glasses": "the same to explain; in training, the old mostly wear glasses and hats",
         "faces/smile-xor-hat": "the same, with a smile or a hat but not both",
+        "faces/others": "other faces, smiling or not: for a net that shall judge what the first ones led to",
         "mnist:FOLDER": "all 70,000 handwritten digits, from the four official files in a folder",
         "omniglot:FILE": "handwritten Sanskrit letters, from images_background_small2.zip or its folder",
         "celeba:FOLDER": "200,000 faces, smiling or not (celeba/Young:FOLDER: by another attribute)",

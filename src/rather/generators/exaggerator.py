@@ -4,7 +4,8 @@
     D: min  max(0, 1 - D(x, c(x))) + max(0, 1 + D(G(x, c), c))
 
 S. Singla, B. Pollack, J. Chen, K. Batmanghelich, "Explanation by progressive exaggeration", ICLR 2020: c(x)
-is the bin of the classifier's probability f(x), c any bin. Ours: the bin joins the decoder's maps, where the
+is the bin of the classifier's probability f(x), c any bin. Ours: of more than two classes a condition is a
+class and a bin of its probability; the bin joins the decoder's maps, where the
 paper has a conditional batch norm; a bin asks for the probability in its middle; batches are drawn evenly
 from the pictures, where the paper resamples each bin to 5,000 of them.
 """
@@ -16,15 +17,14 @@ from typing import Annotated, ClassVar, final
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
-from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.core import Classifier, Images
 from rather.errors import RatherError
 from rather.exaggerator import Exaggerator as Product
-from rather.exaggerator import bin_of
+from rather.exaggerator import bin_of, condition_count, conditions
 from rather.frozen_net import FrozenNet
 from rather.generator import Column, Columns, Generator, GeneratorNet, Names, Phase, Shape
 from rather.generators._conditional import Critic, Decoder, Encoder, critic_loss, refuse_sides
@@ -38,10 +38,8 @@ class Exaggerator(Generator):
 
     classes: Names = ()
     """Of the classifier; the training takes them from it."""
-    about: NonNegativeInt = 1
-    """Place of the class that is exaggerated; of two classes, the other one is then played down."""
     bins: Annotated[int, Field(ge=2, le=100)] = 10
-    """Equal parts of the class's probability."""
+    """Equal parts of the probability of a class."""
     reconstruction: NonNegativeFloat = 100.0
     """Weight of the mean absolute differences from the image, of its own bin and back from another one."""
     classification: NonNegativeFloat = 1.0
@@ -56,10 +54,8 @@ class Exaggerator(Generator):
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> ExaggeratorNet:
         refuse_sides(shape)
-        if self.about >= len(self.classes):
-            raise RatherError(
-                "CFG-SETTING", where=f"about {self.about}", why=f"there are {len(self.classes)} classes"
-            )
+        if len(self.classes) < 2:  # noqa: PLR2004 - rather this than that: two
+            raise RatherError("CFG-SETTING", where="exaggerator.classes", why="a classifier has two at least")
         return ExaggeratorNet(self, shape, classifier)
 
     @override
@@ -73,7 +69,9 @@ class Exaggerator(Generator):
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
         x = shown["images"]
         features = product.encode(x)
-        return [x, *(product.decode(features, torch.full((len(x),), n)) for n in range(product.bins))]
+        target = torch.full((len(x),), len(product.classes) - 1)
+        series = [product.decode(features, target, torch.full_like(target, n)) for n in range(product.bins)]
+        return [x, *series]
 
 
 @final
@@ -84,9 +82,9 @@ class ExaggeratorNet(GeneratorNet):
         super().__init__()
         self.settings, self.shape = settings, shape
         self._classifier = (classifier,)  # a tuple, so that it is neither trained nor saved
-        width = settings.width
-        self.encoder, self.decoder = Encoder(shape[0], width), Decoder(shape[0], width, settings.bins)
-        self.critic = Critic(shape[0], width, settings.bins)
+        width, count = settings.width, condition_count(len(settings.classes), settings.bins)
+        self.encoder, self.decoder = Encoder(shape[0], width), Decoder(shape[0], width, count)
+        self.critic = Critic(shape[0], width, count)
 
     @override
     def phases(self) -> Mapping[str, Phase]:
@@ -99,10 +97,11 @@ class ExaggeratorNet(GeneratorNet):
     @override
     def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
         x, probabilities = batch
-        count, about = self.settings.bins, self.settings.about
+        (_, classes), count = probabilities.shape, self.settings.bins
+        target = torch.randint(classes, (len(x),), device=x.device)
         asked = torch.randint(count, (len(x),), device=x.device)
-        own = F.one_hot(bin_of(probabilities[:, about], count), count).float()
-        wanted = F.one_hot(asked, count).float()
+        here = bin_of(probabilities.gather(1, target[:, None])[:, 0], count)
+        own, wanted = (conditions(target, bins, classes, count) for bins in (here, asked))
         features = self.encoder(x)
         made = self.decoder(features, wanted)
         if phase == "critic":
@@ -112,7 +111,8 @@ class ExaggeratorNet(GeneratorNet):
         back = self.decoder(self.encoder(made), own)
         error = torch.stack([z.float() - x for z in (self.decoder(features, own), back)])
         error = error.abs().flatten(2).mean(2).sum(0)
-        wrong = _divergence((asked + 0.5) / count, classifier(made).log_softmax(1)[:, about])
+        log_p = classifier(made).log_softmax(1).gather(1, target[:, None])[:, 0]
+        wrong = _divergence((asked + 0.5) / count, log_p)
         loss = self.settings.reconstruction * error + self.settings.classification * wrong
         whole: Tensor = loss - self.critic(made, wanted)
         return whole
@@ -126,7 +126,6 @@ class ExaggeratorNet(GeneratorNet):
             shape=self.shape,
             bins=settings.bins,
             classes=settings.classes,
-            about=settings.about,
             name=name,
         )
 

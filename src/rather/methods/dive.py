@@ -93,19 +93,19 @@ class Dive(Method):
         path = descend(objective, eps, steps=self.steps, lr=self.lr, frames=self.frames)
         ends = (start[:, None] + mask * path.end).flatten(0, 1)
         decode = decoder(self.generator)
-        each = torch.arange(len(x), device=x.device).repeat_interleave(self.count)
-        answers = decoded(decode, ends, each).view(len(x), self.count, *x.shape[1:])
+        every = torch.arange(len(x), device=x.device)
+        answers = decoded(decode, ends, every.repeat_interleave(self.count)).view(
+            len(x), self.count, *x.shape[1:]
+        )
         best, valid = Best(classifier, x, goal), []
         for k, images in enumerate(answers.unbind(1)):
-            facts = {"answers_nearest": [k] * len(x)}
-            own = Found(images=images, steps=0 * path.steps, evaluations=0 * path.steps, facts=facts)
-            valid.append(best.offer(torch.arange(len(x), device=x.device), own))
-        kept, found = best.found(), torch.stack(valid, 1)
+            facts, none = {"answers_nearest": [k] * len(x)}, 0 * path.steps
+            valid.append(best.offer(every, Found(images=images, steps=none, evaluations=none, facts=facts)))
+        kept, found, sets = best.found(), torch.stack(valid, 1), on_grid(answers).nan_to_num(0)
         pictures, said = reconstruction(decode, classifier, start, goal)
         if self.frames:
             ways = zip(start, mask, path.frames, kept.facts["answers_nearest"], strict=True)
             pictures["path"] = shown(decode, [z + m[k] * way[:, k] for z, m, way, k in ways])
-        sets = on_grid(answers).nan_to_num(0)
         return Found(
             images=kept.images,
             steps=path.steps,
@@ -124,9 +124,8 @@ class Dive(Method):
         """Flips that the oracle sees as well: the picture's class has changed, not just the decision."""
         if self.oracle is None:
             return {}
-        before = self.oracle.probabilities(x).argmax(1)
-        after = self.oracle.probabilities(answers.flatten(0, 1)).argmax(1).view_as(found)
-        return {"answers_trivial": (found & (after != before[:, None])).tolist()}
+        before, after = (self.oracle.probabilities(z).argmax(1) for z in (x, answers.flatten(0, 1)))
+        return {"answers_trivial": (found & (after.view_as(found) != before[:, None])).tolist()}
 
     def _masks(self, classifier: Classifier, x: Images, noise: Noise) -> Tensor:
         """Which latents each answer of each row may move, (b, count, l)."""

@@ -34,6 +34,7 @@ VARIANTS: Final[Mapping[str, Population]] = MappingProxyType(
         # Small convolutional nets still went by age with a contrast of 0.2, and by both with 0.1.
         "age-glasses": Population(RULES["age"], {"glasses": 0.95, "hat": 0.7}, contrast=0.05),
         "smile-xor-hat": Population(RULES["smile-xor-hat"]),
+        "others": Population(RULES["smile"]),
     }
 )
 
@@ -46,7 +47,7 @@ def load(variant: str = "smile", seed: int = 0) -> DataSet:
 
     Args:
         variant: of `VARIANTS`: a rule's name, or `age-glasses`: old by a faint cue, with glasses and hats
-            that go with it.
+            that go with it; `others` are faces of another seed, for nets that judge.
         seed: two seeds share no face.
 
     Raises:
@@ -55,7 +56,7 @@ def load(variant: str = "smile", seed: int = 0) -> DataSet:
     if variant not in VARIANTS:
         names = ["faces", *(f"faces/{name}" for name in VARIANTS)]
         raise RatherError("DATA-NOT-FOUND", where=f"faces/{variant}", do=near(f"faces/{variant}", names))
-    population = VARIANTS[variant]
+    population, seed = VARIANTS[variant], seed + (variant == "others")
     name = "faces" if variant == "smile" else f"faces/{variant}"
     return DataSet(
         name,

@@ -1,0 +1,131 @@
+"""Introspection by attributes, Liu, Kailkhura, Loveland and Han (2019): which attributes change a decision.
+
+    min_A'  weight * CE(C(G(x; A')), c') + |x - G(x; A')|_1
+
+S. Liu, B. Kailkhura, D. Loveland, Y. Han, "Generative counterfactual introspection for explainable deep
+learning", GlobalSIP 2019, with known attributes: G edits x to have the attributes A', as AttGAN does. The
+attribute that the classifier is about is `frozen`, or the search would but turn that one. Ours: as for
+`introspection`; A' stay in [0, 1], and begin with what the editor reads in the query.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Final, final
+
+import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.editor import Editor
+from rather.frozen_net import Bundled
+from rather.latent_search import found_on
+from rather.losses import l1, toward
+from rather.oracle import Attributes as Values
+from rather.references import References
+from rather.search import Rows, descend, on_grid
+from rather.settings import NameList
+
+_TOP: Final = 5  # attributes that are named, as the paper does
+
+
+@final
+class Attributes(Method):
+    """Minimise weight * CE(C(G(x; A')), c') + mean |x - G(x; A')| over A', and keep the nearest success."""
+
+    generator: Annotated[Editor, Bundled("editor")]
+    """Reads the attributes of the queries, and edits the queries to have others."""
+    references: References | None = None
+    """Pictures that the classifier was trained on: how often does an attribute go with a class there?"""
+    frozen: NameList = ()
+    """Names of the attributes that stay: those that the classifier is about."""
+    weight: PositiveFloat = 0.03
+    """Lambda, the weight of the class against that of the distance."""
+    steps: PositiveInt = 200
+    """Adam steps, at most."""
+    lr: PositiveFloat = 0.03
+    """Learning rate, in units of the attributes, which lie in [0, 1]."""
+    patience: NonNegativeInt = 30
+    """For how many steps to go on, once the goal is reached, without a nearer picture; 0 stops there."""
+    frames: NonNegativeInt = 6
+    """Pictures of the search path to keep, about."""
+
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """Facts: the attributes that changed most, by how much, and how often they go with either class."""
+        del noise
+        self.generator.refuse_other_images(classifier)
+        free = self._free().to(x)
+        with torch.no_grad():
+            features, start = self.generator.encode(x), self.generator.read(x)
+
+        def decode(values: Values, rows: Rows) -> Images:
+            return self.generator.decode([part[rows] for part in features], values).clamp(0, 1)
+
+        def objective(values: Values, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+            values = torch.where(free > 0, values, start[rows])  # of the frozen ones no gradient passes
+            image = decode(values, rows)
+            loss, reached = toward(classifier, on_grid(image), goal[rows])
+            distance = l1(image, x[rows])
+            return self.weight * loss + distance, reached, distance
+
+        path = descend(
+            objective,
+            start,
+            steps=self.steps,
+            lr=self.lr,
+            project=lambda values: values.clamp(0, 1),
+            patience=self.patience,
+            frames=self.frames,
+        )
+        found = found_on(path, start, decode, classifier, goal)
+        said = classifier.probabilities(x).argmax(1)
+        return Found(
+            images=found.images,
+            steps=found.steps,
+            evaluations=found.evaluations + 1,
+            pictures=found.pictures,
+            facts={
+                **found.facts,
+                "attributes": [self._named(change) for change in path.end - start],
+                **self._frequencies(classifier, path.end - start, said, goal),
+            },
+        )
+
+    def _free(self) -> Values:
+        names = self.generator.attributes
+        self.generator.indices(self.frozen)
+        return torch.tensor([float(name not in self.frozen) for name in names])
+
+    def _named(self, change: Tensor) -> dict[str, float]:
+        """The attributes that changed most, the most changed first, with their signed change."""
+        most = change.abs().argsort(descending=True)[:_TOP].tolist()
+        return {self.generator.attributes[n]: round(float(change[n]), 4) for n in most if change[n]}
+
+    def _frequencies(
+        self, classifier: Classifier, change: Values, said: Tensor, goal: Goal
+    ) -> dict[str, list[Any]]:
+        """Of the same attributes, how often pictures of the query's class and of the target have them."""
+        if self.references is None or self.references.labels is None:
+            return {}
+        labels, names = self.references.labels, self.generator.attributes
+        pairs = [*zip(said.tolist(), goal.target.tolist(), strict=True)]
+        often = {
+            k: self._read_in_references[labels == k].float().mean(0).tolist()
+            for k in {k for pair in pairs for k in pair}
+        }
+        told = [
+            {
+                name: {classifier.classes[k]: round(often[k][names.index(name)], 3) for k in pair}
+                for name in self._named(row)
+            }
+            for row, pair in zip(change, pairs, strict=True)
+        ]
+        return {"attributes_in_references": told}
+
+    @cached_property
+    def _read_in_references(self) -> Tensor:
+        """Which attributes each reference has; read once for all calls."""
+        assert self.references is not None  # noqa: S101 - asked before
+        parts = self.references.images.split(256)
+        return torch.cat([self.generator.read(part) for part in parts]) > 0.5  # noqa: PLR2004 - likelier than not

@@ -1,0 +1,61 @@
+"""Progressive exaggeration, Singla, Pollack, Chen and Batmanghelich (2020): a series of ever surer pictures.
+
+    x_c = G(x, c)  with  f(x_c) in bin c,   c from the query's own bin on towards the target
+
+S. Singla, B. Pollack, J. Chen, K. Batmanghelich, "Explanation by progressive exaggeration", ICLR 2020. f is
+the classifier's probability of the target, and the generator is trained for that classifier. The
+counterfactual is the first picture of the series that reaches the goal, or else its last. No gradient is
+asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.exaggerator import Exaggerator, bin_of
+from rather.frozen_net import Bundled
+from rather.search import on_grid
+
+
+@final
+class Exaggeration(Method):
+    """Make the query anew for each bin of confidence, and take the first that reaches the goal."""
+
+    generator: Annotated[Exaggerator, Bundled("exaggerator")]
+    """Makes pictures of which the classifier is as sure as asked."""
+
+    @torch.no_grad()
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """Pictures: `path`, the whole series. Facts: confidence in each of it, where it began and ended."""
+        del noise
+        self.generator.refuse_other(classifier)
+        count, features = self.generator.bins, self.generator.encode(x)
+        bins = torch.arange(count, device=x.device)
+        made = [self.generator.decode(features, goal.target, each.expand(len(x))) for each in bins]
+        series = torch.stack(made, 1).clamp(0, 1)
+        logits = torch.stack([classifier(on_grid(images)) for images in series.unbind(1)], 1)
+        own = bin_of(_of(goal, classifier.probabilities(x)), count)
+        reached = torch.stack([goal.reached(each) for each in logits.unbind(1)], 1)
+        flips = reached & (bins > own[:, None])
+        end = torch.where(flips.any(1), flips.int().argmax(1), count - 1)
+        return Found(
+            images=series[torch.arange(len(x), device=x.device), end],
+            steps=end - own,
+            evaluations=torch.full_like(end, count + 1),
+            pictures={"path": [*on_grid(series).nan_to_num(0)]},
+            facts={
+                "confidence": torch.stack([_of(goal, p) for p in logits.softmax(2).unbind(1)], 1).tolist(),
+                "bin": own.tolist(),
+                "counterfactual_bin": end.tolist(),
+            },
+        )
+
+
+def _of(goal: Goal, probabilities: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
+    """The probability of each row's target."""
+    return probabilities.gather(1, goal.target[:, None])[:, 0]

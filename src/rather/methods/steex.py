@@ -1,0 +1,82 @@
+"""STEEX, Jacob, Zablocki, Ben-Younes, Chen, Perez and Cord (2022): change the style of semantic regions.
+
+    min_z  -log p(target | G(z, S)) + closeness * sum over regions c in C of |z_c - z_c^I|^2
+
+P. Jacob et al., "STEEX: steering counterfactual explanations with semantics", ECCV 2022: Algorithm 1. The
+layout S of the query stays as it is, its styles z move: Adam, a fixed number of steps. C are all regions, or
+those that the user names. `Largest(setting="closeness")` chooses the weight as the supplement does.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, final
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.frozen_net import Bundled
+from rather.latent_search import found_on
+from rather.losses import toward
+from rather.search import Rows, descend, on_grid
+from rather.semantic import Codes, Layout, Semantic, changes_by_region
+from rather.settings import NameList
+
+
+@final
+class Steex(Method):
+    """Minimise -log p(target | G(z, S)) + closeness * sum_c |z_c - z_c^I|^2 over styles z of regions c."""
+
+    generator: Annotated[Semantic, Bundled("semantic")]
+    """Segments the queries, gives each region's style, and makes images of both."""
+    regions: NameList = ()
+    """Names of the regions whose style may change; by default all."""
+    steps: PositiveInt = 100
+    """Adam steps."""
+    lr: PositiveFloat = 0.01
+    """Learning rate, in units of the styles, which lie in [-1, 1]."""
+    closeness: NonNegativeFloat = 0.3
+    """Lambda, the weight of the distance."""
+    frames: NonNegativeInt = 6
+    """Pictures of the search path to keep, about."""
+
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """Pictures: `layout`. Facts: how far each region's style moved, and its share of the change."""
+        del noise
+        self.generator.refuse_other_images(classifier)
+        layout, start = self._encoded(x)
+        free = torch.zeros_like(start)
+        free[:, self.generator.indices(self.regions)] = 1
+
+        def decode(z: Codes, rows: Rows) -> Images:
+            return self.generator.decode(z, layout[rows]).clamp(0, 1)
+
+        def objective(z: Codes, rows: Rows) -> tuple[Tensor, Tensor]:
+            z = torch.where(free[rows] > 0, z, start[rows])  # of the other regions no gradient passes
+            loss, _ = toward(classifier, on_grid(decode(z, rows)), goal[rows])
+            away = (z - start[rows]).square().sum((1, 2))
+            return loss + self.closeness * away, torch.zeros_like(rows, dtype=torch.bool)
+
+        path = descend(objective, start, steps=self.steps, lr=self.lr, frames=self.frames)
+        found = found_on(path, start, decode, classifier, goal)
+        moved = (path.end - start).norm(dim=2)
+        changed = changes_by_region(found.images, torch.stack([*found.pictures["reconstruction"]]), layout)
+        return Found(
+            images=found.images,
+            steps=found.steps,
+            evaluations=found.evaluations,
+            pictures={**found.pictures, "layout": [*self.generator.drawn(layout)]},
+            facts={
+                **found.facts,
+                "regions": [
+                    self.generator.told_by_region(where, {"style": far, "change": share})
+                    for where, far, share in zip(layout, moved, changed, strict=True)
+                ],
+            },
+        )
+
+    @torch.no_grad()
+    def _encoded(self, x: Images) -> tuple[Layout, Codes]:
+        layout = self.generator.segment(x)
+        return layout, self.generator.encode(x, layout)
