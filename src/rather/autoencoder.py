@@ -13,10 +13,9 @@ from typing_extensions import override
 
 from rather.core import Classifier, Images
 from rather.errors import RatherError
-from rather.frozen_net import FrozenNet
+from rather.frozen_net import CHECKED, FrozenNet, reconstruction_notes
 
 Latents = Float[Tensor, "b l"]
-_CHECKED: Final = 8  # images
 _SLACK: Final = 0.05  # by which pixels may leave their range; a net's last layer may be linear
 
 
@@ -98,7 +97,7 @@ def preflight(autoencoder: Autoencoder, classifier: Classifier, images: Images) 
             GEN-NONFINITE.
     """
     autoencoder.refuse_other_images(classifier)
-    x = images[:_CHECKED]
+    x = images[:CHECKED]
     with _refused(f"{autoencoder.name}'s encoder", x):
         z = autoencoder.encode(x)
     if z.shape != (len(x), autoencoder.size):
@@ -126,13 +125,7 @@ def preflight(autoencoder: Autoencoder, classifier: Classifier, images: Images) 
             why="pixels are in [0, 1]",
             do=f"Say Autoencoder(..., pixels={likely})",
         )
-    said = classifier.probabilities(x).argmax(1)
-    other = int((classifier.probabilities(again.clamp(0, 1)).argmax(1) != said).sum())
-    note = (
-        f"GEN-RECONSTRUCTION: {other} of {len(x)} images change their class by mere reconstruction with "
-        f"{autoencoder.name}; each row says what its reconstruction is called"
-    )
-    return [note] if other else []
+    return reconstruction_notes(autoencoder, classifier, images)
 
 
 @contextmanager

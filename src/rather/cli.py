@@ -337,13 +337,13 @@ def _train_generator(kind: str, line: str) -> Callable[..., int]:
         judge: str | None = None,
         json: bool = False,
     ) -> int:
-        from rather.classifiers import bring, list_classifiers
+        from rather.classifiers import bring, classifier_of
         from rather.generators import generator_class
         from rather.terminal import progress_bar
         from rather.train import train_generator
 
         generator = generator_class(kind).of(settings_of(set_ or []))
-        name = judge or (data if data in list_classifiers() else None)
+        name = judge or classifier_of(data)
         with progress_bar("training", shown=not json) as progress:
             figures = train_generator(
                 generator,

@@ -13,7 +13,7 @@ from typing import Any, Final, final
 
 from rather import autoencoder
 from rather.autoencoder import Autoencoder
-from rather.classifiers import bring, list_classifiers
+from rather.classifiers import bring, classifier_of
 from rather.classifiers.answers import Output
 from rather.classifiers.preflight import preflight
 from rather.columns import Column, columns
@@ -21,13 +21,16 @@ from rather.comparison import refuse_comparison, start_comparison, write_compari
 from rather.core import Classifier, Images, Resource
 from rather.data import load, load_files, read_all
 from rather.data.folder import Folder
+from rather.editor import Editor
 from rather.errors import RatherError
 from rather.execute import Work, choose_goals, execute, question
+from rather.frozen_net import reconstruction_notes
 from rather.latent import LatentClassifiers
 from rather.methods import build
 from rather.references import References
 from rather.report import write_report
 from rather.resources import Sources, Want, spread, wanted
+from rather.semantic import Semantic
 from rather.store import STATUSES, Run
 from rather.targets import check_target
 from rather.writing import refuse_unwritable
@@ -117,7 +120,8 @@ def explain(
     wants = _wants(asked, target, {"generator": generator, "latent": latent, "oracle": oracle})
     specs = dict.fromkeys(column.classifier for column in asked)
     name = data or ("" if images else "digits")
-    bundled = name if name in list_classifiers() else "digits"
+    of_data = classifier_of(name)
+    bundled = of_data or "digits"
     own = {"layer": layer, "shape": shape, "classes": classes, "output": output}
     if None not in specs and (classifier, *own.values()) != (None, None, None, None, "logits"):
         raise RatherError(
@@ -135,7 +139,7 @@ def explain(
                 classifier or bundled, output=output, trust=trust, layer=layer, shape=shape, classes=classes
             )
         }
-        if classifier is None and name != bundled:
+        if classifier is None and of_data is None:
             notes.append(f"no --classifier given: the images are taken for {bundled}")
     first = nets[asked[0].classifier]
     _refuse_shapes(first, nets.values())
@@ -222,15 +226,18 @@ def _refuse_shapes(first: Classifier, nets: Iterable[Classifier]) -> None:
 
 def _look(net: Classifier, given: Sequence[Mapping[str, Resource]], images: Images) -> list[str]:
     """What a look at a classifier and at its generators says beforehand; what cannot work is refused."""
-    generators = {
-        id(one): one
+    resources = [
+        one.autoencoder if isinstance(one, LatentClassifiers) else one
         for mine in given
-        for resource in mine.values()
-        if (one := resource.autoencoder if isinstance(resource, LatentClassifiers) else resource)
-        and isinstance(one, Autoencoder)
-    }
+        for one in mine.values()
+    ]
     notes = [*preflight(net, images[:4]).notes]
-    return notes + [note for one in generators.values() for note in autoencoder.preflight(one, net, images)]
+    for one in {id(one): one for one in resources}.values():
+        if isinstance(one, Autoencoder):
+            notes += autoencoder.preflight(one, net, images)
+        elif isinstance(one, Semantic | Editor):
+            notes += reconstruction_notes(one, net, images)
+    return notes
 
 
 def _of_same_goals(works: Sequence[Work]) -> list[Work]:

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from rather.core import Classifier, Resource, fingerprint
+from rather.core import Classifier, Images, Resource, fingerprint
 from rather.errors import RatherError
+
+CHECKED: Final = 8  # images that are looked at beforehand
 
 
 @final
@@ -60,3 +62,29 @@ class FrozenNet(Resource, nn.Module, ABC):
         """A sha256; see `core.fingerprint`."""
         device = next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
         return fingerprint(nn.Sequential(self, nn.Flatten()), self.shape, self.told(), device)
+
+
+@torch.no_grad()
+def reconstruction_notes(net: FrozenNet, classifier: Classifier, images: Images) -> list[str]:
+    """Whether images change their class by mere reconstruction: a note if some do.
+
+    Args:
+        net: that brings images back from what it makes of them.
+        classifier: that will be explained with it.
+        images: some that it will be asked about; the first eight are taken.
+
+    Raises:
+        RatherError: GEN-SIZE for other images than the classifier's, GEN-NONFINITE.
+    """
+    net.refuse_other_images(classifier)
+    x = images[:CHECKED]
+    again = net(x)
+    if not again.isfinite().all():
+        raise RatherError("GEN-NONFINITE", where=net.name, do="Train it anew, at a lower rate")
+    said = classifier.probabilities(x).argmax(1)
+    other = int((classifier.probabilities(again.clamp(0, 1)).argmax(1) != said).sum())
+    note = (
+        f"GEN-RECONSTRUCTION: {other} of {len(x)} images change their class by mere reconstruction with "
+        f"{net.name}; each row says what its reconstruction is called"
+    )
+    return [note] if other else []

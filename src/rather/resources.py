@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from rather.autoencoder import Autoencoder
 from rather.bundled import list_weights
-from rather.classifiers import bring
+from rather.classifiers import bring, classifier_of
 from rather.core import Classifier, Resource
 from rather.data import DataSet, Source, list_data, load, read_all
 from rather.data.folder import Folder
@@ -113,9 +113,14 @@ class Sources:
     def _references(self, net: Classifier) -> References:
         # A bundled net knows pictures like its own; a person's few pictures rarely show every class.
         own = isinstance(self.pictures.test, Folder)
-        near = self.references or (net.name if own and net.name in list_data() else None)
+        near = self.references or (_data_of(net) if own else None)
         others = load(near, shape=net.shape) if near else self.pictures
         return take_references(others.references, net)
+
+
+def _data_of(net: Classifier) -> str | None:
+    """The data set of the package that a bundled classifier is of."""
+    return next((name for name in list_data() if classifier_of(name) == net.name), None)
 
 
 def spread(length: int, count: int) -> list[int]:

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from rather.classifiers.answers import Output
     from rather.core import Classifier
 
-__all__ = ["adapt", "bring", "ensemble", "list_classifiers"]
+__all__ = ["adapt", "bring", "classifier_of", "ensemble", "list_classifiers"]
 
 _CLASSIFIERS: Final = ("classifier", "latent-classifier")  # kinds of files
+#: Data sets that are not called as their classifier is.
+_OF_DATA: Final = {"faces": "faces-smile", "faces/others": "faces-smile"}
 _KINDS: Final = ("torchvision:NAME", "timm:NAME", "hf:FOLDER", "FILE.safetensors", "FILE.py:FUNCTION")
 
 
@@ -36,6 +38,12 @@ def __getattr__(name: str) -> Any:
 def list_classifiers() -> dict[str, str]:
     """Name and one line of every bundled classifier."""
     return list_weights(*_CLASSIFIERS)
+
+
+def classifier_of(data: str) -> str | None:
+    """The name of the bundled classifier of a data set of the package, if there is one."""
+    name = _OF_DATA.get(data, data.replace("/", "-"))
+    return name if name in list_classifiers() else None
 
 
 def bring(
