@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rather.data.faces.attributes import ATTRIBUTES, HAIR_COLOURS, REGIONS, Attribute
 from rather.data.faces.drawing import draw
+from rather.data.faces.effects import Effect, effects
 from rather.data.faces.nuisances import NUISANCES, Nuisance
 from rather.data.faces.population import RULES, Population, Rule
 from rather.data.faces.sample import Faces, sample, set, values  # noqa: A004 - to be read as faces.set
@@ -18,12 +19,14 @@ __all__ = [
     "VARIANTS",
     "Attribute",
     "DrawnFaces",
+    "Effect",
     "Everything",
     "Faces",
     "Nuisance",
     "Population",
     "Rule",
     "draw",
+    "effects",
     "load",
     "sample",
     "set",

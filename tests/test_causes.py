@@ -1,0 +1,159 @@
+"""What truly moves a classifier, and whether an explanation names it."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.stats import rankdata, spearmanr
+from torch import nn
+
+from rather.core import Classifier
+from rather.data import faces
+from rather.data.faces import ATTRIBUTES, HAIR_COLOURS, REGIONS
+from rather.errors import RatherError
+from rather.metrics.causes import named_among, rank_agreement
+from rather.ranks import mid_ranks, rank_correlation
+
+SIDE = 32
+few = st.lists(st.integers(-3, 3), min_size=3, max_size=9)  # so few values that many are equal
+
+
+@settings(deadline=None)
+@given(few)
+def test_mid_ranks_are_those_of_scipy(values):
+    ranks = mid_ranks(torch.tensor(values, dtype=torch.float32))
+    np.testing.assert_array_equal(ranks.numpy(), rankdata(values))
+
+
+@settings(deadline=None)
+@given(few, st.randoms(use_true_random=False))
+def test_rank_correlation_is_that_of_scipy(values, random):
+    others = [random.randint(-2, 2) for _ in values]
+    assume(len({*values}) > 1)
+    assume(len({*others}) > 1)
+    found = rank_correlation(torch.tensor(values).double(), torch.tensor(others).double())
+    assert found.item() == pytest.approx(spearmanr(values, others).statistic, abs=1e-12)
+
+
+@pytest.mark.parametrize("without", [[1.0, 1.0, 1.0], [1.0, math.nan, 2.0]])
+def test_without_an_order_there_is_no_correlation(without):
+    a, b = torch.tensor([1.0, 2.0, 3.0]), torch.tensor(without)
+    assert rank_correlation(a, b).isnan()
+    assert rank_correlation(b, a).isnan()
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(2, 12))
+def test_agreement_is_spearman_of_mean_amounts(seed, n, a):
+    draw = torch.Generator().manual_seed(seed)
+    changes = torch.randint(-3, 4, (n, a), generator=draw).float()
+    effects = torch.randint(-3, 4, (a,), generator=draw).float()
+    amounts, sizes = changes.abs().mean(0).double(), effects.abs()
+    assume(len(amounts.unique()) > 1)
+    assume(len(sizes.unique()) > 1)
+    expected = spearmanr(amounts.numpy(), sizes.numpy()).statistic
+    assert rank_agreement(changes, effects).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_agreement_by_hand():
+    # Mean amounts 2, 1, 0.5, 0.5: ranks 4, 3, 1.5, 1.5. Effects 5, 0.1, 0.2, 0: ranks 4, 2, 3, 1.
+    changes = torch.tensor([[2.0, -1.0, 1.0, 0.0], [-2.0, 1.0, 0.0, -1.0]])
+    effects = torch.tensor([-5.0, 0.1, 0.2, 0.0])
+    expected = (1.5 * 1.5 + 0.5 * -0.5 + -1 * 0.5 + -1 * -1.5) / math.sqrt(4.5 * 5)
+    assert rank_agreement(changes, effects).item() == pytest.approx(expected)
+    # Only the order counts, and signs do not.
+    assert rank_agreement(effects[None] ** 3, -effects).item() == pytest.approx(1)
+    assert rank_agreement(torch.zeros(2, 4), effects).isnan()
+    with pytest.raises(RatherError, match="one row"):
+        rank_agreement(torch.zeros(0, 4), effects)
+
+
+def test_who_is_named():
+    changes = torch.tensor([[3.0, -4.0, 1.0], [0.0, 0.0, 0.0], [2.0, -2.0, 2.0], [0.0, 1.0, -5.0]])
+    assert named_among(changes, 0, 1).tolist() == [False, False, True, False]
+    assert named_among(changes, 1, 1).tolist() == [True, False, True, False]
+    assert named_among(changes, 0, 2).tolist() == [True, False, True, False]
+    assert named_among(changes, 0, 3).tolist() == [True, False, True, False]  # what is unchanged is not named
+    assert named_among(changes, 2, 3).tolist() == [True, False, True, True]
+
+
+class _Red(nn.Module):
+    """The mean of red in a window is the logit of the second class, times a gain; that of the first is 0."""
+
+    def __init__(self, rows: slice, columns: slice, gain: float) -> None:
+        super().__init__()
+        self.rows, self.columns, self.gain = rows, columns, gain
+
+    def forward(self, x):
+        red = self.gain * x[:, 0, self.rows, self.columns].mean((1, 2))
+        return torch.stack([torch.zeros_like(red), red], 1)
+
+
+def red(rows=slice(None), columns=slice(None), gain=4.0, shape=(3, SIDE, SIDE)):
+    return Classifier(nn.Identity(), _Red(rows, columns, gain), classes=("no", "red"), shape=shape)
+
+
+def drawn(given):
+    return (faces.draw(given, SIDE)[0] * 255).round() / 255
+
+
+def test_effects_of_the_mean_of_red_are_differences_of_it():
+    some = faces.sample(6, seed=3)
+    found = faces.effects(red(), some, 1)
+    assert list(found) == list(ATTRIBUTES)
+    for name in ATTRIBUTES:
+        if name not in HAIR_COLOURS:
+            with_it, without = (
+                4 * drawn(faces.set(some, **{name: value}))[:, 0].mean((1, 2)) for value in (1, 0)
+            )
+            torch.testing.assert_close(found[name].log_odds.float(), with_it - without, atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                found[name].probability.float(), with_it.sigmoid() - without.sigmoid(), atol=1e-5, rtol=0
+            )
+    # The gain cancels: an effect on the one of two classes is the opposite of that on the other.
+    for one, other in zip(found.values(), faces.effects(red(), some, 0).values(), strict=True):
+        torch.testing.assert_close(one.log_odds, -other.log_odds)
+        torch.testing.assert_close(one.probability, -other.probability)
+
+
+def test_hair_colours_have_effects_against_each_other():
+    some = faces.sample(5, seed=4)
+    found = faces.effects(red(), some, 1)
+    said = {name: 4 * drawn(faces.set(some, **{name: 1}))[:, 0].mean((1, 2)) for name in HAIR_COLOURS}
+    rest = (said["black_hair"] + said["brown_hair"] + said["red_hair"]) / 3
+    torch.testing.assert_close(
+        found["blond_hair"].log_odds.float(), said["blond_hair"] - rest, atol=1e-5, rtol=0
+    )
+    total = sum(found[name].log_odds for name in HAIR_COLOURS)
+    torch.testing.assert_close(total, torch.zeros_like(total), atol=1e-6, rtol=0)
+
+
+def test_who_sees_the_region_of_glasses_alone_is_moved_by_them_and_by_nothing_out_of_sight():
+    some = faces.sample(8, seed=5)
+    layouts = faces.draw(faces.set(some, glasses=1), SIDE)[1]
+    where = (layouts == REGIONS.index("glasses")).any(0).nonzero()
+    (top, left), (bottom, right) = where.amin(0).tolist(), where.amax(0).tolist()
+    found = faces.effects(red(slice(top, bottom + 1), slice(left, right + 1)), some, 1)
+    assert found["hat"].log_odds.abs().max() == 0
+    sizes = {name: effect.log_odds.mean().abs().item() for name, effect in found.items()}
+    del sizes["dark_skin"]  # whose red is seen wherever there is skin
+    assert max(sizes, key=sizes.__getitem__) == "glasses"
+    corner = faces.effects(red(slice(SIDE - 2, SIDE), slice(0, 2)), some, 1)
+    assert corner["glasses"].log_odds.abs().max() == 0
+
+
+def test_effects_do_not_depend_on_the_other_faces():
+    some = faces.sample(4, seed=6)
+    alone, together = (faces.effects(red(), given, 1) for given in (some[[2]], some))
+    for name in ATTRIBUTES:
+        assert alone[name].log_odds[0] == together[name].log_odds[2]
+
+
+def test_classifiers_of_other_pictures_and_no_faces_are_refused():
+    with pytest.raises(RatherError, match=r"faces are \(3, side, side\)"):
+        faces.effects(red(shape=(3, 32, 64)), faces.sample(2), 1)
+    with pytest.raises(RatherError, match="Give one"):
+        faces.effects(red(), faces.sample(0), 1)
