@@ -5,10 +5,9 @@ from __future__ import annotations
 import json as jsonlib
 import signal
 import sys
-import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
@@ -16,10 +15,7 @@ from cyclopts.validators import Number
 
 from rather import __version__
 from rather.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError
-from rather.generators import list_generators
-
-if TYPE_CHECKING:
-    from rather.train import Figures
+from rather.words import from_file, settings_of
 
 app = App(
     name="rather",
@@ -30,8 +26,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # an interrupted run has something to say
     default_parameter=Parameter(negative=()),
 )
-train = App(name="train", help="Make the nets that the methods need.")
-app.command(train)
+app.command("rather.cli_train:train", name="train", help="Make the nets that the methods need.")
 
 
 @app.command
@@ -224,238 +219,22 @@ def export(run: Path, /, *, png: Path | None = None, parquet: Path | None = None
     return 0
 
 
-@train.command(name="classifier")
-def train_classifier(
-    *,
-    data: str = "digits",
-    out: Path,
-    architecture: Literal["goyal", "small", "patches"] | None = None,
-    epochs: PositiveInt | None = None,
-    lr: float | None = None,
-    batch_size: PositiveInt | None = None,
-    shift: NonNegativeInt | None = None,
-    members: PositiveInt | None = None,
-    seed: NonNegativeInt | None = None,
-    size: PositiveInt | None = None,
-    json: bool = False,
-) -> int:
-    """Train a small classifier, or an ensemble of them; the same seed gives the same weights.
-
-    What is not given is as in `rather.train.Recipe`.
+@app.command
+def tune(run: Path, /, *, success: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.995) -> int:
+    """Choose the value of a setting: the largest at which nearly all rows reach their goal.
 
     Args:
-        data: A data set (`rather list data`), or a folder with a folder for each class.
-        out: The new file, NAME.safetensors; `rather explain --classifier` takes it.
-        architecture: goyal for pictures of 28 x 28 pixels, small for others; patches, whose features see a
-            square of the picture each.
-        epochs: How often to see each picture.
-        lr: Learning rate, at the start.
-        batch_size: Pictures a step.
-        shift: Pixels, at most, by which a picture is moved each time.
-        members: How many classifiers; several make one ensemble.
-        seed: Of the first member; each further one has the next.
-        size: Pixels a side to which a folder's pictures are brought.
-        json: Print one JSON object and nothing else.
+        run: Of the method sweep, which has tried several values on the same images: rather explain --method
+            sweep --set method=steex --set "values=[0.1,0.3,1.0]".
+        success: The share of the rows that must reach it.
     """
-    from rather.settings import checked
-    from rather.terminal import progress_bar
-    from rather.train import Recipe, train_to_file
+    from rather.store import Run
+    from rather.terminal import trials_table
+    from rather.tune import largest, trials
 
-    given = {
-        "architecture": architecture,
-        "epochs": epochs,
-        "lr": lr,
-        "batch_size": batch_size,
-        "shift": shift,
-        "members": members,
-        "seed": seed,
-    }
-    recipe = checked(Recipe, {key: value for key, value in given.items() if value is not None}, "recipe")
-    with progress_bar("training", shown=not json) as progress:
-        figures = train_to_file(
-            data, out, recipe, size=size, progress=lambda done, all_, _loss: progress(done, all_)
-        )
-    _told_of_classifier(out, figures, json=json)
+    tried = trials(Run.open(run))
+    trials_table(tried, largest(tried, success), success)
     return 0
-
-
-def _told_of_classifier(out: Path, figures: Figures, *, json: bool) -> None:
-    if json:
-        print(jsonlib.dumps({"file": str(out), **figures.card()}))
-    else:
-        low, high = figures.interval
-        print(
-            f"{out}: {figures.accuracy:.1%} of {figures.tested_on} test pictures right "
-            f"(95 % interval {low:.1%} to {high:.1%})"
-            + (f"; {figures.left_out} left out, unreadable or unlabelled" if figures.left_out else "")
-        )
-
-
-@train.command(name="latent-classifier")
-def train_latent_classifier(
-    *,
-    data: str = "digits",
-    generator: str = "digits-vae",
-    out: Path,
-    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
-    json: bool = False,
-) -> int:
-    """Train classifiers of a generator's latents, an ensemble; `--method clarity` searches with them.
-
-    Args:
-        data: A data set (`rather list data`), or a folder with a folder for each class.
-        generator: Whose latents: a bundled generator (`rather list models`), or a file of `rather train vae`.
-        out: The new file, NAME.safetensors; `rather explain --latent` and `--classifier` take it.
-        set_: A setting, KEY=VALUE, of `rather.train.LatentRecipe`; may be given again.
-        json: Print one JSON object and nothing else.
-    """
-    from rather.settings import checked
-    from rather.terminal import progress_bar
-    from rather.train import LatentRecipe, train_latent
-
-    recipe = checked(LatentRecipe, settings_of(set_ or []), "latent-classifier")
-    with progress_bar("training", shown=not json) as progress:
-        figures = train_latent(
-            data, generator, out, recipe, progress=lambda done, all_, _loss: progress(done, all_)
-        )
-    if figures is not None:  # the first of several processes says it
-        _told_of_classifier(out, figures, json=json)
-    return 0
-
-
-def _train_generator(kind: str, line: str) -> Callable[..., int]:
-    """The command that trains a kind of generator."""
-
-    def command(
-        *,
-        data: str = "digits",
-        out: Path,
-        set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
-        size: PositiveInt | None = None,
-        seed: Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))] = 0,
-        precision: Literal["auto", "fp32", "bf16"] = "auto",
-        judge: str | None = None,
-        json: bool = False,
-    ) -> int:
-        from rather.classifiers import bring, classifier_of
-        from rather.generators import generator_class
-        from rather.terminal import progress_bar
-        from rather.train import train_generator
-
-        generator = generator_class(kind).of(settings_of(set_ or []))
-        name = judge or classifier_of(data)
-        with progress_bar("training", shown=not json) as progress:
-            figures = train_generator(
-                generator,
-                data,
-                out,
-                size=size,
-                seed=seed,
-                precision=precision,
-                judge=None if name is None else bring(name),
-                progress=lambda done, all_, _loss: progress(done, all_),
-            )
-        if figures is None:  # the first of several processes says it
-            return 0
-        print(jsonlib.dumps({"file": str(out), **figures.card()}) if json else f"{out}: {figures}")
-        return 0
-
-    command.__doc__ = f"""{line}
-
-    An interrupted training goes on with the same command. Several processes, on one machine or many: put
-    torchrun or accelerate launch in front, -m rather train {kind} ...
-
-    Args:
-        data: A data set (`rather list data`), or a folder of pictures; labels are not needed.
-        out: The new file, NAME.safetensors; a preview, NAME.preview.png, lies beside it.
-        set_: A setting, KEY=VALUE; may be given again (`rather describe {kind}`).
-        size: Pixels a side to which a folder's pictures are brought.
-        seed: Of the first weights and of all that is random.
-        precision: bf16 computes in bfloat16; auto does so where the device gains from it.
-        judge: A classifier to measure the generator with; by default the bundled one of the data.
-        json: Print one JSON object and nothing else.
-    """
-    return command
-
-
-for _kind, _line in list_generators().items():
-    train.command(_train_generator(_kind, _line), name=_kind)
-
-
-def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE pairs as plain data; a dot in a key goes one level down, a value is TOML or else text.
-
-    >>> settings_of(["steps=3", "method.distractor=nearest"])
-    {'steps': 3, 'method': {'distractor': 'nearest'}}
-    """
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not (key and equals):
-            raise RatherError("CFG-SETTING", where=pair, why="not of the form KEY=VALUE")
-        *path, last = key.split(".")
-        level = settings
-        for part in path:
-            inner = level.setdefault(part, {})
-            if not isinstance(inner, dict):  # `method=wachter` came before `method.steps=3`
-                inner = level[part] = {"name": inner}
-            level = inner
-        try:
-            plain = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            plain = value
-        if isinstance(level.get(last), dict):  # `method.steps=3` came before `method=wachter`
-            level[last]["name"] = plain
-        else:
-            level[last] = plain
-    return settings
-
-
-def _from_file(words: list[str]) -> list[str]:
-    """`--config FILE` replaced by the options that the TOML file gives and the command line does not.
-
-    So the file's names and values pass the very checks that the command line's do.
-    """
-    words = [
-        part for word in words for part in (word.split("=", 1) if word.startswith("--config=") else [word])
-    ]
-    if "--config" not in words:
-        return words
-    place = words.index("--config")
-    if place + 1 == len(words):
-        raise RatherError("CFG-OPTIONS", where="--config", why="a file must follow")
-    file, words = words[place + 1], words[:place] + words[place + 2 :]
-    try:
-        told = tomllib.loads(Path(file).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RatherError("CFG-FILE", where=file, why=str(error)) from None
-    given = {word.partition("=")[0] for word in words}
-    options: list[str] = []
-    for key, value in told.items():
-        option = "--" + key.replace("_", "-")
-        if option == "--set":
-            options += [word for pair in _pairs(value, file) for word in ("--set", pair)]
-        elif option in given or value is False:
-            continue
-        elif value is True:
-            options.append(option)
-        else:
-            for one in value if isinstance(value, list) else [value]:
-                options += [option, str(one)]
-    # After the command's own name, and before what the command line says: of two settings the last one wins.
-    return words[:1] + options + words[1:]
-
-
-def _pairs(value: Any, file: str, above: str = "") -> list[str]:
-    if not isinstance(value, dict):
-        raise RatherError("CFG-FILE", where=file, why="[set] must be a table of settings")
-    pairs = []
-    for key, inner in value.items():
-        if isinstance(inner, dict):
-            pairs += _pairs(inner, file, f"{above}{key}.")
-        else:
-            pairs.append(f"{above}{key}={jsonlib.dumps(inner)}")
-    return pairs
 
 
 def _stop(signum: int, frame: object) -> None:
@@ -468,7 +247,7 @@ def main(words: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _stop)
     try:
         code = app(
-            _from_file(list(sys.argv[1:] if words is None else words)), exit_on_error=False, print_error=False
+            from_file(list(sys.argv[1:] if words is None else words)), exit_on_error=False, print_error=False
         )
         sys.exit(code if isinstance(code, int) else 0)
     except RatherError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from dataclasses import dataclass
-from typing import Self, final
+from typing import Final, Self, final
 
 import torch
 from torch import nn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
@@ -24,6 +24,7 @@ from rather.suggest import near
 if TYPE_CHECKING:
     from rather.explain import Explained
     from rather.store import Run
+    from rather.tune import Trial
 
 ROWS = 20  # in the table; the report has all
 
@@ -77,6 +78,23 @@ def _methods(runs: Mapping[str, Run]) -> Table:
         numbers = [str(counted[label][name]) for name in statuses]
         table.add_row(Text(label), Text(run.question["classifier"]["name"]), *numbers)
     return table
+
+
+def trials_table(tried: Sequence[Trial], chosen: Trial | None, success: float) -> None:
+    """What each value did, and which one is chosen, and why."""
+    console = Console()
+    table = Table("value", "found", "95 % interval", "mean change", "", box=None, pad_edge=False)
+    for trial in tried:
+        low, high = trial.interval
+        share = f"{trial.found} of {trial.rows}"
+        mark = "chosen" if trial == chosen else ""
+        table.add_row(f"{trial.value:g}", share, f"{low:.1%} to {high:.1%}", f"{trial.change:.4f}", mark)
+    console.print(table)
+    why = f"at least {success:.1%} of the rows reach their goal"
+    if chosen:
+        console.print(Text(f"\n{chosen.value:g} is the largest value at which {why}"))
+    else:
+        console.print(Text(f"\nat no value {why}: try smaller ones"))
 
 
 def description(name: str, *, json: bool) -> None:

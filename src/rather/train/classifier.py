@@ -19,6 +19,7 @@ from rather.classifiers import nets
 from rather.core import Classifier, Images
 from rather.data.source import Source
 from rather.errors import RatherError
+from rather.intervals import wilson
 from rather.settings import Seed
 from rather.train.pictures import Pictures, load_to_train, read_parts
 
@@ -68,10 +69,7 @@ class Figures:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the accuracy (Wilson, 1927)."""
-        n, p, z = self.tested_on, self.accuracy, 1.959964
-        middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5 / (1 + z**2 / n)
-        return middle - half, middle + half
+        return wilson(self.correct, self.tested_on)
 
     def card(self) -> dict[str, Any]:
         """What the card of a classifier says of them."""

@@ -1,0 +1,67 @@
+"""One answer for each of several values of a setting, as figure 9 of STEEX's supplement (2022) shows.
+
+P. Jacob et al., "STEEX: steering counterfactual explanations with semantics", ECCV 2022: a smaller weight of
+the distance distorts more, and the weight chosen is the largest at which more than 99.5 % of the training
+images still succeed. `rather tune RUN` chooses it of a run of this method.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, final
+
+import torch
+from pydantic import Field, model_validator
+
+from rather.best import Best
+from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.search import on_grid
+from rather.suggest import near
+
+
+@final
+class Sweep(Method):
+    """Run a method with each of several values of a setting; the nearest success is the picture."""
+
+    method: Method
+    """The method to run."""
+    setting: str = "closeness"
+    """Which number of its settings to vary."""
+    values: Annotated[tuple[float, ...], Field(min_length=1, max_length=100)] = (0.1, 0.3, 1.0, 3.0)
+    """The values, in the order in which they are shown."""
+
+    @model_validator(mode="after")
+    def _can_be_varied(self) -> Sweep:
+        numbers = {key: value for key, value in self.method if type(value) in (int, float)}
+        if self.setting not in numbers:
+            raise ValueError(f"no number {self.setting!r} to vary. " + near(self.setting, numbers))
+        for value in self.values:
+            self._with(value)
+        return self
+
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """Pictures: `sweep`, an answer for each value. Facts: the values, what was found, the change."""
+        best, everyone = Best(classifier, x, goal), torch.arange(len(x), device=x.device)
+        answers, reached = [], []
+        for value in self.values:
+            # The same numbers at each value: only the setting makes a difference.
+            found = self._with(value).search(classifier, x, goal, noise.split(1)[0])
+            reached.append(best.offer(everyone, found))
+            answers.append(on_grid(found.images.detach().clamp(0, 1)).nan_to_num(0))
+        kept, sets = best.found(), torch.stack(answers, 1)
+        return Found(
+            images=kept.images,
+            steps=kept.steps,
+            evaluations=kept.evaluations,
+            pictures={**kept.pictures, "sweep": [*sets]},
+            facts={
+                **kept.facts,
+                "sweep_values": [list(self.values)] * len(x),
+                "sweep_found": torch.stack(reached, 1).tolist(),
+                "sweep_change": (sets - x[:, None]).abs().flatten(2).mean(2).tolist(),
+            },
+        )
+
+    def _with(self, value: float) -> Method:
+        own = getattr(self.method, self.setting)
+        number = round(value) if isinstance(own, int) else value
+        return type(self.method).of({**dict(self.method), self.setting: number})

@@ -1,0 +1,100 @@
+"""Several values of a setting on the same images, and the choice among them."""
+
+import json
+
+import pytest
+import torch
+
+from analytic import others, pictures, spatial
+from rather.core import Goal, Noise
+from rather.errors import RatherError
+from rather.intervals import wilson
+from rather.methods import build
+from rather.methods.sweep import Sweep
+from rather.methods.wachter import Wachter
+from rather.tune import Trial, largest, trials
+
+
+def swept(*values: float, count: int = 4):
+    net, x = spatial(), pictures(count)
+    method = Sweep(method=Wachter(steps=40, lr=0.02), setting="closeness", values=values)
+    return method, net, x, Goal.criticism(others(net, x))
+
+
+def test_each_value_is_the_method_with_that_value():
+    method, net, x, goal = swept(0.1, 1000.0)
+    noise = Noise(0, list("abcd"))
+    found = method.search(net, x, goal, noise)
+    for n, value in enumerate((0.1, 1000.0)):
+        alone = Wachter(steps=40, lr=0.02, closeness=value)(net, x, goal, ids=list("abcd"))
+        torch.testing.assert_close(torch.stack([s[n] for s in found.pictures["sweep"]]), alone.images)
+        assert [told[n] for told in found.facts["sweep_found"]] == alone.found.tolist()
+    assert [told[0] for told in found.facts["sweep_found"]] == [True] * 4
+    assert not all(told[1] for told in found.facts["sweep_found"])  # hardly anything may move
+
+
+def test_the_answer_is_the_nearest_success_whatever_the_order():
+    for values in ((0.1, 1000.0), (1000.0, 0.1)):
+        method, net, x, goal = swept(*values)
+        result = method(net, x, goal)
+        assert result.found.all()
+        changes = torch.tensor(result.facts["sweep_change"])
+        reached = torch.tensor(result.facts["sweep_found"])
+        nearest = torch.where(reached, changes, 9).amin(1)
+        torch.testing.assert_close((result.images - x).abs().flatten(1).mean(1), nearest)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"setting": "closenes"}, "closeness"),
+        ({"values": []}, "values"),
+        ({"setting": "steps", "values": [-1]}, "steps"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused(settings, says):
+    with pytest.raises(RatherError, match=says) as refused:
+        build({"name": "sweep", "method": "wachter", **settings})
+    assert refused.value.code == "CFG-SETTING"
+
+
+class _Run:
+    """Rows of a run, without their pictures."""
+
+    folder = "there"
+
+    def __init__(self, facts):
+        self.facts = facts
+
+    def rows(self):
+        return [type("Row", (), {"status": "found", "facts": json.loads(json.dumps(f))}) for f in self.facts]
+
+
+def told(*found: bool):
+    values = [float(n) for n in range(len(found))]
+    return {"sweep_values": values, "sweep_found": found, "sweep_change": [0.5 / (n + 1) for n in values]}
+
+
+def test_the_largest_value_that_succeeds_often_enough_is_chosen():
+    run = _Run([told(True, True, False), told(True, True, True), told(True, False, False)])
+    tried = trials(run)
+    assert [(trial.value, trial.found, trial.rows) for trial in tried] == [(0, 3, 3), (1, 2, 3), (2, 1, 3)]
+    assert tried[1].change == 0.25
+    assert largest(tried).value == 0
+    assert largest(tried, 2 / 3).value == 1
+    assert largest(tried, 0.1).value == 2
+    assert largest([Trial(1.0, 2, 3, 0.1)]) is None
+
+
+def test_a_run_of_another_method_has_nothing_to_choose_from():
+    with pytest.raises(RatherError, match="sweep") as refused:
+        trials(_Run([{"regions": {}}]))
+    assert refused.value.code == "CFG-OPTIONS"
+
+
+def test_the_interval_is_that_of_the_score_test():
+    for count, of in ((0, 5), (3, 7), (40, 40)):
+        low, high = wilson(count, of)
+        for end in (low, high):  # where the normal approximation just holds
+            if 0 < end < 1:
+                assert abs(count / of - end) == pytest.approx(1.959964 * (end * (1 - end) / of) ** 0.5)
