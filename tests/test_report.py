@@ -629,6 +629,12 @@ def hostile(tmp_path: Path, payloads: list[str]) -> Run:
                 "list": [text, {text: text}],
                 "long": text * 20,
                 "curves": {text: text, "interpolation": {text: [0.1, 0.9]}, "search path": text},
+                "regions": {text: {"style": 0.5, "change": 0.5}},
+                "attributes": {text: -0.5},
+                "attributes_in_references": {text: {text: 0.5}},
+                "confidence": [0.1, 0.9],
+                "bin": 0,
+                "counterfactual_bin": 1,
             },
         )
         for n, text in enumerate(payloads)
@@ -791,7 +797,16 @@ ALL_LOADED = """() => {
 def test_both_forms_open_from_disk_without_a_fault(tmp_path, browser, single):
     pictures = {"path": [picture(n) for n in range(3)], "query_attention": [picture(4)]}
     pictures["trajectory"] = [picture(5, 3, 480)]
-    rows = [found(n, pictures=pictures, facts={"curves": CURVES}) for n in range(4)]
+    said = {
+        "regions": {"hair": {"style": 0.5, "change": 0.5}, "x" * 90: {"style": 1.0, "change": 0.25}},
+        "attributes": {"glasses": 0.5, "x" * 90: -0.25},
+        "attributes_in_references": {"glasses": {"x" * 90: 0.5, "fox": 0.125}},
+        "confidence": [0.1, 0.4, 0.9],
+        "bin": 0,
+        "counterfactual_bin": 2,
+    }
+    pictures["layout"] = [picture(6, 3)]
+    rows = [found(n, pictures=pictures, facts={"curves": CURVES, **said}) for n in range(4)]
     rows += [found(5, status="not_found", code="BUDGET")]
     page, faults = visit(browser, write_report(run_of(tmp_path, rows), single_file=single))
     loaded = page.evaluate(ALL_LOADED)
@@ -800,6 +815,7 @@ def test_both_forms_open_from_disk_without_a_fault(tmp_path, browser, single):
     # The style is applied too: a policy that does not fit would leave it out.
     assert page.evaluate("getComputedStyle(document.body).marginTop") == "0px"
     assert page.evaluate("getComputedStyle(document.querySelector('.chart .line')).strokeWidth") == "2px"
+    assert page.evaluate("getComputedStyle(document.querySelector('rect.less')).fill") == "rgb(13, 69, 173)"
     page.set_viewport_size({"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert faults == []

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
-from rather.charts import Chart, charts
+from rather.charts import SERIES, Chart, charts, confidence_chart
 from rather.draw import difference_scale, highlight, png, png_size, signed_difference, strip, thumbnail, unpng
 from rather.errors import CODES, REASONS
 from rather.export import file_name
+from rather.panels import LAYOUT, Panel, panels
 from rather.store import Row
 
 Place = Callable[[str, bytes], str]  # puts a PNG of this name somewhere and says under which address
@@ -29,6 +30,7 @@ NARROW: Final = "\N{NARROW NO-BREAK SPACE}"
 CHANGED: Final = "What changed: orange where brighter, blue where darker, grey where of another colour"
 ATTENTION: Final = "_attention"  # the map of this name belongs to the picture of the name before it
 TRAJECTORY: Final = "trajectory"  # a drawing with letters, and no image: shown in its own size
+REGIONS: Final = "The regions of the image, each in a colour of its own"
 WAY: Final = "The way of the search through the two-dimensional latent space, over the probability of"
 
 
@@ -73,6 +75,8 @@ class Card:
     strips: Sequence[Picture]
     charts: Sequence[Chart]
     trajectory: Picture | None
+    panels: Sequence[Panel]
+    layout: Picture | None  # beside the panel that is about its regions
     bars: Sequence[Bar]
     facts: Sequence[tuple[str, str]]
     tile: Sequence[bytes]  # the image and its counterfactual, small, for an overview
@@ -105,10 +109,9 @@ def card(row: Row, classes: Sequence[str], place: Place) -> Card:
     )
     found = row.status == "found"
     end = "counterfactual" if found else "best attempt"
-    drawn, undrawn = charts(row.facts.get("curves", {}), target.name, end)
-    facts = {key: value for key, value in row.facts.items() if key != "curves"}
-    facts |= {"curves": undrawn} if undrawn else {}
-    way = row.pictures.get(TRAJECTORY, [])
+    drawn, told, facts = _drawn(row.facts, target.name, end)
+    beside = {TRAJECTORY, *(panel.picture for panel in told)}
+    alone = {key: series for key, series in row.pictures.items() if key in beside and len(series) == 1}
     return Card(
         row=replace(row, query=None, image=None, pictures={}),
         predicted=predicted,
@@ -128,12 +131,14 @@ def card(row: Row, classes: Sequence[str], place: Place) -> Card:
         difference=None
         if changed is None
         else picture("what changed", CHANGED, [changed], LARGE, put("change")),
-        strips=_strips(row, put),
+        strips=_strips(row, put, alone),
         bars=_likely(predicted, target, every),
         charts=drawn,
-        trajectory=picture(TRAJECTORY, f"{WAY} {target.name}", way, WIDE, put(TRAJECTORY))
-        if len(way) == 1
+        trajectory=picture(TRAJECTORY, f"{WAY} {target.name}", alone[TRAJECTORY], WIDE, put(TRAJECTORY))
+        if TRAJECTORY in alone
         else None,
+        panels=told,
+        layout=picture(LAYOUT, REGIONS, alone[LAYOUT], LARGE, put(LAYOUT)) if LAYOUT in alone else None,
         facts=[(words(key), plain(value)) for key, value in facts.items()],
         tile=(thumbnail(row.query, 2 * SMALL), thumbnail(row.image, 2 * SMALL)),
     )
@@ -215,6 +220,18 @@ def plain(value: Any) -> str:
             return str(value)
 
 
+def _drawn(
+    facts: Mapping[str, Any], target: str, end: str
+) -> tuple[list[Chart], list[Panel], dict[str, Any]]:
+    """The charts and panels of a row's facts, and the facts that are in none of them."""
+    drawn, undrawn = charts(facts.get("curves", {}), target, end)
+    told, rest = panels({key: value for key, value in facts.items() if key != "curves"})
+    if series := confidence_chart(rest, target, end):
+        drawn.append(series)
+        rest = {key: value for key, value in rest.items() if key not in SERIES}
+    return drawn, told, rest | ({"curves": undrawn} if undrawn else {})
+
+
 def _likely(predicted: Bar, target: Bar, every: Sequence[Bar]) -> list[Bar]:
     """The predicted class, the target, and whatever else is likely before or after."""
     first = [predicted] if predicted == target else [predicted, target]
@@ -222,15 +239,15 @@ def _likely(predicted: Bar, target: Bar, every: Sequence[Bar]) -> list[Bar]:
     return [*first, *(bar for bar in others[: BARS - len(first)] if max(bar.before, bar.after) >= VISIBLE)]
 
 
-def _strips(row: Row, put: Callable[[str], Callable[[bytes], str]]) -> list[Picture]:
-    """All other pictures, each with its attention drawn upon it; the path of the search comes first."""
+def _strips(row: Row, put: Callable[[str], Callable[[bytes], str]], beside: Container[str]) -> list[Picture]:
+    """All pictures that are nowhere else, each with its attention upon it; the path of the search first."""
     own = {"query": row.query, "counterfactual": row.image}
     pictures = {key: [data] for key, data in own.items() if data} | row.pictures
     strips = []
     for key in sorted(row.pictures, key=lambda key: key != "path"):
         series, side = row.pictures[key], SMALL if key == "path" else MEDIUM
         below = pictures.get(key.removesuffix(ATTENTION)) if key.endswith(ATTENTION) else None
-        if f"{key}{ATTENTION}" in row.pictures or not series or (key == TRAJECTORY and len(series) == 1):
+        if f"{key}{ATTENTION}" in row.pictures or not series or key in beside:
             continue
         if below:
             # Of one picture and several maps (one for each edit), each map is drawn on that picture.

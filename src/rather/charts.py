@@ -1,14 +1,16 @@
-"""Small line charts: from a row's curves in the store to what a template draws, with no classifier asked."""
+"""Small line charts: from a row's facts in the store to what a template draws, with no classifier asked."""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeGuard, final
 
 LEFT, RIGHT, TOP, BOTTOM = 44, 292, 8, 122  # where card.html draws the axes, on 300 x 144 CSS pixels
 LINES: Final = 4  # of a chart at most: more cannot be told apart
+SERIES: Final = ("confidence", "bin", "counterfactual_bin")  # facts that are one chart
 _DOTTED: Final = 16  # longer lines go without a dot at each point
 _STEPS: Final = (1, 2, 5)  # round numbers
 
@@ -26,6 +28,16 @@ class Line:
 
 @final
 @dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A place of a chart to look at."""
+
+    name: str
+    x: float
+    y: float
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
 class Chart:
     """What is drawn of some series of numbers."""
 
@@ -34,6 +46,7 @@ class Chart:
     ticks: Sequence[tuple[float, str]]  # where, from the top, and what it says
     below: tuple[str, str, str]  # at the left end, in the middle, at the right end
     alt: str
+    marks: Sequence[Mark] = ()
 
     @property
     def members(self) -> int:
@@ -75,6 +88,28 @@ def charts(curves: Any, target: str, end: str) -> tuple[list[Chart], Any]:
             drawn.append(chart)
             del rest["interpolation"]
     return drawn, rest
+
+
+def confidence_chart(facts: Mapping[str, Any], target: str, end: str) -> Chart | None:
+    """How sure of the target the classifier is in each bin of `exaggeration`, or None of other facts.
+
+    Args:
+        facts: of the row, with all of `SERIES`.
+        target: the name of the class whose probabilities they are.
+        end: what the search ended in.
+    """
+    values = facts.get("confidence")
+    if not _is_line(values) or max(values) > 1:
+        return None
+    title = ("Probability of", target, "in each bin")
+    chart = _chart(title, {"the classifier": values}, ("bin 0", "", f"bin {len(values) - 1}"))
+    points, marks = _points(values, 1), []
+    for what, key in (("the image's own", "bin"), (f"the {end}", "counterfactual_bin")):
+        n = facts.get(key)
+        if type(n) is not int or not 0 <= n < len(values):
+            return None
+        marks.append(Mark(name=f"{what}, bin {n}", x=points[n][0], y=points[n][1]))
+    return chart and replace(chart, marks=marks, alt="; ".join([chart.alt, *(mark.name for mark in marks)]))
 
 
 def _chart(
@@ -119,7 +154,7 @@ def _is_line(value: Any) -> TypeGuard[list[float]]:
     return (
         isinstance(value, list)
         and len(value) > 1
-        and all(type(one) in (int, float) and math.isfinite(one) and one >= 0 for one in value)
+        and all(type(one) in (int, float) and 0 <= one <= sys.float_info.max for one in value)
     )
 
 

@@ -21,6 +21,7 @@ from rather import __version__
 from rather.cards import NARROW, SMALL, Card, Picture, Place, card, percent, picture, plain, words
 from rather.errors import RatherError
 from rather.pages import environment, inside, policy
+from rather.panels import summary
 from rather.store import STATUSES, Row, Run
 from rather.writing import write_whole, writing
 
@@ -120,6 +121,7 @@ def _pages(run: Run, place: Place, first: str, rows_a_page: int | None) -> Itera
         "asked": len(run.asked),
         "pending": len(run.asked) - len(rows),
         "figures": list(_figures(cards)),
+        "panels": summary(card.row for card in cards),
         "coloured": any(card.coloured for card in cards),
         "others": others,
         "pairs": pairs,
