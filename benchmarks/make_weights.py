@@ -146,7 +146,7 @@ NETS = {
             data="faces",
             judge="faces-smile",
             width=24,
-            steps=2000,
+            steps=3000,
         ),
         DRAWN,
     ),

@@ -1,14 +1,15 @@
 """SEAN: Zhu, Abdal, Qin and Wonka (2020), images from layouts and a style for each region; for STEEX.
 
-    segmenter: min  CE(S(x), layout)
-    generator: min  mean |G(E(x, l), l) - x| over pixels + the same over regions,   l = argmax S(x)
+    segmenter: min  CE(S(x), layout), over pixels + over regions
+    generator: min  |G(E(x, l), l) - x|, over pixels + over regions,   l = argmax S(x)
 
 P. Zhu, R. Abdal, Y. Qin, P. Wonka, "SEAN: image synthesis with semantic region-adaptive normalization", CVPR
 2020: an encoder averages features over each region to a style in [-1, 1]; every layer of the generator is
 normalised, then scaled and shifted by the style of the region that a pixel belongs to, and by the layout.
 Ours: styles reach a layer by a linear map, without a convolution after it; the generator learns from the
 segmenter's layouts, which it will be given; the loss is of pixels alone, where SEAN adds a discriminator and
-the features of a VGG. In the second term each region of an image counts alike, for the mouth is few pixels.
+the features of a VGG. "Over regions" means that each region of an image counts alike, for a mouth is few
+pixels; and the generator is told the layout in cells of 4 x 4 pixels only, see `_styled.COARSE`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from rather.generators._styled import DOWN, Segmenter, StyledGenerator, StyleEnc
 from rather.semantic import Layout, one_hot
 from rather.semantic import Semantic as Product
 
-_SEGMENTING = 0.2  # share of the steps after which the segmenter is done, and the generator begins
+_SEGMENTING = 0.4  # share of the steps after which the segmenter is done, and the generator begins
 
 
 @final
@@ -45,7 +46,7 @@ class Semantic(Generator):
     style: Annotated[int, Field(gt=0, le=1024)] = 32
     """How many numbers a style has."""
     steps: PositiveInt = 3000
-    """Training steps; the first fifth is the segmenter's."""
+    """Training steps; the first two fifths are the segmenter's."""
     lr: PositiveFloat = 0.002
     """Adam's learning rate at the start; it falls linearly to zero."""
     batch_size: PositiveInt = 16
@@ -118,12 +119,12 @@ class SemanticNet(GeneratorNet):
         x, layouts = batch
         if phase == "segmenter":
             logits: Tensor = self.segmenter(x)
-            return F.cross_entropy(logits.float(), layouts.long(), reduction="none").flatten(1).mean(1)
+            wrong = F.cross_entropy(logits.float(), layouts.long(), reduction="none")[:, None]
+            return _over_pixels_and_regions(wrong, one_hot(layouts, len(self.regions)))
         with torch.no_grad():
             layout = one_hot(self.segmenter(x).argmax(1), len(self.regions))
         made: Tensor = self.generator(self.encoder(x, layout), layout)
-        error = (made.float() - x).abs().mean(1)
-        return error.flatten(1).mean(1) + region_means(error[:, None], layout).sum(1) / regions_in(layout)
+        return _over_pixels_and_regions((made.float() - x).abs().mean(1, keepdim=True), layout)
 
     @override
     def product(self, name: str) -> Product:
@@ -138,11 +139,8 @@ class SemanticNet(GeneratorNet):
         )
 
 
-def region_means(values: Float[Tensor, "b #c h w"], layout: Layout) -> Float[Tensor, "b r"]:
-    """The mean of one value a pixel over each region; 0 for a region that is not there."""
-    return (values * layout).flatten(2).sum(2) / layout.flatten(2).sum(2).clamp(min=1)
-
-
-def regions_in(layout: Layout) -> Float[Tensor, " b"]:
-    """How many regions an image has."""
-    return layout.flatten(2).any(2).sum(1).to(layout)
+def _over_pixels_and_regions(error: Float[Tensor, "b 1 h w"], layout: Layout) -> Float[Tensor, " b"]:
+    """The mean error of the pixels plus the mean error of the regions that an image has."""
+    pixels = layout.flatten(2).sum(2)
+    regions = (error * layout).flatten(2).sum(2) / pixels.clamp(min=1)
+    return error.flatten(1).mean(1) + regions.sum(1) / (pixels > 0).sum(1)
