@@ -16,8 +16,8 @@ from rather.generators._layers import convolved
 from rather.semantic import Codes, Layout
 
 DOWN: Final = 8  # times that the smallest map is smaller than the image
-#: Pixels a side of the cells in which the generator is told the share of each region. What is finer it draws by
-#: the styles: else the outline of the lips would be given, and no style could turn them up or down.
+#: Pixels a side of the cells in which the generator is told the share of each region. What is finer the styles
+#: must say: else the outline of the lips would be given, and no style could turn them up or down.
 COARSE: Final = 4
 
 
