@@ -118,7 +118,7 @@ def _attribute_panel(attributes: Any, often: Any = None) -> tuple[Panel | None, 
     more = len(told) - len(most)
     panel = Panel(
         title=("How its attributes changed", "", ""),
-        heads=("attribute", "change", *(("reference pictures that have it",) if shares else ())),
+        heads=("attribute", "change", *(("reference pictures that have it, by class",) if shares else ())),
         signed=True,
         measures=measures,
         note=f"{more:,} more changed less." if more else "",
@@ -226,7 +226,7 @@ def _frequencies(told: Any, names: Sequence[str]) -> dict[str, str]:
         if not all(_within(share, 0, 1) for share in shares.values()):
             return {}
     return {
-        str(name): ", ".join(f"{_percent(share)} of {of}" for of, share in shares.items())
+        str(name): ", ".join(f"{of}\N{NO-BREAK SPACE}{_percent(share)}" for of, share in shares.items())
         for name, shares in told.items()
     }
 
