@@ -25,6 +25,7 @@ from rather.resources import (
     take_oracle,
     wanted,
 )
+from rather.semantic import Semantic
 
 
 @pytest.mark.parametrize(
@@ -195,3 +196,27 @@ def test_another_generator_or_latent_is_another_run():
         latents[2].autoencoder.get_buffer("black").add_(0.1)
     told = [repr(asks(build({"name": "clarity"}, {"latent": latent}))) for latent in latents]
     assert len(set(told)) == 3
+
+
+def test_a_generator_of_another_kind_is_refused(asked):
+    want = Want("generator", Semantic, ("semantic",))
+    with pytest.raises(RatherError, match="train semantic") as refused:
+        take_generator("stripes", spatial(), want)
+    assert refused.value.code == "MODEL-KIND"
+    with pytest.raises(RatherError, match="train semantic") as refused:
+        take_generator(None, spatial(), want)
+    assert refused.value.code == "GEN-MISSING"
+
+
+def test_faces_get_the_nets_of_their_classifier_before_those_of_their_images(monkeypatch):
+    def face(name, classes):
+        net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64 * 64, 2))
+        return Classifier(torch.nn.Identity(), net, classes=classes, shape=(3, 64, 64), name=name)
+
+    known = {"faces-vae", "faces-semantic", "faces-smile-exaggerator", "digits-gan"}
+    monkeypatch.setattr(rather.resources, "list_weights", lambda *_: known)
+    smile, age = face("faces-smile", ("not smiling", "smiling")), face("mine", ("young", "old"))
+    assert bundled_net(smile, ["exaggerator"]) == "faces-smile-exaggerator"
+    assert bundled_net(age, ["exaggerator"]) is None
+    assert bundled_net(age, ["gan", "vae"]) == "faces-vae"
+    assert bundled_net(face("dogs", ("pug", "husky")), ["vae"]) is None

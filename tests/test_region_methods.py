@@ -1,0 +1,142 @@
+"""Methods of regions, attributes and bins, against what their generators of stripes do exactly."""
+
+import pytest
+import torch
+
+from analytic import CLASSES, others, pictures, spatial, striped_editor, striped_exaggerator, striped_regions
+from rather.core import Classifier, Goal, Noise
+from rather.errors import RatherError
+from rather.exaggerator import bin_of, condition_count, conditions
+from rather.methods.attributes import Attributes
+from rather.methods.exaggeration import Exaggeration
+from rather.methods.steex import Steex
+from rather.references import References
+from rather.semantic import changes_by_region, one_hot
+
+pytestmark = pytest.mark.shapes
+
+
+def asked(count=5):
+    net, x = spatial(), pictures(count)
+    return net, x, Goal.criticism(others(net, x)), Noise(0, [str(n) for n in range(count)])
+
+
+# ---------------------------------------------------------------- steex
+
+
+def test_only_the_named_regions_change_their_style():
+    net, x, goal, noise = asked()
+    for names, still in ((("upper",), "lower"), (("lower",), "upper")):
+        found = Steex(generator=striped_regions(), regions=names).search(net, x, goal, noise)
+        for told in found.facts["regions"]:
+            assert told[still]["style"] == 0
+            assert told[names[0]]["style"] > 0
+    found = Steex(generator=striped_regions()).search(net, x, goal, noise)
+    assert all(told["upper"]["style"] > 0 < told["lower"]["style"] for told in found.facts["regions"])
+
+
+def test_names_may_be_written_as_on_a_command_line():
+    assert Steex.of({"generator": striped_regions(), "regions": "upper, lower"}).regions == ("upper", "lower")
+    method = Steex(generator=striped_regions(), regions=("uper",))
+    net, x, goal, noise = asked(1)
+    with pytest.raises(RatherError, match="upper") as refused:
+        method.search(net, x, goal, noise)
+    assert refused.value.code == "CFG-SETTING"
+
+
+def test_takes_all_of_its_steps_and_pays_for_distance():
+    net, x, goal, noise = asked()
+    far, near = (
+        Steex(generator=striped_regions(), closeness=weight, steps=30).search(net, x, goal, noise)
+        for weight in (0.0, 30.0)
+    )
+    assert far.steps.tolist() == [30] * 5
+    ways = [sum(told[r]["style"] for r in told) for found in (far, near) for told in found.facts["regions"]]
+    assert sum(ways[:5]) > 2 * sum(ways[5:])
+
+
+def test_a_generator_of_other_images_is_refused():
+    other = Classifier(torch.nn.Identity(), torch.nn.Flatten(), classes=("a", "b"), shape=(1, 1, 2))
+    x, goal = torch.zeros(1, 1, 1, 2), Goal.criticism(torch.tensor([1]))
+    for method in (Steex(generator=striped_regions()), Attributes(generator=striped_editor())):
+        with pytest.raises(RatherError) as refused:
+            method.search(other, x, goal, Noise(0, ["a"]))
+        assert refused.value.code == "GEN-SIZE"
+
+
+def test_changes_are_shared_out_among_regions():
+    layout = one_hot(torch.tensor([[[0, 0], [1, 2]]]), 3)
+    x, z = torch.zeros(1, 2, 2, 2), torch.tensor([[[[0.1, 0.2], [0.3, 0.0]], [[0.1, 0.0], [0.3, 0.0]]]])
+    torch.testing.assert_close(changes_by_region(x, z, layout), torch.tensor([[0.4, 0.6, 0.0]]))
+    assert changes_by_region(x, x, layout).tolist() == [[0, 0, 0]]
+
+
+# ---------------------------------------------------------------- attributes
+
+
+def test_frozen_attributes_stay_and_the_most_changed_come_first():
+    net, x, goal, noise = asked()
+    method = Attributes(generator=striped_editor(), frozen=("left",))
+    start = striped_editor().read(x)
+    found = method.search(net, x, goal, noise)
+    for row, told in enumerate(found.facts["attributes"]):
+        assert "left" not in told
+        changes = [abs(change) for change in told.values()]
+        assert changes == sorted(changes, reverse=True)
+        ends = striped_editor().read(found.images[row : row + 1])[0] - start[row]
+        for name, change in told.items():  # the editor does exactly what it is told
+            assert float(ends[("bright", "left", "top").index(name)]) == pytest.approx(change, abs=2e-3)
+    with pytest.raises(RatherError, match="bright") as refused:
+        Attributes(generator=striped_editor(), frozen=("brigt",)).search(net, x, goal, noise)
+    assert refused.value.code == "CFG-SETTING"
+
+
+def test_how_often_attributes_go_with_a_class_is_counted_in_the_references():
+    net, x, goal, noise = asked()
+    images = pictures(24, seed=1)
+    labels = net.probabilities(images).argmax(1)
+    references = References(images, tuple(map(str, range(24))), labels)
+    found = Attributes(generator=striped_editor(), references=references).search(net, x, goal, noise)
+    read, said = striped_editor().read(images) > 0.5, net.probabilities(x).argmax(1)
+    for row, told in enumerate(found.facts["attributes_in_references"]):
+        assert told.keys() == found.facts["attributes"][row].keys()
+        for name, shares in told.items():
+            assert shares.keys() == {CLASSES[said[row]], CLASSES[goal.target[row]]}
+            for label, share in shares.items():
+                own = read[labels == CLASSES.index(label), ("bright", "left", "top").index(name)]
+                assert share == pytest.approx(float(own.float().mean()), abs=1e-3)
+
+
+# ---------------------------------------------------------------- exaggeration
+
+
+def test_the_first_bin_that_flips_is_the_answer():
+    net, x, goal, noise = asked()
+    found = Exaggeration(generator=striped_exaggerator()).search(net, x, goal, noise)
+    for row in range(len(x)):
+        series = found.pictures["path"][row]
+        reached = goal[torch.tensor([row] * 4)].reached(net(series)).tolist()
+        end, own = found.facts["counterfactual_bin"][row], found.facts["bin"][row]
+        flips = [n for n, flip in enumerate(reached) if flip and n > own]
+        assert end == (flips[0] if flips else 3)
+        assert found.steps[row] == end - own
+        torch.testing.assert_close(found.images[row], series[end], atol=3e-3, rtol=0)
+        said = net.probabilities(series)[:, goal.target[row]]
+        assert found.facts["confidence"][row] == pytest.approx(said.tolist(), abs=1e-5)
+
+
+def test_of_two_classes_a_bin_of_one_is_a_bin_of_the_other():
+    target, bins = torch.tensor([0, 1, 0]), torch.tensor([0, 4, 1])
+    assert condition_count(2, 5) == 5
+    assert conditions(target, bins, 2, 5).argmax(1).tolist() == [4, 4, 3]
+    assert condition_count(3, 5) == 15
+    assert conditions(target, bins, 3, 5).argmax(1).tolist() == [0, 9, 1]
+    assert bin_of(torch.tensor([0.0, 0.39, 1.0]), 10).tolist() == [0, 3, 9]
+
+
+def test_an_exaggerator_is_of_one_classifier():
+    net = spatial()
+    other = Classifier(net.body, net.head, classes=("a", "b", "c"), shape=net.shape)
+    with pytest.raises(RatherError) as refused:
+        striped_exaggerator().refuse_other(other)
+    assert refused.value.code == "MODEL-CLASSES"
