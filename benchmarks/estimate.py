@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,19 @@ class Estimate:
             means = [each[stream.integers(n, size=n)].mean() for _ in range(RESAMPLES)]
             low, high = np.percentile(means, [2.5, 97.5]).tolist()
         return cls(mean, low, high, n)
+
+    @classmethod
+    def resampled(cls, count: int, statistic: Callable[[Tensor], Tensor]) -> Estimate:
+        """Of a statistic of all rows, which takes their places: its bootstrap's over rows.
+
+        A draw of rows in which it is not defined is left out.
+        """
+        stream = np.random.default_rng(0)
+        draws = [torch.from_numpy(stream.integers(count, size=count)) for _ in range(RESAMPLES)]
+        found = torch.stack([statistic(rows) for rows in draws]).double().numpy()
+        found = found[~np.isnan(found)]
+        low, high = np.percentile(found, [2.5, 97.5]).tolist() if len(found) else (math.nan, math.nan)
+        return cls(float(statistic(torch.arange(count))), low, high, count)
 
     def line(self, what: str, paper: str = "", *, percent: bool = False) -> str:
         """A row of a table: what | paper | here | 95 % interval | rows."""

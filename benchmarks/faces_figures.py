@@ -1,0 +1,526 @@
+"""What methods say of faces whose causes are known, and whether it is true: docs/faces-figures.md.
+
+    python benchmarks/faces_figures.py [SECTION ...] [--rows 300] [--work FOLDER] [--weights FOLDER]
+
+Without a section all are measured; a section that is measured again replaces its figures in
+docs/faces-figures.json, of which the page is made. `--work` keeps every batch of answers: what was
+interrupted goes on where it was. A section whose nets are not trained yet is skipped. On one core the default
+rows take up to about 20 minutes a section; slow methods get a third of the rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shlex
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from faces_page import page
+from faces_runs import (
+    DATA,
+    Answers,
+    MissingError,
+    Nets,
+    Queries,
+    effects_of,
+    explain,
+    oracle_features,
+    pack,
+    pack_resampled,
+    references,
+    test_faces,
+    train_faces,
+)
+from faces_sheets import answers_sheet, differences, dimmed, sheet
+from rather.bundled import WEIGHTS
+from rather.classifiers.nets import ARCHITECTURES, See
+from rather.core import Images, Method
+from rather.data import faces
+from rather.data.faces import ATTRIBUTES, REGIONS
+from rather.methods import (
+    Attack,
+    Attributes,
+    Clarity,
+    Dive,
+    Exaggeration,
+    Goyal,
+    Introspection,
+    Nearest,
+    Revise,
+    Schut,
+    Steex,
+    Wachter,
+)
+from rather.metrics.causes import named_among, rank_agreement
+from rather.metrics.distribution import frechet_distance
+from rather.metrics.proximity import l1
+from rather.oracle import Oracle
+from rather.ranks import rank_correlation
+from rather.search import on_grid
+from rather.semantic import changes_by_region, one_hot
+
+DOCS = Path(__file__).parent.parent / "docs"
+SMILES = {"mouth, lips, skin": ("mouth", "lips", "skin"), "beard": ("beard",), "nose": ("nose",)}
+PARTS = ("top", "middle", "bottom")  # of the picture, as classifiers.nets has them
+CLOSENESS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
+AGES = ("faces-age-glasses", "faces-age")  # biased, and not
+FIRST = (1, 3, 5)
+HALF = 0.5  # from here on a picture has an attribute
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a section needs."""
+
+    nets: Nets
+    rows: int
+    held_out: int
+    work: Path
+    out: Path
+
+    @property
+    def few(self) -> int:
+        """Rows for methods that take seconds for each."""
+        return max(min(self.rows, 8), self.rows // 3)
+
+    @property
+    def sheets(self) -> Path:
+        """Where pictures go."""
+        return self.out / "faces"
+
+    def explain(self, name: str, method: Method, rows: int) -> Answers:
+        """A method's answers about a classifier."""
+        queries = Queries.of(self.nets, name, rows)
+        return explain(self.work, method, self.nets.classifier(name), queries)
+
+    def steex(self, name: str, closeness: float = 0.3, rows: int | None = None) -> Answers:
+        """STEEX's, with all regions free."""
+        generator = self.nets.generator("faces-semantic")
+        method = Steex(generator=generator, closeness=closeness, frames=0)
+        return self.explain(name, method, rows or self.few)
+
+    def oracle(self) -> Oracle:
+        """Who reads attributes of pictures."""
+        oracle = self.nets.generator("faces-oracle")
+        assert oracle.attributes == tuple(ATTRIBUTES)
+        return oracle  # type: ignore[no-any-return]
+
+    def held(self, name: str) -> tuple[Images, Tensor]:
+        """Test faces and their labels, many at once."""
+        source = test_faces(name)
+        at = range(min(self.held_out, len(source)))
+        return torch.stack([source.read(i) for i in at]), torch.tensor([source.label(i) for i in at])
+
+
+def drawing_section(asked: Asked) -> dict[str, Any]:
+    """How long a face takes, drawn and from the cache."""
+    some = faces.sample(max(asked.rows, 32), seed=99)
+    faces.draw(some[:32])  # the first call is slower
+    rates = []
+    for _ in range(3):
+        began = time.process_time()
+        faces.draw(some)
+        rates.append(len(some) / (time.process_time() - began))
+    train = train_faces("faces-smile")
+    train.everything()  # from now on they are on disk
+    seconds = []
+    for _ in range(3):
+        began, fresh = time.perf_counter(), train_faces("faces-smile")
+        fresh.everything()
+        seconds.append(time.perf_counter() - began)
+    return {
+        "rate": [statistics.median(rates), min(rates), max(rates)],
+        "rows": len(some),
+        "loaded": len(train),
+        "seconds": [statistics.median(seconds), min(seconds), max(seconds)],
+    }
+
+
+def classifiers_section(asked: Asked) -> dict[str, Any]:
+    """How often the nets are right, and what truly moves them."""
+    found = {}
+    for name in DATA:
+        try:
+            classifier = asked.nets.classifier(name)
+        except MissingError:
+            print(f"  {name} is not there yet", flush=True)
+            continue
+        x, labels = asked.held(name)
+        right = classifier.probabilities(x).argmax(1) == labels
+        effects = effects_of(asked.work, asked.nets, name, asked.rows)
+        found[name] = {
+            "right": pack(right),
+            "log-odds": {key: pack(effect.log_odds) for key, effect in effects.items()},
+            "probability": {key: pack(effect.probability) for key, effect in effects.items()},
+        }
+        strongest = sorted(effects, key=lambda key: -abs(effects[key].log_odds.mean().item()))[:3]
+        print(
+            f"  {name}: right {right.double().mean():.3f}, moved most by {', '.join(strongest)}", flush=True
+        )
+    if not found:
+        raise MissingError(", ".join(DATA))
+    return found
+
+
+def reconstruction_section(asked: Asked) -> dict[str, Any]:
+    """What a way through the semantic generator does to held-out faces."""
+    net, judge = asked.nets.generator("faces-semantic"), asked.nets.classifier("faces-smile")
+    oracle = asked.oracle()
+    x, _ = asked.held("faces-smile")
+    with torch.no_grad():
+        again = on_grid(torch.cat([net(part) for part in x.split(64)]).clamp(0, 1))
+    real = train_faces("faces-smile").everything().images[: len(x)].float() / 255
+    before, after = oracle.values(x), oracle.values(again)
+    other = (before > HALF) != (after > HALF)
+    mine, theirs = oracle_features(oracle, x), oracle_features(oracle, again)
+    found: dict[str, Any] = {
+        "psnr": pack(-10 * (x - again).square().flatten(1).mean(1).log10()),
+        "decisions": {},
+        "attributes changed": pack(other.double().sum(1)),
+        "by attribute": {name: pack(other[:, n]) for n, name in enumerate(oracle.attributes)},
+        "frechet": frechet_distance(again, x, judge).item(),
+        "frechet of real": frechet_distance(real, x, judge).item(),
+        "identity": pack(F.cosine_similarity(mine, theirs)),
+        "identity of others": pack(F.cosine_similarity(mine, mine.roll(1, 0))),
+    }
+    for name in ("faces-smile", "faces-age"):
+        classifier = asked.nets.classifier(name)
+        same = classifier.probabilities(x).argmax(1) == classifier.probabilities(again).argmax(1)
+        found["decisions"][name] = pack(same)
+    sheet(asked.sheets, "reconstruction", [x[:30], again[:30], differences(x[:30], again[:30])], abreast=3)
+    return found
+
+
+def shares(answers: Answers, start: Images) -> Tensor:
+    """Of each row the share of its change in each region, as it was drawn."""
+    return changes_by_region(answers.images, start, one_hot(answers.queries.layouts, len(REGIONS)))
+
+
+def by_region(answers: Answers) -> dict[str, Any]:
+    """Mean shares of the change, against the reconstruction; rows that are no successes count, too."""
+    each = shares(answers, answers.start)
+    return {region: pack(each[:, n]) for n, region in enumerate(REGIONS)}
+
+
+def success(answers: Answers) -> dict[str, Any]:
+    return {
+        "success": pack(answers.found),
+        "seconds": answers.seconds.mean().item(),
+        "l1": pack(l1(answers.images, answers.start)),
+    }
+
+
+def steex_section(asked: Asked) -> dict[str, Any]:
+    """Does it succeed, and where does the smile lie?"""
+    found = {}
+    for name in ("faces-smile", "faces-age"):
+        answers = asked.steex(name)
+        answers_sheet(asked.sheets, f"steex-{name.removeprefix('faces-')}", answers)
+        own = answers.facts["reconstruction_at_goal"]
+        found[name] = success(answers) | {
+            "by reconstruction alone": pack(torch.tensor(own)),
+            "regions": by_region(answers),
+            "groups": {
+                against: {
+                    group: pack(shares(answers, start)[:, [REGIONS.index(one) for one in names]].sum(1))
+                    for group, names in SMILES.items()
+                }
+                for against, start in (
+                    ("reconstruction", answers.start),
+                    ("query", answers.queries.images),
+                )
+            },
+        }
+    return found
+
+
+def parts_section(asked: Asked) -> dict[str, Any]:
+    """Nets that see a part: does the change lie where they see?"""
+    found = {}
+    for name in PARTS:
+        answers = asked.steex(f"faces-age-{name}")
+        answers_sheet(asked.sheets, f"steex-age-{name}", answers)
+        each = shares(answers, answers.start)
+        inside = inside_parts(answers)
+        most = inside.argmax(1)
+        found[name] = success(answers) | {
+            "regions": by_region(answers),
+            "first region": dict(Counter(REGIONS[n] for n in each.argmax(1).tolist()).most_common()),
+            "inside": {part: pack(inside[:, n]) for n, part in enumerate(PARTS)},
+            "most in": {part: pack(most == n) for n, part in enumerate(PARTS)},
+        }
+    return found
+
+
+def inside_parts(answers: Answers) -> Tensor:
+    """Of each row the share of its change in the rows that each of the three nets sees."""
+    change = (answers.images - answers.start).abs().sum((1, 3))  # (n, h)
+    high = change.shape[1]
+    ends = [(round(high * part[0]), round(high * part[1])) for part in map(seen, PARTS)]
+    inside = torch.stack([change[:, top:bottom].sum(1) for top, bottom in ends], 1)
+    return inside / change.sum(1, keepdim=True).clamp(min=1e-12)
+
+
+def seen(part: str) -> tuple[float, float, float, float]:
+    """What the net of a part sees."""
+    body, _ = ARCHITECTURES[part]((3, 64, 64), 2)
+    first = body[0]
+    assert isinstance(first, See)
+    return first.part
+
+
+def closeness_section(asked: Asked) -> dict[str, Any]:
+    """The weight of the distance, from none to much."""
+    found, strips = {}, []
+    rows = min(asked.rows, 15)
+    for closeness in CLOSENESS:
+        answers = asked.steex("faces-smile", closeness, rows)
+        found[f"{closeness:g}"] = success(answers)
+        strips.append(dimmed(answers.images, answers.found))
+    sheet(asked.sheets, "closeness", [answers.queries.images, answers.start, *strips])
+    return found
+
+
+def bias_section(asked: Asked) -> dict[str, Any]:
+    """Are glasses named where a net goes by them, and only there?"""
+    oracle = asked.oracle()
+    train = train_faces("faces-age-glasses")
+    has = train.faces.attributes > HALF
+    labels = torch.tensor([train.label(n) for n in range(len(train))])
+    found: dict[str, Any] = {
+        "frequencies": {
+            attribute: {name: pack(has[labels == k, n]) for k, name in enumerate(train.classes)}
+            for n, attribute in enumerate(ATTRIBUTES)
+        }
+    }
+    for name in AGES:
+        answers = asked.steex(name)
+        answers_sheet(asked.sheets, f"bias-steex-{name.removeprefix('faces-')}", answers)
+        found[f"steex, {name}"] = (
+            success(answers)
+            | {"by the oracle": named(oracle_changes(oracle, answers))}
+            | named_regions(answers)
+        )
+        try:
+            method = Attributes(generator=asked.nets.generator("faces-editor"), frozen=("age",), frames=0)
+        except MissingError:
+            print("  attributes: faces-editor is not there yet", flush=True)
+            continue
+        answers = asked.explain(name, method, asked.few)
+        answers_sheet(asked.sheets, f"bias-attributes-{name.removeprefix('faces-')}", answers)
+        own = torch.tensor(
+            [[row.get(attribute, 0.0) for attribute in ATTRIBUTES] for row in answers.facts["attributes"]]
+        )
+        found[f"attributes, {name}"] = success(answers) | {
+            "by its own account": named(own),
+            "by the oracle": named(oracle_changes(oracle, answers)),
+        }
+    return found
+
+
+def oracle_changes(oracle: Oracle, answers: Answers, start: Images | None = None) -> Tensor:
+    """What changed from the query on, as the oracle reads it."""
+    start = answers.queries.images if start is None else start
+    return oracle.values(answers.images) - oracle.values(start)
+
+
+def named(changes: Tensor) -> dict[str, Any]:
+    """How often glasses are among the first attributes that changed, and how much each changed."""
+    index = list(ATTRIBUTES).index("glasses")
+    return {"first": {str(first): pack(named_among(changes, index, first)) for first in FIRST}} | {
+        "changes": amounts(changes)
+    }
+
+
+def amounts(changes: Tensor) -> dict[str, Any]:
+    return {name: pack(changes[:, n].abs()) for n, name in enumerate(ATTRIBUTES)}
+
+
+def named_regions(answers: Answers) -> dict[str, Any]:
+    """How often the glasses of those that wear some are among the regions that changed most."""
+    index = REGIONS.index("glasses")
+    rows = [row for row in answers.facts["regions"] if "glasses" in row]
+    if not rows:
+        return {}
+    told = {}
+    for key in ("style", "change"):
+        moved = torch.tensor([[row.get(region, {key: 0.0})[key] for region in REGIONS] for row in rows])
+        told[f"regions by {key}"] = {str(first): pack(named_among(moved, index, first)) for first in FIRST}
+    return told
+
+
+def _vae(nets: Nets) -> Any:
+    return nets.generator("faces-vae")
+
+
+#: Of nets and the classifier's name to the method; those that take seconds a row have fewer rows.
+METHODS: Mapping[str, Callable[[Nets, str], Method]] = {
+    "wachter": lambda _, __: Wachter(frames=0),
+    "schut": lambda _, __: Schut(frames=0),
+    "attack": lambda _, __: Attack(frames=0),
+    "nearest": lambda nets, name: Nearest(references=references(nets, name)),
+    "goyal": lambda nets, name: Goyal(references=references(nets, name)),
+    "revise": lambda nets, _: Revise(generator=_vae(nets), frames=0),
+    "introspection": lambda nets, _: Introspection(generator=_vae(nets), frames=0),
+    "dive": lambda nets, _: Dive(generator=nets.generator("faces-tcvae"), frames=0),
+    "steex": lambda nets, _: Steex(generator=nets.generator("faces-semantic"), frames=0),
+    "attributes": lambda nets, _: Attributes(generator=nets.generator("faces-editor"), frames=0),
+    "attributes, frozen": lambda nets, name: Attributes(
+        generator=nets.generator("faces-editor"), frozen=(name.split("-")[1],), frames=0
+    ),
+}
+#: Trained for one classifier.
+OWN: Mapping[str, Callable[[Nets, str], Method]] = {
+    "clarity": lambda nets, name: Clarity(latent=nets.latent(f"{name}-latent"), frames=0),
+    "exaggeration": lambda nets, name: Exaggeration(generator=nets.generator(f"{name}-exaggerator")),
+}
+SLOW = frozenset({"schut", "introspection", "dive", "steex", "attributes", "attributes, frozen"})
+
+
+def causes_section(asked: Asked, name: str) -> dict[str, Any]:
+    """Does each method change what truly moves the classifier?"""
+    oracle = asked.oracle()
+    measured = effects_of(asked.work, asked.nets, name, asked.rows)
+    effects = torch.stack([measured[attribute].log_odds.mean() for attribute in ATTRIBUTES])
+    cause = int(effects.abs().argmax())
+    found: dict[str, Any] = {
+        "effects": {key: pack(effect.log_odds) for key, effect in measured.items()},
+        "cause": list(ATTRIBUTES)[cause],
+        "methods": {},
+    }
+    columns = []
+    for title, method in (METHODS | OWN if name == "faces-smile" else METHODS).items():
+        try:
+            rows = asked.few if title in SLOW else asked.rows
+            answers = asked.explain(name, method(asked.nets, name), rows)
+        except MissingError as missing:
+            print(f"  {title}: {missing} is not there yet", flush=True)
+            continue
+        found["methods"][title] = success(answers) | agreement(oracle, answers, effects, cause)
+        columns.append(dimmed(answers.images, answers.found)[:12])
+        print(f"  {title}: agreement {found['methods'][title]['agreement']}", flush=True)
+    queries = Queries.of(asked.nets, name, 12).images
+    few = min(map(len, columns))
+    sheet(asked.sheets, f"methods-{name.removeprefix('faces-')}", [one[:few] for one in (queries, *columns)])
+    return found
+
+
+def agreement(oracle: Oracle, answers: Answers, effects: Tensor, cause: int) -> dict[str, Any]:
+    """Of the successes; what failed explains nothing."""
+    rows = answers.found
+
+    def of(start: Images) -> Any:
+        changes = oracle_changes(oracle, answers, start)[rows]
+        return pack_resampled(len(changes), lambda some: rank_agreement(changes[some], effects))
+
+    changes = oracle_changes(oracle, answers)[rows]
+    return {
+        "agreement": of(answers.queries.images),
+        "from the reconstruction": of(answers.start) if "reconstruction" in answers.pictures else None,
+        "cause among the first": {str(first): pack(named_among(changes, cause, first)) for first in FIRST},
+        "changes": amounts(changes),
+    }
+
+
+def exaggeration_section(asked: Asked) -> dict[str, Any]:
+    """Does the confidence rise with the bin?"""
+    method = Exaggeration(generator=asked.nets.generator("faces-smile-exaggerator"))
+    answers = asked.explain("faces-smile", method, asked.rows)
+    series = torch.tensor(answers.facts["confidence"])
+    bins = torch.arange(series.shape[1]).double()
+    each = torch.stack([rank_correlation(row, bins) for row in series]).nan_to_num(0)
+
+    def pooled(rows: Tensor) -> Tensor:
+        return rank_correlation(series[rows].flatten(), bins.repeat(len(rows)))
+
+    path = answers.pictures["path"][:12]
+    sheet(asked.sheets, "exaggeration", [answers.queries.images[:12], *path.unbind(1)])
+    return success(answers) | {
+        "row by row": pack(each),
+        "pooled": pack_resampled(len(series), pooled),
+        "mean confidence": [pack(column) for column in series.unbind(1)],
+    }
+
+
+SECTIONS: dict[str, Callable[[Asked], dict[str, Any]]] = {
+    "drawing": drawing_section,
+    "classifiers": classifiers_section,
+    "reconstruction": reconstruction_section,
+    "steex": steex_section,
+    "parts": parts_section,
+    "closeness": closeness_section,
+    "bias": bias_section,
+    "causes-smile": partial(causes_section, name="faces-smile"),
+    "causes-age": partial(causes_section, name="faces-age"),
+    "causes-age-glasses": partial(causes_section, name="faces-age-glasses"),
+    "exaggeration": exaggeration_section,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default"
+    )
+    parser.add_argument("--rows", type=int, default=300, help="queries; a third of it for slow methods")
+    parser.add_argument(
+        "--held-out", type=int, default=2000, help="test faces for accuracies and the reconstruction"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/faces-figures"), help="where answers are kept"
+    )
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the nets are")
+    parser.add_argument("--out", type=Path, default=DOCS, help="where the page goes")
+    args = parser.parse_args()
+    wrong = {*args.sections} - {*SECTIONS}
+    if wrong:
+        parser.error(f"no section {', '.join(sorted(wrong))}")
+    torch.set_num_threads(1)
+    asked = Asked(Nets(args.weights), args.rows, args.held_out, args.work, args.out)
+    file = args.out / "faces-figures.json"
+    known = json.loads(file.read_text("utf-8")) if file.exists() else {"about": {"commands": {}, "nets": {}}}
+    command = shlex.join(["python", "benchmarks/faces_figures.py", *without_folders(sys.argv[1:])])
+    for name in args.sections or SECTIONS:
+        began = time.perf_counter()
+        print(f"{name} ...", flush=True)
+        try:
+            known[name] = SECTIONS[name](asked)
+        except MissingError as missing:
+            print(f"{name}: skipped, {missing} is not in {args.weights} yet", flush=True)
+            continue
+        known["about"]["commands"][name] = command
+        known["about"]["nets"] |= asked.nets.read()
+        known["about"]["made with"] = (
+            f"torch {torch.__version__.partition('+')[0]}, one thread, {platform.machine()}"
+        )
+        args.out.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
+        file.with_suffix(".md").write_text(page(known), "utf-8")
+        print(f"{name}: measured, {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def without_folders(arguments: list[str]) -> Iterator[str]:
+    """Where things are kept is no part of the question."""
+    hidden = {"--work", "--weights", "--out"}
+    for n, one in enumerate(arguments):
+        if one not in hidden and not (n and arguments[n - 1] in hidden):
+            yield one
+
+
+if __name__ == "__main__":
+    main()

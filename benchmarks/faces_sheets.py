@@ -1,0 +1,62 @@
+"""Picture sheets of faces_figures.py: rows of faces side by side, as small PNGs of few colours."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import pad
+
+from faces_runs import Answers
+from rather.core import Images
+from rather.draw import signed_difference
+
+LARGEST = 300_000  # bytes
+SHOWN = 30
+
+
+def answers_sheet(folder: Path, name: str, answers: Answers) -> None:
+    """Query | reconstruction, where there is one | counterfactual, dark if it is none | what changed."""
+    rows = slice(0, SHOWN)
+    start, end = answers.start[rows], answers.images[rows]
+    columns = [answers.queries.images[rows]]
+    if "reconstruction" in answers.pictures:
+        columns.append(start)
+    columns += [dimmed(end, answers.found[rows]), differences(start, end)]
+    sheet(folder, name, columns, abreast=3)
+
+
+def dimmed(images: Images, found: Tensor) -> Images:
+    return images * torch.where(found, 1.0, 0.4)[:, None, None, None]
+
+
+def differences(start: Images, end: Images) -> Images:
+    """What changed, each row in full colour at its own largest change."""
+    return torch.stack([signed_difference(*pair) for pair in zip(start, end, strict=True)])
+
+
+def sheet(folder: Path, name: str, columns: Sequence[Images], abreast: int = 1) -> None:
+    """Rows of pictures, so many of them abreast; first down, then to the right."""
+    rows = torch.cat([pad(images, (1, 1, 1, 1), value=1.0) for images in columns], 3)
+    rows = pad(rows, (4, 4, 0, 0), value=1.0)
+    high = -(-len(rows) // abreast)
+    missing = high * abreast - len(rows)
+    rows = torch.cat([rows, torch.ones(missing, *rows.shape[1:])])
+    whole = torch.cat([torch.cat([*part], 1) for part in rows.split(high)], 2)
+    pixels = (whole.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.png").write_bytes(small_png(Image.fromarray(pixels)))
+
+
+def small_png(picture: Image.Image) -> bytes:
+    """With as many colours as fit."""
+    for colours in (256, 128, 64, 32, 16):
+        sink = io.BytesIO()
+        picture.quantize(colours, dither=Image.Dither.NONE).save(sink, "PNG", optimize=True)
+        if sink.tell() <= LARGEST:
+            break
+    return sink.getvalue()
