@@ -72,7 +72,8 @@ def explain(
         count: How many of the images, evenly spread; by default all of your own, 12 of a data set.
         seed: Of all that is random.
         references: Where reference images come from: a data set or a folder.
-        generator: For methods that search its latents: a bundled one, or a file of `rather train vae`.
+        generator: What the method makes its pictures with: a bundled net (`rather list generators`), or a file of
+            `rather train`.
         latent: For methods that follow classifiers of latents: bundled ones, or a file of
             `rather train latent-classifier`.
         oracle: For methods that ask a second classifier whether a change is trivial: as --classifier.

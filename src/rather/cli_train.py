@@ -100,7 +100,7 @@ def train_latent_classifier(
 
     Args:
         data: A data set (`rather list data`), or a folder with a folder for each class.
-        generator: Whose latents: a bundled generator (`rather list models`), or a file of `rather train vae`.
+        generator: Whose latents: a bundled one (`rather list generators`), or a file of `rather train vae`.
         out: The new file, NAME.safetensors; `rather explain --latent` and `--classifier` take it.
         set_: A setting, KEY=VALUE, of `rather.train.LatentRecipe`; may be given again.
         json: Print one JSON object and nothing else.
@@ -168,7 +168,8 @@ def _train_generator(kind: str, line: str) -> Callable[..., int]:
         size: Pixels a side to which a folder's pictures are brought.
         seed: Of the first weights and of all that is random.
         precision: bf16 computes in bfloat16; auto does so where the device gains from it.
-        judge: A classifier to measure the generator with; by default the bundled one of the data.
+        judge: A classifier to measure with, and that an exaggerator is trained for; by default the bundled
+            one of the data.
         json: Print one JSON object and nothing else.
     """
     return command

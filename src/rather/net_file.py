@@ -27,7 +27,7 @@ _CODE: Final = (b"\x80", b"PK\x03\x04")
 #: Who makes which kind of file.
 _MADE_BY: Final = {
     "classifier": "classifier",
-    "generator": "vae, tcvae or gan",
+    "generator": "vae, semantic or another generator",
     "latent-classifier": "latent-classifier",
 }
 LARGEST: Final = 1024  # pixels a side

@@ -169,6 +169,8 @@ def _kind(annotation: Any) -> str:
         return " ".join([_kind(parts[0]), *_bounds(parts[1:])])
     if parts and get_origin(annotation) is Literal:
         return " | ".join(map(str, parts))
+    if get_origin(annotation) is tuple:
+        return f"list of {_kind(parts[0])}"
     return " | ".join(map(_kind, parts)) if parts else getattr(annotation, "__name__", str(annotation))
 
 
