@@ -308,7 +308,7 @@ def bias_section(asked: Asked) -> dict[str, Any]:
     }
     for name in AGES:
         answers = asked.steex(name)
-        answers_sheet(asked.sheets, f"bias-steex-{name.removeprefix('faces-')}", answers)
+        answers_sheet(asked.sheets, f"steex-{name.removeprefix('faces-')}", answers)
         found[f"steex, {name}"] = (
             success(answers)
             | {"by the oracle": named(oracle_changes(oracle, answers))}
@@ -320,7 +320,7 @@ def bias_section(asked: Asked) -> dict[str, Any]:
             print("  attributes: faces-editor is not there yet", flush=True)
             continue
         answers = asked.explain(name, method, asked.few)
-        answers_sheet(asked.sheets, f"bias-attributes-{name.removeprefix('faces-')}", answers)
+        answers_sheet(asked.sheets, f"attributes-{name.removeprefix('faces-')}", answers)
         own = torch.tensor(
             [[row.get(attribute, 0.0) for attribute in ATTRIBUTES] for row in answers.facts["attributes"]]
         )
@@ -399,6 +399,7 @@ def causes_section(asked: Asked, name: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "effects": {key: pack(effect.log_odds) for key, effect in measured.items()},
         "cause": list(ATTRIBUTES)[cause],
+        "halves": rank_correlation(*halves(measured)).item(),
         "methods": {},
     }
     columns = []
@@ -416,6 +417,12 @@ def causes_section(asked: Asked, name: str) -> dict[str, Any]:
     few = min(map(len, columns))
     sheet(asked.sheets, f"methods-{name.removeprefix('faces-')}", [one[:few] for one in (queries, *columns)])
     return found
+
+
+def halves(measured: Mapping[str, faces.Effect]) -> Tensor:
+    """The absolute effects, measured on every other face and on the rest: how sure is their order?"""
+    each = torch.stack([effect.log_odds for effect in measured.values()])
+    return torch.stack([each[:, start::2].mean(1).abs() for start in (0, 1)])
 
 
 def agreement(oracle: Oracle, answers: Answers, effects: Tensor, cause: int) -> dict[str, Any]:

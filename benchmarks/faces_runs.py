@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ class Queries:
         return Queries(self.images[rows], self.ids[rows], self.layouts[rows], self.target[rows])
 
 
+@cache  # for it keeps what it has drawn
 def test_faces(classifier: str) -> DrawnFaces:
     source = load(DATA[classifier]).test
     assert isinstance(source, DrawnFaces)
@@ -147,7 +149,7 @@ def explain(work: Path, method: Method, classifier: Classifier, queries: Queries
     key = _key(method, classifier)
     for start in range(0, len(queries), TOGETHER):
         some = queries[start : start + TOGETHER]
-        told = hashlib.sha256(f"{key} {some.ids} {some.target.tolist()}".encode()).hexdigest()[:20]
+        told = _digest(key, some.ids, some.target.tolist(), eight_bits(some.images).numpy().tobytes())
         file = work / f"{method.name()}-{told}.pt"
         if not file.exists():
             _write(file, _explained(method, classifier, some))
@@ -194,6 +196,10 @@ def eight_bits(images: Tensor) -> Tensor:
     return (images * 255).round().byte()
 
 
+def _digest(*told: object) -> str:
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:20]
+
+
 def _write(file: Path, what: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     whole = file.with_suffix(".part")
@@ -223,7 +229,8 @@ def _told(resource: Resource) -> str:
 def effects_of(work: Path, nets: Nets, name: str, rows: int) -> dict[str, faces.Effect]:
     """The true effects of every attribute on the second class, measured on test faces once."""
     classifier = nets.classifier(name)
-    told = hashlib.sha256(f"{classifier.fingerprint()} {DATA[name]} {rows}".encode()).hexdigest()[:20]
+    first = eight_bits(test_faces(name).read(0)).numpy().tobytes()  # changes with the code that draws
+    told = _digest(classifier.fingerprint(), DATA[name], rows, first)
     file = work / f"effects-{told}.pt"
     if not file.exists():
         found = faces.effects(classifier, test_faces(name).faces[:rows], 1)
