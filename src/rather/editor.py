@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from rather.core import Images
-from rather.errors import RatherError
 from rather.frozen_net import FrozenNet
 from rather.oracle import Attributes
-from rather.suggest import near
 
 Features = Sequence[Tensor]  # what an encoder keeps of images, (b, ...) each
 
@@ -68,19 +66,3 @@ class Editor(FrozenNet):
     @override
     def told(self) -> object:
         return self.attributes
-
-    def indices(self, names: Sequence[str]) -> list[int]:
-        """The places of attributes that are given by name.
-
-        Raises:
-            RatherError: CFG-SETTING for an attribute that does not exist.
-        """
-        for name in names:
-            if name not in self.attributes:
-                raise RatherError(
-                    "CFG-SETTING",
-                    where=f"attribute {name}",
-                    why=f"{self.name} knows {', '.join(self.attributes)}"[:200],
-                    do=near(name, self.attributes),
-                )
-        return [self.attributes.index(name) for name in names]

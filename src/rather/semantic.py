@@ -12,9 +12,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.core import Images
-from rather.errors import RatherError
 from rather.frozen_net import FrozenNet
-from rather.suggest import near
 
 Layout = Float[Tensor, "b r h w"]  # 1 where a pixel is of a region, 0 elsewhere
 Codes = Float[Tensor, "b r s"]  # of each region its style; 0 of one that an image has not
@@ -95,22 +93,6 @@ class Semantic(FrozenNet):
             for n, region in enumerate(self.regions)
             if there[n]
         }
-
-    def indices(self, names: Sequence[str]) -> list[int]:
-        """The places of regions that are given by name; of none, all.
-
-        Raises:
-            RatherError: CFG-SETTING for a region that does not exist.
-        """
-        for name in names:
-            if name not in self.regions:
-                raise RatherError(
-                    "CFG-SETTING",
-                    where=f"region {name}",
-                    why=f"{self.name} knows {', '.join(self.regions)}",
-                    do=near(name, self.regions),
-                )
-        return [self.regions.index(name) for name in names] or [*range(len(self.regions))]
 
 
 def one_hot(labels: Int[Tensor, "b h w"], count: int) -> Layout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Annotated, Any, TypeVar
 
@@ -52,6 +52,19 @@ class Settings(BaseModel):
     def of(cls: type[_S], settings: Mapping[str, Any]) -> _S:  # noqa: PYI019 - the tests cannot check Self
         """The value with these settings; a wrong name or value is refused in one line."""
         return checked(cls, settings, cls.name())
+
+
+def indices(names: Sequence[str], known: Sequence[str], setting: str) -> list[int]:
+    """The places of names that somebody typed among those that are known.
+
+    Raises:
+        RatherError: CFG-SETTING for one that is not.
+    """
+    for name in names:
+        if name not in known:
+            why = f"known are {', '.join(known)}"[:200]
+            raise RatherError("CFG-SETTING", where=f"{setting} {name}", why=why, do=near(name, known))
+    return [[*known].index(name) for name in names]
 
 
 def class_in(module: ModuleType, base: type[_S]) -> type[_S]:

@@ -25,7 +25,7 @@ from rather.losses import l1, toward
 from rather.oracle import Attributes as Values
 from rather.references import References
 from rather.search import Rows, descend, on_grid
-from rather.settings import NameList
+from rather.settings import NameList, indices
 
 _TOP: Final = 5  # attributes that are named, as the paper does
 
@@ -93,9 +93,9 @@ class Attributes(Method):
         )
 
     def _free(self) -> Values:
-        names = self.generator.attributes
-        self.generator.indices(self.frozen)
-        return torch.tensor([float(name not in self.frozen) for name in names])
+        free = torch.ones(len(self.generator.attributes))
+        free[indices(self.frozen, self.generator.attributes, "attributes.frozen")] = 0
+        return free
 
     def _named(self, change: Tensor) -> dict[str, float]:
         """The attributes that changed most, the most changed first, with their signed change."""

@@ -21,7 +21,7 @@ from rather.latent_search import found_on
 from rather.losses import toward
 from rather.search import Rows, descend, on_grid
 from rather.semantic import Codes, Layout, Semantic, changes_by_region
-from rather.settings import NameList
+from rather.settings import NameList, indices
 
 
 @final
@@ -47,7 +47,8 @@ class Steex(Method):
         self.generator.refuse_other_images(classifier)
         layout, start = self._encoded(x)
         free = torch.zeros_like(start)
-        free[:, self.generator.indices(self.regions)] = 1
+        names = self.generator.regions
+        free[:, indices(self.regions or names, names, "steex.regions")] = 1
 
         def decode(z: Codes, rows: Rows) -> Images:
             return self.generator.decode(z, layout[rows]).clamp(0, 1)
