@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from faces_page import page
+from faces_page import agreed, page
 from faces_runs import (
     DATA,
     Answers,
@@ -64,7 +64,7 @@ from rather.methods import (
     Steex,
     Wachter,
 )
-from rather.metrics.causes import named_among, rank_agreement
+from rather.metrics.causes import cosine_agreement, named_among, rank_agreement
 from rather.metrics.distribution import frechet_distance
 from rather.metrics.proximity import l1
 from rather.oracle import Oracle
@@ -412,7 +412,7 @@ def causes_section(asked: Asked, name: str) -> dict[str, Any]:
             continue
         found["methods"][title] = success(answers) | agreement(oracle, answers, effects, cause)
         columns.append(dimmed(answers.images, answers.found)[:12])
-        print(f"  {title}: agreement {found['methods'][title]['agreement']}", flush=True)
+        print(f"  {title}: {agreed(found['methods'][title])}", flush=True)
     queries = Queries.of(asked.nets, name, 12).images
     few = min(map(len, columns))
     sheet(asked.sheets, f"methods-{name.removeprefix('faces-')}", [one[:few] for one in (queries, *columns)])
@@ -429,14 +429,19 @@ def agreement(oracle: Oracle, answers: Answers, effects: Tensor, cause: int) -> 
     """Of the successes; what failed explains nothing."""
     rows = answers.found
 
-    def of(start: Images) -> Any:
+    def of(start: Images, agree: Callable[[Tensor, Tensor], Tensor]) -> Any:
         changes = oracle_changes(oracle, answers, start)[rows]
-        return pack_resampled(len(changes), lambda some: rank_agreement(changes[some], effects))
+        return pack_resampled(len(changes), lambda some: agree(changes[some], effects))
 
     changes = oracle_changes(oracle, answers)[rows]
     return {
-        "agreement": of(answers.queries.images),
-        "from the reconstruction": of(answers.start) if "reconstruction" in answers.pictures else None,
+        **{
+            key: {
+                "query": of(answers.queries.images, agree),
+                "reconstruction": of(answers.start, agree) if "reconstruction" in answers.pictures else None,
+            }
+            for key, agree in (("agreement", rank_agreement), ("cosine", cosine_agreement))
+        },
         "cause among the first": {str(first): pack(named_among(changes, cause, first)) for first in FIRST},
         "changes": amounts(changes),
     }

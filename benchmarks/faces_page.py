@@ -68,7 +68,9 @@ Agreement is Spearman's rank correlation, over the 12 attributes, of the mean ab
 reads it, of successes only, against the query and against the method's own reconstruction) with the absolute
 true effect on the log-odds. It asks for the order alone, and the order of attributes that hardly have an
 effect counts as much as that of the others: effects measured on two halves of the {rows} faces agree by
-{halves:.2f} themselves. The interval is of the rows, not of the effects.
+{halves:.2f} themselves. The cosine of the same numbers weighs an attribute by its effect, and so says
+whether the few that truly move the classifier are what changed. Intervals are of the rows, not of the
+effects.
 The true first cause is `{cause}`: how often is it the most changed attribute, and among the first three?
 """
 EXAGGERATION = """\
@@ -76,6 +78,15 @@ The series over bins of confidence: rank correlation of the bin with the confide
 has, of each row's series (mean over rows; a series that does not move counts as 0), and of all points at
 once. Pictures: the query, then the series from the first bin on.
 """
+
+
+AGREEMENTS = ("agreement", "cosine")
+STARTS = ("query", "reconstruction")
+
+
+def agreed(method: Results) -> str:
+    """Agreement with the true effects in a line, for the terminal."""
+    return ", ".join(f"{key} {number(method[key]['query'], 2)}" for key in AGREEMENTS)
 
 
 def page(known: Results) -> str:
@@ -299,13 +310,13 @@ def causes_part(name: str) -> Callable[[Results], Iterator[str]]:
         rows = next(iter(r["effects"].values()))[3]
         yield CAUSES.format(cause=r["cause"], halves=r["halves"], rows=rows)
         yield table(
-            "method | success | agreement | from the reconstruction | cause first | among three | seconds",
+            "method | success | agreement | from the reconstruction | cosine | from the reconstruction "
+            "| cause first | among three | seconds",
             [
                 [
                     title,
                     counted(m["success"]),
-                    number(m["agreement"], 2),
-                    number(m["from the reconstruction"], 2),
+                    *(number(m[key][start], 2) for key in AGREEMENTS for start in STARTS),
                     share(m["cause among the first"]["1"]),
                     share(m["cause among the first"]["3"]),
                     f"{m['seconds']:.2f}",

@@ -14,7 +14,7 @@ from rather.core import Classifier
 from rather.data import faces
 from rather.data.faces import ATTRIBUTES, HAIR_COLOURS, REGIONS
 from rather.errors import RatherError
-from rather.metrics.causes import named_among, rank_agreement
+from rather.metrics.causes import cosine_agreement, named_among, rank_agreement
 from rather.ranks import mid_ranks, rank_correlation
 
 SIDE = 32
@@ -69,6 +69,20 @@ def test_agreement_by_hand():
     assert rank_agreement(torch.zeros(2, 4), effects).isnan()
     with pytest.raises(RatherError, match="one row"):
         rank_agreement(torch.zeros(0, 4), effects)
+
+
+def test_the_order_of_what_hardly_matters_is_nothing_to_the_cosine():
+    effects = torch.tensor([-40.0, 0.01, 0.02, 0.03])
+    right = torch.tensor([[0.5, 0.003, 0.002, 0.001], [-0.3, 0.0, 0.0, 0.0]])
+    assert cosine_agreement(right, effects).item() == pytest.approx(1, abs=1e-4)
+    assert rank_agreement(right, effects).item() == pytest.approx(-0.2)
+    assert cosine_agreement(right.flip(1), effects) < 0.01
+    # By hand: means 1 and 2, effects 3 and 4.
+    two = cosine_agreement(torch.tensor([[1.0, -4.0], [-1.0, 0.0]]), torch.tensor([-3.0, 4.0]))
+    assert two.item() == pytest.approx(11 / (math.sqrt(5) * 5))
+    assert cosine_agreement(torch.zeros(2, 4), effects).isnan()
+    with pytest.raises(RatherError, match="one row"):
+        cosine_agreement(torch.zeros(0, 4), effects)
 
 
 def test_who_is_named():

@@ -72,7 +72,7 @@ def explain(
         count: How many of the images, evenly spread; by default all of your own, 12 of a data set.
         seed: Of all that is random.
         references: Where reference images come from: a data set or a folder.
-        generator: What the method makes its pictures with: a bundled net (`rather list generators`), or a file of
+        generator: What the method makes pictures with: a bundled net (`rather list generators`), or a file of
             `rather train`.
         latent: For methods that follow classifiers of latents: bundled ones, or a file of
             `rather train latent-classifier`.

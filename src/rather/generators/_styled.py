@@ -16,7 +16,7 @@ from rather.generators._layers import convolved
 from rather.semantic import Codes, Layout
 
 DOWN: Final = 8  # times that the smallest map is smaller than the image
-#: Pixels a side of the cells in which the generator is told the share of each region. What is finer the styles
+#: Pixels a side of the cells in which the generator is told the share of each region. What is finer, styles
 #: must say: else the outline of the lips would be given, and no style could turn them up or down.
 COARSE: Final = 4
 

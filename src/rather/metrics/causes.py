@@ -30,9 +30,32 @@ def rank_agreement(changes: Changes, effects: Float[Tensor, " a"]) -> Float[Tens
     Raises:
         RatherError: DATA-EMPTY for no rows.
     """
+    return rank_correlation(_amounts(changes), effects.abs())
+
+
+def cosine_agreement(changes: Changes, effects: Float[Tensor, " a"]) -> Float[Tensor, ""]:
+    """Cosine of what changed and what truly has an effect, 0 to 1 (higher is better).
+
+    Of the mean over rows of |change| and of |effect|. Where one attribute moves the classifier and the others
+    hardly do, `rank_agreement` counts the order of those others as much as the one; this does not: it is near
+    to 1 if that one changed and little else. One value for all rows; NaN where nothing changed.
+
+    Args:
+        changes: as for `rank_agreement`.
+        effects: as there.
+
+    Raises:
+        RatherError: DATA-EMPTY for no rows.
+    """
+    amounts, sizes = _amounts(changes), effects.abs().double()
+    cosine: Tensor = (amounts @ sizes) / (amounts.norm() * sizes.norm())
+    return cosine
+
+
+def _amounts(changes: Changes) -> Float[Tensor, " a"]:
     if not len(changes):
         raise RatherError("DATA-EMPTY", where="changes of no rows", do="Give one row at least")
-    return rank_correlation(changes.abs().double().mean(0), effects.abs())
+    return changes.abs().double().mean(0)
 
 
 def named_among(changes: Changes, index: int, first: int) -> Bool[Tensor, " n"]:
