@@ -75,7 +75,7 @@ def test_the_order_of_what_hardly_matters_is_nothing_to_the_cosine():
     effects = torch.tensor([-40.0, 0.01, 0.02, 0.03])
     right = torch.tensor([[0.5, 0.003, 0.002, 0.001], [-0.3, 0.0, 0.0, 0.0]])
     assert cosine_agreement(right, effects).item() == pytest.approx(1, abs=1e-4)
-    assert rank_agreement(right, effects).item() == pytest.approx(-0.2)
+    assert rank_agreement(right, effects).item() == pytest.approx(0.2)
     assert cosine_agreement(right.flip(1), effects) < 0.01
     # By hand: means 1 and 2, effects 3 and 4.
     two = cosine_agreement(torch.tensor([[1.0, -4.0], [-1.0, 0.0]]), torch.tensor([-3.0, 4.0]))
