@@ -47,7 +47,11 @@ class Segmenter(nn.Module):
 
 @final
 class StyleEncoder(nn.Module):
-    """Features at half the image's resolution, with a view of an eighth, averaged over each region."""
+    """Features at half the image's resolution, with a view of an eighth, averaged over each region.
+
+    The image itself is among them, and the image times each pixel's place, down and across: so the colour of a
+    region and how it runs from end to end are in its style from the first step on, and need not be learned.
+    """
 
     def __init__(self, channels: int, width: int, size: int) -> None:
         super().__init__()
@@ -56,13 +60,16 @@ class StyleEncoder(nn.Module):
             convolved(2 * width, 2 * width, stride=2), convolved(2 * width, 4 * width, stride=2)
         )
         self.both = convolved(6 * width, 2 * width)
-        self.style = nn.Conv2d(2 * width, size, 1)
+        self.style = nn.Conv2d(2 * width + 3 * channels, size, 1)
 
     def forward(self, x: Images, layout: Layout) -> Codes:
         """The styles, in [-1, 1]."""
         fine = self.fine(x)
         wide = F.interpolate(self.coarse(fine), scale_factor=4)
-        features = self.style(self.both(torch.cat([fine, wide], 1)))
+        small = F.avg_pool2d(x, 2)
+        down, across = (torch.linspace(-1, 1, side, device=x.device) for side in small.shape[2:])
+        seen = [self.both(torch.cat([fine, wide], 1)), small, small * down[:, None], small * across]
+        features = self.style(torch.cat(seen, 1))
         share = F.avg_pool2d(layout, 2)
         total = torch.einsum("bshw,brhw->brs", features, share)
         there = share.flatten(2).sum(2)[..., None]
