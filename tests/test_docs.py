@@ -1,5 +1,6 @@
 """The documentation says what the code does: made parts are up to date, and README's Python runs."""
 
+import ast
 import os
 import re
 import runpy
@@ -30,6 +31,16 @@ def test_readme_python_runs(tmp_path):
         env=os.environ | {"MPLBACKEND": "agg"},
     )
     assert (tmp_path / "answer.png").stat().st_size > 1000
+
+
+def test_python_of_the_page_on_faces_runs(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "faces.md").read_text("utf-8"), re.DOTALL)
+    code = "import torch; torch.set_num_threads(1)\n" + "\n".join(blocks)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    effects = ast.literal_eval(done.stdout)
+    assert max(effects, key=lambda name: abs(effects[name])) == "glasses"  # as the page says
 
 
 def test_links_in_pages_lead_somewhere():
