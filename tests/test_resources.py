@@ -5,7 +5,7 @@ import torch
 
 import rather.generators
 import rather.resources
-from analytic import latent_stripes, pictures, resources, spatial, stripes
+from analytic import example, latent_stripes, pictures, resources, spatial, stripes
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier
 from rather.data import DataSet, InMemory
@@ -220,3 +220,20 @@ def test_faces_get_the_nets_of_their_classifier_before_those_of_their_images(mon
     assert bundled_net(age, ["exaggerator"]) is None
     assert bundled_net(age, ["gan", "vae"]) == "faces-vae"
     assert bundled_net(face("dogs", ("pug", "husky")), ["vae"]) is None
+
+
+@pytest.mark.parametrize("name", ["steex", "attributes", "exaggeration"])
+def test_a_generator_of_any_kind_makes_the_run_its_own(name):
+    told = asks(example(name))["generator"]
+    assert len(told["sha256"]) == 64
+    generator = dict(example(name))["generator"]
+    for part in ("decoder", "generator"):  # another net, under the same name
+        if hasattr(generator, part):
+            setattr(generator, part, _Grey())
+    assert asks(build({"name": name}, {"generator": generator}))["generator"] != told
+
+
+class _Grey(torch.nn.Module):
+    def forward(self, features, _):
+        some = features if isinstance(features, torch.Tensor) else features[0]
+        return torch.full((len(some), 1, 6, 6), 0.5)

@@ -15,12 +15,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rather import __version__
-from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, rows_of
 from rather.curves import diagnose
 from rather.data.source import Source
 from rather.draw import png, unpng
 from rather.errors import REASONS, RatherError
+from rather.frozen_net import FrozenNet
 from rather.latent import LatentClassifiers
 from rather.references import References
 from rather.store import Row, Run
@@ -235,7 +235,7 @@ def _identity(resource: Resource) -> dict[str, Any]:
     match resource:
         case References():
             return {"name": resource.name, "sha256": resource.sha256, "count": len(resource.ids)}
-        case Autoencoder() | Classifier():
+        case FrozenNet() | Classifier():
             return {"name": resource.name, "sha256": resource.fingerprint()}
         case LatentClassifiers():
             sha256 = resource.classifier().fingerprint()
