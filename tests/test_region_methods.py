@@ -1,12 +1,24 @@
 """Methods of regions, attributes and bins, against what their generators of stripes do exactly."""
 
+import json
+
 import pytest
 import torch
 
-from analytic import CLASSES, others, pictures, spatial, striped_editor, striped_exaggerator, striped_regions
+from analytic import (
+    CLASSES,
+    example,
+    others,
+    pictures,
+    spatial,
+    striped_editor,
+    striped_exaggerator,
+    striped_regions,
+)
 from rather.core import Classifier, Goal, Noise
 from rather.errors import RatherError
 from rather.exaggerator import bin_of, condition_count, conditions
+from rather.methods import build
 from rather.methods.attributes import Attributes
 from rather.methods.exaggeration import Exaggeration
 from rather.methods.steex import Steex
@@ -19,6 +31,24 @@ pytestmark = pytest.mark.shapes
 def asked(count=5):
     net, x = spatial(), pictures(count)
     return net, x, Goal.criticism(others(net, x)), Noise(0, [str(n) for n in range(count)])
+
+
+@pytest.mark.parametrize("name", ["steex", "attributes", "exaggeration"])
+def test_facts_are_json_whatever_the_generator_makes(name):
+    net, x, goal, _ = asked(2)
+    generator = dict(example(name))["generator"]
+    part = "generator" if name == "steex" else "decoder"
+    setattr(generator, part, _Nothing())
+    more = {"lr": 1e30} if name == "steex" else {}
+    result = build({"name": name, **more}, {"generator": generator})(net, x, goal)
+    assert result.why == ("NONFINITE", "NONFINITE")
+    assert json.dumps(dict(result.facts), allow_nan=False)
+
+
+class _Nothing(torch.nn.Module):
+    def forward(self, given, condition):
+        given = given if isinstance(given, torch.Tensor) else condition
+        return given.flatten(1).sum(1)[:, None, None, None] * torch.full((1, 1, 6, 6), torch.nan)
 
 
 # ---------------------------------------------------------------- steex
@@ -53,6 +83,12 @@ def test_takes_all_of_its_steps_and_pays_for_distance():
     assert far.steps.tolist() == [30] * 5
     ways = [sum(told[r]["style"] for r in told) for found in (far, near) for told in found.facts["regions"]]
     assert sum(ways[:5]) > 2 * sum(ways[5:])
+
+
+def test_where_no_pixel_changes_no_region_has_a_share():
+    net, x, goal, noise = asked()
+    found = Steex(generator=striped_regions(), steps=1, lr=1e-9).search(net, x, goal, noise)
+    assert all(told[r]["change"] == 0 for told in found.facts["regions"] for r in told)
 
 
 def test_a_generator_of_other_images_is_refused():
@@ -105,6 +141,15 @@ def test_how_often_attributes_go_with_a_class_is_counted_in_the_references():
             for label, share in shares.items():
                 own = read[labels == CLASSES.index(label), ("bright", "left", "top").index(name)]
                 assert share == pytest.approx(float(own.float().mean()), abs=1e-3)
+
+
+def test_of_a_class_without_references_no_frequency_is_told():
+    net, x, goal, noise = asked()
+    references = References(pictures(6, seed=1), tuple("abcdef"), torch.zeros(6, dtype=torch.long))
+    found = Attributes(generator=striped_editor(), references=references).search(net, x, goal, noise)
+    shares = [share for told in found.facts["attributes_in_references"] for share in told.values()]
+    assert {label for each in shares for label in each} == {CLASSES[0]}
+    assert json.dumps(found.facts["attributes_in_references"], allow_nan=False)
 
 
 # ---------------------------------------------------------------- exaggeration

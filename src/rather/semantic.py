@@ -86,10 +86,10 @@ class Semantic(FrozenNet):
     def told_by_region(
         self, layout: Float[Tensor, "r h w"], values: Mapping[str, Float[Tensor, " r"]]
     ) -> dict[str, dict[str, float]]:
-        """Plain data of one image: for each region that it has, these values by name."""
+        """Plain data of one image: for each region that it has, these values by name; 0 for no finite one."""
         there = layout.flatten(1).any(1).tolist()
         return {
-            region: {key: round(float(each[n]), 4) for key, each in values.items()}
+            region: {key: round(float(each[n].nan_to_num(0, 0, 0)), 4) for key, each in values.items()}
             for n, region in enumerate(self.regions)
             if there[n]
         }

@@ -113,10 +113,13 @@ class Attributes(Method):
         often = {
             k: self._read_in_references[labels == k].float().mean(0).tolist()
             for k in {k for pair in pairs for k in pair}
+            if (labels == k).any()
         }
         told = [
             {
-                name: {classifier.classes[k]: round(often[k][names.index(name)], 3) for k in pair}
+                name: {
+                    classifier.classes[k]: round(often[k][names.index(name)], 3) for k in pair if k in often
+                }
                 for name in self._named(row)
             }
             for row, pair in zip(change, pairs, strict=True)

@@ -43,13 +43,14 @@ class Exaggeration(Method):
         reached = torch.stack([goal.reached(each) for each in logits.unbind(1)], 1)
         flips = reached & (bins > own[:, None])
         end = torch.where(flips.any(1), flips.int().argmax(1), count - 1)
+        confidence = torch.stack([_of(goal, p) for p in logits.softmax(2).unbind(1)], 1)
         return Found(
             images=series[torch.arange(len(x), device=x.device), end],
             steps=end - own,
             evaluations=torch.full_like(end, count + 1),
             pictures={"path": [*on_grid(series).nan_to_num(0)]},
             facts={
-                "confidence": torch.stack([_of(goal, p) for p in logits.softmax(2).unbind(1)], 1).tolist(),
+                "confidence": confidence.nan_to_num(0).tolist(),  # JSON has no NaN
                 "bin": own.tolist(),
                 "counterfactual_bin": end.tolist(),
             },

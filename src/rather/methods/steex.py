@@ -62,7 +62,8 @@ class Steex(Method):
         path = descend(objective, start, steps=self.steps, lr=self.lr, frames=self.frames)
         found = found_on(path, start, decode, classifier, goal)
         moved = (path.end - start).norm(dim=2)
-        changed = changes_by_region(found.images, torch.stack([*found.pictures["reconstruction"]]), layout)
+        again = torch.stack([*found.pictures["reconstruction"]])
+        changed = changes_by_region(on_grid(found.images), again, layout)  # of pictures as they are saved
         return Found(
             images=found.images,
             steps=found.steps,
