@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Bernoulli, Normal, kl_divergence
 
 import rather
 from rather.core import Classifier
@@ -23,6 +23,7 @@ from rather.errors import RatherError
 from rather.generator import Generator, Phase
 from rather.generators import bring_generator, generator_class, list_generators
 from rather.generators._file import load_generator, save_generator
+from rather.generators.exaggerator import _divergence as asked_for
 from rather.generators.gan import Inversion
 from rather.generators.tcvae import decomposed, log_normal
 from rather.generators.vae import divergence
@@ -137,6 +138,25 @@ def test_other_kinds_take_images_and_what_is_known_of_them(kind):
     assert given.max() <= 1
     torch.testing.assert_close(product(x[2:3]), given[2:3], atol=1e-5, rtol=1e-4)
     assert not any(p.requires_grad for p in product.parameters())
+
+
+def test_an_exaggerators_classifier_goes_where_it_goes_and_is_no_part_of_it():
+    judge = brightness()
+    net = tiny("exaggerator").build((1, 32, 32), classifier=judge)
+    assert not {id(p) for p in judge.parameters()} & {id(p) for p in net.parameters()}
+    net.double()
+    assert {tensor.dtype for tensor in judge.state_dict().values()} == {torch.float64}
+
+
+def test_what_an_exaggerator_is_asked_for_has_a_gradient_however_sure_the_classifier_is():
+    wanted, target = torch.tensor([0.05, 0.95, 0.35]), torch.tensor([1, 0, 2])
+    logits = torch.tensor([[0.0, 1.0, -1.0], [2.0, 0.0, 1.0], [0.0, 1.0, 0.5]])
+    said = logits.softmax(1)[range(3), target]
+    expected = kl_divergence(Bernoulli(wanted), Bernoulli(said))
+    torch.testing.assert_close(asked_for(wanted, logits, target), expected)
+    sure = torch.tensor([[0.0, 40.0, 0.0]], requires_grad=True)
+    (slope,) = torch.autograd.grad(asked_for(wanted[:1], sure, target[:1]).sum(), sure)
+    assert slope[0, 1].item() == pytest.approx(0.95)  # of softplus(odds) - 0.05 odds
 
 
 @pytest.mark.parametrize("kind", OTHERS)

@@ -12,16 +12,17 @@ from the pictures, where the paper resamples each bin to 5,000 of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self, final
 
 import torch
 from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
+from torch.nn import functional as F
 from typing_extensions import override
 
-from rather.core import Classifier, Images
+from rather.core import Classifier, Images, Labels, Logits
 from rather.errors import RatherError
 from rather.exaggerator import Exaggerator as Product
 from rather.exaggerator import bin_of, condition_count, conditions
@@ -87,6 +88,13 @@ class ExaggeratorNet(GeneratorNet):
         self.critic = Critic(shape[0], width, count)
 
     @override
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        for classifier in filter(None, self._classifier):  # it goes where the nets go
+            classifier._apply(fn, recurse)  # noqa: SLF001 - torch's own way to move a part of a module
+        super()._apply(fn, recurse)
+        return self
+
+    @override
     def phases(self) -> Mapping[str, Phase]:
         making = [*self.encoder.parameters(), *self.decoder.parameters()]
         return {
@@ -111,8 +119,7 @@ class ExaggeratorNet(GeneratorNet):
         back = self.decoder(self.encoder(made), own)
         error = torch.stack([z.float() - x for z in (self.decoder(features, own), back)])
         error = error.abs().flatten(2).mean(2).sum(0)
-        log_p = classifier(made).log_softmax(1).gather(1, target[:, None])[:, 0]
-        wrong = _divergence((asked + 0.5) / count, log_p)
+        wrong = _divergence((asked + 0.5) / count, classifier(made).float(), target)
         loss = self.settings.reconstruction * error + self.settings.classification * wrong
         whole: Tensor = loss - self.critic(made, wanted)
         return whole
@@ -130,9 +137,13 @@ class ExaggeratorNet(GeneratorNet):
         )
 
 
-def _divergence(wanted: Float[Tensor, " b"], log_p: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """KL of a coin with the wanted probability from one with the given log-probability, in nats."""
-    rest = torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
+def _divergence(wanted: Float[Tensor, " b"], logits: Logits, target: Labels) -> Float[Tensor, " b"]:
+    """KL of a coin with the wanted probability from the classifier's of the target, in nats.
+
+    By its log-odds, for of a classifier that is sure, 1 - p would be 0 and have no gradient.
+    """
+    mine = F.one_hot(target, logits.shape[1]).bool()
+    odds = logits[mine] - logits.masked_fill(mine, -torch.inf).logsumexp(1)
     entropy = torch.special.entr(wanted) + torch.special.entr(1 - wanted)
-    divergence: Tensor = -wanted * log_p - (1 - wanted) * rest - entropy
+    divergence: Tensor = F.binary_cross_entropy_with_logits(odds, wanted, reduction="none") - entropy
     return divergence
