@@ -81,11 +81,7 @@ class Generator(Settings, ABC):
     def suited(
         self, regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
     ) -> Generator:
-        """These settings with the names that the pictures to train on, and the classifier, decide.
-
-        Raises:
-            RatherError: CFG-SETTING for settings that name others.
-        """
+        """These settings with the names that the pictures to train on, and the classifier, decide."""
         del regions, attributes, classifier
         return self
 

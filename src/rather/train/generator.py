@@ -17,8 +17,10 @@ from torch import Tensor
 
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Images
+from rather.data.source import Source
 from rather.draw import png
 from rather.errors import RatherError
+from rather.exaggerator import Exaggerator
 from rather.frozen_net import FrozenNet
 from rather.generator import Column, Figure, Generator
 from rather.generators._file import save_generator
@@ -93,9 +95,10 @@ def train_generator(
         How good it is; None in a process that is not the first of several.
 
     Raises:
-        RatherError: what `load_to_train` and `fit` raise; TRAIN-DATA for pictures that are too small, too few
-            or not known well enough; DATA-SHAPE for a judge of other pictures; CFG-OPTIONS for none where one
-            is needed.
+        RatherError: what `load_to_train` and `fit` raise; CFG-SETTING for names of regions, attributes or
+            classes other than those of data and judge; TRAIN-DATA for pictures that are too small, too few or
+            not known well enough; DATA-SHAPE for a judge of other pictures; CFG-OPTIONS for none where one is
+            needed.
     """
     out = Path(out)
     refuse_unwritable(out)
@@ -109,7 +112,8 @@ def train_generator(
             where=f"pictures of shape {shape}",
             why=f"the judge, {judge.name}, takes {judge.shape}",
         )
-    generator = generator.suited(sources[0].regions, sources[0].attributes, judge)
+    generator = _suited(generator, sources[0], judge)
+    seen, held = (_columns(part, generator, judge) for part in (train, test))
     precision = usable(precision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -121,7 +125,6 @@ def train_generator(
         seed=seed,
         precision=precision,
     )
-    seen, held = (_columns(part, generator, judge) for part in (train, test))
     checkpoint = out.with_name(f"{out.name}.checkpoint")
     preview, shown = out.with_suffix(".preview.png"), {key: rows[:_PREVIEW] for key, rows in held.items()}
     fit(
@@ -134,6 +137,7 @@ def train_generator(
             "images": hashlib.sha256(train.images.numpy().data).hexdigest(),
             "seed": seed,
             "precision": precision,
+            **({"judge": judge.fingerprint()} if judge and "probabilities" in generator.reads else {}),
         },
         progress=progress,
         saved=lambda: _show(preview, generator, copy.deepcopy(net).cpu().product("preview"), shown),
@@ -153,6 +157,20 @@ def train_generator(
     _show(preview, generator, product, shown)
     checkpoint.unlink(missing_ok=True)
     return figures
+
+
+def _suited(generator: Generator, source: Source, judge: Classifier | None) -> Generator:
+    """With the names that pictures and judge decide; whoever gave others expects what will not be."""
+    suited = generator.suited(source.regions, source.attributes, judge)
+    for key in sorted(generator.model_fields_set):
+        if getattr(suited, key) != getattr(generator, key):
+            raise RatherError(
+                "CFG-SETTING",
+                where=f"{generator.name()}.{key}",
+                why=f"the training takes {', '.join(getattr(suited, key))}"[:200],
+                do="Leave it out",
+            )
+    return suited
 
 
 def _columns(pictures: Pictures, generator: Generator, judge: Classifier | None) -> dict[Column, Tensor]:
@@ -202,6 +220,8 @@ def measure(
         `samples_distance`, the Frechet distance of new images from pictures in the judge's features, and
         `pictures_distance`, the same of as many training pictures: as near as one can come.
     """
+    if isinstance(product, Exaggerator):  # it makes others of them
+        return {}
     x = test.images.float() / 255
     again = torch.cat([product(part) for part in x.split(128)])
     if again.shape != x.shape:
