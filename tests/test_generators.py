@@ -170,6 +170,21 @@ def test_other_kinds_are_measured_and_shown(kind):
     assert all(row.shape == (5, 1, 32, 32) for row in generator.preview(product, columns))
 
 
+@pytest.mark.parametrize("kind", ["editor", "oracle"])
+def test_attributes_that_nobody_knows_are_neither_right_nor_wrong(kind):
+    generator = tiny(kind)
+    torch.manual_seed(0)
+    product = generator.build((1, 32, 32)).product("a")
+    x = squares(5, 32).float() / 255
+    said = (product.read if kind == "editor" else product.values)(x)
+    told = (said > 0.5).float()
+    told[:4, 0], told[:, 1] = torch.nan, torch.nan
+    figures = generator.figures(product, {"images": x, "attributes": told})
+    assert figures["read_right" if kind == "editor" else "right"] == 1
+    assert figures.get("worst_attribute", "left") == "left"
+    assert all(row.isfinite().all() for row in generator.preview(product, {"images": x, "attributes": told}))
+
+
 @pytest.mark.parametrize("kind", ALL)
 def test_is_a_frozen_value_of_plain_settings(kind):
     generator = tiny(kind)

@@ -68,7 +68,7 @@ class Editor(Generator):
     def figures(self, product: FrozenNet, test: Columns) -> Mapping[str, Figure]:
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
         x, known = test["images"], test["attributes"]
-        asked = known.roll(1, 0)  # those of another image
+        asked = known.roll(1, 0).nan_to_num(_SURE)  # those of another image; what nobody knows, as trained
         edited = [
             product.decode(product.encode(part), wanted)
             for part, wanted in zip(x.split(64), asked.split(64), strict=True)
@@ -77,14 +77,15 @@ class Editor(Generator):
             torch.cat([product.read(part) for part in parts]) > _SURE for parts in (x.split(64), edited)
         )
         return {
-            "read_right": float((read == (known > _SURE)).float().mean()),
-            "edited_as_asked": float((found == (asked > _SURE)).float().mean()),  # says its own reader
+            "read_right": float((read == (known > _SURE))[~known.isnan()].float().mean()),
+            # As its own reader says.
+            "edited_as_asked": float((found == (asked > _SURE))[~known.roll(1, 0).isnan()].float().mean()),
         }
 
     @override
     def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:
         assert isinstance(product, Product)  # noqa: S101
-        x, own = shown["images"], shown["attributes"]
+        x, own = shown["images"], shown["attributes"].nan_to_num(_SURE)
         features = product.encode(x)
         other = [own.index_fill(1, torch.tensor([n]), 1) for n in range(own.shape[1])]
         return [x, *(product.decode(features, values) for values in [own, *other])]

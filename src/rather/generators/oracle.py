@@ -57,10 +57,10 @@ class Oracle(Generator):
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
         said, known = product.values(test["images"]) > _SURE, test["attributes"]
         right = (said == (known > _SURE)) & ~known.isnan()
-        shares = right.sum(0) / (~known.isnan()).sum(0).clamp(min=1)
-        worst = int(shares.argmin())
+        shares = right.sum(0) / (~known.isnan()).sum(0)  # NaN of what is known of no image
+        worst = int(shares.nan_to_num(2).argmin())
         return {
-            "right": float(shares.mean()),
+            "right": float(shares.nanmean()),
             "worst_attribute": product.attributes[worst],
             "worst_right": float(shares[worst]),
         }
