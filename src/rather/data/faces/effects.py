@@ -76,4 +76,4 @@ def _logits(classifier: Classifier, faces: Faces, side: int, block: int = 32) ->
     """Block by block, since the pictures of all faces would fill the memory."""
     for start in range(0, len(faces), block):
         pictures, _ = draw(faces[start : start + block], side)
-        yield classifier((pictures * 255).round() / 255)
+        yield classifier(((pictures * 255).round() / 255).to(classifier.get_buffer("mean").device)).cpu()
