@@ -18,6 +18,7 @@ from analytic import (
 from rather.core import Classifier, Goal, Noise
 from rather.errors import RatherError
 from rather.exaggerator import bin_of, condition_count, conditions
+from rather.explain import _look
 from rather.methods import build
 from rather.methods.attributes import Attributes
 from rather.methods.exaggeration import Exaggeration
@@ -67,10 +68,8 @@ def test_only_the_named_regions_change_their_style():
 
 def test_names_may_be_written_as_on_a_command_line():
     assert Steex.of({"generator": striped_regions(), "regions": "upper, lower"}).regions == ("upper", "lower")
-    method = Steex(generator=striped_regions(), regions=("uper",))
-    net, x, goal, noise = asked(1)
-    with pytest.raises(RatherError, match="upper") as refused:
-        method.search(net, x, goal, noise)
+    with pytest.raises(RatherError, match="upper") as refused:  # before any image is looked at
+        Steex(generator=striped_regions(), regions=("uper",))
     assert refused.value.code == "CFG-SETTING"
 
 
@@ -123,7 +122,7 @@ def test_frozen_attributes_stay_and_the_most_changed_come_first():
         for name, change in told.items():  # the editor does exactly what it is told
             assert float(ends[("bright", "left", "top").index(name)]) == pytest.approx(change, abs=2e-3)
     with pytest.raises(RatherError, match="bright") as refused:
-        Attributes(generator=striped_editor(), frozen=("brigt",)).search(net, x, goal, noise)
+        Attributes(generator=striped_editor(), frozen=("brigt",))
     assert refused.value.code == "CFG-SETTING"
 
 
@@ -185,3 +184,5 @@ def test_an_exaggerator_is_of_one_classifier():
     with pytest.raises(RatherError) as refused:
         striped_exaggerator().refuse_other(other)
     assert refused.value.code == "MODEL-CLASSES"
+    with pytest.raises(RatherError, match="a, b, c"):  # before a run begins
+        _look(other, [{"generator": striped_exaggerator()}], pictures(4))

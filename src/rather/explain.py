@@ -23,6 +23,7 @@ from rather.data import load, load_files, read_all
 from rather.data.folder import Folder
 from rather.editor import Editor
 from rather.errors import RatherError
+from rather.exaggerator import Exaggerator
 from rather.execute import Work, choose_goals, execute, question
 from rather.frozen_net import reconstruction_notes
 from rather.latent import LatentClassifiers
@@ -235,6 +236,8 @@ def _look(net: Classifier, given: Sequence[Mapping[str, Resource]], images: Imag
     for one in {id(one): one for one in resources}.values():
         if isinstance(one, Autoencoder):
             notes += autoencoder.preflight(one, net, images)
+        elif isinstance(one, Exaggerator):
+            one.refuse_other(net)
         elif isinstance(one, Semantic | Editor):
             notes += reconstruction_notes(one, net, images)
     return notes

@@ -97,6 +97,9 @@ def checked(model: type[Model], settings: Mapping[str, Any], name: str) -> Model
 def refusal(error: ValidationError, model: type[BaseModel], name: str) -> RatherError:
     """The first of a model's complaints, in one line."""
     first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, RatherError):  # of a validator that knows more
+        return cause
     key = ".".join(str(part) for part in first["loc"])
     unknown = first["type"] == "extra_forbidden"
     said = first["msg"].removeprefix("Value error, ")

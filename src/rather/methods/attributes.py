@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Annotated, Any, Final, final
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
@@ -50,6 +50,11 @@ class Attributes(Method):
     """For how many steps to go on, once the goal is reached, without a nearer picture; 0 stops there."""
     frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
+
+    @model_validator(mode="after")
+    def _knows_attributes(self) -> Attributes:
+        self._free()
+        return self
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
         """Facts: the attributes that changed most, by how much, and how often they go with either class."""

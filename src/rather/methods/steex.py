@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Annotated, final
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
@@ -41,14 +41,18 @@ class Steex(Method):
     frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
 
+    @model_validator(mode="after")
+    def _knows_regions(self) -> Steex:
+        self._free()
+        return self
+
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
         """Pictures: `layout`. Facts: how far each region's style moved, and its share of the change."""
         del noise
         self.generator.refuse_other_images(classifier)
         layout, start = self._encoded(x)
         free = torch.zeros_like(start)
-        names = self.generator.regions
-        free[:, indices(self.regions or names, names, "steex.regions")] = 1
+        free[:, self._free()] = 1
 
         def decode(z: Codes, rows: Rows) -> Images:
             return self.generator.decode(z, layout[rows]).clamp(0, 1)
@@ -77,6 +81,10 @@ class Steex(Method):
                 ],
             },
         )
+
+    def _free(self) -> list[int]:
+        names = self.generator.regions
+        return indices(self.regions or names, names, "steex.regions")
 
     @torch.no_grad()
     def _encoded(self, x: Images) -> tuple[Layout, Codes]:
