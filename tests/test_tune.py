@@ -50,6 +50,7 @@ def test_the_answer_is_the_nearest_success_whatever_the_order():
         ({"setting": "closenes"}, "closeness"),
         ({"values": []}, "values"),
         ({"setting": "steps", "values": [-1]}, "steps"),
+        ({"setting": "steps", "values": [1.2, 1.4]}, "whole"),
     ],
 )
 def test_what_cannot_be_swept_is_refused(settings, says):

@@ -35,6 +35,8 @@ class Sweep(Method):
         if self.setting not in numbers:
             raise ValueError(f"no number {self.setting!r} to vary. " + near(self.setting, numbers))
         for value in self.values:
+            if isinstance(numbers[self.setting], int) and not value.is_integer():
+                raise ValueError(f"{self.setting} is a whole number, {value} is not")
             self._with(value)
         return self
 
