@@ -14,6 +14,7 @@ from analytic import (
     striped_editor,
     striped_exaggerator,
     striped_regions,
+    stripes,
 )
 from rather.core import Classifier, Goal, Noise
 from rather.errors import RatherError
@@ -32,6 +33,46 @@ pytestmark = pytest.mark.shapes
 def asked(count=5):
     net, x = spatial(), pictures(count)
     return net, x, Goal.criticism(others(net, x)), Noise(0, [str(n) for n in range(count)])
+
+
+@pytest.mark.parametrize("name", ["steex", "attributes"])
+def test_each_row_is_decoded_with_what_was_kept_of_it(name):
+    net, x, goal, noise = asked()
+    generator = dict(example(name))["generator"]
+    if name == "steex":
+        generator.segmenter, generator.generator = _LightAndDark(), _OnItsLayout()
+    else:
+        generator.encoder, generator.decoder = _Itself(), _OnItself()
+    more = {"patience": 0} if name == "attributes" else {"steps": 10}
+    method = build({"name": name, **more}, {"generator": generator})
+    found = method.search(net, x, goal, noise)
+    if name == "attributes":
+        assert len(found.steps.unique()) > 1  # so that rows leave one after the other
+    for row in range(len(x)):
+        mine = torch.tensor([row])
+        alone = method.search(net, x[mine], goal[mine], noise[mine])
+        torch.testing.assert_close(found.images[row], alone.images[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(found.pictures["path"][row], alone.pictures["path"][0], atol=1e-4, rtol=0)
+
+
+class _LightAndDark(torch.nn.Module):
+    def forward(self, x):
+        return torch.cat([x, 1 - x], 1)
+
+
+class _OnItsLayout(torch.nn.Module):
+    def forward(self, codes, layout):
+        return stripes().decode(codes.sum(1)) + 0.05 * layout[:, :1]
+
+
+class _Itself(torch.nn.Module):
+    def forward(self, x):
+        return [x]
+
+
+class _OnItself(torch.nn.Module):
+    def forward(self, features, attributes):
+        return stripes().decode((attributes - 0.5) * 10) + 0.1 * (features[0] - 0.5)
 
 
 @pytest.mark.parametrize("name", ["steex", "attributes", "exaggeration"])
