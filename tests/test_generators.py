@@ -140,6 +140,12 @@ def test_other_kinds_take_images_and_what_is_known_of_them(kind):
     assert not any(p.requires_grad for p in product.parameters())
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 32), (1, 32, 8), (1, 20, 32)])
+def test_pictures_that_cannot_be_halved_are_refused(shape):
+    for kind in ("editor", "exaggerator"):
+        assert code_of(tiny(kind).build, shape) == "TRAIN-DATA"
+
+
 def test_an_exaggerators_classifier_goes_where_it_goes_and_is_no_part_of_it():
     judge = brightness()
     net = tiny("exaggerator").build((1, 32, 32), classifier=judge)

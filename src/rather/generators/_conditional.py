@@ -21,15 +21,15 @@ _DOWN: Final = 8  # times that the smallest map is smaller than the image
 
 
 def refuse_sides(shape: Shape) -> None:
-    """Refuse images that cannot be halved three times.
+    """Refuse images that cannot be halved three times, or four times by the critic.
 
     Raises:
         RatherError: TRAIN-DATA.
     """
-    if shape[1] % _DOWN or shape[2] % _DOWN:
-        raise RatherError(
-            "TRAIN-DATA", why=f"{shape[1]} x {shape[2]} pixels are no multiple of {_DOWN}", do="Give --size"
-        )
+    _, h, w = shape
+    if h % _DOWN or w % _DOWN or min(h, w) < 2 * _DOWN:
+        why = f"{h} x {w} pixels are no multiple of {_DOWN}, {2 * _DOWN} at least"
+        raise RatherError("TRAIN-DATA", why=why, do="Give --size")
 
 
 @final

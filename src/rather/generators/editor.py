@@ -1,14 +1,14 @@
 """AttGAN: He, Zuo, Kan, Shan and Chen (2019), images edited by their attributes; for introspection.
 
     reader: min  sum_a BCE(C(x)_a, a)
-    editor: min  100 |G(x, a) - x|_1 + 10 sum_a BCE(C(G(x, b))_a, b) - D(G(x, b))
-    critic: min  max(0, 1 - D(x)) + max(0, 1 + D(G(x, b)))
+    editor: min  100 |G(x, a) - x|_1 + 10 sum_a BCE(C(G(x, b))_a, b) - D(G(x, b), b)
+    critic: min  max(0, 1 - D(x, a)) + max(0, 1 + D(G(x, b), b))
 
 Z. He, W. Zuo, M. Kan, S. Shan, X. Chen, "AttGAN: facial attribute editing by only changing what you want",
 IEEE Transactions on Image Processing, 2019. b are the attributes of another image of the batch, so that they
-occur together. Ours: the reader is a net of its own, trained first and then left alone; a hinge loss and
-spectral norms keep the critic in bounds, where the paper has a gradient penalty; graded attributes are taken
-as they are.
+occur together. Ours: the reader is a net of its own, trained first and then left alone; the
+critic is told the attributes; a hinge loss and spectral norms keep it in bounds, where the paper has a gradient
+penalty; graded attributes are taken as they are.
 """
 
 from __future__ import annotations
