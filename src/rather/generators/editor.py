@@ -6,9 +6,9 @@
 
 Z. He, W. Zuo, M. Kan, S. Shan, X. Chen, "AttGAN: facial attribute editing by only changing what you want",
 IEEE Transactions on Image Processing, 2019. b are the attributes of another image of the batch, so that they
-occur together. Ours: the reader is a net of its own, trained first and then left alone; the
-critic is told the attributes; a hinge loss and spectral norms keep it in bounds, where the paper has a gradient
-penalty; graded attributes are taken as they are.
+occur together. Ours: the reader is a net of its own, trained first and then left alone; the critic is told
+the attributes; a hinge loss and spectral norms keep it in bounds, where the paper has a gradient penalty;
+graded attributes are taken as they are.
 """
 
 from __future__ import annotations
