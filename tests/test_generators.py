@@ -22,8 +22,8 @@ from rather.core import Classifier
 from rather.errors import RatherError
 from rather.generator import Generator, Phase
 from rather.generators import bring_generator, generator_class, list_generators
+from rather.generators._conditional import coin_divergence as asked_for
 from rather.generators._file import load_generator, save_generator
-from rather.generators.exaggerator import _divergence as asked_for
 from rather.generators.gan import Inversion
 from rather.generators.tcvae import decomposed, log_normal
 from rather.generators.vae import divergence

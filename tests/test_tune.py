@@ -82,7 +82,7 @@ def test_the_largest_value_that_succeeds_often_enough_is_chosen():
     assert [(trial.value, trial.found, trial.rows) for trial in tried] == [(0, 3, 3), (1, 2, 3), (2, 1, 3)]
     assert tried[1].change == 0.25
     assert largest(tried).value == 0
-    assert largest(tried, 2 / 3).value == 1
+    assert largest(tried, 0.6).value == 1
     assert largest(tried, 0.1).value == 2
     assert largest([Trial(1.0, 2, 3, 0.1)]) is None
 

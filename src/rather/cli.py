@@ -221,13 +221,13 @@ def export(run: Path, /, *, png: Path | None = None, parquet: Path | None = None
 
 
 @app.command
-def tune(run: Path, /, *, success: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.995) -> int:
+def tune(run: Path, /, *, success: Annotated[float, Parameter(validator=Number(gte=0, lt=1))] = 0.995) -> int:
     """Choose the value of a setting: the largest at which nearly all rows reach their goal.
 
     Args:
         run: Of the method sweep, which has tried several values on the same images: rather explain --method
             sweep --set method=steex --set "values=[0.1,0.3,1.0]".
-        success: The share of the rows that must reach it.
+        success: More than this share of the rows must reach it.
     """
     from rather.store import Run
     from rather.terminal import trials_table

@@ -13,7 +13,7 @@ from rather.autoencoder import Autoencoder, Latents
 from rather.core import Classifier, Found, Goal, Images
 from rather.search import Path, Rows, on_grid
 
-_AT_ONCE: Final = 256  # images in memory
+_AT_ONCE: Final = 64  # images in memory
 #: Points (n, ...) of a generator's space and the rows that they belong to: the images of them.
 Decode = Callable[[Tensor, Rows], Images]
 

@@ -28,7 +28,10 @@ REFERENCES: Final = 2_000  # of them at most, evenly spread over the reference p
 #: What the bundled nets know: the shape of their images, and the classes that classifiers of them may have.
 FAMILIES: Final[Mapping[str, tuple[tuple[int, int, int], Sequence[tuple[str, ...]]]]] = {
     "digits": ((1, 28, 28), [tuple("0123456789")]),
-    "faces": ((3, 64, 64), [("not smiling", "smiling"), ("young", "old")]),
+    "faces": (
+        (3, 64, 64),
+        [("not smiling", "smiling"), ("young", "old"), ("both or neither", "smile or hat")],
+    ),
 }
 
 

@@ -90,7 +90,7 @@ def trials_table(tried: Sequence[Trial], chosen: Trial | None, success: float) -
         mark = "chosen" if trial == chosen else ""
         table.add_row(f"{trial.value:g}", share, f"{low:.1%} to {high:.1%}", f"{trial.change:.4f}", mark)
     console.print(table)
-    why = f"at least {success:.1%} of the rows reach their goal"
+    why = f"more than {success:.1%} of the rows reach their goal"
     if chosen:
         console.print(Text(f"\n{chosen.value:g} is the largest value at which {why}"))
     else:

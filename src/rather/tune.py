@@ -55,6 +55,6 @@ def trials(run: Run) -> Sequence[Trial]:
 
 
 def largest(tried: Sequence[Trial], success: float = 0.995) -> Trial | None:
-    """The trial of the largest value at which at least this share of the rows is found, if there is one."""
-    able = [trial for trial in tried if trial.found >= success * trial.rows]
+    """The trial of the largest value at which more than this share of the rows is found, if there is one."""
+    able = [trial for trial in tried if trial.found > success * trial.rows]
     return max(able, key=lambda trial: trial.value, default=None)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from rather.core import Images
+from rather.core import Images, Labels, Logits
 from rather.errors import RatherError
 from rather.generator import Shape
 from rather.generators._layers import convolved
@@ -106,6 +106,18 @@ class Critic(nn.Module):
 def critic_loss(real: Float[Tensor, " b"], fake: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     """The hinge loss of Lim and Ye (2017)."""
     return F.relu(1 - real) + F.relu(1 + fake)
+
+
+def coin_divergence(wanted: Float[Tensor, " b"], logits: Logits, target: Labels) -> Float[Tensor, " b"]:
+    """KL of a coin with the wanted probability from the classifier's of the target, in nats.
+
+    By its log-odds, for of a classifier that is sure, 1 - p would be 0 and have no gradient.
+    """
+    mine = F.one_hot(target, logits.shape[1]).bool()
+    odds = logits[mine] - logits.masked_fill(mine, -torch.inf).logsumexp(1)
+    entropy = torch.special.entr(wanted) + torch.special.entr(1 - wanted)
+    divergence: Tensor = F.binary_cross_entropy_with_logits(odds, wanted, reduction="none") - entropy
+    return divergence
 
 
 def _joined(h: Float[Tensor, "b c u v"], condition: Condition) -> Float[Tensor, "b d u v"]:

@@ -49,8 +49,8 @@ class Segmenter(nn.Module):
 class StyleEncoder(nn.Module):
     """Features at half the image's resolution, with a view of an eighth, averaged over each region.
 
-    The image itself is among them, and the image times each pixel's place, down and across: so the colour of a
-    region and how it runs from end to end are in its style from the first step on, and need not be learned.
+    The image itself is among them, and the image times each pixel's place, down and across: so the colour of
+    a region and how it runs from end to end are in its style from the first step on.
     """
 
     def __init__(self, channels: int, width: int, size: int) -> None:

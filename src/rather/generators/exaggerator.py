@@ -19,16 +19,22 @@ import torch
 from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
-from torch.nn import functional as F
 from typing_extensions import override
 
-from rather.core import Classifier, Images, Labels, Logits
+from rather.core import Classifier, Images
 from rather.errors import RatherError
 from rather.exaggerator import Exaggerator as Product
 from rather.exaggerator import bin_of, condition_count, conditions
 from rather.frozen_net import FrozenNet
 from rather.generator import Column, Columns, Generator, GeneratorNet, Names, Phase, Shape
-from rather.generators._conditional import Critic, Decoder, Encoder, critic_loss, refuse_sides
+from rather.generators._conditional import (
+    Critic,
+    Decoder,
+    Encoder,
+    coin_divergence,
+    critic_loss,
+    refuse_sides,
+)
 
 
 @final
@@ -117,33 +123,13 @@ class ExaggeratorNet(GeneratorNet):
         (classifier,) = self._classifier
         assert classifier is not None  # noqa: S101 - a training has one
         back = self.decoder(self.encoder(made), own)
-        error = torch.stack([z.float() - x for z in (self.decoder(features, own), back)])
-        error = error.abs().flatten(2).mean(2).sum(0)
-        wrong = _divergence((asked + 0.5) / count, classifier(made).float(), target)
-        loss = self.settings.reconstruction * error + self.settings.classification * wrong
-        whole: Tensor = loss - self.critic(made, wanted)
-        return whole
+        both = torch.stack([self.decoder(features, own), back]).float()
+        error = (both - x).abs().flatten(2).mean(2).sum(0)
+        wrong = coin_divergence((asked + 0.5) / count, classifier(made).float(), target)
+        loss: Tensor = self.settings.reconstruction * error + self.settings.classification * wrong
+        return loss - self.critic(made, wanted)  # type: ignore[no-any-return]
 
     @override
     def product(self, name: str) -> Product:
-        settings = self.settings
-        return Product(
-            self.encoder,
-            self.decoder,
-            shape=self.shape,
-            bins=settings.bins,
-            classes=settings.classes,
-            name=name,
-        )
-
-
-def _divergence(wanted: Float[Tensor, " b"], logits: Logits, target: Labels) -> Float[Tensor, " b"]:
-    """KL of a coin with the wanted probability from the classifier's of the target, in nats.
-
-    By its log-odds, for of a classifier that is sure, 1 - p would be 0 and have no gradient.
-    """
-    mine = F.one_hot(target, logits.shape[1]).bool()
-    odds = logits[mine] - logits.masked_fill(mine, -torch.inf).logsumexp(1)
-    entropy = torch.special.entr(wanted) + torch.special.entr(1 - wanted)
-    divergence: Tensor = F.binary_cross_entropy_with_logits(odds, wanted, reduction="none") - entropy
-    return divergence
+        known = self.settings.model_dump(include={"bins", "classes"})
+        return Product(self.encoder, self.decoder, shape=self.shape, name=name, **known)

@@ -89,7 +89,8 @@ def read_pictures(source: Source, *, labelled: bool, beside: Sequence[str] = ())
     for asked, known in (("layouts", source.regions), ("attributes", source.attributes)):
         if asked in beside and not known:
             raise RatherError("TRAIN-DATA", where=source.name, why=f"of its pictures no {asked} are known")
-    images, labels, layouts, attributes = [], [], [], []
+    labels, attributes = [], []
+    images, layouts = _Growing(len(source)), _Growing(len(source))
     for index in range(len(source)):
         label = source.label(index)
         if label is None and labelled:
@@ -100,7 +101,8 @@ def read_pictures(source: Source, *, labelled: bool, beside: Sequence[str] = ())
         except RatherError:
             continue
         images.append(image)
-        layouts += [] if layout is None else [layout]
+        if layout is not None:
+            layouts.append(layout)
         attributes += [source.attribute_values(index)] if "attributes" in beside else []
         labels.append(-1 if label is None else label)
     if not labels:
@@ -109,9 +111,25 @@ def read_pictures(source: Source, *, labelled: bool, beside: Sequence[str] = ())
             why, do = ("no picture that can be read", "")
         raise RatherError("TRAIN-DATA", where=source.name, why=why, do=do)
     pictures = Pictures(
-        torch.stack(images),
+        images.whole(),
         torch.tensor(labels),
-        torch.stack(layouts) if layouts else None,
+        layouts.whole() if "layouts" in beside else None,
         torch.stack(attributes) if attributes else None,
     )
     return pictures, len(source) - len(labels)
+
+
+class _Growing:
+    """Tensors of one shape, one after the other in memory for all: to stack a list would need it twice."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.count, self.rows = most, 0, torch.empty(0)
+
+    def append(self, row: Tensor) -> None:
+        if not self.count:
+            self.rows = row.new_empty(self.most, *row.shape)
+        self.rows[self.count] = row
+        self.count += 1
+
+    def whole(self) -> Tensor:
+        return self.rows[: self.count]
