@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rather.classifiers import bring, list_classifiers
+from rather.classifiers import bring, classifier_of, list_classifiers
 from rather.core import Noise
 from rather.data import DataSet, digits, list_data, load, load_files, mnist, omniglot, read_all, shapes
 from rather.data.folder import Folder
@@ -433,8 +433,10 @@ def test_digits_serve_as_references():
 
 
 def test_every_bundled_classifier_has_a_data_set_of_its_own_kind():
+    sources = {name: load(name).test for name in ("digits", "shapes", "faces", "faces/age")}
+    kinds = {(found.classes, tuple(found.read(0).shape)) for found in sources.values()}
     for name in list_classifiers():
         net = bring(name)
-        found = load(name.partition("-")[0])
-        assert net.classes == found.test.classes
-        assert net.shape == tuple(found.test.read(0).shape)
+        assert (net.classes, net.shape) in kinds, name
+    for name, found in sources.items():
+        assert bring(classifier_of(name)).classes == found.classes
