@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from dataclasses import dataclass
-from typing import Final, Self, final
+from typing import Final, final
 
 import torch
 from torch import nn
@@ -35,7 +35,7 @@ class FrozenNet(Resource, nn.Module, ABC):
         self.eval().requires_grad_(requires_grad=False)
 
     @override
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> FrozenNet:
         """Stays in evaluation mode, whatever `mode` says."""
         del mode
         return super().train(mode=False)

@@ -111,9 +111,9 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
     "goyal": goyal,
     "small": small,
     "patches": patches,
-    "top": _seeing((0, 65 / 256, 0, 1)),
+    "top": _seeing((0.0, 65 / 256, 0.0, 1.0)),
     "middle": _seeing((98 / 256, 158 / 256, 73 / 256, 183 / 256)),
-    "bottom": _seeing((200 / 256, 1, 0, 1)),
+    "bottom": _seeing((200 / 256, 1.0, 0.0, 1.0)),
 }
 
 

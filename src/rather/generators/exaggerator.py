@@ -13,7 +13,7 @@ from the pictures, where the paper resamples each bin to 5,000 of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Self, final
+from typing import Annotated, Any, ClassVar, final
 
 import torch
 from jaxtyping import Float
@@ -94,7 +94,7 @@ class ExaggeratorNet(GeneratorNet):
         self.critic = Critic(shape[0], width, count)
 
     @override
-    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> ExaggeratorNet:
         for classifier in filter(None, self._classifier):  # it goes where the nets go
             classifier._apply(fn, recurse)  # noqa: SLF001 - torch's own way to move a part of a module
         super()._apply(fn, recurse)

@@ -97,7 +97,7 @@ class Attributes(Method):
             },
         )
 
-    def _free(self) -> Values:
+    def _free(self) -> Float[Tensor, " a"]:
         free = torch.ones(len(self.generator.attributes))
         free[indices(self.frozen, self.generator.attributes, "attributes.frozen")] = 0
         return free
