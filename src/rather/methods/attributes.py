@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Annotated, Any, Final, final
 
 import torch
+from jaxtyping import Float
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
