@@ -33,7 +33,6 @@ from rather.classifiers.file import load_classifier, save_classifier
 from rather.core import Classifier, Counterfactuals, Goal, Images, Labels, Method, Noise
 from rather.data import load, read_all
 from rather.data.source import Source
-from rather.draw import png
 from rather.generator import Phase
 from rather.generators import bring_generator
 from rather.latent import LatentClassifiers
@@ -43,6 +42,7 @@ from rather.metrics.diversity import feature_diversity
 from rather.metrics.proximity import l1
 from rather.metrics.realism import Reconstruct, im1, im2
 from rather.metrics.transfer import transfer
+from rather.png import png
 from rather.references import References
 from rather.train import LatentRecipe, Recipe, train_classifier, train_heads
 from rather.train.fit import Schedule, fit

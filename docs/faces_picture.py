@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rather.data import faces
-from rather.draw import png
+from rather.png import png
 
 COLUMNS = 12
 

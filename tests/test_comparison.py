@@ -16,11 +16,11 @@ from analytic import pictures, spatial
 from rather.comparison import is_comparison, open_comparison, start_comparison, write_comparison
 from rather.core import Classifier
 from rather.data import InMemory
-from rather.draw import png
 from rather.errors import RatherError
 from rather.execute import Work, answer, choose_goals, question
 from rather.explain import _of_same_goals as of_same_goals
 from rather.methods.wachter import Wachter
+from rather.png import png
 from rather.report import write_report
 from rather.store import Row, Run
 from test_report import ALL_LOADED, CLASSES, PAYLOADS, QUESTION, browser, found, picture, read, visit

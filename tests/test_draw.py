@@ -16,17 +16,12 @@ from rather.draw import (
     difference_scale,
     figure_png,
     highlight,
-    png,
-    png_size,
     sheet,
     signed_difference,
-    strip,
-    thumbnail,
-    unpng,
-    write_png,
 )
 from rather.errors import RatherError
 from rather.methods.wachter import Wachter
+from rather.png import png, png_size, strip, thumbnail, unpng, write_png
 
 pytestmark = pytest.mark.shapes
 

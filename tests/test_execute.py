@@ -12,10 +12,10 @@ import rather.execute
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Found, Method
 from rather.data.source import InMemory
-from rather.draw import unpng
 from rather.errors import RatherError
 from rather.execute import Work, answer, execute, question
 from rather.methods.wachter import Wachter
+from rather.png import unpng
 from rather.store import Run
 
 

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from rather.draw import png
 from rather.errors import RatherError
 from rather.export import export_parquet, export_png, file_name
+from rather.png import png
 from rather.store import Row, Run
 
 

@@ -11,9 +11,10 @@ from analytic import example, others, pictures, spatial
 from rather.cards import plain
 from rather.charts import confidence_chart
 from rather.core import rows_of
-from rather.draw import BRIGHTER, DARKER, png
+from rather.draw import BRIGHTER, DARKER
 from rather.pages import environment
 from rather.panels import FIRST, SHOWN, TARGETS, panels, summary
+from rather.png import png
 from rather.report import write_report
 from test_report import found, kept, picture, read, run_of
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 import rather.report
 from rather.cards import FRAMES, card, percent, plain, reason
 from rather.charts import charts
-from rather.draw import png, unpng
 from rather.errors import RatherError
+from rather.png import png, unpng
 from rather.report import ROWS_A_PAGE, write_report
 from rather.store import Row, Run
 

@@ -127,7 +127,7 @@ def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    from rather.draw import write_png
+    from rather.png import write_png
 
     source = blobs(60)
     big = nn.functional.interpolate(source.images, 28).expand(-1, 3, -1, -1)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
 from rather.charts import SERIES, Chart, charts, confidence_chart
-from rather.draw import difference_scale, highlight, png, png_size, signed_difference, strip, thumbnail, unpng
+from rather.draw import difference_scale, highlight, signed_difference
 from rather.errors import CODES, REASONS
 from rather.export import file_name
 from rather.panels import LAYOUT, Panel, panels
+from rather.png import png, png_size, strip, thumbnail, unpng
 from rather.store import Row
 
 Place = Callable[[str, bytes], str]  # puts a PNG of this name somewhere and says under which address

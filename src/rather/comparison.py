@@ -22,9 +22,10 @@ from torch import Tensor
 
 from rather import __version__
 from rather.cards import MEDIUM, NARROW, Picture, picture, plain, reason
-from rather.draw import difference_scale, png, signed_difference, unpng
+from rather.draw import difference_scale, signed_difference
 from rather.errors import RatherError
 from rather.pages import environment, inside, policy
+from rather.png import png, unpng
 from rather.store import Row, Run
 from rather.writing import unwritable, write_whole, writing
 

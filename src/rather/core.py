@@ -311,7 +311,7 @@ class Counterfactuals:
 
     def save(self, folder: str) -> None:
         """Write the counterfactuals as `0.png`, `1.png`, ... into a folder, losslessly."""
-        from rather.draw import write_png
+        from rather.png import write_png
 
         for i, image in enumerate(self.images):
             write_png(image, folder, str(i))

@@ -1,12 +1,9 @@
-"""Pictures of results: PNG bytes, what changed, what was looked at, and a sheet of all of it."""
+"""Drawings of results: what changed, what was looked at, a sheet of all of it, the way of a search."""
 
 from __future__ import annotations
 
 import io
 import math
-import struct
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -14,15 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from rather.errors import RatherError
+from rather.png import Image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL import Image as Pillow
 
     from rather.core import Counterfactuals
 
-Image = Float[Tensor, "c h w"]  # c is 1 (grey) or 3 (RGB), values in [0, 1]
 Drawing = Float[Tensor, "3 h w"]
 
 #: What became brighter, and what darker: orange and blue stay apart for every kind of colour blindness.
@@ -32,84 +27,9 @@ RECOLOURED: Final = (0.36, 0.35, 0.37)
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _SCALES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
-_HEADER = 24  # bytes of a PNG up to and with its width and height
 _SHEET_ROWS = 24  # a longer sheet is no longer looked at
 _TINTS = ("#fbfaf7", "#fdeadb", "#fac79c", "#f59c55")  # from no to full probability; light enough to draw on
 _INK = 0.5  # how strong a background of small images may be
-
-
-def png(image: Image) -> bytes:
-    """An image as an 8-bit PNG: rounded, not cut, without metadata."""
-    from PIL import Image as Pillow
-
-    if image.shape[0] not in {1, 3}:
-        raise RatherError(
-            "DATA-SHAPE", where=f"image of shape {tuple(image.shape)}", why="a PNG has 1 or 3 channels"
-        )
-    pixels = (image.detach().clamp(0, 1) * 255).round().byte().cpu()
-    array = pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy()
-    sink = io.BytesIO()
-    Pillow.fromarray(array).save(sink, "PNG", compress_level=1)  # level 6: 8 % smaller, many times slower
-    return sink.getvalue()
-
-
-def unpng(data: bytes) -> Image:
-    """The image of a PNG that `png` made, pixel for pixel.
-
-    Raises:
-        RatherError: it is no 8-bit grey or RGB PNG, or it is damaged.
-    """
-    import numpy as np
-
-    picture = _opened(data)
-    mode, array = picture.mode, np.array(picture)
-    if mode not in {"L", "RGB"}:
-        raise RatherError("IMG-FORMAT", where="PNG", why=f"mode {mode}, not 8-bit grey or RGB")
-    pixels = torch.from_numpy(array).float() / 255
-    return pixels[None] if mode == "L" else pixels.permute(2, 0, 1).contiguous()
-
-
-def png_size(data: bytes) -> tuple[int, int]:
-    """Height and width of a PNG, read from its header."""
-    if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) < _HEADER:
-        raise RatherError("IMG-UNREADABLE", where="PNG", why="it has no header")
-    width, height = struct.unpack(">II", data[16:24])
-    return height, width
-
-
-def write_png(image: Image, folder: Path | str, name: str) -> Path:
-    """Write `name`.png into a folder, which is made if it is not there."""
-    from rather.writing import write_whole, writing
-
-    file = Path(folder) / f"{name}.png"
-    with writing(file.parent):
-        write_whole(file, png(image))
-    return file
-
-
-def thumbnail(data: bytes, side: int) -> bytes:
-    """A PNG no wider and no higher than `side`; the very same one if it is so already."""
-    height, width = png_size(data)
-    if max(height, width) <= side:
-        return data
-    shape = [max(1, round(length * side / max(height, width))) for length in (height, width)]
-    return png(F.interpolate(unpng(data)[None], shape, mode="area")[0])
-
-
-def strip(pictures: Sequence[bytes], gap: int) -> bytes:
-    """PNGs side by side as one, with `gap` transparent pixels between them."""
-    from PIL import Image as Pillow
-
-    frames = [_opened(data).convert("RGBA") for data in pictures]
-    width = sum(frame.width + gap for frame in frames) - gap
-    whole = Pillow.new("RGBA", (width, max(frame.height for frame in frames)))
-    left = 0
-    for frame in frames:
-        whole.paste(frame, (left, 0))
-        left += frame.width + gap
-    sink = io.BytesIO()
-    whole.save(sink, "PNG", compress_level=1)
-    return sink.getvalue()
 
 
 def difference_scale(query: Image, counterfactual: Image) -> float:
@@ -274,17 +194,6 @@ def figure_png(figure: Figure) -> bytes:
     sink = io.BytesIO()
     figure.savefig(sink, format="png", dpi=100, metadata={"Software": None})
     return sink.getvalue()
-
-
-def _opened(data: bytes) -> Pillow.Image:
-    from PIL import Image as Pillow
-
-    try:
-        picture = Pillow.open(io.BytesIO(data), formats=["PNG"])
-        picture.load()
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
-        raise RatherError("IMG-UNREADABLE", where="PNG", why=str(error)[:120]) from None
-    return picture
 
 
 def _ink(manifold: Float[Tensor, "r s c h w"]) -> Float[Tensor, "height width 4"]:

@@ -18,10 +18,10 @@ from rather import __version__
 from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, rows_of
 from rather.curves import diagnose
 from rather.data.source import Source
-from rather.draw import png, unpng
 from rather.errors import REASONS, RatherError
 from rather.frozen_net import FrozenNet
 from rather.latent import LatentClassifiers
+from rather.png import png, unpng
 from rather.references import References
 from rather.store import Row, Run
 from rather.targets import choose_goal

@@ -18,7 +18,6 @@ from torch import Tensor
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Images
 from rather.data.source import Source
-from rather.draw import png
 from rather.errors import RatherError
 from rather.exaggerator import Exaggerator
 from rather.frozen_net import FrozenNet
@@ -26,6 +25,7 @@ from rather.generator import Column, Figure, Generator
 from rather.generators._file import save_generator
 from rather.metrics.distribution import frechet_distance
 from rather.net_file import refuse_unwritable
+from rather.png import png
 from rather.train.fit import Precision, Progress, Schedule, fit, usable
 from rather.train.pictures import Pictures, load_to_train, read_parts
 from rather.writing import write_whole
