@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rather.autoencoder import Autoencoder, preflight
+from rather.autoencoder import Autoencoder
 from rather.classifiers import adapt
 from rather.core import Classifier, Goal
 from rather.errors import RatherError
@@ -105,7 +105,7 @@ def test_pixels_of_other_ranges() -> None:
 
 
 def test_preflight_is_content_with_what_fits() -> None:
-    assert preflight(identity(), classifier(), X) == []
+    assert identity().preflight(classifier(), X) == []
 
 
 def made_of(*last: nn.Module, shape: tuple[int, int, int] = SHAPE, size: int = 16) -> Autoencoder:
@@ -149,7 +149,7 @@ FLAT, OTHER = nn.Unflatten(1, SHAPE), nn.Unflatten(1, (1, 2, 8))
 )
 def test_preflight_refuses(wrong: Autoencoder, code: str, said: str) -> None:
     with pytest.raises(RatherError) as caught:
-        preflight(wrong, classifier(), X)
+        wrong.preflight(classifier(), X)
     assert caught.value.code == code
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -167,7 +167,7 @@ def test_preflight_tells_of_flips_by_reconstruction() -> None:
     said = net.probabilities(X[:8]).argmax(1)
     flips = int((net.probabilities(torch.zeros(8, *SHAPE)).argmax(1) != said).sum())
     assert flips
-    (note,) = preflight(black, net, X)
+    (note,) = black.preflight(net, X)
     assert note.startswith(f"GEN-RECONSTRUCTION: {flips} of 8 images")
 
 

@@ -25,7 +25,7 @@ from rather.methods.attributes import Attributes
 from rather.methods.exaggeration import Exaggeration
 from rather.methods.steex import Steex
 from rather.references import References
-from rather.semantic import changes_by_region, one_hot
+from rather.semantic import Semantic, changes_by_region, one_hot
 
 pytestmark = pytest.mark.shapes
 
@@ -227,3 +227,27 @@ def test_an_exaggerator_is_of_one_classifier():
     assert refused.value.code == "MODEL-CLASSES"
     with pytest.raises(RatherError, match="a, b, c"):  # before a run begins
         _look(other, [{"generator": striped_exaggerator()}], pictures(4))
+
+
+def test_somebodys_nets_that_fail_or_give_other_images_are_refused_in_one_line():
+    net, x = spatial(), pictures(5)
+    whole = striped_regions()
+    small = Semantic(
+        whole.segmenter, whole.encoder, _Cut(), shape=(1, 6, 6), regions=("upper", "lower"), size=3
+    )
+    broken = Semantic(
+        torch.nn.Linear(7, 7), whole.encoder, _Cut(), shape=(1, 6, 6), regions=("upper", "lower"), size=3
+    )
+    assert whole.preflight(net, x) == []
+    for wrong in (small, broken):
+        with pytest.raises(RatherError) as refused:
+            wrong.preflight(net, x)
+        assert refused.value.code == "GEN-SIZE"
+        assert "\n" not in str(refused.value)
+
+
+class _Cut(torch.nn.Module):
+    """Images of a column less."""
+
+    def forward(self, codes, layout):
+        return codes.new_zeros(len(codes), 1, *layout.shape[2:])[..., 1:]

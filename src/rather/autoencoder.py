@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Final, final
 
 import torch
@@ -13,7 +11,7 @@ from typing_extensions import override
 
 from rather.core import Classifier, Images
 from rather.errors import RatherError
-from rather.frozen_net import CHECKED, FrozenNet, reconstruction_notes
+from rather.frozen_net import CHECKED, FrozenNet, reconstruction_notes, refused
 
 Latents = Float[Tensor, "b l"]
 _SLACK: Final = 0.05  # by which pixels may leave their range; a net's last layer may be linear
@@ -81,63 +79,42 @@ class Autoencoder(FrozenNet):
     def told(self) -> object:
         return self.size, self.pixels
 
+    @override
+    @torch.no_grad()
+    def preflight(self, classifier: Classifier, images: Images) -> list[str]:
+        """Reconstruct a few images; refuse what does not fit, and tell what is odd.
 
-@torch.no_grad()
-def preflight(autoencoder: Autoencoder, classifier: Classifier, images: Images) -> Sequence[str]:
-    """Reconstruct a few images; refuse an autoencoder that does not fit, and tell what is odd.
-
-    Args:
-        autoencoder: to be looked at.
-        classifier: that will be explained with it.
-        images: some that it will be asked about; the first eight are taken.
-
-    Raises:
-        RatherError: GEN-SIZE for other images than the classifier's, another latent than it says, a net that
-            fails on these shapes or gives no tensor; GEN-RANGE for reconstructions out of [0, 1];
-            GEN-NONFINITE.
-    """
-    autoencoder.refuse_other_images(classifier)
-    x = images[:CHECKED]
-    with _refused(f"{autoencoder.name}'s encoder", x):
-        z = autoencoder.encode(x)
-    if z.shape != (len(x), autoencoder.size):
-        raise RatherError(
-            "GEN-SIZE",
-            where=f"{autoencoder.name}'s encoder gives {tuple(z.shape)}",
-            why=f"of {len(x)} images, with size {autoencoder.size}",
-        )
-    with _refused(f"{autoencoder.name}'s decoder", z):
-        again = autoencoder.decode(z)
-    if again.shape != x.shape:
-        raise RatherError(
-            "GEN-SIZE",
-            where=f"{autoencoder.name}'s decoder gives {tuple(again.shape)}",
-            why=f"of {tuple(x.shape)}",
-        )
-    if not again.isfinite().all():
-        raise RatherError("GEN-NONFINITE", where=autoencoder.name, do="Train it anew, at a lower rate")
-    low, high = float(again.min()), float(again.max())
-    if low < -_SLACK or high > 1 + _SLACK:
-        likely = (0, 255) if high > 2 else (-1, 1)  # noqa: PLR2004 - half-way, on a logarithmic scale
-        raise RatherError(
-            "GEN-RANGE",
-            where=f"{autoencoder.name} gives {low:.2f} to {high:.2f}",
-            why="pixels are in [0, 1]",
-            do=f"Say Autoencoder(..., pixels={likely})",
-        )
-    return reconstruction_notes(autoencoder, classifier, images)
-
-
-@contextmanager
-def _refused(net: str, given: Tensor) -> Iterator[None]:
-    """Whatever goes wrong in somebody's net is a line that names it."""
-    try:
-        yield
-    except RatherError:
-        raise
-    except Exception as error:
-        first = str(error).strip().partition("\n")[0]
-        why = f"of {tuple(given.shape)}: {type(error).__name__}: {first}"[:200].rstrip(" .:")
-        raise RatherError(
-            "GEN-SIZE", where=f"{net} fails", why=why, do="Give the shape and the size that it was made for"
-        ) from error
+        Raises:
+            RatherError: GEN-SIZE for other images than the classifier's, another latent than it says, a net
+                that fails on these shapes or gives no tensor; GEN-RANGE for reconstructions out of [0, 1];
+                GEN-NONFINITE.
+        """
+        self.refuse_other_images(classifier)
+        x = images[:CHECKED]
+        with refused(f"{self.name}'s encoder", x):
+            z = self.encode(x)
+        if z.shape != (len(x), self.size):
+            raise RatherError(
+                "GEN-SIZE",
+                where=f"{self.name}'s encoder gives {tuple(z.shape)}",
+                why=f"of {len(x)} images, with size {self.size}",
+            )
+        with refused(f"{self.name}'s decoder", z):
+            again = self.decode(z)
+        if again.shape != x.shape:
+            raise RatherError(
+                "GEN-SIZE",
+                where=f"{self.name}'s decoder gives {tuple(again.shape)}",
+                why=f"of {tuple(x.shape)}",
+            )
+        notes = reconstruction_notes(self, classifier, x, again)
+        low, high = float(again.min()), float(again.max())
+        if low < -_SLACK or high > 1 + _SLACK:
+            likely = (0, 255) if high > 2 else (-1, 1)  # noqa: PLR2004 - half-way, on a logarithmic scale
+            raise RatherError(
+                "GEN-RANGE",
+                where=f"{self.name} gives {low:.2f} to {high:.2f}",
+                why="pixels are in [0, 1]",
+                do=f"Say Autoencoder(..., pixels={likely})",
+            )
+        return notes

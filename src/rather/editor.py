@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from rather.core import Images
-from rather.frozen_net import FrozenNet
+from rather.core import Classifier, Images
+from rather.frozen_net import CHECKED, FrozenNet, reconstruction_notes, refused
 from rather.oracle import Attributes
 
 Features = Sequence[Tensor]  # what an encoder keeps of images, (b, ...) each
@@ -62,6 +62,16 @@ class Editor(FrozenNet):
     def forward(self, x: Images) -> Images:
         """What is left of images, edited to what they are."""
         return self.decode(self.encode(x), self.read(x))
+
+    @override
+    @torch.no_grad()
+    def preflight(self, classifier: Classifier, images: Images) -> list[str]:
+        """Whether images change their class by mere reconstruction."""
+        self.refuse_other_images(classifier)
+        x = images[:CHECKED]
+        with refused(self.name, x):
+            again = self(x)
+        return reconstruction_notes(self, classifier, x, again)
 
     @override
     def told(self) -> object:

@@ -65,6 +65,13 @@ class Exaggerator(FrozenNet):
     def told(self) -> object:
         return self.bins, self.classes
 
+    @override
+    def preflight(self, classifier: Classifier, images: Images) -> list[str]:
+        """Whether it was trained for such a classifier."""
+        del images
+        self.refuse_other(classifier)
+        return []
+
     def refuse_other(self, classifier: Classifier) -> None:
         """Refuse a classifier of other images or classes than the one that it was trained for.
 

@@ -11,8 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, final
 
-from rather import autoencoder
-from rather.autoencoder import Autoencoder
 from rather.classifiers import bring, classifier_of
 from rather.classifiers.answers import Output
 from rather.classifiers.preflight import preflight
@@ -21,17 +19,14 @@ from rather.comparison import refuse_comparison, start_comparison, write_compari
 from rather.core import Classifier, Images, Resource
 from rather.data import load, load_files, read_all
 from rather.data.folder import Folder
-from rather.editor import Editor
 from rather.errors import RatherError
-from rather.exaggerator import Exaggerator
 from rather.execute import Work, choose_goals, execute, question
-from rather.frozen_net import reconstruction_notes
+from rather.frozen_net import FrozenNet
 from rather.latent import LatentClassifiers
 from rather.methods import build
 from rather.references import References
 from rather.report import write_report
 from rather.resources import Sources, Want, spread, wanted
-from rather.semantic import Semantic
 from rather.store import STATUSES, Run
 from rather.targets import check_target
 from rather.writing import refuse_unwritable
@@ -234,12 +229,8 @@ def _look(net: Classifier, given: Sequence[Mapping[str, Resource]], images: Imag
     ]
     notes = [*preflight(net, images[:4]).notes]
     for one in {id(one): one for one in resources}.values():
-        if isinstance(one, Autoencoder):
-            notes += autoencoder.preflight(one, net, images)
-        elif isinstance(one, Exaggerator):
-            one.refuse_other(net)
-        elif isinstance(one, Semantic | Editor):
-            notes += reconstruction_notes(one, net, images)
+        if isinstance(one, FrozenNet):
+            notes += one.preflight(net, images)
     return notes
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from typing_extensions import override
 
 from rather.core import Classifier, Images, Resource, fingerprint
@@ -58,27 +60,38 @@ class FrozenNet(Resource, nn.Module, ABC):
                 do="Train one on images of that shape: rather train --help",
             )
 
+    def preflight(self, classifier: Classifier, images: Images) -> list[str]:
+        """Refuse what cannot work with a classifier, and tell what is odd; looks at `CHECKED` images at most.
+
+        Raises:
+            RatherError: GEN-SIZE for other images than the classifier's, and what a subclass refuses.
+        """
+        del images
+        self.refuse_other_images(classifier)
+        return []
+
     def fingerprint(self) -> str:
         """A sha256; see `core.fingerprint`."""
         device = next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
         return fingerprint(nn.Sequential(self, nn.Flatten()), self.shape, self.told(), device)
 
 
-@torch.no_grad()
-def reconstruction_notes(net: FrozenNet, classifier: Classifier, images: Images) -> list[str]:
+def reconstruction_notes(net: FrozenNet, classifier: Classifier, x: Images, again: Images) -> list[str]:
     """Whether images change their class by mere reconstruction: a note if some do.
 
     Args:
         net: that brings images back from what it makes of them.
         classifier: that will be explained with it.
-        images: some that it will be asked about; the first eight are taken.
+        x: images.
+        again: what the net brings back of them.
 
     Raises:
-        RatherError: GEN-SIZE for other images than the classifier's, GEN-NONFINITE.
+        RatherError: GEN-SIZE for images of another shape, GEN-NONFINITE.
     """
-    net.refuse_other_images(classifier)
-    x = images[:CHECKED]
-    again = net(x)
+    if again.shape != x.shape:
+        raise RatherError(
+            "GEN-SIZE", where=f"{net.name} gives {tuple(again.shape)}", why=f"of {tuple(x.shape)}"
+        )
     if not again.isfinite().all():
         raise RatherError("GEN-NONFINITE", where=net.name, do="Train it anew, at a lower rate")
     said = classifier.probabilities(x).argmax(1)
@@ -88,3 +101,18 @@ def reconstruction_notes(net: FrozenNet, classifier: Classifier, images: Images)
         f"{net.name}; each row says what its reconstruction is called"
     )
     return [note] if other else []
+
+
+@contextmanager
+def refused(net: str, given: Tensor) -> Iterator[None]:
+    """Whatever goes wrong in somebody's net is a line that names it."""
+    try:
+        yield
+    except RatherError:
+        raise
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        why = f"of {tuple(given.shape)}: {type(error).__name__}: {first}"[:200].rstrip(" .:")
+        raise RatherError(
+            "GEN-SIZE", where=f"{net} fails", why=why, do="Give the shape and the size that it was made for"
+        ) from error

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from rather.core import Images
-from rather.frozen_net import FrozenNet
+from rather.core import Classifier, Images
+from rather.frozen_net import CHECKED, FrozenNet, reconstruction_notes, refused
 
 Layout = Float[Tensor, "b r h w"]  # 1 where a pixel is of a region, 0 elsewhere
 Codes = Float[Tensor, "b r s"]  # of each region its style; 0 of one that an image has not
@@ -71,6 +71,16 @@ class Semantic(FrozenNet):
         """What is left of images after a way through layout and styles."""
         layout = self.segment(x)
         return self.decode(self.encode(x, layout), layout)
+
+    @override
+    @torch.no_grad()
+    def preflight(self, classifier: Classifier, images: Images) -> list[str]:
+        """Whether images change their class by mere reconstruction."""
+        self.refuse_other_images(classifier)
+        x = images[:CHECKED]
+        with refused(self.name, x):
+            again = self(x)
+        return reconstruction_notes(self, classifier, x, again)
 
     @override
     def told(self) -> object:

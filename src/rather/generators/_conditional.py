@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Final, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -12,24 +12,9 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from rather.core import Images, Labels, Logits
-from rather.errors import RatherError
-from rather.generator import Shape
 from rather.generators._layers import convolved
 
 Condition = Float[Tensor, "b n"]
-_DOWN: Final = 8  # times that the smallest map is smaller than the image
-
-
-def refuse_sides(shape: Shape) -> None:
-    """Refuse images that cannot be halved three times, or four times by the critic.
-
-    Raises:
-        RatherError: TRAIN-DATA.
-    """
-    _, h, w = shape
-    if h % _DOWN or w % _DOWN or min(h, w) < 2 * _DOWN:
-        why = f"{h} x {w} pixels are no multiple of {_DOWN}, {2 * _DOWN} at least"
-        raise RatherError("TRAIN-DATA", why=why, do="Give --size")
 
 
 @final

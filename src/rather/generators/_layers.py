@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from math import prod
+from typing import Final
 
 from torch import nn
 
@@ -13,6 +14,19 @@ from rather.generator import Shape
 
 Norm = Callable[[int], nn.Module]
 _SMALL = 7  # pixels a side: where going down ends
+DOWN: Final = 8  # times that the smallest map is smaller than the image, where it must be a whole number
+
+
+def refuse_sides(shape: Shape) -> None:
+    """Refuse images that cannot be halved three times, or are down to a single cell then.
+
+    Raises:
+        RatherError: TRAIN-DATA.
+    """
+    _, h, w = shape
+    if h % DOWN or w % DOWN or min(h, w) < 2 * DOWN:
+        why = f"{h} x {w} pixels are no multiple of {DOWN}, {2 * DOWN} at least"
+        raise RatherError("TRAIN-DATA", why=why, do="Give --size")
 
 
 def down(

@@ -12,10 +12,9 @@ from torch.nn import functional as F
 
 from rather.core import Images
 from rather.generator import Shape
-from rather.generators._layers import convolved
+from rather.generators._layers import DOWN, convolved
 from rather.semantic import Codes, Layout
 
-DOWN: Final = 8  # times that the smallest map is smaller than the image
 #: Pixels a side of the cells in which the generator is told the share of each region. What is finer, styles
 #: must say: else the outline of the lips would be given, and no style could turn them up or down.
 COARSE: Final = 4

@@ -33,8 +33,8 @@ from rather.generators._conditional import (
     Encoder,
     coin_divergence,
     critic_loss,
-    refuse_sides,
 )
+from rather.generators._layers import refuse_sides
 
 
 @final

@@ -25,10 +25,10 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.core import Classifier, Images
-from rather.errors import RatherError
 from rather.frozen_net import FrozenNet
 from rather.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
-from rather.generators._styled import DOWN, Segmenter, StyledGenerator, StyleEncoder
+from rather.generators._layers import refuse_sides
+from rather.generators._styled import Segmenter, StyledGenerator, StyleEncoder
 from rather.semantic import Layout, one_hot
 from rather.semantic import Semantic as Product
 
@@ -54,12 +54,7 @@ class Semantic(Generator):
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> SemanticNet:
-        if shape[1] % DOWN or shape[2] % DOWN:
-            raise RatherError(
-                "TRAIN-DATA",
-                why=f"{shape[1]} x {shape[2]} pixels are no multiple of {DOWN}",
-                do="Give --size",
-            )
+        refuse_sides(shape)
         return SemanticNet(self, shape)
 
     @override

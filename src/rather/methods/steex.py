@@ -4,7 +4,7 @@
 
 P. Jacob et al., "STEEX: steering counterfactual explanations with semantics", ECCV 2022: Algorithm 1. The
 layout S of the query stays as it is, its styles z move: Adam, a fixed number of steps. C are all regions, or
-those that the user names. `Largest(setting="closeness")` chooses the weight as the supplement does.
+those that the user names. A run of `sweep` and `rather tune` choose the weight as the supplement does.
 """
 
 from __future__ import annotations
