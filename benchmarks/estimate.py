@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rather.intervals import wilson
+
 RESAMPLES = 2_000
 
 
@@ -28,9 +30,7 @@ class Estimate:
         each = values.double().view(len(values), -1).mean(1).numpy()
         n, mean = len(each), float(each.mean())
         if values.dtype == torch.bool:
-            z2 = 1.959964**2
-            half = math.sqrt(z2 * (mean * (1 - mean) / n + z2 / (4 * n**2)))
-            low, high = ((mean + z2 / (2 * n) + side) / (1 + z2 / n) for side in (-half, half))
+            low, high = wilson(int(each.sum()), n)
         else:
             stream = np.random.default_rng(0)
             means = [each[stream.integers(n, size=n)].mean() for _ in range(RESAMPLES)]
@@ -49,6 +49,22 @@ class Estimate:
         found = found[~np.isnan(found)]
         low, high = np.percentile(found, [2.5, 97.5]).tolist() if len(found) else (math.nan, math.nan)
         return cls(float(statistic(torch.arange(count))), low, high, count)
+
+    @classmethod
+    def jackknifed(cls, count: int, statistic: Callable[[Tensor], Tensor], groups: int = 20) -> Estimate:
+        """Of a statistic that is biased in small samples, as a Frechet distance: by leaving groups of rows out.
+
+        A bootstrap would resample the bias as well, and miss the figure itself.
+        """
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+        parts = order.chunk(groups)
+        without = torch.stack(
+            [statistic(torch.cat([*parts[:n], *parts[n + 1 :]])) for n in range(len(parts))]
+        )
+        whole = float(statistic(torch.arange(count)))
+        share = (len(parts) - 1) / len(parts)
+        half = 1.959964 * math.sqrt(share * float((without - without.mean()).square().sum()))
+        return cls(whole, max(whole - half, 0.0), whole + half, count)
 
     def line(self, what: str, paper: str = "", *, percent: bool = False) -> str:
         """A row of a table: what | paper | here | 95 % interval | rows."""

@@ -162,7 +162,8 @@ def _train_generator(kind: str, line: str) -> Callable[..., int]:
     torchrun or accelerate launch in front, -m rather train {kind} ...
 
     Args:
-        data: A data set (`rather list data`), or a folder of pictures; labels are not needed.
+        data: A data set (`rather list data`), or, where pictures alone are needed, a folder of them; regions
+            and attributes only some data sets know.
         out: The new file, NAME.safetensors; a preview, NAME.preview.png, lies beside it.
         set_: A setting, KEY=VALUE; may be given again (`rather describe {kind}`).
         size: Pixels a side to which a folder's pictures are brought.

@@ -55,6 +55,9 @@ class Classifier(Resource, nn.Module):
         RatherError: two classes of one name, or means or deviations that are not one for each channel.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         body: nn.Module,
@@ -80,11 +83,13 @@ class Classifier(Resource, nn.Module):
 
     def forward(self, x: Images) -> Logits:
         """The logits of images."""
-        return self.head(self.features(x))  # type: ignore[no-any-return]
+        given: Tensor = self.head(self.features(x))
+        return given
 
     def features(self, x: Images) -> Features:
         """The map that the head sees."""
-        return self.body((x - self.mean) / self.std)  # type: ignore[no-any-return, operator]
+        given: Tensor = self.body((x - self.mean) / self.std)
+        return given
 
     @torch.no_grad()
     def probabilities(self, x: Images, batch_size: int = 256) -> Float[Tensor, "b k"]:

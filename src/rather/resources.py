@@ -173,7 +173,7 @@ def take_generator(spec: str | None, classifier: Classifier, want: Want = AUTOEN
         raise RatherError(
             "GEN-MISSING",
             where=f"none comes with the package for {classifier.name}",
-            do=f"Train one: rather train {maker} --data FOLDER --out FILE, and give it: --generator FILE",
+            do=f"Train one: rather train {maker} --data DATA --out FILE, and give it: --generator FILE",
         )
     assert issubclass(want.kind, FrozenNet)  # noqa: S101 - `generator` is a field of no other type
     return expected(bring_generator(spec), want.kind)

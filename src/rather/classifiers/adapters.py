@@ -176,7 +176,7 @@ class _Maps(nn.Module):
 
     def forward(self, x: Images) -> Features:
         """Of images; every member normalises for itself."""
-        return torch.cat([member.features(x) for member in self.members], 1)  # type: ignore[operator]
+        return torch.cat([member.features(x) for member in self.members], 1)  # type: ignore[operator] # a ModuleList forgets what its modules are
 
 
 @final

@@ -66,7 +66,8 @@ class LogOdds(nn.Module):
     def forward(self, p: Float[Tensor, "b *one"]) -> Float[Tensor, "b 2"]:
         """Of (b,) or (b, 1)."""
         p = p.flatten()[:, None]
-        return Log()(torch.cat([1 - p, p], 1))  # type: ignore[no-any-return]
+        given: Tensor = Log()(torch.cat([1 - p, p], 1))
+        return given
 
 
 @final

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, final
@@ -49,9 +50,7 @@ def torchvision(name: str, file: Path | None) -> Loaded:
         )
     )
 
-    def build(**options: int) -> Any:
-        return models.get_model(name, weights=None, **options)
-
+    build = partial(models.get_model, name, weights=None)
     net, count = _loaded(build, state, file or Path(published.url))
     names = published.meta["categories"]
     if file is None and hasattr(net, "transform_input"):

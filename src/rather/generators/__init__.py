@@ -36,7 +36,7 @@ def generator_class(name: str) -> type[Generator]:
 
     if name not in list_generators():
         raise RatherError("CFG-UNKNOWN", where=f"generator {name}", do=near(name, list_generators()))
-    return class_in(import_module(f"{__name__}.{name}"), Generator)  # type: ignore[type-abstract]
+    return class_in(import_module(f"{__name__}.{name}"), Generator)  # type: ignore[type-abstract] # to look for, not to make
 
 
 def generator_file(spec: str) -> Path:

@@ -38,7 +38,7 @@ def method_class(name: str) -> type[Method]:
     from rather.settings import class_in
 
     if (_HERE / f"{name}.py").is_file() and name.isidentifier():
-        return class_in(import_module(f"{__name__}.{name}"), Method)  # type: ignore[type-abstract]
+        return class_in(import_module(f"{__name__}.{name}"), Method)  # type: ignore[type-abstract] # to look for, not to make
     for point in entry_points(group="rather.methods", name=name):
         loaded: type[Method] = point.load()
         return loaded

@@ -83,7 +83,8 @@ def train_generator(
 
     Args:
         generator: what to train, and how.
-        data: a data set's name, or a folder of pictures; labels are not needed.
+        data: a data set's name, or a folder of pictures; labels are not needed, but of what a generator reads
+            beside the images (regions, attributes) only some data sets know.
         out: the new file; its stem is the generator's name.
         size: pixels a side to which a folder's pictures are brought; a data set that has a name has its own.
         seed: of the first weights and of all that is random.

@@ -47,8 +47,9 @@ def load(variant: str = "smile", seed: int = 0) -> DataSet:
 
     Args:
         variant: of `VARIANTS`: a rule's name, or `age-glasses`: old by a faint cue, with glasses and hats
-            that go with it; `others` are faces of another seed, for nets that judge.
-        seed: two seeds share no face.
+            that go with it; `others`, for nets that judge, are the smiling and not smiling faces of the next
+            seed.
+        seed: two seeds of one variant share no face.
 
     Raises:
         RatherError: DATA-NOT-FOUND.
