@@ -52,7 +52,7 @@ class Estimate:
 
     @classmethod
     def jackknifed(cls, count: int, statistic: Callable[[Tensor], Tensor], groups: int = 20) -> Estimate:
-        """Of a statistic that is biased in small samples, as a Frechet distance: by leaving groups of rows out.
+        """Of a statistic that is biased in small samples, as a Frechet distance is: by leaving groups out.
 
         A bootstrap would resample the bias as well, and miss the figure itself.
         """

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faces_page import agreed, page
@@ -39,6 +39,7 @@ from faces_runs import (
     explain,
     oracle_features,
     pack,
+    pack_jackknifed,
     pack_resampled,
     references,
     test_faces,
@@ -47,9 +48,9 @@ from faces_runs import (
 from faces_sheets import answers_sheet, differences, dimmed, sheet
 from rather.bundled import WEIGHTS
 from rather.classifiers.nets import ARCHITECTURES, See
-from rather.core import Images, Method
+from rather.core import Classifier, Images, Method
 from rather.data import faces
-from rather.data.faces import ATTRIBUTES, REGIONS
+from rather.data.faces import ATTRIBUTES, REGIONS, RULES, VARIANTS, DrawnFaces, Population
 from rather.methods import (
     Attack,
     Attributes,
@@ -71,10 +72,16 @@ from rather.oracle import Oracle
 from rather.ranks import rank_correlation
 from rather.search import on_grid
 from rather.semantic import changes_by_region, one_hot
+from rather.train import Recipe, train_classifier
 
 DOCS = Path(__file__).parent.parent / "docs"
 SMILES = {"mouth, lips, skin": ("mouth", "lips", "skin"), "beard": ("beard",), "nose": ("nose",)}
 PARTS = ("top", "middle", "bottom")  # of the picture, as classifiers.nets has them
+MARGIN = 4  # pixels from the background that are left out
+NUDGE = 0.2  # standard deviation of a change of styles, which lie in [-1, 1]
+INNER = ("skin", "nose", "lips", "mouth", "eye")
+CONTRASTS = (0.2, 0.1, 0.05)
+COUNTS = (4_000, 10_000)  # faces to train on
 CLOSENESS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 AGES = ("faces-age-glasses", "faces-age")  # biased, and not
 FIRST = (1, 3, 5)
@@ -191,8 +198,8 @@ def reconstruction_section(asked: Asked) -> dict[str, Any]:
         "decisions": {},
         "attributes changed": pack(other.double().sum(1)),
         "by attribute": {name: pack(other[:, n]) for n, name in enumerate(oracle.attributes)},
-        "frechet": frechet_distance(again, x, judge).item(),
-        "frechet of real": frechet_distance(real, x, judge).item(),
+        "frechet": frechet(again, x, judge),
+        "frechet of real": frechet(real, x, judge),
         "identity": pack(F.cosine_similarity(mine, theirs)),
         "identity of others": pack(F.cosine_similarity(mine, mine.roll(1, 0))),
     }
@@ -201,6 +208,63 @@ def reconstruction_section(asked: Asked) -> dict[str, Any]:
         same = classifier.probabilities(x).argmax(1) == classifier.probabilities(again).argmax(1)
         found["decisions"][name] = pack(same)
     sheet(asked.sheets, "reconstruction", [x[:30], again[:30], differences(x[:30], again[:30])], abreast=3)
+    return found
+
+
+def frechet(images: Images, others: Images, judge: Classifier) -> list[float] | None:
+    """The Frechet distance of two sets of as many images; their features are computed once."""
+    with torch.no_grad():
+        ours, theirs = (
+            torch.cat([judge.features(part).double().flatten(2).mean(2) for part in some.split(256)])
+            for some in (images, others)
+        )
+    d = ours.shape[1]
+    plain = Classifier(nn.Identity(), nn.Flatten(), classes=[*map(str, range(d))], shape=(d, 1, 1)).double()
+    return pack_jackknifed(
+        len(ours),
+        lambda rows: frechet_distance(ours[rows, :, None, None], theirs[rows, :, None, None], plain),
+    )
+
+
+def leak_section(asked: Asked) -> dict[str, Any]:
+    """What a change of the background's style does to the inside of the face."""
+    net = asked.nets.generator("faces-semantic")
+    x = Queries.of(asked.nets, "faces-smile", asked.few).images
+    layout = net.segment(x)
+    background = layout[:, :1]
+    near = F.max_pool2d(background, 2 * MARGIN + 1, 1, MARGIN)[:, 0] > 0
+    with torch.no_grad():
+        styles = net.encode(x, layout)
+        other = styles.clone()
+        draw = torch.Generator().manual_seed(0)
+        other[:, 0] += NUDGE * torch.randn(len(x), styles.shape[2], generator=draw)
+        change = (net.decode(other, layout) - net.decode(styles, layout)).abs().mean(1)
+
+    def inside(where: Tensor) -> list[float] | None:
+        return pack((change * where).flatten(1).sum(1) / where.flatten(1).sum(1).clamp(min=1))
+
+    inner = layout[:, [REGIONS.index(name) for name in INNER]].any(1)
+    return {"background": inside(background[:, 0]), "face": inside(inner & ~near), "nudge": NUDGE}
+
+
+def contrast_section(asked: Asked) -> dict[str, Any]:
+    """How faint the true cue must be for a net to go by the planted one."""
+    del asked  # it trains nets of its own
+    planted = VARIANTS["age-glasses"].planted
+    test = DrawnFaces("ordinary", "test", 500, seed=0, population=Population(RULES["age"]))
+    some = faces.sample(200, seed=99, population=Population(RULES["age"]))
+    found = {}
+    for contrast in CONTRASTS:
+        population = Population(RULES["age"], planted, contrast)
+        for count in COUNTS:
+            train = DrawnFaces("contrast", "train", count, seed=0, population=population)
+            net, figures = train_classifier(train, test, Recipe(architecture="small", epochs=4, shift=2))
+            moved = faces.effects(net, some, 1)
+            found[f"{contrast:g}, {count:,} faces"] = {
+                "right": [figures.accuracy, *figures.interval, figures.tested_on],
+                **{name: pack(moved[name].probability) for name in ("age", *planted)},
+            }
+            print(f"  contrast {contrast:g}, {count:,} faces", flush=True)
     return found
 
 
@@ -288,7 +352,7 @@ def closeness_section(asked: Asked) -> dict[str, Any]:
     rows = min(asked.rows, 15)
     for closeness in CLOSENESS:
         answers = asked.steex("faces-smile", closeness, rows)
-        found[f"{closeness:g}"] = success(answers)
+        found[f"{closeness:g}"] = success(answers) | {"regions": by_region(answers)}
         strips.append(dimmed(answers.images, answers.found))
     sheet(asked.sheets, "closeness", [answers.queries.images, answers.start, *strips])
     return found
@@ -472,6 +536,8 @@ SECTIONS: dict[str, Callable[[Asked], dict[str, Any]]] = {
     "classifiers": classifiers_section,
     "reconstruction": reconstruction_section,
     "steex": steex_section,
+    "leak": leak_section,
+    "contrast": contrast_section,
     "parts": parts_section,
     "closeness": closeness_section,
     "bias": bias_section,

@@ -255,5 +255,10 @@ def pack_resampled(count: int, statistic: Any) -> list[float] | None:
     return _packed(Estimate.resampled(count, statistic)) if count else None
 
 
+def pack_jackknifed(count: int, statistic: Any) -> list[float] | None:
+    """The same of a statistic of all rows that is biased in few."""
+    return _packed(Estimate.jackknifed(count, statistic))
+
+
 def _packed(e: Estimate) -> list[float] | None:
     return None if math.isnan(e.mean) else [e.mean, e.low, e.high, e.rows]
