@@ -53,6 +53,10 @@ class Settings(BaseModel):
         """The value with these settings; a wrong name or value is refused in one line."""
         return checked(cls, settings, cls.name())
 
+    def having(self: _S, setting: str, value: object) -> _S:  # noqa: PYI019 - see above
+        """The same with another value of one setting; a wrong one is refused in one line."""
+        return type(self).of({**dict(self), setting: value})
+
 
 def indices(names: Sequence[str], known: Sequence[str], setting: str) -> list[int]:
     """The places of names that somebody typed among those that are known.

@@ -74,6 +74,4 @@ class Minimal(Method):
         own = getattr(self.method, self.setting)
         loose, tight = self.loose or own / 1000, self.tight or own * 1000
         value = loose * (tight / loose) ** tightness
-        return type(self.method).of(
-            {**dict(self.method), self.setting: round(value) if isinstance(own, int) else value}
-        )
+        return self.method.having(self.setting, round(value) if isinstance(own, int) else value)

@@ -66,4 +66,4 @@ class Sweep(Method):
     def _with(self, value: float) -> Method:
         own = getattr(self.method, self.setting)
         number = round(value) if isinstance(own, int) else value
-        return type(self.method).of({**dict(self.method), self.setting: number})
+        return self.method.having(self.setting, number)
