@@ -198,7 +198,7 @@ def numbers_of(head: str, columns: Mapping[str, Results], digits: int = 2) -> st
 
 
 def picture(name: str) -> str:
-    return f"![{name}](faces/{name}.png)\n"
+    return f"![{name}](faces/{name}.webp)\n"
 
 
 def drawing_part(r: Results) -> Iterator[str]:

@@ -1,8 +1,7 @@
-"""Picture sheets of faces_figures.py: rows of faces side by side, as small PNGs of few colours."""
+"""Picture sheets of faces_figures.py: rows of faces side by side, as small WebP files."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from faces_runs import Answers
 from rather.core import Images
 from rather.draw import signed_difference
 
-LARGEST = 300_000  # bytes
 SHOWN = 30
 
 
@@ -49,14 +47,5 @@ def sheet(folder: Path, name: str, columns: Sequence[Images], abreast: int = 1) 
     whole = torch.cat([torch.cat([*part], 1) for part in rows.split(high)], 2)
     pixels = (whole.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.png").write_bytes(small_png(Image.fromarray(pixels)))
-
-
-def small_png(picture: Image.Image) -> bytes:
-    """With as many colours as fit."""
-    for colours in (256, 128, 64, 32, 16):
-        sink = io.BytesIO()
-        picture.quantize(colours, dither=Image.Dither.NONE).save(sink, "PNG", optimize=True)
-        if sink.tell() <= LARGEST:
-            break
-    return sink.getvalue()
+    # Of a PNG that is small enough the few colours look like patches, which nobody has drawn.
+    Image.fromarray(pixels).save(folder / f"{name}.webp", quality=85, method=6)
