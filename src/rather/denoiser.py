@@ -1,0 +1,90 @@
+"""A diffusion model's net and its chain of noise levels: what methods that denoise need of a generator."""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from rather.diffusion import Chain, Noisy
+from rather.frozen_net import FrozenNet
+
+#: What a net says of a noisy image: its noise, the image, or sqrt(a) noise - sqrt(1 - a) image.
+Says = Literal["noise", "image", "velocity"]
+#: The variance of a step back: of the posterior, the level's own, or between the two as the net says.
+Variance = Literal["posterior", "beta", "learned"]
+
+
+@final
+class Denoiser(FrozenNet):
+    """A net that sees through noise, and the chain of levels that it knows; all in [-1, 1].
+
+    Args:
+        net: of noisy images (b, c, h, w) and steps (b,) of the chain to (b, c, h, w) or, where it has
+            learned the variance, (b, 2 c, h, w).
+        shape: (c, h, w) of the images.
+        alpha_bar: of each level which share of the variance is the image's; falls.
+        says: what the net says of a noisy image.
+        variance: of a step back.
+        reach: how many of the lowest levels it was trained on; by default all.
+        name: what to call it in a report.
+    """
+
+    alpha_bar: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        shape: tuple[int, int, int],
+        alpha_bar: Float[Tensor, " t"],
+        says: Says = "noise",
+        variance: Variance = "posterior",
+        reach: int | None = None,
+        name: str = "denoiser",
+    ) -> None:
+        super().__init__()
+        self.net, self.shape, self.says, self.variance, self.name = net, shape, says, variance, name
+        self.reach = len(alpha_bar) if reach is None else reach
+        self.register_buffer("alpha_bar", alpha_bar)
+        self.freeze()
+
+    @override
+    def told(self) -> object:
+        return self.says, self.variance, self.reach
+
+    @property
+    def chain(self) -> Chain:
+        """All levels."""
+        return Chain.of(self.alpha_bar)
+
+    def image(self, z: Noisy, chain: Chain, t: int) -> Noisy:
+        """The expected image behind noisy ones: Tweedie's formula."""
+        return self._seen(z, chain, t)[0]
+
+    def back(self, z: Noisy, chain: Chain, t: int) -> tuple[Noisy, Float[Tensor, "b ..."]]:
+        """Mean and variance of the level before; add no noise to the mean where t is 0."""
+        x, spread = self._seen(z, chain, t)
+        mean, least = chain.posterior(z, t, x)
+        most = chain.beta(t, z)
+        if spread is not None:  # Nichol and Dhariwal (2021): from -1, the least, to 1, the most
+            part = (spread + 1) / 2
+            return mean, (part * most.log() + (1 - part) * least.clamp(min=1e-20).log()).exp()
+        return mean, (most if self.variance == "beta" else least).expand(len(z), 1, 1, 1)
+
+    def _seen(self, z: Noisy, chain: Chain, t: int) -> tuple[Noisy, Noisy | None]:
+        """The expected image, and where the net has learned the variance, what it says of it."""
+        c = self.shape[0]
+        said: Tensor = self.net(z, chain.steps[t].to(z.device).expand(len(z)))
+        match self.says:
+            case "noise":
+                x = chain.image(z, t, said[:, :c])
+            case "image":
+                x = said[:, :c]
+            case "velocity":
+                a = chain.alpha_bar[t].to(z)
+                x = a.sqrt() * z - (1 - a).sqrt() * said[:, :c]
+        return x.clamp(-1, 1), said[:, c:] if self.variance == "learned" else None
