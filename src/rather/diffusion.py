@@ -53,7 +53,7 @@ class Chain:
         return a.sqrt() * x + (1 - a).sqrt() * noise
 
     def image(self, z: Noisy, t: Level, noise: Noisy) -> Noisy:
-        """What is left without the noise; without the expected one, the expected image (Tweedie's formula)."""
+        """What is left without the noise; without the expected noise, Tweedie's estimate."""
         a = self._at(t, z)
         return (z - (1 - a).sqrt() * noise) / a.sqrt()
 
@@ -63,7 +63,7 @@ class Chain:
         return (z - a.sqrt() * x) / (1 - a).sqrt()
 
     def posterior(self, z: Noisy, t: Level, x: Noisy) -> tuple[Noisy, Float[Tensor, "_ 1 1 1"]]:
-        """Mean and variance of the level before, given this one and the image; before level 0 is the image."""
+        """Mean and variance of the level before, given this one and the image."""
         a, before = self._at(t, z), self._before(t, z)
         beta = 1 - a / before
         mean = (before.sqrt() * beta * x + (a / before).sqrt() * (1 - before) * z) / (1 - a)
