@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import Final, Literal, final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
-from rather.diffusion import Chain, Noisy
-from rather.frozen_net import FrozenNet
+from rather.core import Classifier, Images
+from rather.diffusion import Chain, Noisy, pixels, signed
+from rather.frozen_net import CHECKED, FrozenNet, reconstruction_notes, refused
 
 #: What a net says of a noisy image: its noise, the image, or sqrt(a) noise - sqrt(1 - a) image.
 Says = Literal["noise", "image", "velocity"]
 #: The variance of a step back: of the posterior, the level's own, or between the two as the net says.
 Variance = Literal["posterior", "beta", "learned"]
+#: How far `Denoiser.forward` goes: of so many levels, evenly spread over the chain, up the lowest few.
+LEVELS: Final = 50
+UP: Final = 5
 
 
 @final
@@ -48,7 +53,7 @@ class Denoiser(FrozenNet):
         super().__init__()
         self.net, self.shape, self.says, self.variance, self.name = net, shape, says, variance, name
         self.reach = len(alpha_bar) if reach is None else reach
-        self.register_buffer("alpha_bar", alpha_bar)
+        self.register_buffer("alpha_bar", alpha_bar.float())
         self.freeze()
 
     @override
@@ -60,30 +65,64 @@ class Denoiser(FrozenNet):
         """All levels."""
         return Chain.of(self.alpha_bar)
 
+    def forward(self, x: Images) -> Images:
+        """What is left of images after a way into noise, a tenth of the chain, and back step by step.
+
+        So ACE (2023) filters; but here every image, at every call, gets the same noise.
+        """
+        z, chain, t = self.noised(x)
+        rng = torch.Generator().manual_seed(1)
+        for level in range(t, 0, -1):
+            mean, variance = self.back(z, chain, level)
+            z = mean + variance.sqrt() * torch.randn(self.shape, generator=rng).to(z)
+        return pixels(self.back(z, chain, 0)[0])
+
+    def noised(self, x: Images) -> tuple[Noisy, Chain, int]:
+        """Images where `forward` turns back, the chain that it goes on, and the level there."""
+        chain = self.chain.respaced(min(LEVELS, len(self.alpha_bar)))
+        known = int((chain.steps < self.reach).sum())
+        t = min(UP, known) - 1
+        noise = torch.randn(self.shape, generator=torch.Generator().manual_seed(0))
+        return chain.noised(signed(x), t, noise.to(x).expand_as(x)), chain, t
+
+    @override
+    @torch.no_grad()
+    def preflight(self, classifier: Classifier, images: Images) -> list[str]:
+        """Whether images change their class by mere noising and denoising."""
+        self.refuse_other_images(classifier)
+        x = images[:CHECKED]
+        with refused(self.name, x):
+            again = self(x)
+        return reconstruction_notes(self, classifier, x, again)
+
     def image(self, z: Noisy, chain: Chain, t: int) -> Noisy:
         """The expected image behind noisy ones: Tweedie's formula."""
         return self._seen(z, chain, t)[0]
 
     def back(self, z: Noisy, chain: Chain, t: int) -> tuple[Noisy, Float[Tensor, "b ..."]]:
         """Mean and variance of the level before; add no noise to the mean where t is 0."""
+        return self.look(z, chain, t)[1:]
+
+    def look(self, z: Noisy, chain: Chain, t: int) -> tuple[Noisy, Noisy, Float[Tensor, "b ..."]]:
+        """Both: the expected image, and mean and variance of the level before, by one call of the net."""
         x, spread = self._seen(z, chain, t)
         mean, least = chain.posterior(z, t, x)
         most = chain.beta(t, z)
         if spread is not None:  # Nichol and Dhariwal (2021): from -1, the least, to 1, the most
             part = (spread + 1) / 2
-            return mean, (part * most.log() + (1 - part) * least.clamp(min=1e-20).log()).exp()
-        return mean, (most if self.variance == "beta" else least).expand(len(z), 1, 1, 1)
+            return x, mean, (part * most.log() + (1 - part) * least.clamp(min=1e-20).log()).exp()
+        return x, mean, (most if self.variance == "beta" else least).expand(len(z), 1, 1, 1)
 
     def _seen(self, z: Noisy, chain: Chain, t: int) -> tuple[Noisy, Noisy | None]:
         """The expected image, and where the net has learned the variance, what it says of it."""
         c = self.shape[0]
-        said: Tensor = self.net(z, chain.steps[t].to(z.device).expand(len(z)))
+        said: Tensor = self.net(z, chain.steps[t].to(z.device).expand(len(z))).to(z)
         match self.says:
             case "noise":
                 x = chain.image(z, t, said[:, :c])
             case "image":
                 x = said[:, :c]
             case "velocity":
-                a = chain.alpha_bar[t].to(z)
-                x = a.sqrt() * z - (1 - a).sqrt() * said[:, :c]
+                a = chain.alpha_bar[t]
+                x = a.sqrt().to(z) * z - (1 - a).sqrt().to(z) * said[:, :c]
         return x.clamp(-1, 1), said[:, c:] if self.variance == "learned" else None

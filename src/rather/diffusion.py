@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rather.core import Images
+from rather.errors import RatherError
 
 #: Noisy images, about [-1, 1].
 Noisy = Float[Tensor, "b c h w"]
@@ -29,7 +30,11 @@ Level = int | Int[Tensor, " b"]
 @final
 @dataclass(frozen=True)
 class Chain:
-    """Levels of noise, each more than the one before."""
+    """Levels of noise, each more than the one before.
+
+    On the CPU, in float64, whatever the images are: of the lowest levels 1 - a is but a few times what
+    float32 rounds a to, and nothing of bfloat16.
+    """
 
     alpha_bar: Float[Tensor, " t"]  # which share of the variance is the image's; falls
     steps: Int[Tensor, " t"]  # what a denoiser calls each level: of a respaced chain, the place in the whole
@@ -37,55 +42,63 @@ class Chain:
     @classmethod
     def of(cls, alpha_bar: Float[Tensor, " t"]) -> Chain:
         """The whole chain."""
-        return cls(alpha_bar, torch.arange(len(alpha_bar)))
+        return cls(alpha_bar.detach().cpu().double(), torch.arange(len(alpha_bar)))
 
     def __len__(self) -> int:
         return len(self.alpha_bar)
 
     def respaced(self, count: int) -> Chain:
-        """`count` of its levels, evenly spread, the first and the last among them."""
+        """`count` of its levels, evenly spread, the first and the last among them.
+
+        Raises:
+            RatherError: CFG-SETTING for none, or for more than there are.
+        """
+        if not 0 < count <= len(self):
+            raise RatherError("CFG-SETTING", where=f"{count} levels of noise", why=f"there are {len(self)}")
         places = torch.linspace(0, len(self) - 1, count, dtype=torch.float64).round().long()
         return Chain(self.alpha_bar[places], self.steps[places])
 
     def noised(self, x: Noisy, t: Level, noise: Noisy) -> Noisy:
         """Images brought to a level."""
-        a = self._at(t, x)
-        return a.sqrt() * x + (1 - a).sqrt() * noise
+        a = self._at(t)
+        return a.sqrt().to(x) * x + (1 - a).sqrt().to(x) * noise
 
     def image(self, z: Noisy, t: Level, noise: Noisy) -> Noisy:
         """What is left without the noise; without the expected noise, Tweedie's estimate."""
-        a = self._at(t, z)
-        return (z - (1 - a).sqrt() * noise) / a.sqrt()
+        a = self._at(t)
+        return (z - (1 - a).sqrt().to(z) * noise) / a.sqrt().to(z)
 
     def noise(self, z: Noisy, t: Level, x: Noisy) -> Noisy:
         """The noise that is left when the images are taken away."""
-        a = self._at(t, z)
-        return (z - a.sqrt() * x) / (1 - a).sqrt()
+        a = self._at(t)
+        return (z - a.sqrt().to(z) * x) / (1 - a).sqrt().to(z)
 
     def posterior(self, z: Noisy, t: Level, x: Noisy) -> tuple[Noisy, Float[Tensor, "_ 1 1 1"]]:
-        """Mean and variance of the level before, given this one and the image."""
-        a, before = self._at(t, z), self._before(t, z)
+        """Mean and variance of the level before, given this one and the image; of level 0, the image."""
+        a, before = self._at(t), self._before(t)
         beta = 1 - a / before
-        mean = (before.sqrt() * beta * x + (a / before).sqrt() * (1 - before) * z) / (1 - a)
-        return mean, beta * (1 - before) / (1 - a)
+        of_image = before.sqrt() * beta / (1 - a)
+        of_noisy = (a / before).sqrt() * (1 - before) / (1 - a)
+        mean = of_image.to(x) * x + of_noisy.to(z) * z
+        return mean, (beta * (1 - before) / (1 - a)).to(z)
 
     def beta(self, t: Level, like: Tensor) -> Float[Tensor, "_ 1 1 1"]:
         """The variance that a level adds to the one before: the larger bound of a reverse step's variance."""
-        return 1 - self._at(t, like) / self._before(t, like)
+        return (1 - self._at(t) / self._before(t)).to(like)
 
-    def _at(self, t: Level, like: Tensor) -> Tensor:
-        return self.alpha_bar.to(like)[t].reshape(-1, 1, 1, 1)
+    def _at(self, t: Level) -> Float[Tensor, "_ 1 1 1"]:
+        return self.alpha_bar[torch.as_tensor(t, device="cpu")].reshape(-1, 1, 1, 1)
 
-    def _before(self, t: Level, like: Tensor) -> Tensor:
-        known = torch.cat([torch.ones_like(self.alpha_bar[:1]), self.alpha_bar[:-1]])
-        return known.to(like)[t].reshape(-1, 1, 1, 1)
+    def _before(self, t: Level) -> Float[Tensor, "_ 1 1 1"]:
+        known = torch.cat([self.alpha_bar.new_ones(1), self.alpha_bar[:-1]])
+        return known[torch.as_tensor(t, device="cpu")].reshape(-1, 1, 1, 1)
 
 
 def linear(count: int) -> Float[Tensor, " t"]:
     """Alpha-bar of the linear schedule: betas from 0.0001 to 0.02 where there are 1,000 levels."""
     scale = 1000 / count
     betas = torch.linspace(1e-4 * scale, 0.02 * scale, count, dtype=torch.float64)
-    return (1 - betas.clamp(max=0.999)).cumprod(0).float()
+    return (1 - betas.clamp(max=0.999)).cumprod(0)
 
 
 def cosine(count: int) -> Float[Tensor, " t"]:
@@ -93,7 +106,7 @@ def cosine(count: int) -> Float[Tensor, " t"]:
     at = torch.arange(count + 1, dtype=torch.float64) / count
     f = ((at + 0.008) / 1.008 * math.pi / 2).cos().square()
     betas = (1 - f[1:] / f[:-1]).clamp(max=0.999)
-    return (1 - betas).cumprod(0).float()
+    return (1 - betas).cumprod(0)
 
 
 def signed(x: Images) -> Noisy:
