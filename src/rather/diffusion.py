@@ -42,7 +42,7 @@ class Chain:
     @classmethod
     def of(cls, alpha_bar: Float[Tensor, " t"]) -> Chain:
         """The whole chain."""
-        return cls(alpha_bar.detach().cpu().double(), torch.arange(len(alpha_bar)))
+        return cls(alpha_bar.detach().cpu().double(), torch.arange(len(alpha_bar), device="cpu"))
 
     def __len__(self) -> int:
         return len(self.alpha_bar)
@@ -97,13 +97,13 @@ class Chain:
 def linear(count: int) -> Float[Tensor, " t"]:
     """Alpha-bar of the linear schedule: betas from 0.0001 to 0.02 where there are 1,000 levels."""
     scale = 1000 / count
-    betas = torch.linspace(1e-4 * scale, 0.02 * scale, count, dtype=torch.float64)
+    betas = torch.linspace(1e-4 * scale, 0.02 * scale, count, dtype=torch.float64, device="cpu")
     return (1 - betas.clamp(max=0.999)).cumprod(0)
 
 
 def cosine(count: int) -> Float[Tensor, " t"]:
     """Alpha-bar of the cosine schedule."""
-    at = torch.arange(count + 1, dtype=torch.float64) / count
+    at = torch.arange(count + 1, dtype=torch.float64, device="cpu") / count
     f = ((at + 0.008) / 1.008 * math.pi / 2).cos().square()
     betas = (1 - f[1:] / f[:-1]).clamp(max=0.999)
     return (1 - betas).cumprod(0)

@@ -21,6 +21,7 @@ MAKERS: Final = {
     "editor": ("editor",),
     "exaggerator": ("exaggerator",),
     "oracle": ("oracle",),
+    "denoiser": ("ddpm",),
 }
 
 

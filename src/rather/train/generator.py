@@ -18,6 +18,7 @@ from torch import Tensor
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Images
 from rather.data.source import Source
+from rather.denoiser import Denoiser
 from rather.editor import Editor
 from rather.errors import RatherError
 from rather.frozen_net import FrozenNet
@@ -222,7 +223,7 @@ def measure(
         `samples_distance`, the Frechet distance of new images from pictures in the judge's features, and
         `pictures_distance`, the same of as many training pictures: as near as one can come.
     """
-    if not isinstance(product, Autoencoder | Semantic | Editor):
+    if not isinstance(product, Autoencoder | Semantic | Editor | Denoiser):
         return {}
     x = test.images.float() / 255
     again = torch.cat([product(part) for part in x.split(128)]).clamp(0, 1)
