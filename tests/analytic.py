@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Method
+from rather.denoiser import Denoiser
+from rather.diffusion import linear
 from rather.editor import Editor
 from rather.exaggerator import Exaggerator
 from rather.latent import LatentClassifiers, LatentHeads
@@ -166,6 +168,32 @@ def striped_exaggerator() -> Exaggerator:
     return Exaggerator(_Kept(), _Exaggerated(), shape=(1, 6, 6), bins=4, classes=CLASSES)
 
 
+class Gaussian(nn.Module):
+    """The image expected behind a noisy one where pixels are normal numbers, each on its own.
+
+    Args:
+        alpha_bar: of each level the share of the variance that is the image's.
+        mean: of the pixels, in [-1, 1].
+        variance: of the pixels.
+    """
+
+    def __init__(self, alpha_bar: Tensor, mean: float, variance: float) -> None:
+        super().__init__()
+        self.register_buffer("a", alpha_bar)
+        self.mean, self.variance = mean, variance
+
+    def forward(self, z: Tensor, step: Tensor) -> Tensor:
+        a = self.a.to(z)[step][:, None, None, None]
+        gain = a.sqrt() * self.variance / (a * self.variance + 1 - a)
+        return self.mean + gain * (z - a.sqrt() * self.mean)
+
+
+def grey_denoiser(variance: float = 0.12, levels: int = 500) -> Denoiser:
+    """Of pictures such as `pictures` makes: around grey, no pixel knows of another."""
+    alpha_bar = linear(levels)
+    return Denoiser(Gaussian(alpha_bar, 0.0, variance), shape=(1, 6, 6), alpha_bar=alpha_bar, says="image")
+
+
 def resources() -> dict[type, Any]:
     """An example of each type that a method's field may have and a user gives beside its settings."""
     return {
@@ -175,6 +203,7 @@ def resources() -> dict[type, Any]:
         Semantic: striped_regions(),
         Editor: striped_editor(),
         Exaggerator: striped_exaggerator(),
+        Denoiser: grey_denoiser(),
         Method: Wachter(steps=40, lr=0.02),  # few steps: wrappers take them often
     }
 

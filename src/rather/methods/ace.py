@@ -1,0 +1,146 @@
+"""ACE, Jeanneret, Simon and Jurie (2023): an attack through a diffusion filter, and its change refined.
+
+    min_z  L(C(F_tau(z)), target) + closeness * d(z, x),   then z inpainted where it changed, x elsewhere
+
+G. Jeanneret, L. Simon, F. Jurie, "Adversarial counterfactual visual explanations", CVPR 2023. After the
+attack z is the pre-explanation; F_tau is in denoising.py, what follows in refinement.py. Of the paper's table
+5 Pre-CE is `refine=false`, FR-CE `threshold=0`, and F-CE that with `last_respacing=all`.
+Ours: the weight is per row (the authors' grows with the batch). Steps after the flip shrink the change, so
+the attack goes on, and by default the nearest of its points whose very answer succeeds is taken; the paper's
+is the last point, `answer=last`.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Annotated, Literal, final
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor
+
+from rather.attacks import ATTACKS, DISTANCES, Kind, Norm
+from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.denoiser import Denoiser
+from rather.denoising import Checkpoint, Filter, lowest
+from rather.frozen_net import Bundled
+from rather.refinement import Mask, Refinement, Share, Side, change_mask
+from rather.search import Rows, descend
+from rather.successes import Successes
+
+
+@final
+class Ace(Method):
+    """Minimise the classifier's loss through a diffusion filter, then keep of the change what it needs."""
+
+    generator: Annotated[Denoiser, Bundled("ddpm")]
+    """Knows images of the queries' kind."""
+    attack: Kind = "pgd"
+    """Signed steps; Carlini and Wagner's loss and pixels; or plain steps. The last two want a larger lr."""
+    distance: Norm = "l1"
+    """Sum of the absolute differences, or root of the sum of squares, which wants a larger weight."""
+    closeness: NonNegativeFloat = 0.001
+    """Weight of the distance."""
+    tau: PositiveInt = 5
+    """How many levels of the respaced chain the filter goes up."""
+    respacing: PositiveInt = 50
+    """Levels of the respaced chain."""
+    iterations: PositiveInt = 50
+    """Steps of the attack, at most."""
+    lr: PositiveFloat = 1 / 255
+    """Length of a step, in pixel values."""
+    noise: Literal["fresh", "fixed"] = "fresh"
+    """Of the filter: new at each step, or the same."""
+    filter: Literal["whole", "one-call"] = "whole"
+    """Back from the noise in tau steps, or by one prediction of the image."""
+    bfloat16: bool = False
+    """Whether the generator computes the filter in half the bits."""
+    checkpoint: Checkpoint = "auto"
+    """Whether to save memory at the cost of time; auto looks at the memory at hand."""
+    answer: Literal["nearest", "last"] = "nearest"
+    """What the nearest point that succeeds leads to, or what the last one leads to."""
+    patience: NonNegativeInt = 20
+    """For how many steps to go on, after a success, without a nearer one; 0 stops at the first."""
+    refine: bool = True
+    """Whether the pre-explanation is refined, or the answer itself."""
+    last_respacing: PositiveInt | Literal["all"] | None = None
+    """Levels of the refinement's chain, of which it goes up the same share; by default the attack's."""
+    threshold: Share = 0.15
+    """The least change that refinement keeps, as a share of the image's largest; with 0 all is filtered."""
+    dilation: Side = 15
+    """Side of the square of pixels that a change stands for."""
+    frames: NonNegativeInt = 6
+    """Pictures of the search path to keep, about."""
+
+    @model_validator(mode="after")
+    def _levels_exist(self) -> Ace:
+        self._filter(), self._refinement()
+        return self
+
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """Pictures: `pre_explanation`, `mask`. Facts: share of the mask; how often the generator is asked."""
+        self.generator.refuse_other_images(classifier)
+        fresh, once, end = noise.split(3)
+        through, last, attack = self._filter(), self._refinement(), ATTACKS[self.attack]
+        fixed = once.normal(through.calls, *x.shape[1:]).to(x) if self.noise == "fixed" else None
+        draws = end.normal(2 * last.calls, *x.shape[1:]).to(x)
+        lost, looks = torch.zeros_like(goal.target, dtype=torch.bool), count()
+
+        def finished(z: Images, rows: Rows) -> tuple[Images, Mask]:
+            if self.refine:
+                return last(z, x[rows], draws[rows])
+            return z, change_mask(z, x[rows], self.threshold, self.dilation)
+
+        successes = Successes(classifier, goal, lambda z, rows: finished(z, rows)[0])
+
+        def objective(w: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+            z = attack.image(w)
+            distance = DISTANCES[self.distance](z, x[rows])
+            if self.answer == "last" and next(looks) == self.iterations:  # that one is taken, not looked at
+                return distance, torch.zeros_like(lost[rows]), distance
+            noises = fresh[rows].normal(through.calls, *x.shape[1:]).to(x) if fixed is None else fixed[rows]
+            loss, flipped = attack.loss(classifier, through(z, noises), goal[rows])
+            lost[rows] = ~loss.isfinite()
+            promising = flipped & (self.answer == "nearest")
+            nearest = successes.among(z.detach(), rows, promising, distance.detach())
+            return loss + self.closeness * distance, nearest, distance
+
+        path = descend(
+            objective,
+            attack.start(x),
+            steps=self.iterations,
+            lr=self.lr,
+            rule=attack.rule,
+            project=attack.project,
+            patience=self.patience,
+            frames=self.frames,
+        )
+        pre = attack.image(path.end)
+        images, mask = finished(pre, torch.arange(len(x), device=x.device))
+        asked = path.evaluations.clamp(max=self.iterations + (self.answer == "nearest"))
+        calls = asked * through.calls + (successes.asked + 1) * last.calls * self.refine
+        return Found(
+            images=torch.where(lost[:, None, None, None], torch.nan, images),
+            steps=path.steps,
+            evaluations=asked + successes.asked,
+            pictures={"pre_explanation": [*pre], "mask": [*mask]}
+            | ({"path": [attack.image(w) for w in path.frames]} if self.frames else {}),
+            facts={"mask_share": mask.flatten(1).mean(1).tolist(), "denoiser_calls": calls.tolist()},
+        )
+
+    def _filter(self) -> Filter:
+        return Filter(
+            generator=self.generator,
+            chain=lowest(self.generator, self.respacing, self.tau),
+            one_call=self.filter == "one-call",
+            bfloat16=self.bfloat16,
+            checkpoint=self.checkpoint,
+        )
+
+    def _refinement(self) -> Refinement:
+        levels = len(self.generator.chain) if self.last_respacing == "all" else self.last_respacing
+        respacing = levels or self.respacing
+        chain = lowest(self.generator, respacing, max(round(self.tau * respacing / self.respacing), 1))
+        return Refinement(
+            generator=self.generator, chain=chain, threshold=self.threshold, dilation=self.dilation
+        )

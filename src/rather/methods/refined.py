@@ -1,0 +1,81 @@
+"""Refinement of any method's answers, as the second half of ACE: Jeanneret, Simon and Jurie (2023).
+
+    m = [ dilated |z - x| / max |z - x| >= threshold ],   z inpainted by a denoiser where m, x elsewhere
+
+G. Jeanneret, L. Simon, F. Jurie, "Adversarial counterfactual visual explanations", CVPR 2023, section 3.2.
+Ours: a row that the refinement has brought back from its goal is refined again, with other noise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, final
+
+import torch
+from pydantic import PositiveInt, model_validator
+
+from rather.best import Best
+from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.denoiser import Denoiser
+from rather.denoising import lowest
+from rather.frozen_net import Bundled
+from rather.refinement import Refinement, Share, Side
+from rather.search import on_grid
+
+
+@final
+class Refined(Method):
+    """Run a method, and put back what of its change is no part of the largest, with a diffusion model."""
+
+    method: Method
+    """The method to run."""
+    generator: Annotated[Denoiser, Bundled("ddpm")]
+    """Knows images of the queries' kind."""
+    tau: PositiveInt = 5
+    """How many levels of the respaced chain the refinement goes up."""
+    respacing: PositiveInt = 50
+    """Levels of the respaced chain."""
+    threshold: Share = 0.15
+    """The least change that is kept, as a share of the image's largest; with 0 all is filtered."""
+    dilation: Side = 15
+    """Side of the square of pixels that a change stands for."""
+    tries: PositiveInt = 4
+    """How often to refine a row, with other noise, until it is at its goal."""
+
+    @model_validator(mode="after")
+    def _levels_exist(self) -> Refined:
+        self._refinement()
+        return self
+
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+        """Pictures: `pre_explanation`, what the method found; `mask`. Facts: share of the mask; the tries."""
+        self.generator.refuse_other_images(classifier)
+        refinement = self._refinement()
+        own, *others = noise.split(1 + self.tries)
+        found = self.method.search(classifier, x, goal, own)
+        pre = on_grid(found.images.detach().clamp(0, 1))
+        best, rows = Best(classifier, x, goal), torch.arange(len(x), device=x.device)
+        for tried, other in enumerate(others, 1):
+            draws = other[rows].normal(2 * refinement.calls, *x.shape[1:]).to(x)
+            images, mask = refinement(pre[rows], x[rows], draws)
+            none = torch.zeros_like(rows)
+            facts = {"mask_share": mask.flatten(1).mean(1).tolist(), "refinements": [tried] * len(rows)}
+            again = Found(
+                images=images, steps=none, evaluations=none, pictures={"mask": [*mask]}, facts=facts
+            )
+            rows = rows[~best.offer(rows, again)]
+            if not len(rows):
+                break
+        kept = best.found()
+        return Found(
+            images=kept.images,
+            steps=found.steps,
+            evaluations=found.evaluations + kept.evaluations,
+            pictures={**found.pictures, **kept.pictures, "pre_explanation": [*pre.nan_to_num(0)]},
+            facts={**found.facts, **kept.facts},
+        )
+
+    def _refinement(self) -> Refinement:
+        chain = lowest(self.generator, self.respacing, self.tau)
+        return Refinement(
+            generator=self.generator, chain=chain, threshold=self.threshold, dilation=self.dilation
+        )

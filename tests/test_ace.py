@@ -1,0 +1,337 @@
+"""ACE against a literal loop of its algorithm, what it costs, its stages; the wrapper of its refinement."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from analytic import grey_denoiser, others, pictures, resources, spatial
+from rather.attacks import margin
+from rather.core import Classifier, Counterfactuals, Goal, Noise
+from rather.denoiser import Denoiser
+from rather.denoising import lowest
+from rather.diffusion import linear, signed
+from rather.errors import RatherError
+from rather.methods.ace import Ace
+from rather.methods.attack import Attack
+from rather.methods.refined import Refined
+from rather.refinement import change_mask
+
+pytestmark = pytest.mark.shapes
+IDS = ("ann", "bob", "cy", "dee")
+PAPER = {"answer": "last", "frames": 0}
+
+
+class Convolved(nn.Module):
+    """A residual net of two convolutions that says the image; it counts how many rows it is asked about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.first, self.last = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)
+        self.rows = 0
+
+    def forward(self, z: Tensor, step: Tensor) -> Tensor:
+        del step
+        self.rows += len(z)
+        return 0.9 * z + 0.1 * self.last(self.first(z).tanh())
+
+
+def convolved() -> Denoiser:
+    return Denoiser(Convolved(), shape=(1, 6, 6), alpha_bar=linear(500), says="image")
+
+
+def ask(
+    method: Callable[..., Counterfactuals], rows: slice = slice(None), **options: object
+) -> Counterfactuals:
+    classifier, x = spatial(), pictures(len(IDS))
+    target = others(classifier, x)[rows]
+    return method(classifier, x[rows], target, ids=IDS[rows], **options)
+
+
+# The paper's algorithm
+
+
+def literal(generator: Denoiser, classifier: Classifier, x: Tensor, target: Tensor, noise: Noise) -> Tensor:
+    """Sections 3.1 and 3.2 for one image, PGD and L1, with the authors' values, line by line."""
+    tau, iterations, weight, threshold, size = 5, 50, 0.001, 0.15, 15
+    chain = generator.chain.respaced(50)
+    fresh, _, end = noise.split(3)
+
+    def back(z: Tensor, t: int, e: Tensor) -> Tensor:
+        mean, variance = generator.back(z, chain, t)
+        return mean if t == 0 else mean + variance.sqrt() * e
+
+    z = x.clone()
+    for _ in range(iterations):
+        e = fresh.normal(tau, *x.shape[1:])
+        z.requires_grad_()
+        y = chain.noised(signed(z), tau - 1, e[:, 0])
+        for t in range(tau - 1, -1, -1):
+            y = back(y, t, e[:, (tau - t) % tau])
+        loss = F.cross_entropy(classifier((y + 1) / 2), target) + weight * (z - x).abs().sum()
+        (gradient,) = torch.autograd.grad(loss, z)
+        z = (z.detach() - gradient.sign() / 255).clamp(0, 1)
+    change = (z - x).abs().sum(1, keepdim=True)
+    mask = (F.max_pool2d(change / change.max(), size, 1, size // 2) >= threshold).float()
+    e = end.normal(2 * tau, *x.shape[1:])
+    y = chain.noised(signed(z), tau - 1, e[:, 0])
+    for n, t in enumerate(range(tau - 1, -1, -1)):
+        outside = chain.noised(signed(x), t, e[:, 1 + 2 * n])
+        y = back(y * mask + outside * (1 - mask), t, e[:, (2 + 2 * n) % (2 * tau)])
+    return ((y + 1) / 2).clamp(0, 1) * mask + x * (1 - mask)
+
+
+def test_it_is_the_paper_s_loop_to_the_last_bit_and_a_row_of_a_batch_is_a_row_alone() -> None:
+    generator, classifier, x = convolved(), spatial(), pictures(len(IDS))
+    goal = Goal.criticism(others(classifier, x))
+    method = Ace(generator=generator, **PAPER)
+    batch = method.search(classifier, x, goal, Noise(0, IDS)).images
+    for row in (0, 2):
+        one, noise = slice(row, row + 1), Noise(0, IDS[row : row + 1])
+        alone = method.search(classifier, x[one], goal[torch.tensor([row])], noise).images
+        assert torch.equal(alone, literal(generator, classifier, x[one], goal.target[one], noise))
+        torch.testing.assert_close(batch[one], alone)
+
+
+@pytest.mark.parametrize(
+    ("options", "attacks", "ends"),
+    [
+        ({}, 5 * 50, 5),
+        ({"tau": 3, "iterations": 7}, 3 * 7, 3),
+        ({"filter": "one-call"}, 50, 5),
+        ({"refine": False}, 5 * 50, 0),
+        ({"respacing": 25, "last_respacing": "all"}, 5 * 50, 100),
+    ],
+)
+def test_what_the_paper_s_answer_costs_is_known_and_counted(options, attacks, ends) -> None:
+    generator = convolved()
+    result = ask(Ace(generator=generator, checkpoint="never", **PAPER, **options))
+    assert result.facts["denoiser_calls"] == [attacks + ends] * len(IDS)
+    assert generator.net.rows == (attacks + ends) * len(IDS)
+    iterations = options.get("iterations", 50)
+    assert result.evaluations.tolist() == [iterations] * len(IDS)
+    assert result.steps.tolist() == [iterations] * len(IDS)
+
+
+def test_the_nearest_answer_s_calls_are_counted_too() -> None:
+    generator = convolved()
+    result = ask(Ace(generator=generator, checkpoint="never"))
+    assert generator.net.rows == sum(result.facts["denoiser_calls"])
+
+
+# What the settings do
+
+
+def l1(result: Counterfactuals) -> Tensor:
+    return (result.images - result.queries).abs().flatten(1).sum(1)
+
+
+def test_the_nearest_answer_succeeds_and_is_nearer_than_the_last() -> None:
+    """Of the pre-explanation: what the refinement adds to a whole picture of 6 x 6 is mostly noise."""
+    generator = grey_denoiser()
+    nearest, last = (ask(Ace(generator=generator, iterations=80, answer=a)) for a in ("nearest", "last"))
+    assert nearest.found.all()
+    away = [
+        (torch.stack([*r.pictures["pre_explanation"]]) - r.queries).abs().flatten(1).sum(1)
+        for r in (nearest, last)
+    ]
+    assert (away[0] <= away[1] + 1e-5).all()
+    assert (nearest.steps <= last.steps).all()
+
+
+@pytest.mark.parametrize("attack", ["pgd", "cw", "gd"])
+@pytest.mark.parametrize("distance", ["l1", "l2"])
+def test_every_attack_reaches_its_goal_at_every_distance(attack, distance) -> None:
+    options = {"pgd": {}, "gd": {}, "cw": {"lr": 0.1}}[attack]
+    method = Ace(generator=grey_denoiser(), attack=attack, distance=distance, iterations=100, **options)
+    assert ask(method).found.all()
+
+
+def test_l1_is_sparser_than_l2() -> None:
+    """Weights at which both change about as much; with L1 a pixel that matters little stays."""
+    x, goal = uneven_queries()
+    shares, sizes = [], []
+    for distance, closeness in (("l1", 0.15), ("l2", 0.9)):
+        method = Ace(
+            generator=grey_denoiser(),
+            distance=distance,
+            closeness=closeness,
+            attack="gd",
+            lr=0.01,
+            iterations=100,
+            refine=False,
+            filter="one-call",
+            **PAPER,
+        )
+        change = (method.search(uneven(), x, goal, Noise(0, IDS)).images - x).abs().flatten(1)
+        shares.append((change > 1 / 255).float().mean(1))
+        sizes.append(change.norm(dim=1))
+    assert (shares[0] < 0.8 * shares[1]).all()
+    assert (sizes[0] > 0.5 * sizes[1]).all()
+
+
+def uneven() -> Classifier:
+    """Two classes; the weights of the pixels fall from the first to the last."""
+    linear_layer = nn.Linear(36, 2)
+    with torch.no_grad():
+        linear_layer.weight.copy_(torch.linspace(1, 0, 36) * torch.tensor([[-1.0], [1.0]]))
+        linear_layer.bias.copy_(torch.tensor([9.5, -9.5]))
+    return Classifier(
+        nn.Identity(), nn.Sequential(nn.Flatten(), linear_layer), classes=("no", "yes"), shape=(1, 6, 6)
+    )
+
+
+def uneven_queries() -> tuple[Tensor, Goal]:
+    x = pictures(len(IDS))
+    return x, Goal.criticism(1 - uneven().probabilities(x).argmax(1))
+
+
+def test_fixed_noise_is_the_same_at_each_step() -> None:
+    one, two = (
+        ask(Ace(generator=grey_denoiser(), noise="fixed", iterations=n, **PAPER)).pictures["pre_explanation"]
+        for n in (10, 20)
+    )
+    fresh = ask(Ace(generator=grey_denoiser(), iterations=10, **PAPER)).pictures["pre_explanation"]
+    assert any((a != b).any() for a, b in zip(one, two, strict=True))
+    assert any((a != b).any() for a, b in zip(one, fresh, strict=True))
+    draws: list[Tensor] = []
+    generator = convolved()
+    generator.net.register_forward_pre_hook(lambda _, args: draws.append(args[0].detach()))
+    options = {"noise": "fixed", "lr": 1e-6, "refine": False, "filter": "one-call", "iterations": 3}
+    ask(Ace(generator=generator, **PAPER, **options))
+    assert len(draws) == 3
+    torch.testing.assert_close(draws[0], draws[2])
+
+
+def test_stages_of_table_5() -> None:
+    generator = grey_denoiser()
+    stages = {
+        "pre": {"refine": False},
+        "fr": {"threshold": 0.0},
+        "f": {"threshold": 0.0, "last_respacing": "all"},
+        "ace": {"dilation": 1, "threshold": 0.6},
+    }
+    given = {"generator": generator, "iterations": 20, **PAPER}
+    made = {name: ask(Ace(**given, **options)) for name, options in stages.items()}
+    pre = torch.stack([*made["pre"].pictures["pre_explanation"]])
+    for result in made.values():
+        assert torch.equal(torch.stack([*result.pictures["pre_explanation"]]), pre)
+    assert torch.equal(made["pre"].images, (pre * 255).round() / 255)
+    assert made["fr"].facts["mask_share"] == [1.0] * len(IDS)
+    assert (made["fr"].images != made["f"].images).any()
+    assert min(made["ace"].facts["mask_share"]) < 1
+    mask, query = torch.stack([*made["ace"].pictures["mask"]]), made["ace"].queries
+    assert torch.equal(mask, change_mask(pre, query, 0.6, 1))
+    assert torch.equal(made["ace"].images[mask == 0], query[mask == 0])
+
+
+def test_the_margin_is_carlini_and_wagner_s() -> None:
+    classifier, x = spatial(), pictures(6)
+    logits, target = classifier(x), others(classifier, x)
+    loss, _ = margin(classifier, x, Goal.criticism(target))
+    for row, wanted in enumerate(target.tolist()):
+        rest = [logits[row, k] for k in range(3) if k != wanted]
+        torch.testing.assert_close(loss[row], (max(rest) - logits[row, wanted]).relu())
+    there, reached = margin(classifier, x, Goal.criticism(logits.argmax(1)))
+    assert reached.all()
+    assert not there.any()
+    surer, _ = margin(classifier, x, Goal.criticism(target, 0.9))
+    torch.testing.assert_close(surer, loss + torch.tensor(0.9).logit())
+
+
+# What goes wrong
+
+
+class Broken(nn.Module):
+    """Says the image, but NaN for one whose first pixel is bright."""
+
+    def forward(self, z: Tensor, step: Tensor) -> Tensor:
+        del step
+        return torch.where(z[:, :1, :1, :1] > 0.2, torch.nan, z)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        lambda net: Ace(generator=net),
+        lambda net: Ace(generator=net, refine=False, **PAPER),
+        lambda net: Refined(method=resources_method(), generator=net),
+    ],
+)
+def test_a_denoiser_that_gives_nan_fails_its_row_alone(method) -> None:
+    net = Denoiser(Broken(), shape=(1, 6, 6), alpha_bar=linear(500), says="image")
+    classifier, x = spatial(), pictures(len(IDS))
+    x[:, 0, 0, 0] = 0
+    x[2, 0, 0, 0] = 1
+    result = method(net)(classifier, x, others(classifier, x), ids=IDS)
+    assert [why == "NONFINITE" for why in result.why] == [False, False, True, False]
+    assert result.found[[0, 1, 3]].all()
+
+
+def resources_method() -> object:
+    from rather.core import Method
+
+    return resources()[Method]
+
+
+@pytest.mark.parametrize("method", [Ace, lambda **o: Refined(method=Attack(), **o)])
+def test_a_generator_of_other_images_or_of_fewer_levels_is_refused(method) -> None:
+    other = Denoiser(Convolved(), shape=(1, 8, 8), alpha_bar=linear(500))
+    with pytest.raises(RatherError, match=r"\(1, 8, 8\)") as refused:
+        ask(method(generator=other))
+    assert refused.value.code == "GEN-SIZE"
+    for wrong in ({"tau": 51}, {"respacing": 501}):
+        with pytest.raises(RatherError) as refused:
+            method(generator=convolved(), **wrong)
+        assert refused.value.code == "CFG-SETTING"
+        assert "\n" not in str(refused.value)
+
+
+def test_an_even_square_is_refused_in_a_line() -> None:
+    with pytest.raises(RatherError, match=r"ace\.dilation") as refused:
+        Ace(generator=convolved(), dilation=4)
+    assert refused.value.code == "CFG-SETTING"
+
+
+# The wrapper
+
+
+def test_refined_keeps_the_query_where_the_method_changed_little() -> None:
+    result = ask(Refined(method=Attack(), generator=grey_denoiser(), dilation=1, threshold=0.9))
+    mask = torch.stack([*result.pictures["mask"]])
+    assert 0 < float(mask.mean()) < 1
+    assert torch.equal(result.images[mask == 0], result.queries[mask == 0])
+    pre = torch.stack([*result.pictures["pre_explanation"]])
+    assert torch.equal(mask, change_mask(pre, result.queries, 0.9, 1))
+    assert result.facts["mask_share"] == mask.flatten(1).mean(1).tolist()
+
+
+def test_refined_tries_again_where_its_answer_fails() -> None:
+    once, often = (
+        ask(Refined(method=resources_method(), generator=grey_denoiser(), tries=n)) for n in (1, 20)
+    )
+    assert often.found.all()
+    tried = torch.tensor(often.facts["refinements"])
+    assert torch.equal(tried == 1, once.found)
+    assert not once.found.all()
+    assert torch.equal(often.evaluations - once.evaluations, tried - 1)
+
+
+def test_refined_of_a_method_that_changes_nothing_is_the_query() -> None:
+    still = Attack(steps=1, closeness=1e6, lr=1e-9)
+    result = ask(Refined(method=still, generator=grey_denoiser(), tries=1))
+    assert torch.equal(result.images, result.queries)
+    assert result.facts["mask_share"] == [0.0] * len(IDS)
+
+
+def test_levels_go_up_the_same_share_at_the_end() -> None:
+    generator = convolved()
+    ends = {None: 5, 25: 2, 100: 10, "all": 50}
+    for respacing, tau in ends.items():
+        method = Ace(generator=generator, last_respacing=respacing, iterations=1, **PAPER)
+        assert ask(method).facts["denoiser_calls"] == [5 + tau] * len(IDS)
+    assert len(lowest(generator, 500, 50)) == 50
