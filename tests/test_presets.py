@@ -3,27 +3,21 @@
 import pytest
 
 from analytic import resources
-from rather.autoencoder import Autoencoder
 from rather.columns import columns
 from rather.errors import RatherError
-from rather.latent import LatentClassifiers
 from rather.listing import listing
 from rather.methods import build, list_methods, method_class
 from rather.presets import expand, list_presets, preset
-from rather.references import References
+from rather.resources import wanted
 
 GIVEN = resources()
-FIELDS = {
-    "references": GIVEN[References],
-    "generator": GIVEN[Autoencoder],
-    "latent": GIVEN[LatentClassifiers],
-}
 
 
 @pytest.mark.parametrize("name", list_presets())
 def test_every_preset_builds_and_is_what_it_says(name):
     plan = expand({"name": name})
-    told = build(plan, FIELDS).settings()
+    kinds = {want.name: want.kind for want in wanted(plan)}
+    told = build(plan, {field: GIVEN[kind] for field, kind in kinds.items() if kind in GIVEN}).settings()
     own = {key: value for key, value in plan.items() if key not in {"name", "method"}}
     assert own.items() <= told.items()
     fields = method_class(plan["name"]).model_fields
