@@ -118,6 +118,18 @@ NETS = {
         ),
         CC_BY_SA,
     ),
+    "digits-ddpm": (
+        generator(
+            "ddpm",
+            "a diffusion model of the digits, of the lower third of 500 levels of noise",
+            width=32,
+            levels=500,
+            reach=175,  # ACE's 5 of 50 levels end at 41, and DiME's 60 of 200 at 148
+            steps=2000,
+            batch_size=64,
+        ),
+        CC_BY_SA,
+    ),
     "shapes": (
         classifier(
             "shapes",
@@ -170,6 +182,20 @@ NETS = {
             judge="faces-smile",
             width=24,
             steps=1300,
+            batch_size=16,
+        ),
+        DRAWN,
+    ),
+    "faces-ddpm": (
+        generator(
+            "ddpm",
+            "a diffusion model of drawn faces, of the lower third of 500 levels of noise",
+            data="faces",
+            judge="faces-smile",
+            width=24,
+            levels=500,
+            reach=175,
+            steps=2500,
             batch_size=16,
         ),
         DRAWN,
