@@ -42,6 +42,7 @@ MORE = {
     "semantic": {"regions": ("ground", "square"), "style": 3},
     "editor": {"attributes": ("left", "top")},
     "oracle": {"attributes": ("left", "top")},
+    "paired": {"attributes": ("left", "top")},
     "ddpm": {"levels": 12, "ema": 0.5},
     "exaggerator": {"classes": ("dark", "bright"), "bins": 4},
 }
@@ -72,8 +73,10 @@ def known(kind: str, images: Tensor) -> list[Tensor]:
         > 0.04,
         "probabilities": brightness().probabilities(x),
     }
+    columns["edited"], columns["asked"] = images.roll(1, 0), columns["attributes"].roll(1, 0)
     return [
-        columns[key].float() if key == "attributes" else columns[key] for key in generator_class(kind).reads
+        columns[key].float() if key in {"attributes", "asked"} else columns[key]
+        for key in generator_class(kind).reads
     ]
 
 

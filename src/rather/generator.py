@@ -20,8 +20,9 @@ Shape = tuple[int, int, int]  # c, h, w
 Latent = Annotated[int, Field(gt=0, le=4096)]
 Names = Annotated[NameList, Field(max_length=4096)]
 #: What a batch can have of pictures: the images (b, c, h, w), their layouts (b, h, w), their attributes
-#: (b, a), and what the classifier that is explained says of them (b, k).
-Column = Literal["images", "layouts", "attributes", "probabilities"]
+#: (b, a), what the classifier that is explained says of them (b, k), and the same images with the attributes
+#: of others (b, c, h, w), and these (b, a).
+Column = Literal["images", "layouts", "attributes", "probabilities", "edited", "asked"]
 Columns = Mapping[Column, Tensor]
 Figure = float | int | str | None
 

@@ -52,6 +52,11 @@ class Source(ABC):
         """How much it has of each attribute, from 0 to 1; NaN where nobody knows."""
         raise NotImplementedError(f"{self.name} knows no attributes")
 
+    @property
+    def twins(self) -> Source | None:
+        """The same pictures, each with the attributes of another one, from those who can make them."""
+        return None
+
     def layout(self, index: int) -> UInt8[Tensor, "h w"]:
         """The region of each of its pixels, as an index in `regions`."""
         raise NotImplementedError(f"{self.name} knows no regions")

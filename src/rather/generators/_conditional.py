@@ -19,37 +19,35 @@ Condition = Float[Tensor, "b n"]
 
 @final
 class Encoder(nn.Module):
-    """Images to two maps, of a quarter and of an eighth of their sides."""
+    """Images to three maps, of a half, a quarter and an eighth of their sides."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.quarter = nn.Sequential(
-            convolved(channels, width, stride=2), convolved(width, 2 * width, stride=2)
-        )
-        self.eighth = nn.Sequential(
-            convolved(2 * width, 4 * width, stride=2), convolved(4 * width, 4 * width)
-        )
+        self.large = convolved(channels, width, stride=2)
+        self.middle = convolved(width, 2 * width, stride=2)
+        self.small = nn.Sequential(convolved(2 * width, 4 * width, stride=2), convolved(4 * width, 4 * width))
 
     def forward(self, x: Images) -> list[Tensor]:
-        """The larger map is for what is small and stays where it is."""
-        quarter = self.quarter(x)
-        return [quarter, self.eighth(quarter)]
+        """The larger maps are for what is small and stays where it is."""
+        large = self.large(x)
+        middle = self.middle(large)
+        return [large, middle, self.small(middle)]
 
 
 @final
 class Decoder(nn.Module):
-    """The two maps to images; the condition is joined to each as channels that are the same everywhere."""
+    """The three maps to images; the condition is joined to each as channels that are the same everywhere."""
 
     def __init__(self, channels: int, width: int, conditions: int) -> None:
         super().__init__()
-        self.eighth = nn.Sequential(
+        self.small = nn.Sequential(
             convolved(4 * width + conditions, 4 * width), convolved(4 * width, 4 * width)
         )
-        self.quarter = nn.Sequential(
+        self.middle = nn.Sequential(
             convolved(6 * width + conditions, 4 * width), convolved(4 * width, 3 * width)
         )
         self.large = nn.Sequential(
-            convolved(3 * width, 2 * width),
+            convolved(4 * width + conditions, 2 * width),
             nn.Conv2d(2 * width, 4 * width, 3, padding=1),
             nn.PixelShuffle(2),
             nn.SiLU(),
@@ -58,10 +56,11 @@ class Decoder(nn.Module):
 
     def forward(self, features: list[Tensor], condition: Condition) -> Images:
         """Images in [0, 1]."""
-        quarter, h = features
-        h = self.eighth(_joined(h, condition))
-        h = self.quarter(_joined(torch.cat([F.interpolate(h, scale_factor=2), quarter], 1), condition))
-        return torch.sigmoid(self.large(F.interpolate(h, scale_factor=2)))
+        large, middle, h = features
+        h = self.small(_joined(h, condition))
+        h = self.middle(_joined(torch.cat([F.interpolate(h, scale_factor=2), middle], 1), condition))
+        h = self.large(_joined(torch.cat([F.interpolate(h, scale_factor=2), large], 1), condition))
+        return torch.sigmoid(h)
 
 
 @final

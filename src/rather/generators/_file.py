@@ -18,7 +18,7 @@ Product = TypeVar("Product", bound=FrozenNet)
 MAKERS: Final = {
     "autoencoder": ("vae", "tcvae", "gan"),
     "semantic": ("semantic",),
-    "editor": ("editor",),
+    "editor": ("editor", "paired"),
     "exaggerator": ("exaggerator",),
     "oracle": ("oracle",),
     "denoiser": ("ddpm",),

@@ -25,14 +25,16 @@ class Pictures:
     labels: Int[Tensor, " n"]  # -1 where none is known
     layouts: Int16[Tensor, "n h w"] | None = None  # of pictures whose regions are asked for
     attributes: Float[Tensor, "n a"] | None = None
+    edited: UInt8[Tensor, "n c h w"] | None = None  # the same with the attributes of others
+    asked: Float[Tensor, "n a"] | None = None  # which are these
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: Tensor) -> Pictures:
-        layouts = None if self.layouts is None else self.layouts[rows]
-        attributes = None if self.attributes is None else self.attributes[rows]
-        return Pictures(self.images[rows], self.labels[rows], layouts, attributes)
+        beside = (self.layouts, self.attributes, self.edited, self.asked)
+        known = [None if column is None else column[rows] for column in beside]
+        return Pictures(self.images[rows], self.labels[rows], *known)
 
 
 def load_to_train(data: str, size: int | None) -> DataSet:
@@ -58,7 +60,7 @@ def read_parts(
         test: to measure on; None keeps a tenth of the others for that.
         labelled: leave out those without a label as well.
         seed: of which tenth.
-        beside: what to read beside images and labels: "layouts", "attributes".
+        beside: what to read beside images and labels: other fields of `Pictures`.
 
     Raises:
         RatherError: TRAIN-DATA if there are too few, or nothing is known of what is to be read beside.
@@ -81,42 +83,59 @@ def read_pictures(source: Source, *, labelled: bool, beside: Sequence[str] = ())
     Args:
         source: of the pictures.
         labelled: leave out those without a label as well.
-        beside: what to read beside images and labels: "layouts", "attributes".
+        beside: what to read beside images and labels: other fields of `Pictures`.
 
     Raises:
         RatherError: TRAIN-DATA if none is left, or nothing is known of what is to be read beside.
     """
-    for asked, known in (("layouts", source.regions), ("attributes", source.attributes)):
-        if asked in beside and not known:
-            raise RatherError("TRAIN-DATA", where=source.name, why=f"of its pictures no {asked} are known")
-    labels, attributes = [], []
-    images, layouts = _Growing(len(source)), _Growing(len(source))
+    known = {
+        "layouts": source.regions,
+        "attributes": source.attributes,
+        "edited": source.twins,
+        "asked": source.twins,
+    }
+    for column in beside:
+        if column in known and not known[column]:
+            raise RatherError("TRAIN-DATA", where=source.name, why=f"of its pictures no {column} are known")
+    rows = {column: _Growing(len(source)) for column in ("images", "labels", *beside)}
     for index in range(len(source)):
         label = source.label(index)
         if label is None and labelled:
             continue
         try:
-            image = (source.read(index) * 255).round().byte()
-            layout = source.layout(index).short() if "layouts" in beside else None
+            row = _row(source, index, beside)
         except RatherError:
             continue
-        images.append(image)
-        if layout is not None:
-            layouts.append(layout)
-        attributes += [source.attribute_values(index)] if "attributes" in beside else []
-        labels.append(-1 if label is None else label)
-    if not labels:
+        rows["labels"].append(torch.tensor(-1 if label is None else label))
+        for column, value in row.items():
+            rows[column].append(value)
+    if not rows["labels"].count:
         why, do = ("no picture with a label", "Give a folder for each class")
         if not labelled:
             why, do = ("no picture that can be read", "")
         raise RatherError("TRAIN-DATA", where=source.name, why=why, do=do)
-    pictures = Pictures(
-        images.whole(),
-        torch.tensor(labels),
-        layouts.whole() if "layouts" in beside else None,
-        torch.stack(attributes) if attributes else None,
-    )
-    return pictures, len(source) - len(labels)
+    pictures = Pictures(**{column: values.whole() for column, values in rows.items()})
+    return pictures, len(source) - len(pictures)
+
+
+def _row(source: Source, index: int, beside: Sequence[str]) -> dict[str, Tensor]:
+    """What is to be read of a picture."""
+    row = {"images": _bytes(source.read(index))}
+    for column in beside:
+        match column, source.twins:
+            case "layouts", _:
+                row[column] = source.layout(index).short()
+            case "attributes", _:
+                row[column] = source.attribute_values(index)
+            case "edited", Source() as twins:
+                row[column] = _bytes(twins.read(index))
+            case "asked", Source() as twins:
+                row[column] = twins.attribute_values(index)
+    return row
+
+
+def _bytes(image: Float[Tensor, "c h w"]) -> UInt8[Tensor, "c h w"]:
+    return (image * 255).round().byte()
 
 
 class _Growing:

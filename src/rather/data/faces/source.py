@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, final
 
@@ -95,6 +96,7 @@ class DrawnFaces(Source):
         self, name: str, part: Part, count: int, *, seed: int, population: Population, side: int = SIDE
     ) -> None:
         self.name, self.part, self.side = name, part, side
+        self._seed, self._population = seed, population
         self.classes = population.rule.classes
         self.faces: Faces = sample(count, (seed, int(part == "test")), population)
         self._labels: list[int] = population.rule.label(self.faces.attributes).int().tolist()
@@ -103,6 +105,7 @@ class DrawnFaces(Source):
         )
         self._blocks: dict[int, Drawn] = {}
         self._all: Drawn | None = None
+        self._twins: DrawnFaces | None = None
 
     @override
     def __len__(self) -> int:
@@ -133,6 +136,20 @@ class DrawnFaces(Source):
     def layout(self, index: int) -> UInt8[Tensor, "h w"]:
         _, layouts, row = self._drawn(index)
         return layouts[row]
+
+    @property
+    @override
+    def twins(self) -> DrawnFaces:
+        """The same faces, each with the attributes of the one before; with labels that go with these."""
+        if self._twins is None:
+            twins = DrawnFaces(
+                self.name, self.part, len(self), seed=self._seed, population=self._population, side=self.side
+            )
+            twins.faces = replace(self.faces, attributes=self.faces.attributes.roll(1, 0))
+            twins._labels = self._population.rule.label(twins.faces.attributes).int().tolist()
+            twins._key += " twins"
+            self._twins = twins
+        return self._twins
 
     def everything(self) -> Everything:
         """All faces at once: from the cache on disk, or drawn and kept there."""
