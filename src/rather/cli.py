@@ -72,8 +72,9 @@ def explain(
         count: How many of the images, evenly spread; by default all of your own, 12 of a data set.
         seed: Of all that is random.
         references: Where reference images come from: a data set or a folder.
-        generator: What the method makes pictures with: a bundled net (`rather list generators`), or a file of
-            `rather train`.
+        generator: What the method makes pictures with: a bundled net (`rather list generators`), a file of
+            `rather train`, or of somebody else's diffusion models a folder of diffusers, diffusers:NAME or
+            guided:celeba=FILE (celeba-hq, bdd, imagenet).
         latent: For methods that follow classifiers of latents: bundled ones, or a file of
             `rather train latent-classifier`.
         oracle: For methods that ask a second classifier whether a change is trivial: as --classifier.

@@ -153,14 +153,15 @@ def take_generator(spec: str | None, classifier: Classifier, want: Want = AUTOEN
     """The generator of this name or file; by default what the classifier sees through, or a bundled one.
 
     Args:
-        spec: a name or a file; None for the default.
+        spec: a name or a file, or one of `denoisers.bring_denoiser`; None for the default.
         classifier: that is explained.
         want: the field that it is for.
 
     Raises:
         RatherError: GEN-MISSING if there is no default, MODEL-KIND if it is of another kind than is wanted,
-            or what `generators.bring_generator` raises.
+            or what `generators.bring_generator` and `denoisers.bring_denoiser` raise.
     """
+    from rather.denoisers import bring_denoiser, is_denoiser
     from rather.generators import bring_generator
     from rather.generators._file import MAKERS, expected
 
@@ -176,7 +177,7 @@ def take_generator(spec: str | None, classifier: Classifier, want: Want = AUTOEN
             do=f"Train one: rather train {maker} --data DATA --out FILE, and give it: --generator FILE",
         )
     assert issubclass(want.kind, FrozenNet)  # noqa: S101 - `generator` is a field of no other type
-    return expected(bring_generator(spec), want.kind)
+    return expected(bring_denoiser(spec) if is_denoiser(spec) else bring_generator(spec), want.kind)
 
 
 def take_latent(

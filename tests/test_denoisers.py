@@ -1,0 +1,410 @@
+"""Denoisers of others: pipelines as diffusers saves them, checkpoints beside a net after their layout."""
+
+import json
+import math
+import pickle
+
+import pytest
+import torch
+from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from rather.autoencoder import Autoencoder
+from rather.core import Classifier
+from rather.denoiser import Denoiser
+from rather.denoisers import bring_denoiser, guided, is_denoiser
+from rather.denoisers.guided import Trained, load_guided
+from rather.diffusion import linear
+from rather.errors import RatherError
+from rather.presets import expand
+from rather.resources import Want, take_generator, wanted
+
+
+def unet(channels=1, says=1):
+    torch.manual_seed(0)
+    return UNet2DModel(
+        sample_size=(8, 16),
+        in_channels=channels,
+        out_channels=says,
+        block_out_channels=(8, 16),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        attention_head_dim=8,
+        norm_num_groups=4,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    DDPMPipeline(unet(), DDPMScheduler(num_train_timesteps=40)).save_pretrained(tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+def told(folder, part, **changed):
+    """Change what a part's JSON says."""
+    (file,) = (folder / part).glob("*config.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+
+
+def refused(spec):
+    with pytest.raises(RatherError) as caught:
+        bring_denoiser(str(spec))
+    assert "\n" not in str(caught.value)
+    return caught.value.code
+
+
+def noisy(count, *shape):
+    return torch.randn(count, *shape, generator=torch.Generator().manual_seed(1))
+
+
+# ---------------------------------------------------------------- pipelines
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+def test_a_saved_pipeline_steps_back_as_it_does(prediction, schedule, tmp_path):
+    net = unet()
+    scheduler = DDPMScheduler(num_train_timesteps=40, beta_schedule=schedule, prediction_type=prediction)
+    DDPMPipeline(net, scheduler).save_pretrained(tmp_path / "mine")
+    denoiser = bring_denoiser(str(tmp_path / "mine"))
+    assert (denoiser.name, denoiser.shape, denoiser.reach) == ("mine", (1, 8, 16), 40)
+    z = noisy(2, 1, 8, 16)
+    for t in (0, 7, 39):
+        with torch.no_grad():
+            step = scheduler.step(net(z, t).sample, t, z, generator=torch.Generator().manual_seed(3))
+        mean, variance = denoiser.back(z, denoiser.chain, t)
+        noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(3)) if t else 0
+        torch.testing.assert_close(
+            denoiser.image(z, denoiser.chain, t), step.pred_original_sample, atol=1e-4, rtol=1e-4
+        )
+        torch.testing.assert_close(mean + variance.sqrt() * noise, step.prev_sample, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["fixed_large", "learned_range"])
+def test_variances_are_those_of_the_scheduler(kind, tmp_path):
+    net = unet(says=2 if kind == "learned_range" else 1)
+    scheduler = DDPMScheduler(num_train_timesteps=40, variance_type=kind)
+    DDPMPipeline(net, scheduler).save_pretrained(tmp_path)
+    denoiser, z = bring_denoiser(str(tmp_path)), noisy(2, 1, 8, 16)
+    with torch.no_grad():
+        step = scheduler.step(net(z, 9).sample, 9, z, generator=torch.Generator().manual_seed(3))
+    mean, variance = denoiser.back(z, denoiser.chain, 9)
+    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(mean + variance.sqrt() * noise, step.prev_sample, atol=1e-4, rtol=1e-4)
+
+
+def test_schedulers_of_ddim_and_older_folders_are_taken(tmp_path):
+    DDIMPipeline(unet(), DDIMScheduler(num_train_timesteps=40)).save_pretrained(tmp_path / "new")
+    new = bring_denoiser(f"diffusers:{tmp_path / 'new'}")
+    old = tmp_path / "old"  # all in one folder, half as many bits, and attention's layers by their old names
+    old.mkdir()
+    (old / "config.json").write_text((tmp_path / "new/unet/config.json").read_text())
+    (old / "scheduler_config.json").write_text((tmp_path / "new/scheduler/scheduler_config.json").read_text())
+    state = load_file(tmp_path / "new/unet/diffusion_pytorch_model.safetensors")
+    names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    for new_name, old_name in names.items():
+        state = {key.replace(f".{new_name}.", f".{old_name}."): t for key, t in state.items()}
+    torch.save(state, old / "diffusion_pytorch_model.bin")
+    again = bring_denoiser(str(old))
+    z = noisy(1, 1, 8, 16)
+    torch.testing.assert_close(again.image(z, again.chain, 3), new.image(z, new.chain, 3))
+
+
+def test_names_of_the_hub_are_downloaded(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda name, **_: asked.append(name) or str(folder)
+    )
+    assert bring_denoiser("diffusers:somebody/something").name == "mine"
+    assert asked == ["somebody/something"]
+
+    def fails(*_, **__):
+        raise OSError("no network\nat all")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fails)
+    assert refused("diffusers:somebody/something") == "GEN-NOT-FOUND"
+
+
+@pytest.mark.parametrize(
+    ("part", "changed", "code"),
+    [
+        ("scheduler", {"_class_name": "PNDMScheduler"}, "MODEL-FILE-DAMAGED"),
+        ("scheduler", {"beta_schedule": "sigmoid"}, "MODEL-FILE-DAMAGED"),
+        ("scheduler", {"rescale_betas_zero_snr": True}, "MODEL-FILE-DAMAGED"),
+        ("scheduler", {"num_train_timesteps": 10**12}, "MODEL-FILE-DAMAGED"),
+        ("scheduler", {"variance_type": "learned"}, "MODEL-FILE-DAMAGED"),
+        ("scheduler", {"variance_type": "learned_range"}, "GEN-SIZE"),
+        ("unet", {"_class_name": "UNet2DConditionModel"}, "MODEL-FILE-DAMAGED"),
+        ("unet", {"num_class_embeds": 10}, "MODEL-FILE-DAMAGED"),
+        ("unet", {"sample_size": None}, "MODEL-FILE-DAMAGED"),
+        ("unet", {"sample_size": 10**9}, "MODEL-FILE-DAMAGED"),
+        ("unet", {"layers_per_block": 10**9}, "MODEL-FILE-DAMAGED"),
+        ("unet", {"layers_per_block": 2}, "MODEL-FILE-DAMAGED"),
+        ("unet", {"block_out_channels": [8, 16, 16]}, "MODEL-FILE-DAMAGED"),
+        ("unet", {"block_out_channels": [8, 24]}, "MODEL-FILE-DAMAGED"),
+        ("unet", {"act_fn": 3}, "MODEL-FILE-DAMAGED"),
+        ("unet", {"quantization_config": {"load_in_4bit": True}}, "MODEL-FILE-DAMAGED"),
+        ("unet", {"in_channels": 4, "out_channels": 4}, "MODEL-FILE-DAMAGED"),
+    ],
+)
+def test_pipelines_of_another_kind_are_refused_in_a_line(part, changed, code, folder):
+    told(folder, part, **changed)
+    assert refused(folder) == code
+
+
+def test_folders_that_are_damaged_or_something_else_are_refused_in_a_line(folder, tmp_path):
+    assert refused(tmp_path / "nothing") == "GEN-NOT-FOUND"
+    (tmp_path / "empty").mkdir()
+    assert refused(tmp_path / "empty") == "GEN-NOT-FOUND"
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"vqvae": ["diffusers", "VQModel"]}))
+    assert refused(folder) == "GEN-SIZE"
+    (folder / "model_index.json").write_text(json.dumps(index))
+    weights = folder / "unet/diffusion_pytorch_model.safetensors"
+    state = load_file(weights)
+    save_file(state | {"conv_in.bias": state["conv_in.bias"] * torch.nan}, weights)
+    assert refused(folder) == "MODEL-FILE-DAMAGED"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    assert refused(folder) == "MODEL-FILE-DAMAGED"
+    weights.unlink()
+    assert refused(folder) == "MODEL-NOT-FOUND"
+    weights.with_suffix(".bin").write_bytes(pickle.dumps({"conv_in.bias": print}))
+    assert refused(folder) == "MODEL-CODE"
+    for text in ("", "[]", "{", '{"_class_name": 3}', "[" * 100_000):
+        (folder / "unet/config.json").write_text(text)
+        assert refused(folder) == "MODEL-FILE-DAMAGED"
+
+
+# ---------------------------------------------------------------- guided-diffusion
+
+
+class Layout:
+    """A net of guided-diffusion, layer by layer as its tensors are called."""
+
+    def __init__(  # noqa: C901 - as one writes it down
+        self, *, layers=1, attention=(1,), by_block=True, shifts=True, heads=4, says=2, widths=(32, 64)
+    ):
+        self.layers, self.attention, self.by_block, self.shifts = layers, attention, by_block, shifts
+        self.heads, self.widths, self.state = heads, widths, {}
+        self.rng = torch.Generator().manual_seed(0)
+        first, deep = widths[0], 4 * widths[0]
+        self.linear("time_embed.0", first, deep), self.linear("time_embed.2", deep, deep)
+        self.conv("input_blocks.0.0", 1, first)
+        n, before, skips = 1, first, [first]
+        for level, width in enumerate(widths):
+            for _ in range(layers):
+                self.residual(f"input_blocks.{n}.0", before, width)
+                if level in attention:
+                    self.attends(f"input_blocks.{n}.1", width)
+                n, before, skips = n + 1, width, [*skips, width]
+            if level < len(widths) - 1:
+                if by_block:
+                    self.residual(f"input_blocks.{n}.0", width, width)
+                else:
+                    self.conv(f"input_blocks.{n}.0.op", width, width)
+                n, skips = n + 1, [*skips, width]
+        self.residual("middle_block.0", before, before)
+        self.attends("middle_block.1", before)
+        self.residual("middle_block.2", before, before)
+        n = 0
+        for level, width in reversed([*enumerate(widths)]):
+            for layer in range(layers + 1):
+                self.residual(f"output_blocks.{n}.0", before + skips.pop(), width)
+                if level in attention:
+                    self.attends(f"output_blocks.{n}.1", width)
+                if level and layer == layers:
+                    place = f"output_blocks.{n}.{2 if level in attention else 1}"
+                    if by_block:
+                        self.residual(place, width, width)
+                    else:
+                        self.conv(f"{place}.conv", width, width)
+                n, before = n + 1, width
+        self.norm("out.0", first)
+        self.conv("out.2", first, says)
+
+    def draw(self, *shape):
+        return torch.randn(shape, generator=self.rng) / math.prod(shape[1:]) ** 0.5
+
+    def linear(self, key, before, after, *sides):
+        self.state[f"{key}.weight"] = self.draw(after, before, *sides)
+        self.state[f"{key}.bias"] = self.draw(after) * 0.1
+
+    def conv(self, key, before, after):
+        self.linear(key, before, after, 3, 3)
+
+    def norm(self, key, width):
+        self.state[f"{key}.weight"], self.state[f"{key}.bias"] = (
+            1 + 0.1 * self.draw(width),
+            0.1 * self.draw(width),
+        )
+
+    def residual(self, key, before, after):
+        self.norm(f"{key}.in_layers.0", before)
+        self.conv(f"{key}.in_layers.2", before, after)
+        self.linear(f"{key}.emb_layers.1", 4 * self.widths[0], after * (2 if self.shifts else 1))
+        self.norm(f"{key}.out_layers.0", after)
+        self.conv(f"{key}.out_layers.3", after, after)
+        if before != after:
+            self.linear(f"{key}.skip_connection", before, after, 1, 1)
+
+    def attends(self, key, width):
+        self.norm(f"{key}.norm", width)
+        self.linear(f"{key}.qkv", width, 3 * width, 1)
+        self.linear(f"{key}.proj_out", width, width, 1)
+
+    # -- what it says
+
+    def of(self, key):
+        return self.state[f"{key}.weight"], self.state[f"{key}.bias"]
+
+    def run_residual(self, key, h, emb, resize=lambda h: h):
+        left = F.silu(F.group_norm(h, 32, *self.of(f"{key}.in_layers.0")))
+        left = F.conv2d(resize(left), *self.of(f"{key}.in_layers.2"), padding=1)
+        said = F.linear(F.silu(emb), *self.of(f"{key}.emb_layers.1"))[:, :, None, None]
+        if self.shifts:
+            scale, shift = said.chunk(2, 1)
+            left = F.group_norm(left, 32, *self.of(f"{key}.out_layers.0")) * (1 + scale) + shift
+        else:
+            left = F.group_norm(left + said, 32, *self.of(f"{key}.out_layers.0"))
+        left = F.conv2d(F.silu(left), *self.of(f"{key}.out_layers.3"), padding=1)
+        if f"{key}.skip_connection.weight" in self.state:
+            h = F.conv2d(h, *self.of(f"{key}.skip_connection"))
+        return resize(h) + left
+
+    def run_attention(self, key, h):
+        c = h.shape[1]
+        flat = h.flatten(2)
+        qkv = F.conv1d(F.group_norm(flat, 32, *self.of(f"{key}.norm")), *self.of(f"{key}.qkv"))
+        heads = []
+        for part in qkv.chunk(self.heads, 1):  # of each head its queries, keys and values
+            q, k, v = part.chunk(3, 1)
+            weights = (torch.einsum("bct,bcs->bts", q, k) / (c // self.heads) ** 0.5).softmax(2)
+            heads.append(torch.einsum("bts,bcs->bct", weights, v))
+        return h + F.conv1d(torch.cat(heads, 1), *self.of(f"{key}.proj_out")).reshape(h.shape)
+
+    def __call__(self, z, steps):  # noqa: C901 - as one writes it down
+        half = self.widths[0] // 2
+        angles = steps[:, None].float() * torch.exp(-math.log(10_000) * torch.arange(half) / half)
+        emb = F.linear(torch.cat([angles.cos(), angles.sin()], 1), *self.of("time_embed.0"))
+        emb = F.linear(F.silu(emb), *self.of("time_embed.2"))
+        h = F.conv2d(z, *self.of("input_blocks.0.0"), padding=1)
+        n, maps = 1, [h]
+        for level in range(len(self.widths)):
+            for _ in range(self.layers):
+                h = self.run_residual(f"input_blocks.{n}.0", h, emb)
+                if level in self.attention:
+                    h = self.run_attention(f"input_blocks.{n}.1", h)
+                n, maps = n + 1, [*maps, h]
+            if level < len(self.widths) - 1:
+                if self.by_block:
+                    h = self.run_residual(f"input_blocks.{n}.0", h, emb, lambda h: F.avg_pool2d(h, 2))
+                else:
+                    h = F.conv2d(h, *self.of(f"input_blocks.{n}.0.op"), stride=2, padding=1)
+                n, maps = n + 1, [*maps, h]
+        h = self.run_residual("middle_block.0", h, emb)
+        h = self.run_residual("middle_block.2", self.run_attention("middle_block.1", h), emb)
+        n = 0
+        for level in reversed(range(len(self.widths))):
+            for layer in range(self.layers + 1):
+                h = self.run_residual(f"output_blocks.{n}.0", torch.cat([h, maps.pop()], 1), emb)
+                if level in self.attention:
+                    h = self.run_attention(f"output_blocks.{n}.1", h)
+                if level and layer == self.layers:
+                    place = f"output_blocks.{n}.{2 if level in self.attention else 1}"
+                    if self.by_block:
+                        h = self.run_residual(place, h, emb, lambda h: F.interpolate(h, scale_factor=2))
+                    else:
+                        h = F.conv2d(F.interpolate(h, scale_factor=2), *self.of(f"{place}.conv"), padding=1)
+                n += 1
+        return F.conv2d(F.silu(F.group_norm(h, 32, *self.of("out.0"))), *self.of("out.2"), padding=1)
+
+
+NETS = {
+    "as celeba": {},
+    "two layers, three levels": {"layers": 2, "widths": (32, 64, 64), "attention": (1, 2)},
+    "attention nowhere but in the middle": {"attention": ()},
+    "by convolutions": {"by_block": False, "layers": 2},
+    "by convolutions, without scales": {"by_block": False, "shifts": False, "attention": (0,)},
+    "one level": {"widths": (32,), "attention": (0,), "layers": 2},
+    "without variance": {"says": 1},
+}
+SMALL = Trained(shape=(1, 16, 8), levels=50, heads=4)
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_a_checkpoint_says_what_its_layout_says(kind, tmp_path):
+    layout = Layout(**NETS[kind])
+    file = tmp_path / "net.pt"
+    torch.save(layout.state, file)
+    denoiser = load_guided(file, SMALL)
+    z, steps = noisy(2, 1, 16, 8), torch.tensor([3, 41])
+    torch.testing.assert_close(denoiser.net(z, steps), layout(z, steps), atol=1e-4, rtol=1e-4)
+    assert denoiser.variance == ("posterior" if kind == "without variance" else "learned")
+    torch.testing.assert_close(denoiser.alpha_bar, linear(50).float())
+
+
+def test_heads_may_be_told_by_their_width(tmp_path):
+    layout = Layout(heads=4, widths=(64, 64))
+    save_file(layout.state, tmp_path / "net.safetensors")
+    denoiser = load_guided(tmp_path / "net.safetensors", Trained(shape=(1, 16, 8), head_channels=16))
+    z, steps = noisy(2, 1, 16, 8), torch.tensor([3, 41])
+    torch.testing.assert_close(denoiser.net(z, steps), layout(z, steps), atol=1e-4, rtol=1e-4)
+
+
+def test_checkpoints_are_found_by_what_they_were_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setitem(guided.PUBLISHED, "celeba", SMALL)
+    torch.save({key: t.half() for key, t in Layout().state.items()}, tmp_path / "net.pt")
+    denoiser = bring_denoiser(f"guided:celeba={tmp_path / 'net.pt'}")
+    assert (denoiser.name, denoiser.shape, len(denoiser.alpha_bar)) == ("net", (1, 16, 8), 50)
+    z = noisy(1, 1, 16, 8)
+    assert denoiser.back(z, denoiser.chain, 3)[1].shape == z.shape
+    assert refused(f"guided:celebb={tmp_path / 'net.pt'}") == "CFG-UNKNOWN"
+    assert refused("guided:celeba") == "CFG-UNKNOWN"
+    assert refused("guided:celeba=nothing.pt") == "MODEL-NOT-FOUND"
+    assert refused(f"guided:bdd={tmp_path / 'net.pt'}") == "GEN-SIZE"
+
+
+def test_files_that_are_no_such_checkpoint_are_refused_in_a_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(guided.PUBLISHED, "celeba", SMALL)
+    file = tmp_path / "net.pt"
+    whole = Layout().state
+    for key in ("input_blocks.0.0.weight", "middle_block.1.qkv.weight", "out.2.weight", "time_embed.0.bias"):
+        torch.save({name: t for name, t in whole.items() if name != key}, file)
+        assert refused(f"guided:celeba={file}") == "MODEL-FILE-DAMAGED", key
+    for more in ({"label_emb.weight": torch.ones(3)}, {"out.2.bias": torch.full((2,), torch.nan)}):
+        torch.save(whole | more, file)
+        assert refused(f"guided:celeba={file}") == "MODEL-FILE-DAMAGED"
+    torch.save({"weight": torch.ones(3)}, file)
+    assert refused(f"guided:celeba={file}") == "MODEL-FILE-DAMAGED"
+    file.write_bytes(pickle.dumps({"weight": print}))
+    assert refused(f"guided:celeba={file}") == "MODEL-CODE"
+
+
+def test_names_are_told_apart(tmp_path):
+    assert is_denoiser("guided:celeba=net.pt")
+    assert is_denoiser("diffusers:somebody/something")
+    assert is_denoiser(str(tmp_path))
+    assert not is_denoiser("digits-ddpm")
+    assert not is_denoiser("net.safetensors")
+
+
+# ---------------------------------------------------------------- in a run
+
+
+def test_methods_of_diffusion_are_given_one(folder):
+    (want,) = wanted(expand({"name": "ace"}))
+    assert (want.kind, want.bundled[0]) == (Denoiser, "ddpm")
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(128, 2))
+    classifier = Classifier(torch.nn.Identity(), net, classes="ab", shape=(1, 8, 16))
+    taken = take_generator(str(folder), classifier, want)
+    assert taken.fingerprint() == bring_denoiser(str(folder)).fingerprint()
+    assert all(note.startswith("GEN-") for note in taken.preflight(classifier, torch.rand(2, 1, 8, 16)))
+    for spec, other, code in (
+        (None, want, "GEN-MISSING"),
+        (str(folder), Want("generator", Autoencoder, ("vae",)), "MODEL-KIND"),
+    ):
+        with pytest.raises(RatherError, match="rather train") as caught:
+            take_generator(spec, classifier, other)
+        assert caught.value.code == code
