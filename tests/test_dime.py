@@ -40,9 +40,9 @@ def noted(levels: int = 500) -> Denoiser:
     return Denoiser(Noted(), shape=(1, 6, 6), alpha_bar=linear(levels), says="image")
 
 
-def ask(method: Method) -> Counterfactuals:
-    classifier, x = spatial(), pictures(len(IDS))
-    return method(classifier, x, others(classifier, x), ids=IDS)
+def ask(method: Method, rows: int = len(IDS)) -> Counterfactuals:
+    classifier, x = spatial(), pictures(rows)
+    return method(classifier, x, others(classifier, x), ids=IDS[:rows])
 
 
 def goal_of(classifier: Classifier, x: Tensor) -> Goal:
@@ -115,11 +115,11 @@ def test_the_others_ask_once_a_level(method) -> None:
 def test_the_papers_values_cost_what_the_papers_say(method, calls) -> None:
     net = method.generator.net
     net.steps.clear()
-    result = ask(method.having("scales", (8.0,)))
+    result = ask(method.having("scales", (8.0,)), rows=1)
     assert len(net.steps) == calls
-    assert result.facts["denoiser_calls"] == [calls] * len(IDS)
+    assert result.facts["denoiser_calls"] == [calls]
     passes = calls // 60 if method.name() == "fastdime" else 1
-    assert result.evaluations.tolist() == [60 * passes + 1] * len(IDS)
+    assert result.evaluations.tolist() == [60 * passes + 1]
 
 
 # The ladder of scales
