@@ -38,6 +38,7 @@ class Knows(nn.Module):
         return self.chain.noise(z, steps, torch.full_like(z, 2 * self.grey - 1)) + 0.5
 
 
+@pytest.mark.shapes
 def test_loss_is_the_squared_error_of_the_noise():
     net = tiny().eval()
     net.net = Knows(net.chain, 0.7)

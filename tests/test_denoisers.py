@@ -333,6 +333,7 @@ NETS = {
 SMALL = Trained(shape=(1, 16, 8), levels=50, heads=4)
 
 
+@pytest.mark.shapes
 @pytest.mark.parametrize("kind", NETS)
 def test_a_checkpoint_says_what_its_layout_says(kind, tmp_path):
     layout = Layout(**NETS[kind])

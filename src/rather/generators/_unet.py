@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import gcd
 from typing import Any, final
 
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,8 +33,8 @@ class UNet(nn.Module):
         super().__init__()
         self.net, self.patch = UNet2DModel(**config), patch
 
-    def forward(self, z: Noisy, steps: Int[Tensor, " b"]) -> Noisy:
-        """What it says of noisy images."""
+    def forward(self, z: Noisy, steps: Int[Tensor, " b"]) -> Float[Tensor, "b d h w"]:
+        """What it says of noisy images; of some nets twice as many channels, see `Denoiser`."""
         said: Tensor = self.net(F.pixel_unshuffle(z, self.patch), steps, return_dict=False)[0]
         return F.pixel_shuffle(said, self.patch)
 

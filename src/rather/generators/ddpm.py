@@ -93,11 +93,13 @@ class DDPMNet(GeneratorNet):
         self.chain = Chain.of({"linear": linear, "cosine": cosine}[settings.schedule](settings.levels))
         self.net = small(shape, settings.width, settings.patch)
 
-        def mean(old: Tensor, new: Tensor, steps: Tensor | int) -> Tensor:
-            # At first of all weights so far: else the random ones of the beginning would weigh for long.
-            return old.lerp(new, 1 - min(settings.ema, float(steps / (steps + 10))))
+        def mean(means: Sequence[Tensor], weights: Sequence[Tensor], steps: Tensor | int) -> None:
+            # At first of few weights: else the random ones of the beginning would count for long.
+            share = 1 - min(settings.ema, float(steps / (steps + 10)))
+            for old, new in zip(means, weights, strict=True):
+                old.lerp_(new, share)
 
-        self.mean = AveragedModel(self.net, avg_fn=mean).requires_grad_(requires_grad=False)
+        self.mean = AveragedModel(self.net, multi_avg_fn=mean).requires_grad_(requires_grad=False)
 
     @override
     def phases(self) -> Mapping[str, Phase]:
