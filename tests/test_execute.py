@@ -80,6 +80,37 @@ def test_one_row_that_is_refused_fails_alone():
     assert rows[2].query is not None
 
 
+@final
+class Hungry(Method):
+    """White pictures, of so many at once at most."""
+
+    most: int = 2
+
+    def search(self, classifier, x, goal, noise):
+        if len(x) > self.most:
+            torch.empty(2**50)  # torch's own words for it
+        ones = torch.ones(len(x), dtype=torch.long)
+        return Found(images=torch.ones_like(x), steps=ones, evaluations=ones)
+
+
+def test_what_does_not_fit_in_memory_is_halved_until_it_does(caplog):
+    rows = answer(work(Hungry(most=2)), range(5))
+    assert [row.status for row in rows] == ["found"] * 5
+    assert [record.getMessage() for record in caplog.records] == [
+        "5 images at once do not fit in memory: 2 at once, then"
+    ]
+    assert {row.code for row in answer(work(Hungry(most=0)), range(2))} == {"RUN-MEMORY"}
+
+
+def test_other_errors_of_a_method_are_not_taken_for_a_lack_of_memory(monkeypatch):
+    def fails(*_):
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(Hungry, "search", fails)
+    with pytest.raises(RuntimeError, match="shapes"):
+        answer(work(Hungry()), range(2))
+
+
 def test_one_row_that_leaves_the_finite_numbers_fails_alone():
     rows = answer(work(Leaving()), range(5))
     assert [row.status for row in rows] == ["failed"] + ["found"] * 4

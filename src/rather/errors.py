@@ -65,6 +65,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "TRAIN-CHECKPOINT": (REFUSED, "training cannot go on from this checkpoint"),
     "TRAIN-NONFINITE": (REFUSED, "training diverged"),
     "STORE-NOT-WRITABLE": (MACHINE, "the folder cannot be written"),
+    "RUN-MEMORY": (MACHINE, "the memory is too small for a single image"),
     "STORE-DISK-FULL": (MACHINE, "the disk is full"),
     "RUN-NOT-FOUND": (USAGE, "no run there"),
     "RUN-BUSY": (BUSY, "another process works on this run"),

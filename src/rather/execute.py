@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,11 +22,13 @@ from rather.data.source import Source
 from rather.errors import REASONS, RatherError
 from rather.frozen_net import FrozenNet
 from rather.latent import LatentClassifiers
+from rather.memory import was_short
 from rather.png import png, unpng
 from rather.references import References
 from rather.store import Row, Run
 from rather.targets import choose_goal
 
+_log: Final = logging.getLogger(__name__)
 _TOGETHER: Final = 32  # images whose goals are chosen in one go: no option, so that it never differs
 
 
@@ -81,15 +84,21 @@ def _explained(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     except RatherError as error:
         if error.code == "MODEL-GRADIENT":  # no row can have an answer
             raise
-        if len(rows) == 1:
-            ((place, row),) = rows.items()
-            return {
-                place: replace(row, query=png(x[0]), status="failed", code=error.code, message=str(error))
-            }
-    # One of them is at fault: each is asked alone, so that the others get their answer.
+        wrong, together = error, 1  # one of them is at fault: each alone, so that the others get an answer
+    except (MemoryError, RuntimeError) as error:
+        if not was_short(error):
+            raise
+        wrong, together = RatherError("RUN-MEMORY", do="Take smaller images or nets"), max(len(rows) // 2, 1)
+    if len(rows) == 1:
+        ((place, row),) = rows.items()
+        return {place: replace(row, query=png(x[0]), status="failed", code=wrong.code, message=str(wrong))}
+    if wrong.code == "RUN-MEMORY":
+        _log.warning("%d images at once do not fit in memory: %d at once, then", len(rows), together)
     result: dict[int, Row] = {}
-    for n, (place, row) in enumerate(rows.items()):
-        result |= _explained(work, {place: row}, x[n : n + 1])
+    for start in range(0, len(rows), together):
+        places = [*rows][start : start + together]
+        part = {place: rows[place] for place in places}
+        result |= _explained(work, part, x[start : start + together])
     return result
 
 

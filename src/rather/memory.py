@@ -1,4 +1,4 @@
-"""How much memory is at hand, for those who can do with less of it."""
+"""How much memory is at hand, for those who can do with less of it, and when there was too little."""
 
 from __future__ import annotations
 
@@ -26,3 +26,10 @@ def at_hand(device: torch.device) -> int:
     except (OSError, ValueError):  # no bounds
         return free
     return min(free, max(limit - used, 0))
+
+
+def was_short(error: Exception) -> bool:
+    """Whether an error says that there was too little memory; of a processor's, torch has no type."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    )
