@@ -15,7 +15,7 @@ from typing import Annotated, Literal, final
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
@@ -43,8 +43,6 @@ class DDPM(Generator):
     """Pixels a side of the squares that the net is given as one: 2 is twice as fast, 1 is finer."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """How much of the running mean of the weights a step leaves; 0 takes the last weights."""
-    lr: PositiveFloat = 0.001
-    """Adam's learning rate at the start; it falls linearly to zero."""
     batch_size: PositiveInt = 64
     """Images a step, in each process."""
 
