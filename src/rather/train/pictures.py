@@ -94,8 +94,9 @@ def read_pictures(source: Source, *, labelled: bool, beside: Sequence[str] = ())
         "edited": source.twins,
         "asked": source.twins,
     }
+    beside = [column for column in beside if column in known]  # not what a classifier will say
     for column in beside:
-        if column in known and not known[column]:
+        if not known[column]:
             raise RatherError("TRAIN-DATA", where=source.name, why=f"of its pictures no {column} are known")
     rows = {column: _Growing(len(source)) for column in ("images", "labels", *beside)}
     for index in range(len(source)):
