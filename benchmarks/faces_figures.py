@@ -291,7 +291,7 @@ def steex_section(asked: Asked) -> dict[str, Any]:
     """Does it succeed, and where does the smile lie?"""
     found = {}
     for name in ("faces-smile", "faces-age"):
-        answers = asked.steex(name)
+        answers = asked.steex(name, rows=asked.rows)
         answers_sheet(asked.sheets, f"steex-{name.removeprefix('faces-')}", answers)
         own = answers.facts["reconstruction_at_goal"]
         found[name] = success(answers) | {

@@ -50,7 +50,7 @@ def latent(data: str, generator: str, recipe: LatentRecipe, what: str) -> Callab
 
 
 def generator(
-    kind: str, what: str, *, data: str = "digits", judge: str = "digits", **settings: float
+    kind: str, what: str, *, data: str = "digits", judge: str = "digits", **settings: float | str
 ) -> Callable[[Path], str]:
     def make(file: Path) -> str:
         figures = train_generator(
@@ -164,13 +164,12 @@ NETS = {
     ),
     "faces-editor": (
         generator(
-            "editor",
-            "edits drawn faces by 12 attributes",
+            "paired",
+            "edits drawn faces by 12 attributes, learnt from pairs that differ in these alone",
             data="faces",
             judge="faces-smile",
             width=24,
             steps=2400,
-            batch_size=16,
         ),
         DRAWN,
     ),

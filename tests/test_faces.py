@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rather.data import faces, list_data, load, source
 from rather.data.faces import ATTRIBUTES, HAIR_COLOURS, REGIONS, RULES, DrawnFaces, Population, cache, draw
 from rather.errors import RatherError
+from rather.train.pictures import read_pictures
 
 pytestmark = pytest.mark.shapes
 
@@ -421,3 +422,29 @@ def test_without_a_place_for_a_cache_faces_are_drawn(kept, monkeypatch, tmp_path
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert all(map(torch.equal, some().everything(), some().everything()))
     assert sum(kept) == 2 * 70
+
+
+def test_twins_are_the_same_faces_with_the_attributes_of_others():
+    known = DrawnFaces("few", "test", 5, seed=3, population=Population(RULES["age"]), side=32)
+    twins = known.twins
+    for n in range(5):
+        values = known.attribute_values((n - 1) % 5)
+        assert torch.equal(twins.attribute_values(n), values)
+        images, _ = draw(faces.Faces(values[None], known.faces[[n]].nuisances), 32)
+        torch.testing.assert_close(twins.read(n), images[0], atol=0.5 / 255 + 1e-6, rtol=0)
+        assert twins.label(n) == int(RULES["age"].label(values[None]))
+    assert known.twins is twins
+
+
+def test_pictures_and_their_twins_are_read_together():
+    known = DrawnFaces("few", "test", 3, seed=3, population=Population(RULES["age"]), side=32)
+    pictures, left_out = read_pictures(known, labelled=True, beside=("attributes", "edited", "asked"))
+    assert not left_out
+    assert torch.equal(pictures.images[1].float() / 255, known.read(1))
+    assert torch.equal(pictures.edited[1].float() / 255, known.twins.read(1))
+    assert torch.equal(pictures.asked, pictures.attributes.roll(1, 0))
+    assert torch.equal(pictures[torch.tensor([2, 0])].edited, pictures.edited[[2, 0]])
+    assert len(read_pictures(known, labelled=True, beside=("images", "probabilities"))[0]) == 3
+    alone = source.InMemory("own", ("a",), torch.rand(2, 3, 8, 8), [0, 0], ["1", "2"])
+    with pytest.raises(RatherError, match="no edited are known"):
+        read_pictures(alone, labelled=True, beside=("edited",))

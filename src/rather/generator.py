@@ -86,9 +86,17 @@ class Generator(Settings, ABC):
         del regions, attributes, classifier
         return self
 
-    def figures(self, product: FrozenNet, test: Columns) -> Mapping[str, Figure]:
-        """How good what was trained is, on pictures that it was not trained on; none by default."""
-        del product, test
+    def figures(
+        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
+    ) -> Mapping[str, Figure]:
+        """How good what was trained is, on pictures that it was not trained on; none by default.
+
+        Args:
+            product: that was trained.
+            test: the pictures.
+            judge: a classifier to measure with.
+        """
+        del product, test, judge
         return {}
 
     def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -13,10 +13,24 @@ from typing_extensions import override
 
 from rather.core import Classifier, Images
 from rather.frozen_net import CHECKED, FrozenNet, reconstruction_notes, refused
+from rather.search import Rows
 
 Layout = Float[Tensor, "b r h w"]  # 1 where a pixel is of a region, 0 elsewhere
 Codes = Float[Tensor, "b r s"]  # of each region its style; 0 of one that an image has not
 _AT_ONCE: Final = 64  # images in memory
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """A generator that tells apart what it computes of the layout alone."""
+
+    def planned(self, layout: Layout) -> Tensor:
+        """What is the same for all codes."""
+        ...
+
+    def painted(self, codes: Codes, layout: Layout, plan: Tensor) -> Images:
+        """Images of it and of codes."""
+        ...
 
 
 @final
@@ -66,6 +80,18 @@ class Semantic(FrozenNet):
         """An image of this layout, with these styles; in [0, 1]."""
         images: Tensor = self.generator(codes, layout)
         return images
+
+    @torch.no_grad()
+    def decoder(self, layout: Layout) -> Callable[[Codes, Rows], Images]:
+        """`decode` for layouts that stay: codes and the rows that they belong to, to images.
+
+        What the generator computes of the layouts alone it computes once, if it is a `Planner`.
+        """
+        generator = self.generator
+        if not isinstance(generator, Planner):
+            return lambda codes, rows: self.decode(codes, layout[rows])
+        plan = torch.cat([generator.planned(part) for part in layout.split(_AT_ONCE)])
+        return lambda codes, rows: generator.painted(codes, layout[rows], plan[rows])
 
     def forward(self, x: Images) -> Images:
         """What is left of images after a way through layout and styles."""

@@ -60,7 +60,9 @@ class DDPM(Generator):
         return DDPMNet(self, shape)
 
     @override
-    def figures(self, product: FrozenNet, test: Columns) -> Mapping[str, Figure]:
+    def figures(
+        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
+    ) -> Mapping[str, Figure]:
         assert isinstance(product, Denoiser)  # noqa: S101 - `build` makes no other
         x, chain = test["images"], product.chain
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))

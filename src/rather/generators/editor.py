@@ -65,7 +65,9 @@ class Editor(Generator):
         return self.model_copy(update={"attributes": tuple(attributes)})
 
     @override
-    def figures(self, product: FrozenNet, test: Columns) -> Mapping[str, Figure]:
+    def figures(
+        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
+    ) -> Mapping[str, Figure]:
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
         x, known = test["images"], test["attributes"]
         asked = known.roll(1, 0).nan_to_num(_SURE)  # those of another image; what nobody knows, as trained

@@ -26,7 +26,7 @@ from rather.errors import RatherError
 from rather.exaggerator import Exaggerator as Product
 from rather.exaggerator import bin_of, condition_count, conditions
 from rather.frozen_net import FrozenNet
-from rather.generator import Column, Columns, Generator, GeneratorNet, Names, Phase, Shape
+from rather.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
 from rather.generators._conditional import (
     Critic,
     Decoder,
@@ -35,6 +35,9 @@ from rather.generators._conditional import (
     critic_loss,
 )
 from rather.generators._layers import refuse_sides
+from rather.ranks import rank_correlation
+
+_SERIES = 200  # test pictures of which a whole series is made
 
 
 @final
@@ -70,6 +73,23 @@ class Exaggerator(Generator):
         self, regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
     ) -> Exaggerator:
         return self if classifier is None else self.model_copy(update={"classes": classifier.classes})
+
+    @override
+    def figures(
+        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
+    ) -> Mapping[str, Figure]:
+        assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
+        x, bins = test["images"][:_SERIES], torch.arange(product.bins)
+        features, target = product.encode(x), torch.full((len(x),), len(product.classes) - 1)
+        series = [product.decode(features, target, n.expand(len(x))).clamp(0, 1) for n in bins]
+        own = bin_of(test["probabilities"][: len(x), -1], product.bins)
+        again = torch.stack(series, 1)[torch.arange(len(x)), own]
+        said: dict[str, Figure] = {"pixel_error": float((again - x).abs().mean())}
+        if judge is not None:
+            sure = torch.stack([judge.probabilities(images)[:, -1] for images in series], 1)
+            each = [rank_correlation(row, bins) for row in sure]
+            said["rank_correlation"] = float(torch.stack(each).nan_to_num(0).mean())
+        return said
 
     @override
     def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:

@@ -53,7 +53,9 @@ class Oracle(Generator):
         return self.model_copy(update={"attributes": tuple(attributes)})
 
     @override
-    def figures(self, product: FrozenNet, test: Columns) -> Mapping[str, Figure]:
+    def figures(
+        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
+    ) -> Mapping[str, Figure]:
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
         said, known = product.values(test["images"]) > _SURE, test["attributes"]
         right = (said == (known > _SURE)) & ~known.isnan()

@@ -59,7 +59,9 @@ class Paired(Generator):
         return self.model_copy(update={"attributes": tuple(attributes)})
 
     @override
-    def figures(self, product: FrozenNet, test: Columns) -> Mapping[str, Figure]:
+    def figures(
+        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
+    ) -> Mapping[str, Figure]:
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
         x, wanted, values = test["images"], test["edited"], test["asked"]
         parts = zip(x.split(64), values.split(64), strict=True)

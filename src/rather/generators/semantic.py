@@ -64,7 +64,9 @@ class Semantic(Generator):
         return self.model_copy(update={"regions": tuple(regions)})
 
     @override
-    def figures(self, product: FrozenNet, test: Columns) -> Mapping[str, Figure]:
+    def figures(
+        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
+    ) -> Mapping[str, Figure]:
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
         x, wanted = test["images"], test["layouts"]
         said = torch.cat([product.segment(part).argmax(1) for part in x.split(64)])

@@ -54,8 +54,10 @@ class Steex(Method):
         free = torch.zeros_like(start)
         free[:, self._free()] = 1
 
+        painted = self.generator.decoder(layout)
+
         def decode(z: Codes, rows: Rows) -> Images:
-            return self.generator.decode(z, layout[rows]).clamp(0, 1)
+            return painted(z, rows).clamp(0, 1)
 
         def objective(z: Codes, rows: Rows) -> tuple[Tensor, Tensor]:
             z = torch.where(free[rows] > 0, z, start[rows])  # of the other regions no gradient passes

@@ -153,7 +153,7 @@ def train_generator(
         tested_on=len(test),
         left_out=left_out,
         judge=judge and judge.name,
-        said={**generator.figures(product, _floats(held)), **measure(product, train, test, judge)},
+        said={**generator.figures(product, _floats(held), judge), **measure(product, train, test, judge)},
     )
     card = {"data": pictures.name, "seed": seed, "precision": precision} | figures.card()
     save_generator(out, generator, product, card)
