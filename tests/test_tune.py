@@ -5,14 +5,14 @@ import json
 import pytest
 import torch
 
-from analytic import others, pictures, spatial
+from analytic import grey_denoiser, others, pictures, spatial
 from rather.core import Goal, Noise
 from rather.errors import RatherError
 from rather.intervals import wilson
 from rather.methods import build
 from rather.methods.sweep import Sweep
 from rather.methods.wachter import Wachter
-from rather.tune import Trial, largest, trials
+from rather.tune import Height, Trial, heights, highest, largest, trials
 
 
 def swept(*values: float, count: int = 4):
@@ -99,3 +99,38 @@ def test_the_interval_is_that_of_the_score_test():
         for end in (low, high):  # where the normal approximation just holds
             if 0 < end < 1:
                 assert abs(count / of - end) == pytest.approx(1.959964 * (end * (1 - end) / of) ** 0.5)
+
+
+def test_heights_are_those_of_the_filter_up_to_the_first_that_changes_too_many():
+    net, x = spatial(), pictures(12)
+    generator = grey_denoiser(variance=0.002)  # so sure that pictures are grey that it makes them so
+    tried = heights(generator, net, x, Noise(0, [str(n) for n in range(12)]), respacing=50, share=0.9)
+    assert [height.tau for height in tried] == list(range(1, len(tried) + 1))
+    assert len(tried) < 50
+    assert all(height.kept >= 0.9 * 12 for height in tried[:-1])
+    assert tried[-1].kept < 0.9 * 12
+    few = heights(generator, net, x[:3], Noise(0, list("012")), respacing=50, share=0)
+    assert len(few) == 50  # to the end
+    assert all(height.kept <= 3 for height in few)
+
+
+def test_heights_end_where_the_generator_has_learned_no_more():
+    net, x = spatial(), pictures(2)
+    generator = grey_denoiser()
+    generator.reach = 60  # of 500
+    tried = heights(generator, net, x, Noise(0, list("01")), respacing=50, share=0)
+    assert tried[-1].tau == int((generator.chain.respaced(50).steps < 60).sum())
+
+
+def test_the_highest_below_the_first_that_fails_is_chosen():
+    tried = [Height(1, 99, 100), Height(2, 96, 100), Height(3, 90, 100), Height(4, 97, 100)]
+    assert highest(tried).tau == 2
+    assert highest(tried, 0.9).tau == 4
+    assert highest(tried, 0.995) is None
+
+
+def test_tuning_of_what_does_not_fit_is_refused():
+    net = spatial()
+    with pytest.raises(RatherError) as refused:
+        heights(grey_denoiser(), net, torch.rand(1, 1, 6, 6), Noise(0, ["0"]), respacing=501)
+    assert refused.value.code == "CFG-SETTING"

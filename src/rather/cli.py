@@ -239,6 +239,38 @@ def tune(run: Path, /, *, success: Annotated[float, Parameter(validator=Number(g
     return 0
 
 
+@app.command
+def tune_filter(
+    *,
+    generator: str | None = None,
+    data: str = "digits",
+    classifier: str | None = None,
+    respacing: Annotated[int, Parameter(validator=Number(gte=2, lte=10_000))] = 50,
+    share: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.95,
+    count: Annotated[int, Parameter(validator=Number(gte=1))] = 100,
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+) -> int:
+    """Choose how far up a diffusion filter goes: the highest at which nearly all images keep their class.
+
+    Args:
+        generator: A diffusion model: a bundled net, a file of `rather train ddpm`, or as of `rather explain`.
+        data: A data set (`rather list data`) or a folder.
+        classifier: Whose classes; by default the bundled net for the data.
+        respacing: Levels of the respaced chain.
+        share: Of the images, those that must keep their class.
+        count: How many images to filter, evenly spread.
+        seed: Of the noise.
+    """
+    from rather.terminal import heights_table
+    from rather.tune import filter_heights, highest
+
+    tried = filter_heights(
+        data, generator, classifier, respacing=respacing, share=share, count=count, seed=seed
+    )
+    heights_table(tried, highest(tried, share), share)
+    return 0
+
+
 def _stop(signum: int, frame: object) -> None:
     del frame
     sys.exit(128 + signum)

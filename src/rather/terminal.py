@@ -24,7 +24,7 @@ from rather.suggest import near
 if TYPE_CHECKING:
     from rather.explain import Explained
     from rather.store import Run
-    from rather.tune import Trial
+    from rather.tune import Height, Trial
 
 ROWS = 20  # in the table; the report has all
 
@@ -95,6 +95,25 @@ def trials_table(tried: Sequence[Trial], chosen: Trial | None, success: float) -
         console.print(Text(f"\n{chosen.value:g} is the largest value at which {why}"))
     else:
         console.print(Text(f"\nat no value {why}: try smaller ones"))
+
+
+def heights_table(tried: Sequence[Height], chosen: Height | None, share: float) -> None:
+    """What each height of a filter did, and which one is chosen, and why."""
+    console = Console()
+    table = Table("tau", "keep their class", "95 % interval", "", box=None, pad_edge=False)
+    for height in tried:
+        low, high = height.interval
+        mark = "chosen" if height == chosen else ""
+        kept = f"{height.kept} of {height.rows}"
+        table.add_row(str(height.tau), kept, f"{low:.1%} to {high:.1%}", mark)
+    console.print(table)
+    why = f"at least {share:.1%} of the images keep their class when they are filtered and nothing else"
+    if not chosen:
+        console.print(Text(f"\nnot even at tau 1 {why}: train the generator longer, or take more levels"))
+        return
+    console.print(Text(f"\n{chosen.tau} is the highest up to which {why}"))
+    console.print(Text(f"next: rather explain --method ace --set tau={chosen.tau}"))
+    console.print(Text("the weight of the distance is found for each image by --method minimal"))
 
 
 def description(name: str, *, json: bool) -> None:

@@ -1,15 +1,30 @@
-"""Which value of a setting to take, of a run that has tried several of them on the same images."""
+"""Which value of a setting to take: of a run that has tried several, or of the heights of a diffusion filter.
+
+G. Jeanneret, L. Simon, F. Jurie, "Adversarial counterfactual visual explanations", CVPR 2023, choose the
+filter's height, tau, so that filtering alone does not change the class of the images.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from statistics import fmean
-from typing import final
+from typing import Final, final
 
+import torch
+
+from rather.classifiers import bring, classifier_of
+from rather.core import Classifier, Images, Noise
+from rather.data import load, read_all
+from rather.denoiser import Denoiser
+from rather.denoising import Filter, lowest
 from rather.errors import RatherError
 from rather.intervals import wilson
+from rather.resources import Want, spread, take_generator
 from rather.store import Run
+
+_TOGETHER: Final = 64  # images in memory
 
 
 @final
@@ -58,3 +73,87 @@ def largest(tried: Sequence[Trial], success: float = 0.995) -> Trial | None:
     """The trial of the largest value at which more than this share of the rows is found, if there is one."""
     able = [trial for trial in tried if trial.found > success * trial.rows]
     return max(able, key=lambda trial: trial.value, default=None)
+
+
+@final
+@dataclass(frozen=True)
+class Height:
+    """What a filter does that goes up so many levels."""
+
+    tau: int
+    kept: int  # images that keep their class
+    rows: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the share that keeps its class."""
+        return wilson(self.kept, self.rows)
+
+
+@torch.no_grad()
+def heights(
+    generator: Denoiser,
+    classifier: Classifier,
+    x: Images,
+    noise: Noise,
+    *,
+    respacing: int = 50,
+    share: float = 0.95,
+) -> Sequence[Height]:
+    """What the filter does to images, from one level up to the first height at which too many change class.
+
+    Args:
+        generator: that the filter asks.
+        classifier: that says the classes.
+        x: images.
+        noise: of each.
+        respacing: levels of the respaced chain.
+        share: of the images that must keep their class.
+
+    Raises:
+        RatherError: GEN-SIZE for a generator of other images, CFG-SETTING for a chain that is too short.
+    """
+    generator.refuse_other_images(classifier)
+    known = int((generator.chain.respaced(respacing).steps < generator.reach).sum())
+    said = classifier.probabilities(x).argmax(1)
+    tried: list[Height] = []
+    for tau, some in enumerate(noise.split(known), 1):
+        through = Filter(generator=generator, chain=lowest(generator, respacing, tau))
+        draws = some.normal(through.calls, *x.shape[1:]).to(x)
+        parts = zip(x.split(_TOGETHER), draws.split(_TOGETHER), strict=True)
+        again = torch.cat([through(*part) for part in parts]).clamp(0, 1)
+        kept = int((classifier.probabilities(again).argmax(1) == said).sum())
+        tried.append(Height(tau, kept, len(x)))
+        if kept < share * len(x):
+            break
+    return tried
+
+
+def filter_heights(
+    data: str,
+    generator: str | None,
+    classifier: str | None,
+    *,
+    respacing: int,
+    share: float,
+    count: int,
+    seed: int,
+) -> Sequence[Height]:
+    """The same of names: what `rather tune-filter` does.
+
+    Raises:
+        RatherError: what `classifiers.bring`, `data.load` and `resources.take_generator` raise.
+    """
+    net = bring(classifier or classifier_of(data) or "digits")
+    denoiser = take_generator(generator, net, Want("generator", Denoiser, ("ddpm",)))
+    assert isinstance(denoiser, Denoiser)  # noqa: S101 - as it was asked for
+    source = load(data, shape=net.shape).test
+    x, indices = read_all(source, spread(len(source), count))
+    noise = Noise(seed, [source.id(index) for index in indices])
+    return heights(denoiser, net, x, noise, respacing=respacing, share=share)
+
+
+def highest(tried: Sequence[Height], share: float = 0.95) -> Height | None:
+    """The last height before the first at which too many images change their class, if there is one."""
+    able = list(takewhile(lambda height: height.kept >= share * height.rows, tried))
+    return able[-1] if able else None
