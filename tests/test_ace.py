@@ -259,7 +259,7 @@ class Broken(nn.Module):
     [
         lambda net: Ace(generator=net),
         lambda net: Ace(generator=net, refine=False, **PAPER),
-        lambda net: Refined(method=resources_method(), generator=net),
+        lambda net: Refined(method=resources_method(), denoiser=net),
     ],
 )
 def test_a_denoiser_that_gives_nan_fails_its_row_alone(method) -> None:
@@ -278,7 +278,9 @@ def resources_method() -> object:
     return resources()[Method]
 
 
-@pytest.mark.parametrize("method", [Ace, lambda **o: Refined(method=Attack(), **o)])
+@pytest.mark.parametrize(
+    "method", [Ace, lambda generator, **o: Refined(method=Attack(), denoiser=generator, **o)]
+)
 def test_a_generator_of_other_images_or_of_fewer_levels_is_refused(method) -> None:
     other = Denoiser(Convolved(), shape=(1, 8, 8), alpha_bar=linear(500))
     with pytest.raises(RatherError, match=r"\(1, 8, 8\)") as refused:
@@ -301,7 +303,7 @@ def test_an_even_square_is_refused_in_a_line() -> None:
 
 
 def test_refined_keeps_the_query_where_the_method_changed_little() -> None:
-    result = ask(Refined(method=Attack(), generator=grey_denoiser(), dilation=1, threshold=0.9))
+    result = ask(Refined(method=Attack(), denoiser=grey_denoiser(), dilation=1, threshold=0.9))
     mask = torch.stack([*result.pictures["mask"]])
     assert 0 < float(mask.mean()) < 1
     assert torch.equal(result.images[mask == 0], result.queries[mask == 0])
@@ -312,7 +314,7 @@ def test_refined_keeps_the_query_where_the_method_changed_little() -> None:
 
 def test_refined_tries_again_where_its_answer_fails() -> None:
     once, often = (
-        ask(Refined(method=resources_method(), generator=grey_denoiser(), tries=n)) for n in (1, 20)
+        ask(Refined(method=resources_method(), denoiser=grey_denoiser(), tries=n)) for n in (1, 20)
     )
     assert often.found.all()
     tried = torch.tensor(often.facts["refinements"])
@@ -323,7 +325,7 @@ def test_refined_tries_again_where_its_answer_fails() -> None:
 
 def test_refined_of_a_method_that_changes_nothing_is_the_query() -> None:
     still = Attack(steps=1, closeness=1e6, lr=1e-9)
-    result = ask(Refined(method=still, generator=grey_denoiser(), tries=1))
+    result = ask(Refined(method=still, denoiser=grey_denoiser(), tries=1))
     assert torch.equal(result.images, result.queries)
     assert result.facts["mask_share"] == [0.0] * len(IDS)
 

@@ -87,6 +87,22 @@ def test_estimates_stay_in_the_range_of_images():
 
 
 @pytest.mark.shapes
+def test_the_last_step_is_worth_as_much_to_guidance_as_the_one_before():
+    a = linear(50)
+    chain, z = Chain.of(a), torch.randn(2, *SHAPE)
+    _, least = chain.posterior(z, 1, z)
+    assert normal(a).back(z, chain, 0)[1][0].item() == pytest.approx(least.item())
+    net = Denoiser(Learned(-1.0), shape=SHAPE, alpha_bar=a, variance="learned")
+    torch.testing.assert_close(net.back(z, chain, 0)[1], torch.full_like(z, least.item()))
+
+
+def test_the_ends_of_a_chain_survive_32_bits():
+    for a in (linear(1000), cosine(4000)):
+        net = normal(a)
+        torch.testing.assert_close(1 - net.chain.alpha_bar, 1 - a.double(), rtol=1e-5, atol=0)
+        torch.testing.assert_close(net.chain.alpha_bar, a.double(), rtol=1e-5, atol=0)
+
+
 def test_variance_of_a_step_is_what_it_was_asked_to_be():
     z, a = rows(3), linear(20)
     t = 7
@@ -162,7 +178,7 @@ def test_fingerprint_knows_numbers_levels_and_what_it_says():
 def test_is_frozen_and_keeps_its_levels_in_its_state():
     net = normal(linear(20)).train()
     assert not net.training
-    assert net.state_dict()["alpha_bar"].shape == (20,)
+    assert net.state_dict()["log_signal_to_noise"].shape == (20,)
 
 
 def test_before_a_run_the_net_is_looked_at():

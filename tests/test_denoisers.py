@@ -343,7 +343,7 @@ def test_a_checkpoint_says_what_its_layout_says(kind, tmp_path):
     z, steps = noisy(2, 1, 16, 8), torch.tensor([3, 41])
     torch.testing.assert_close(denoiser.net(z, steps), layout(z, steps), atol=1e-4, rtol=1e-4)
     assert denoiser.variance == ("posterior" if kind == "without variance" else "learned")
-    torch.testing.assert_close(denoiser.alpha_bar, linear(50).float())
+    torch.testing.assert_close(denoiser.chain.alpha_bar, linear(50).double())
 
 
 def test_heads_may_be_told_by_their_width(tmp_path):
@@ -358,7 +358,7 @@ def test_checkpoints_are_found_by_what_they_were_trained_on(tmp_path, monkeypatc
     monkeypatch.setitem(guided.PUBLISHED, "celeba", SMALL)
     torch.save({key: t.half() for key, t in Layout().state.items()}, tmp_path / "net.pt")
     denoiser = bring_denoiser(f"guided:celeba={tmp_path / 'net.pt'}")
-    assert (denoiser.name, denoiser.shape, len(denoiser.alpha_bar)) == ("net", (1, 16, 8), 50)
+    assert (denoiser.name, denoiser.shape, len(denoiser.chain)) == ("net", (1, 16, 8), 50)
     z = noisy(1, 1, 16, 8)
     assert denoiser.back(z, denoiser.chain, 3)[1].shape == z.shape
     assert refused(f"guided:celebb={tmp_path / 'net.pt'}") == "CFG-UNKNOWN"

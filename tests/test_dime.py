@@ -106,8 +106,8 @@ def test_the_others_ask_once_a_level(method) -> None:
     [
         (Dime(generator=noted(), tau=60, respacing=200), 1830),
         (Fastdime(generator=noted(), tau=60, respacing=200), 60),
-        (Fastdime(generator=noted(), tau=60, respacing=200, variant="2"), 120),
-        (Fastdime(generator=noted(), tau=60, respacing=200, variant="2+"), 120),
+        (Fastdime(generator=noted(), tau=60, respacing=200, variant="twice"), 120),
+        (Fastdime(generator=noted(), tau=60, respacing=200, variant="twice-masked"), 120),
         (Maskdime(generator=noted(), tau=60, respacing=200), 60),
     ],
     ids=lambda value: value.name() if isinstance(value, Method) else value,
@@ -123,6 +123,19 @@ def test_the_papers_values_cost_what_the_papers_say(method, calls) -> None:
 
 
 # The ladder of scales
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_what_it_costs_is_told_of_all_scales(method) -> None:
+    generator = noted()
+    weak = method(generator=generator, tau=4, scales=(1e-6, 1e-6, 1e-6))
+    result = ask(weak)
+    calls = result.facts["denoiser_calls"]
+    assert not result.found.all()
+    assert max(calls) == len(generator.net.steps)  # of those that were tried at every scale
+    generator.net.steps.clear()
+    ask(weak.having("scales", (1e-6,)))
+    assert set(calls) <= {n * len(generator.net.steps) for n in (1, 2, 3)}
 
 
 @pytest.mark.parametrize("method", EVERY)
@@ -158,8 +171,8 @@ def test_without_a_pull_the_class_stays_and_with_more_it_is_surer(method) -> Non
     "method",
     [
         Fastdime(generator=grey_denoiser(), dilation=1, threshold=0.5),
-        Fastdime(generator=grey_denoiser(), dilation=1, threshold=0.5, variant="2"),
-        Fastdime(generator=grey_denoiser(), dilation=1, threshold=0.5, variant="2+"),
+        Fastdime(generator=grey_denoiser(), dilation=1, threshold=0.5, variant="twice"),
+        Fastdime(generator=grey_denoiser(), dilation=1, threshold=0.5, variant="twice-masked"),
         Maskdime(generator=grey_denoiser(), dilation=1, share=0.5),
     ],
 )
@@ -171,11 +184,11 @@ def test_outside_of_the_mask_the_picture_is_its_query(method) -> None:
     assert result.facts["mask_share"] == mask.flatten(1).mean(1).tolist()
 
 
-@pytest.mark.parametrize("variant", ["2", "2+"])
+@pytest.mark.parametrize("variant", ["twice", "twice-masked"])
 def test_the_second_time_fastdime_has_the_mask_of_the_first_answer(variant) -> None:
     x = pictures(len(IDS))
     method = Fastdime(generator=grey_denoiser(), variant=variant, dilation=1, threshold=0.5, scales=(8.0,))
-    masked = method._everywhere if variant == "2" else method._where_changed
+    masked = method._everywhere if variant == "twice" else method._where_changed
     noise, _ = Noise(0, IDS).split(2)
     first, _ = method._guided(spatial(), x, goal_of(spatial(), x), 8.0, noise, masked=masked)
     assert torch.equal(torch.stack([*ask(method).pictures["mask"]]), change_mask(first, x, 0.5, 1))

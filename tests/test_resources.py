@@ -9,6 +9,7 @@ from analytic import example, latent_stripes, pictures, resources, spatial, stri
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier
 from rather.data import DataSet, InMemory
+from rather.denoiser import Denoiser
 from rather.errors import RatherError
 from rather.execute import Work, question
 from rather.latent import LatentClassifiers
@@ -175,14 +176,22 @@ def test_what_is_asked_tells_generator_latent_and_oracle():
     assert not {"generator", "latent", "oracle"} & plain.keys()
     for name in ("revise", "dive"):
         told = asks(build({"name": "several", "method": name}, fields))
-        assert told["generator"]["name"] == given[Autoencoder].name
-        assert len(told["generator"]["sha256"]) == 64
-    assert told["oracle"]["name"] == "spatial"
-    assert told["references"]["count"] == 24
+        assert told["method.generator"]["name"] == given[Autoencoder].name
+        assert len(told["method.generator"]["sha256"]) == 64
+    assert told["method.oracle"]["name"] == "spatial"
+    assert told["method.references"]["count"] == 24
     latent = given[LatentClassifiers]
     told = asks(build({"name": "clarity"}, {"latent": latent}))
     assert told["latent"]["name"] == latent.name
     assert told == asks(build({"name": "clarity"}, {"latent": latent_stripes()}))
+
+
+def test_a_wrapper_and_what_it_wraps_each_tell_their_own_net():
+    given = resources()
+    fields = {"generator": given[Autoencoder], "denoiser": given[Denoiser]}
+    told = asks(build({"name": "refined", "method": "revise"}, fields))
+    assert told["method.generator"]["name"] == given[Autoencoder].name
+    assert told["denoiser"]["name"] == given[Denoiser].name
 
 
 def test_another_generator_or_latent_is_another_run():

@@ -42,6 +42,7 @@ def explain(
     seed: NonNegativeInt = 0,
     references: str | None = None,
     generator: str | None = None,
+    denoiser: str | None = None,
     latent: str | None = None,
     oracle: str | None = None,
     batch_size: PositiveInt = 32,
@@ -75,6 +76,7 @@ def explain(
         generator: What the method makes pictures with: a bundled net (`rather list generators`), a file of
             `rather train`, or of somebody else's diffusion models a folder of diffusers, diffusers:NAME or
             guided:celeba=FILE (celeba-hq, bdd, imagenet).
+        denoiser: For methods that refine the answers of another one: a diffusion model, as --generator.
         latent: For methods that follow classifiers of latents: bundled ones, or a file of
             `rather train latent-classifier`.
         oracle: For methods that ask a second classifier whether a change is trivial: as --classifier.
@@ -106,6 +108,7 @@ def explain(
             seed=seed,
             references=references,
             generator=generator,
+            denoiser=denoiser,
             latent=latent,
             oracle=oracle,
             batch_size=batch_size,
@@ -267,7 +270,7 @@ def tune_filter(
     tried = filter_heights(
         data, generator, classifier, respacing=respacing, share=share, count=count, seed=seed
     )
-    heights_table(tried, highest(tried, share), share)
+    heights_table(tried, highest(tried, share), share=share, respacing=respacing)
     return 0
 
 

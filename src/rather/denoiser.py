@@ -37,7 +37,7 @@ class Denoiser(FrozenNet):
         name: what to call it in a report.
     """
 
-    alpha_bar: Tensor
+    log_signal_to_noise: Tensor
 
     def __init__(
         self,
@@ -53,7 +53,8 @@ class Denoiser(FrozenNet):
         super().__init__()
         self.net, self.shape, self.says, self.variance, self.name = net, shape, says, variance, name
         self.reach = len(alpha_bar) if reach is None else reach
-        self.register_buffer("alpha_bar", alpha_bar.float())
+        # As this, 32 bits tell the lowest levels from no noise, and the highest from nothing else.
+        self.register_buffer("log_signal_to_noise", alpha_bar.double().logit().float())
         # A seventh faster on a CPU, at one image and at many; the tensors of a file come in another order.
         self.net.to(memory_format=torch.channels_last)
         self.register_load_state_dict_post_hook(_channels_last)
@@ -66,7 +67,7 @@ class Denoiser(FrozenNet):
     @property
     def chain(self) -> Chain:
         """All levels."""
-        return Chain.of(self.alpha_bar)
+        return Chain.of(self.log_signal_to_noise.cpu().double().sigmoid())
 
     def forward(self, x: Images) -> Images:
         """What is left of images after a way into noise, a tenth of the chain, and back step by step.
@@ -82,7 +83,7 @@ class Denoiser(FrozenNet):
 
     def noised(self, x: Images) -> tuple[Noisy, Chain, int]:
         """Images where `forward` turns back, the chain that it goes on, and the level there."""
-        chain = self.chain.respaced(min(LEVELS, len(self.alpha_bar)))
+        chain = self.chain.respaced(min(LEVELS, len(self.chain)))
         known = int((chain.steps < self.reach).sum())
         t = min(UP, known) - 1
         noise = torch.randn(self.shape, generator=torch.Generator().manual_seed(0))
@@ -110,6 +111,8 @@ class Denoiser(FrozenNet):
         """Both: the expected image, and mean and variance of the level before, by one call of the net."""
         x, spread = self._seen(z, chain, t)
         mean, least = chain.posterior(z, t, x)
+        if t == 0 and len(chain) > 1:  # nothing is left there, but guidance is worth the next one's
+            _, least = chain.posterior(z, 1, x)
         most = chain.beta(t, z)
         if spread is not None:  # Nichol and Dhariwal (2021): from -1, the least, to 1, the most
             part = (spread + 1) / 2

@@ -233,7 +233,7 @@ def _resources(method: Method) -> dict[str, Resource]:
     own: dict[str, Resource] = {}
     for name, value in method:
         if isinstance(value, Method):
-            own |= _resources(value)
+            own |= {f"{name}.{inner}": resource for inner, resource in _resources(value).items()}
         elif isinstance(value, Resource):
             own[name] = value
     return own

@@ -63,6 +63,7 @@ def explain(
     seed: int = 0,
     references: str | None = None,
     generator: str | None = None,
+    denoiser: str | None = None,
     latent: str | None = None,
     oracle: str | None = None,
     batch_size: int = 32,
@@ -94,6 +95,7 @@ def explain(
         references: a data set's name or a folder to take reference images from.
         generator: a name or a file, see `generators.bring_generator`; by default the one that the classifier
             sees through, or for digits a bundled one, which depends on the method.
+        denoiser: a diffusion model for methods that refine another method's answers, as `generator`.
         latent: classifiers of latents, see `classifiers.bring`, with the same defaults.
         oracle: a classifier for methods that ask a second one, see `classifiers.bring`; none by default.
         batch_size: images in memory at a time, and rows committed together.
@@ -113,7 +115,9 @@ def explain(
     if method is None:
         method, settings = DEFAULT_METHOD, {**DEFAULT_SETTINGS, **(settings or {})}
     asked = columns(method, settings)
-    wants = _wants(asked, target, {"generator": generator, "latent": latent, "oracle": oracle})
+    wants = _wants(
+        asked, target, {"generator": generator, "denoiser": denoiser, "latent": latent, "oracle": oracle}
+    )
     specs = dict.fromkeys(column.classifier for column in asked)
     name = data or ("" if images else "digits")
     of_data = classifier_of(name)
@@ -148,6 +152,7 @@ def explain(
         pictures=pictures,
         references=references,
         generator=generator,
+        denoiser=denoiser,
         latent=latent,
         oracle=oracle,
         trust=trust,

@@ -98,7 +98,7 @@ def reconstruction_notes(net: FrozenNet, classifier: Classifier, x: Images, agai
     other = int((classifier.probabilities(again.clamp(0, 1)).argmax(1) != said).sum())
     note = (
         f"GEN-RECONSTRUCTION: {other} of {len(x)} images change their class by mere reconstruction with "
-        f"{net.name}; each row says what its reconstruction is called"
+        f"{net.name}"
     )
     return [note] if other else []
 

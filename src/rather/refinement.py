@@ -56,7 +56,8 @@ def change_mask(z: Images, x: Images, threshold: float, dilation: int) -> Mask:
     """
     change = (z - x).abs().sum(1, keepdim=True)
     most = change.amax((1, 2, 3), keepdim=True)
-    share = change / torch.where(most > 0, most, 1) + 0 * most  # NaN stays what it is
+    seen = most > x.shape[1] * 0.5 / 255  # what no picture of 8 bits shows is no change
+    share = change * seen / torch.where(seen, most, 1) + 0 * most  # NaN stays what it is
     return (~(dilated(share, dilation) < threshold)).to(x)
 
 

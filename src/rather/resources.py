@@ -23,7 +23,7 @@ from rather.presets import Plan, wrapped
 from rather.references import References
 
 #: Fields of methods that `resources` of `methods.build` fills.
-NAMES: Final = frozenset({"references", "generator", "latent", "oracle"})
+NAMES: Final = frozenset({"references", "generator", "denoiser", "latent", "oracle"})
 REFERENCES: Final = 2_000  # of them at most, evenly spread over the reference part of the data
 #: What the bundled nets know: the shape of their images, and the classes that classifiers of them may have.
 FAMILIES: Final[Mapping[str, tuple[tuple[int, int, int], Sequence[tuple[str, ...]]]]] = {
@@ -97,6 +97,7 @@ class Sources:
     pictures: DataSet  # that are explained
     references: str | None = None  # a data set's name or a folder
     generator: str | None = None  # a name or a file
+    denoiser: str | None = None
     latent: str | None = None
     oracle: str | None = None  # None for none
     trust: Sequence[str] = ()
@@ -108,6 +109,8 @@ class Sources:
                 return self._references(classifier)
             case "generator":
                 return take_generator(self.generator, classifier, want)
+            case "denoiser":
+                return take_generator(self.denoiser, classifier, want)
             case "latent":
                 return take_latent(self.latent, classifier, self.trust)
             case _:
@@ -174,10 +177,11 @@ def take_generator(spec: str | None, classifier: Classifier, want: Want = AUTOEN
         raise RatherError(
             "GEN-MISSING",
             where=f"none comes with the package for {classifier.name}",
-            do=f"Train one: rather train {maker} --data DATA --out FILE, and give it: --generator FILE",
+            do=f"Train one: rather train {maker} --data DATA --out FILE, and give it: --{want.name} FILE",
         )
     assert issubclass(want.kind, FrozenNet)  # noqa: S101 - `generator` is a field of no other type
-    return expected(bring_denoiser(spec) if is_denoiser(spec) else bring_generator(spec), want.kind)
+    ours = spec in list_weights("generator") or not is_denoiser(spec)
+    return expected(bring_generator(spec) if ours else bring_denoiser(spec), want.kind)
 
 
 def take_latent(

@@ -97,7 +97,7 @@ def trials_table(tried: Sequence[Trial], chosen: Trial | None, success: float) -
         console.print(Text(f"\nat no value {why}: try smaller ones"))
 
 
-def heights_table(tried: Sequence[Height], chosen: Height | None, share: float) -> None:
+def heights_table(tried: Sequence[Height], chosen: Height | None, *, share: float, respacing: int) -> None:
     """What each height of a filter did, and which one is chosen, and why."""
     console = Console()
     table = Table("tau", "keep their class", "95 % interval", "", box=None, pad_edge=False)
@@ -112,8 +112,10 @@ def heights_table(tried: Sequence[Height], chosen: Height | None, share: float) 
         console.print(Text(f"\nnot even at tau 1 {why}: train the generator longer, or take more levels"))
         return
     console.print(Text(f"\n{chosen.tau} is the highest up to which {why}"))
-    console.print(Text(f"next: rather explain --method ace --set tau={chosen.tau}"))
-    console.print(Text("the weight of the distance is found for each image by --method minimal"))
+    console.print(Text(f"next: --method ace --set tau={chosen.tau} --set respacing={respacing}"))
+    console.print(
+        Text("or, with the weight of the distance that each image allows: --method minimal --set method=ace")
+    )
 
 
 def description(name: str, *, json: bool) -> None:

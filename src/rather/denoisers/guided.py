@@ -54,13 +54,15 @@ class Trained:
     levels: int = 1000  # of the linear schedule
     heads: int | None = None  # of attention; None for as many as have `head_channels` each
     head_channels: int = 64
+    reach: int | None = None  # how many of the lowest levels it was trained on; None for all
 
 
-#: The nets of ACE, after its authors' scripts; that of BDD100k knows the lowest part of its chain alone.
+#: The nets of ACE, after its authors' scripts; that of BDD100k knows the lowest part of its chain alone: how
+#: much is not said, but it is what 5 of 100 levels need.
 PUBLISHED: Final = {
     "celeba": Trained(shape=(3, 128, 128), levels=500, heads=4),
     "celeba-hq": Trained(shape=(3, 256, 256), levels=500),
-    "bdd": Trained(shape=(3, 256, 512)),
+    "bdd": Trained(shape=(3, 256, 512), reach=41),
     "imagenet": Trained(shape=(3, 256, 256)),
 }
 
@@ -105,6 +107,7 @@ def load_guided(file: Path, trained: Trained) -> Denoiser:
         shape=trained.shape,
         alpha_bar=linear(trained.levels),
         variance="learned" if says == 2 * c else "posterior",
+        reach=trained.reach,
         name=file.stem,
     )
 

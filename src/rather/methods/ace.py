@@ -115,6 +115,7 @@ class Ace(Method):
             patience=self.patience,
             frames=self.frames,
         )
+        lost &= successes.nearest.isinf()  # what succeeded before is there still
         pre = attack.image(path.end)
         images, mask = finished(pre, torch.arange(len(x), device=x.device))
         asked = path.evaluations.clamp(max=self.iterations + (self.answer == "nearest"))

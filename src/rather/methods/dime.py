@@ -46,7 +46,7 @@ class Dime(Method):
 
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
-        """Facts: the scale; how often the generator was asked at it."""
+        """Facts: the scale; how often the generator was asked."""
         self.generator.refuse_other_images(classifier)
 
         def guided(scale: float, rows: Rows) -> Found:

@@ -36,8 +36,8 @@ class Fastdime(Method):
 
     generator: Annotated[Denoiser, Bundled("ddpm")]
     """Knows images of the queries' kind."""
-    variant: Literal["1", "2", "2+"] = "1"
-    """FastDiME; FastDiME-2: twice, then with the first answer's mask; FastDiME-2+: with one at first, too."""
+    variant: Literal["once", "twice", "twice-masked"] = "once"
+    """FastDiME; FastDiME-2, then with the first answer's mask; FastDiME-2+, with one at first, too."""
     scales: Scales = (8.0, 10.0, 15.0)
     """Weights of the classifier, tried in this order until the goal is reached."""
     closeness: NonNegativeFloat = 0.05
@@ -60,15 +60,17 @@ class Fastdime(Method):
 
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
-        """Pictures: `mask`. Facts: its share; the scale; how often the generator was asked at it."""
+        """Pictures: `mask`. Facts: its share; the scale; how often the generator was asked."""
         self.generator.refuse_other_images(classifier)
-        calls = self.tau if self.variant == "1" else 2 * self.tau
+        calls = self.tau if self.variant == "once" else 2 * self.tau
 
         def guided(scale: float, rows: Rows) -> Found:
             query, first, second = x[rows], *noise[rows].split(2)  # the same at each scale
             ask = partial(self._guided, classifier, query, goal[rows], scale)
-            images, mask = ask(first, masked=self._everywhere if self.variant == "2" else self._where_changed)
-            if self.variant != "1":
+            images, mask = ask(
+                first, masked=self._everywhere if self.variant == "twice" else self._where_changed
+            )
+            if self.variant != "once":
                 fixed = change_mask(images, query, self.threshold, self.dilation)
                 images, mask = ask(second, masked=lambda *_: fixed)
             share = mask.flatten(1).mean(1).tolist()

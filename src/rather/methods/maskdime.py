@@ -103,7 +103,7 @@ class Maskdime(Method):
 
 
 def _top(values: Mask, part: float, dilation: int) -> Mask:
-    """The largest values, and the squares around them; everywhere if one is NaN."""
+    """The largest values, and the squares around them."""
     ranked = values.flatten(1)
     count = max(round(part * ranked.shape[1]), 1)
     least = ranked.topk(count).values[:, -1].view(-1, 1, 1, 1)

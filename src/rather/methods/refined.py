@@ -28,7 +28,7 @@ class Refined(Method):
 
     method: Method
     """The method to run."""
-    generator: Annotated[Denoiser, Bundled("ddpm")]
+    denoiser: Annotated[Denoiser, Bundled("ddpm")]
     """Knows images of the queries' kind."""
     tau: PositiveInt = 5
     """How many levels of the respaced chain the refinement goes up."""
@@ -48,7 +48,7 @@ class Refined(Method):
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
         """Pictures: `pre_explanation`, what the method found; `mask`. Facts: share of the mask; the tries."""
-        self.generator.refuse_other_images(classifier)
+        self.denoiser.refuse_other_images(classifier)
         refinement = self._refinement()
         own, *others = noise.split(1 + self.tries)
         found = self.method.search(classifier, x, goal, own)
@@ -75,7 +75,7 @@ class Refined(Method):
         )
 
     def _refinement(self) -> Refinement:
-        chain = lowest(self.generator, self.respacing, self.tau)
+        chain = lowest(self.denoiser, self.respacing, self.tau)
         return Refinement(
-            generator=self.generator, chain=chain, threshold=self.threshold, dilation=self.dilation
+            generator=self.denoiser, chain=chain, threshold=self.threshold, dilation=self.dilation
         )

@@ -35,7 +35,7 @@ class Steex(Method):
     steps: PositiveInt = 100
     """Adam steps."""
     lr: PositiveFloat = 0.01
-    """Learning rate, in units of the styles, which lie in [-1, 1]."""
+    """Learning rate, in units of the codes; those of a region as large as the mean one lie in [-1, 1]."""
     closeness: NonNegativeFloat = 0.3
     """Lambda, the weight of the distance."""
     frames: NonNegativeInt = 6

@@ -137,7 +137,7 @@ def train_generator(
         checkpoint=checkpoint,
         asks={
             "generator": generator.settings(),
-            "images": hashlib.sha256(train.images.numpy().data).hexdigest(),
+            **{key: hashlib.sha256(rows.numpy().data).hexdigest() for key, rows in seen.items()},
             "seed": seed,
             "precision": precision,
             **({"judge": judge.fingerprint()} if judge and "probabilities" in generator.reads else {}),

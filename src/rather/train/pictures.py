@@ -91,8 +91,7 @@ def read_pictures(source: Source, *, labelled: bool, beside: Sequence[str] = ())
     known = {
         "layouts": source.regions,
         "attributes": source.attributes,
-        "edited": source.twins,
-        "asked": source.twins,
+        **({} if {"edited", "asked"}.isdisjoint(beside) else {"edited": source.twins, "asked": source.twins}),
     }
     beside = [column for column in beside if column in known]  # not what a classifier will say
     for column in beside:
@@ -123,15 +122,12 @@ def _row(source: Source, index: int, beside: Sequence[str]) -> dict[str, Tensor]
     """What is to be read of a picture."""
     row = {"images": _bytes(source.read(index))}
     for column in beside:
-        match column, source.twins:
-            case "layouts", _:
-                row[column] = source.layout(index).short()
-            case "attributes", _:
-                row[column] = source.attribute_values(index)
-            case "edited", Source() as twins:
-                row[column] = _bytes(twins.read(index))
-            case "asked", Source() as twins:
-                row[column] = twins.attribute_values(index)
+        if column == "layouts":
+            row[column] = source.layout(index).short()
+        elif column == "attributes":
+            row[column] = source.attribute_values(index)
+        elif twins := source.twins:
+            row[column] = _bytes(twins.read(index)) if column == "edited" else twins.attribute_values(index)
     return row
 
 
