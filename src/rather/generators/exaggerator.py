@@ -5,9 +5,9 @@
 
 S. Singla, B. Pollack, J. Chen, K. Batmanghelich, "Explanation by progressive exaggeration", ICLR 2020: c(x)
 is the bin of the classifier's probability f(x), c any bin. Ours: of more than two classes a condition is a
-class and a bin of its probability; the bin joins the decoder's maps, where the
-paper has a conditional batch norm; a bin asks for the probability in its middle; batches are drawn evenly
-from the pictures, where the paper resamples each bin to 5,000 of them.
+class and a bin of its probability; the bin joins the decoder's maps, where the paper has a conditional batch
+norm; a bin asks for the probability in its middle; batches are drawn evenly from the pictures, where the
+paper resamples each bin to 5,000 of them.
 """
 
 from __future__ import annotations
@@ -36,8 +36,6 @@ from rather.generators._conditional import (
 )
 from rather.generators._layers import refuse_sides
 from rather.ranks import rank_correlation
-
-_SERIES = 200  # test pictures of which a whole series is made
 
 
 @final
@@ -78,27 +76,23 @@ class Exaggerator(Generator):
     def figures(
         self, product: FrozenNet, test: Columns, judge: Classifier | None = None
     ) -> Mapping[str, Figure]:
-        assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
-        x, bins = test["images"][:_SERIES], torch.arange(product.bins)
-        features, target = product.encode(x), torch.full((len(x),), len(product.classes) - 1)
-        series = [product.decode(features, target, n.expand(len(x))).clamp(0, 1) for n in bins]
-        own = bin_of(test["probabilities"][: len(x), -1], product.bins)
-        again = torch.stack(series, 1)[torch.arange(len(x)), own]
-        said: dict[str, Figure] = {"pixel_error": float((again - x).abs().mean())}
-        if judge is not None:
-            sure = torch.stack([judge.probabilities(images)[:, -1] for images in series], 1)
-            each = [rank_correlation(row, bins) for row in sure]
-            said["rank_correlation"] = float(torch.stack(each).nan_to_num(0).mean())
-        return said
+        if judge is None:
+            return {}
+        series = _series(product, test["images"][:200])  # a series is ten pictures
+        sure = [judge.probabilities(images.clamp(0, 1))[:, -1] for images in series]
+        each = [rank_correlation(row, torch.arange(len(sure))) for row in torch.stack(sure, 1)]
+        return {"rank_correlation": float(torch.stack(each).nan_to_num(0).mean())}
 
     @override
     def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:
-        assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
-        x = shown["images"]
-        features = product.encode(x)
-        target = torch.full((len(x),), len(product.classes) - 1)
-        series = [product.decode(features, target, torch.full_like(target, n)) for n in range(product.bins)]
-        return [x, *series]
+        return [shown["images"], *_series(product, shown["images"])]
+
+
+def _series(product: FrozenNet, x: Images) -> list[Images]:
+    """Images made anew in each bin of the last class."""
+    assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
+    features, target = product.encode(x), torch.full((len(x),), len(product.classes) - 1)
+    return [product.decode(features, target, torch.full_like(target, n)) for n in range(product.bins)]
 
 
 @final
