@@ -6,10 +6,12 @@
 P. Zhu, R. Abdal, Y. Qin, P. Wonka, "SEAN: image synthesis with semantic region-adaptive normalization", CVPR
 2020: an encoder averages features over each region to a style in [-1, 1]; every layer of the generator is
 normalised, then scaled and shifted by the style of the region that a pixel belongs to, and by the layout.
-Ours: styles reach a layer by a linear map, without a convolution after it; the generator learns from the
-segmenter's layouts, which it will be given; the loss is of pixels alone, where SEAN adds a discriminator and
-the features of a VGG. "Over regions" means that each region of an image counts alike, for a mouth is few
-pixels; and the generator is told the layout in cells of 4 x 4 pixels only, see `_styled.COARSE`.
+Ours: convolutions see the layout alone, and after them each pixel is made by itself, so that no region's
+style reaches further than a pixel into another; a code is a style times the root of its region's area, so
+that far in codes is far in pixels; of regions that are `loose` the layout says only roughly which is where;
+the generator learns from the segmenter's layouts, which it will be given; the loss is of pixels alone, where
+SEAN adds a discriminator and the features of a VGG. "Over regions" means that each region of an image counts
+alike, for a mouth is few pixels.
 """
 
 from __future__ import annotations
@@ -28,11 +30,15 @@ from rather.core import Classifier, Images
 from rather.frozen_net import FrozenNet
 from rather.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
 from rather.generators._layers import refuse_sides
-from rather.generators._styled import Segmenter, StyledGenerator, StyleEncoder
+from rather.generators._styled import StyledGenerator, StyleEncoder, UNet, extent
 from rather.semantic import Layout, one_hot
 from rather.semantic import Semantic as Product
+from rather.settings import indices
 
-_SEGMENTING = 0.4  # share of the steps after which the segmenter is done, and the generator begins
+_SEGMENTING = 0.3  # share of the steps after which the segmenter is done, and the generator begins
+#: Standard deviation of what is added to styles in training: a direction in which no image differs from
+#: another is thereby taught to say nothing, where a search would else find lips of any colour in it.
+_NOISE = 0.05
 
 
 @final
@@ -43,13 +49,15 @@ class Semantic(Generator):
 
     regions: Names = ()
     """Names of the regions; the training takes them from the data."""
-    style: Annotated[int, Field(gt=0, le=1024)] = 32
+    loose: Names = ()
+    """Names of regions whose outlines among each other their styles tell, not the layout."""
+    style: Annotated[int, Field(gt=0, le=1024)] = 48
     """How many numbers a style has."""
-    steps: PositiveInt = 3000
-    """Training steps; the first two fifths are the segmenter's."""
-    lr: PositiveFloat = 0.002
+    steps: PositiveInt = 6000
+    """Training steps; the first three tenths are the segmenter's."""
+    lr: PositiveFloat = 0.003
     """Adam's learning rate at the start; it falls linearly to zero."""
-    batch_size: PositiveInt = 16
+    batch_size: PositiveInt = 8
     """Images a step, in each process."""
 
     @override
@@ -99,9 +107,11 @@ class SemanticNet(GeneratorNet):
         super().__init__()
         self.shape, self.regions, self.size = shape, settings.regions, settings.style
         count, width = len(settings.regions), settings.width
-        self.segmenter = Segmenter(shape[0], max(width // 2, 8), count)
+        self.segmenter = UNet(shape[0], max(width // 2, 8), count)
         self.encoder = StyleEncoder(shape[0], width, settings.style)
-        self.generator = StyledGenerator(shape, width, count, settings.style)
+        free = indices(settings.loose, settings.regions, "semantic.loose")
+        loose = [region in free for region in range(count)]
+        self.generator = StyledGenerator(shape, width, loose, settings.style)
 
     @override
     def phases(self) -> Mapping[str, Phase]:
@@ -120,7 +130,9 @@ class SemanticNet(GeneratorNet):
             return _over_pixels_and_regions(wrong, one_hot(layouts, len(self.regions)))
         with torch.no_grad():
             layout = one_hot(self.segmenter(x).argmax(1), len(self.regions))
-        made: Tensor = self.generator(self.encoder(x, layout), layout)
+        codes = self.encoder(x, layout)
+        near = codes + _NOISE * extent(layout) * torch.randn_like(codes)
+        made: Tensor = self.generator(near, layout)
         return _over_pixels_and_regions((made.float() - x).abs().mean(1, keepdim=True), layout)
 
     @override
