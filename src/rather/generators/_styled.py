@@ -31,6 +31,13 @@ def extent(layout: Layout) -> Float[Tensor, "b r 1"]:
     return (layout.mean((2, 3)) * layout.shape[1]).sqrt()[..., None]
 
 
+def over_pixels_and_regions(error: Float[Tensor, "b 1 h w"], layout: Layout) -> Float[Tensor, " b"]:
+    """The mean error of the pixels plus the mean error of the regions that an image has."""
+    pixels = layout.flatten(2).sum(2)
+    regions = (error * layout).flatten(2).sum(2) / pixels.clamp(min=1)
+    return error.flatten(1).mean(1) + regions.sum(1) / (pixels > 0).sum(1)
+
+
 def waves(like: Float[Tensor, "b c h w"]) -> Float[Tensor, "k h w"]:
     """The slowest cosines across maps like these, the constant among them."""
     down, across = (

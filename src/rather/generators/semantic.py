@@ -30,9 +30,9 @@ from rather.core import Classifier, Images
 from rather.frozen_net import FrozenNet
 from rather.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
 from rather.generators._layers import refuse_sides
-from rather.generators._styled import StyledGenerator, StyleEncoder, UNet, extent
-from rather.semantic import Layout, one_hot
+from rather.generators._styled import StyledGenerator, StyleEncoder, UNet, extent, over_pixels_and_regions
 from rather.semantic import Semantic as Product
+from rather.semantic import one_hot
 from rather.settings import indices
 
 _SEGMENTING = 0.3  # share of the steps after which the segmenter is done, and the generator begins
@@ -127,13 +127,13 @@ class SemanticNet(GeneratorNet):
         if phase == "segmenter":
             logits: Tensor = self.segmenter(x)
             wrong = F.cross_entropy(logits.float(), layouts.long(), reduction="none")[:, None]
-            return _over_pixels_and_regions(wrong, one_hot(layouts, len(self.regions)))
+            return over_pixels_and_regions(wrong, one_hot(layouts, len(self.regions)))
         with torch.no_grad():
             layout = one_hot(self.segmenter(x).argmax(1), len(self.regions))
         codes = self.encoder(x, layout)
         near = codes + _NOISE * extent(layout) * torch.randn_like(codes)
         made: Tensor = self.generator(near, layout)
-        return _over_pixels_and_regions((made.float() - x).abs().mean(1, keepdim=True), layout)
+        return over_pixels_and_regions((made.float() - x).abs().mean(1, keepdim=True), layout)
 
     @override
     def product(self, name: str) -> Product:
@@ -146,10 +146,3 @@ class SemanticNet(GeneratorNet):
             size=self.size,
             name=name,
         )
-
-
-def _over_pixels_and_regions(error: Float[Tensor, "b 1 h w"], layout: Layout) -> Float[Tensor, " b"]:
-    """The mean error of the pixels plus the mean error of the regions that an image has."""
-    pixels = layout.flatten(2).sum(2)
-    regions = (error * layout).flatten(2).sum(2) / pixels.clamp(min=1)
-    return error.flatten(1).mean(1) + regions.sum(1) / (pixels > 0).sum(1)
