@@ -322,7 +322,7 @@ def test_a_plane_of_latents_is_drawn(frames: int) -> None:
         assert row.trajectory.shape[0] == 3
         assert 0 <= row.trajectory.min() <= row.trajectory.max() <= 1
         assert row.trajectory[:, 0, 0].tolist() == [1, 1, 1]  # on white
-    assert not torch.equal(rows[0].trajectory, rows[1].trajectory)  # type: ignore[arg-type]
+    assert not torch.equal(rows[0].trajectory, rows[1].trajectory)  # type: ignore[arg-type] # the loop above says that they are there
 
 
 def test_more_dimensions_are_not_drawn() -> None:

@@ -121,7 +121,7 @@ def encoded_by(encoder: nn.Module) -> Autoencoder:
 class Both(nn.Flatten):
     """Mean and logarithm of the variance, as encoders of VAEs often give them."""
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override] # what it is here for
         return super().forward(x), super().forward(x)
 
 

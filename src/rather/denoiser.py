@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from rather.core import Classifier, Images
 from rather.diffusion import Chain, Noisy, pixels, signed
-from rather.frozen_net import CHECKED, FrozenNet, reconstruction_notes, refused
+from rather.frozen_net import FrozenNet, reconstruct
 
 #: What a net says of a noisy image: its noise, the image, or sqrt(a) noise - sqrt(1 - a) image.
 Says = Literal["noise", "image", "velocity"]
@@ -90,14 +90,9 @@ class Denoiser(FrozenNet):
         return chain.noised(signed(x), t, noise.to(x).expand_as(x)), chain, t
 
     @override
-    @torch.no_grad()
     def preflight(self, classifier: Classifier, images: Images) -> list[str]:
         """Whether images change their class by mere noising and denoising."""
-        self.refuse_other_images(classifier)
-        x = images[:CHECKED]
-        with refused(self.name, x):
-            again = self(x)
-        return reconstruction_notes(self, classifier, x, again)
+        return reconstruct(self, classifier, images)
 
     def image(self, z: Noisy, chain: Chain, t: int) -> Noisy:
         """The expected image behind noisy ones: Tweedie's formula."""

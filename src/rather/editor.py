@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from rather.core import Classifier, Images
-from rather.frozen_net import CHECKED, FrozenNet, reconstruction_notes, refused
+from rather.frozen_net import FrozenNet, reconstruct
 from rather.oracle import Attributes
 
 Features = Sequence[Tensor]  # what an encoder keeps of images, (b, ...) each
@@ -64,14 +64,9 @@ class Editor(FrozenNet):
         return self.decode(self.encode(x), self.read(x))
 
     @override
-    @torch.no_grad()
     def preflight(self, classifier: Classifier, images: Images) -> list[str]:
         """Whether images change their class by mere reconstruction."""
-        self.refuse_other_images(classifier)
-        x = images[:CHECKED]
-        with refused(self.name, x):
-            again = self(x)
-        return reconstruction_notes(self, classifier, x, again)
+        return reconstruct(self, classifier, images)
 
     @override
     def told(self) -> object:

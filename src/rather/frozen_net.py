@@ -76,6 +76,20 @@ class FrozenNet(Resource, nn.Module, ABC):
         return fingerprint(nn.Sequential(self, nn.Flatten()), self.shape, self.told(), device)
 
 
+@torch.no_grad()
+def reconstruct(net: FrozenNet, classifier: Classifier, images: Images) -> list[str]:
+    """The preflight of a net that brings images back: whether some change their class by that alone.
+
+    Raises:
+        RatherError: GEN-SIZE for other images than the classifier's, GEN-NONFINITE.
+    """
+    net.refuse_other_images(classifier)
+    x = images[:CHECKED]
+    with refused(net.name, x):
+        again = net(x)
+    return reconstruction_notes(net, classifier, x, again)
+
+
 def reconstruction_notes(net: FrozenNet, classifier: Classifier, x: Images, again: Images) -> list[str]:
     """Whether images change their class by mere reconstruction: a note if some do.
 
@@ -96,11 +110,8 @@ def reconstruction_notes(net: FrozenNet, classifier: Classifier, x: Images, agai
         raise RatherError("GEN-NONFINITE", where=net.name, do="Train it anew, at a lower rate")
     said = classifier.probabilities(x).argmax(1)
     other = int((classifier.probabilities(again.clamp(0, 1)).argmax(1) != said).sum())
-    note = (
-        f"GEN-RECONSTRUCTION: {other} of {len(x)} images change their class by mere reconstruction with "
-        f"{net.name}"
-    )
-    return [note] if other else []
+    share = f"{other} of {len(x)} images change their class"
+    return [f"GEN-RECONSTRUCTION: {share} by mere reconstruction with {net.name}"] if other else []
 
 
 @contextmanager

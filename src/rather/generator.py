@@ -79,12 +79,18 @@ class Generator(Settings, ABC):
                 needs it.
         """
 
+    @final
     def suited(
         self, regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
     ) -> Generator:
-        """These settings with the names that the pictures to train on, and the classifier, decide."""
-        del regions, attributes, classifier
-        return self
+        """With the names that the pictures to train on, and the classifier, decide.
+
+        They are for whoever has a setting of that name: `regions`, `attributes`, `classes`.
+        """
+        known = {"regions": tuple(regions), "attributes": tuple(attributes)}
+        known |= {} if classifier is None else {"classes": classifier.classes}
+        own = type(self).model_fields
+        return self.model_copy(update={name: names for name, names in known.items() if name in own})
 
     def figures(
         self, product: FrozenNet, test: Columns, judge: Classifier | None = None

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.core import Classifier, Images
-from rather.frozen_net import CHECKED, FrozenNet, reconstruction_notes, refused
+from rather.frozen_net import FrozenNet, reconstruct
 from rather.search import Rows
 
 Layout = Float[Tensor, "b r h w"]  # 1 where a pixel is of a region, 0 elsewhere
@@ -99,14 +99,9 @@ class Semantic(FrozenNet):
         return self.decode(self.encode(x, layout), layout)
 
     @override
-    @torch.no_grad()
     def preflight(self, classifier: Classifier, images: Images) -> list[str]:
         """Whether images change their class by mere reconstruction."""
-        self.refuse_other_images(classifier)
-        x = images[:CHECKED]
-        with refused(self.name, x):
-            again = self(x)
-        return reconstruction_notes(self, classifier, x, again)
+        return reconstruct(self, classifier, images)
 
     @override
     def told(self) -> object:

@@ -59,12 +59,6 @@ class Editor(Generator):
         return EditorNet(self, shape)
 
     @override
-    def suited(
-        self, regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
-    ) -> Editor:
-        return self.model_copy(update={"attributes": tuple(attributes)})
-
-    @override
     def figures(
         self, product: FrozenNet, test: Columns, judge: Classifier | None = None
     ) -> Mapping[str, Figure]:

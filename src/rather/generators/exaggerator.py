@@ -67,12 +67,6 @@ class Exaggerator(Generator):
         return ExaggeratorNet(self, shape, classifier)
 
     @override
-    def suited(
-        self, regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
-    ) -> Exaggerator:
-        return self if classifier is None else self.model_copy(update={"classes": classifier.classes})
-
-    @override
     def figures(
         self, product: FrozenNet, test: Columns, judge: Classifier | None = None
     ) -> Mapping[str, Figure]:

@@ -8,7 +8,7 @@ counterfactual explanations with diverse valuable explanations", ICCV 2021, whos
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar, final
 
 import torch
@@ -45,12 +45,6 @@ class Oracle(Generator):
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> OracleNet:
         return OracleNet(self, shape)
-
-    @override
-    def suited(
-        self, regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
-    ) -> Oracle:
-        return self.model_copy(update={"attributes": tuple(attributes)})
 
     @override
     def figures(

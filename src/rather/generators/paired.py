@@ -53,12 +53,6 @@ class Paired(Generator):
         return PairedNet(self, shape)
 
     @override
-    def suited(
-        self, regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
-    ) -> Paired:
-        return self.model_copy(update={"attributes": tuple(attributes)})
-
-    @override
     def figures(
         self, product: FrozenNet, test: Columns, judge: Classifier | None = None
     ) -> Mapping[str, Figure]:

@@ -66,12 +66,6 @@ class Semantic(Generator):
         return SemanticNet(self, shape)
 
     @override
-    def suited(
-        self, regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
-    ) -> Semantic:
-        return self.model_copy(update={"regions": tuple(regions)})
-
-    @override
     def figures(
         self, product: FrozenNet, test: Columns, judge: Classifier | None = None
     ) -> Mapping[str, Figure]:
