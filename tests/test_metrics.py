@@ -14,7 +14,8 @@ from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Goal
 from rather.errors import RatherError
 from rather.metrics import list_metrics, proximity, sparsity, validity
-from rather.metrics.distribution import frechet_distance
+from rather.metrics.cout import cout
+from rather.metrics.distribution import frechet_distance, frechet_of_features, split_frechet_distance
 from rather.metrics.diversity import feature_diversity
 from rather.metrics.realism import im1, im2
 from rather.metrics.transfer import transfer
@@ -179,6 +180,182 @@ def test_frechet_distance_pools_refuses_a_single_picture_and_says_nan_of_nan():
         frechet_distance(x, x[:1], net)
     x[0] = torch.nan
     assert frechet_distance(x, moved, net).isnan()
+
+
+@pytest.mark.shapes
+def test_frechet_distance_of_pictures_is_that_of_their_pooled_features():
+    torch.manual_seed(0)
+    net = seen_as(nn.Conv2d(1, 3, 2, stride=2))
+    x, y = torch.rand(9, *SHAPE), torch.rand(6, *SHAPE)
+    apart = frechet_of_features(*(net.features(some).mean((2, 3)) for some in (x, y)))
+    torch.testing.assert_close(frechet_distance(x, y, net), apart, rtol=1e-6, atol=1e-6)
+
+
+def split_distances(after, before):
+    """Of numbers, one for each row: what every split into two equal halves may give."""
+
+    def apart(a, b):
+        return (a.mean() - b.mean()) ** 2 + (a.std(ddof=1) - b.std(ddof=1)) ** 2
+
+    rows, half = range(len(after)), len(after) // 2
+    halves = [list(some) for some in combinations(rows, half)]
+    return [
+        (apart(before[a], after[b]) + apart(before[b], after[a])) / 2
+        for a, b in combinations(halves, 2)
+        if not {*a} & {*b}
+    ]
+
+
+@pytest.mark.shapes
+@pytest.mark.parametrize("rows", [4, 5])
+def test_split_frechet_distance_goes_over_all_splits_of_a_few_rows(rows):
+    draw = np.random.default_rng(rows)
+    after, before = draw.random((2, rows)).astype(np.float32).astype(float)
+    images, queries = (torch.tensor(some).view(-1, 1, 1, 1) for some in (after, before))
+    found = split_frechet_distance(images, queries, plain(1).double(), repeats=200)
+    splits = split_distances(after, before)
+    assert len(splits) == {4: 3, 5: 15}[rows]
+    nearest = np.abs(found.numpy()[:, None] - np.array(splits)).argmin(1)
+    np.testing.assert_allclose(found.numpy(), np.array(splits)[nearest], atol=1e-9)
+    assert {*nearest} == {*range(len(splits))}
+
+
+def test_split_frechet_distance_is_fair_to_pictures_that_are_nearly_their_queries():
+    x = torch.rand(20, 3, 1, 1, generator=torch.Generator().manual_seed(0))
+    assert frechet_distance(x, x, plain(3)) < 1e-9
+    found = split_frechet_distance(x, x, plain(3))
+    assert found.shape == (10,)
+    assert found.min() > 1e-3  # as far apart as two halves of real ones are
+    assert found.unique().numel() == 10
+    torch.testing.assert_close(found, split_frechet_distance(x, x, plain(3)), rtol=0, atol=0)
+    assert not torch.equal(found, split_frechet_distance(x, x, plain(3), seed=1))
+
+
+def test_split_frechet_distance_asks_for_features_once_and_refuses_halves_of_one_picture():
+    seen = []
+    body = nn.Identity()
+    body.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    net = Classifier(body, nn.Flatten(), classes=("a",), shape=(1, 1, 1))
+    split_frechet_distance(torch.rand(6, 1, 1, 1), torch.rand(6, 1, 1, 1), net)
+    assert sum(seen) == 12
+    with pytest.raises(RatherError, match="four pictures"):
+        split_frechet_distance(torch.rand(3, 1, 1, 1), torch.rand(3, 1, 1, 1), net)
+
+
+class Shares(nn.Module):
+    """Logits whose softmax is a weighted sum of the pixels, and what is left of 1."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.weights = nn.Parameter(weights.flatten())
+
+    def forward(self, x):
+        share = x.flatten(1) @ self.weights
+        return torch.stack([1 - share, share], 1).log()
+
+
+def sums(weights):
+    return Classifier(nn.Identity(), Shares(weights), classes=("a", "b"), shape=tuple(weights.shape)).double()
+
+
+def slow_cout(image, query, predicted, target, *, classifier, stride):
+    """Pixel by pixel, and the area under each curve one trapezoid after the other."""
+    mixed, pixels = query.clone(), image[0].numel()
+    change = np.abs((image - query).numpy()).sum(0)
+    curves, shares = [], []
+    for n, (i, j) in enumerate(sorted(np.ndindex(change.shape), key=lambda at: -change[at])):
+        if n % stride == 0:
+            curves.append(classifier.probabilities(mixed[None])[0].numpy())
+            shares.append(n / pixels)
+        mixed[:, i, j] = image[:, i, j]
+    curves.append(classifier.probabilities(image[None])[0].numpy())
+    area = sum(
+        (share - last) * (p + q) / 2
+        for share, last, p, q in zip([*shares[1:], 1], shares, curves[:-1], curves[1:], strict=True)
+    )
+    return area[target] - area[predicted]
+
+
+@pytest.mark.shapes
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.sampled_from([1, 3]), st.integers(1, 40))
+def test_cout_agrees_with_a_loop_over_pixels_whatever_the_step(seed, rows, channels, steps):
+    draw = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    shape = channels, 5, 6
+    net = Classifier(
+        nn.Conv2d(channels, 2, 2), nn.Sequential(nn.Flatten(), nn.Linear(40, 3)), classes="abc", shape=shape
+    ).double()
+    images, queries = (torch.rand(rows, *shape, generator=draw).double() for _ in range(2))
+    predicted = torch.randint(3, (rows,), generator=draw)
+    target = (predicted + torch.randint(1, 3, (rows,), generator=draw)) % 3
+    found = cout(images, queries, predicted, target, net, steps=steps)
+    slow = [
+        slow_cout(*row, classifier=net, stride=max(1, 30 // steps))
+        for row in zip(images, queries, predicted, target, strict=True)
+    ]
+    np.testing.assert_allclose(found.numpy(), slow, atol=1e-9)
+    assert (found.abs() <= 1).all()
+    torch.testing.assert_close(found, -cout(images, queries, target, predicted, net, steps=steps))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9))
+def test_cout_of_a_sum_of_pixels_is_the_closed_form(seed, height, width):
+    draw = torch.Generator().manual_seed(seed)
+    n = height * width
+    images, queries, weights = torch.rand(3, 1, height, width, generator=draw).double()
+    weights = weights / weights.sum()
+    change = (images - queries).flatten()
+    place = (-change.abs()).argsort().argsort().double()
+    share = (weights.flatten() * queries.flatten()).sum()
+    share = share + (weights.flatten() * change * (n - place - 0.5) / n).sum()
+    zero, one = torch.tensor([0]), torch.tensor([1])
+    found = cout(images[None], queries[None], zero, one, sums(weights), steps=n)
+    assert found.item() == pytest.approx(2 * share.item() - 1, abs=1e-9)
+
+
+def test_cout_is_near_one_where_one_pixel_decides_and_near_minus_one_where_it_comes_last():
+    weights = torch.zeros(1, 11, 11)
+    weights[0, 5, 5] = 1
+    images, queries = torch.full((2, 1, 11, 11), 0.5).double(), torch.zeros(2, 1, 11, 11).double()
+    images[:, 0, 5, 5] = 1
+    queries[1] = -0.6  # so that the pixel that decides is the one that changed least
+    queries[1, 0, 5, 5] = 0
+    zero, one = torch.zeros(2, dtype=torch.long), torch.ones(2, dtype=torch.long)
+    found = cout(images, queries, zero, one, sums(weights), steps=121)
+    np.testing.assert_allclose(found.numpy(), [1 - 1 / 121, 1 / 121 - 1], atol=1e-9)
+
+
+def test_cout_weighs_a_last_step_of_fewer_pixels_and_knows_pictures_without_a_change():
+    always = sums(torch.zeros(1, 11, 11))  # p(a) = 1; 121 pixels are 60 steps of 2, and one
+    images, queries = torch.rand(2, 3, 1, 11, 11).double()
+    zero, one = torch.zeros(3, dtype=torch.long), torch.ones(3, dtype=torch.long)
+    np.testing.assert_allclose(
+        cout(images, queries, one, zero, always).numpy(), 1, atol=1e-12
+    )  # not 122 / 121
+    mean = sums(torch.full((1, 11, 11), 1 / 121))
+    same = cout(queries, queries, zero, one, mean)
+    torch.testing.assert_close(same, 2 * queries.mean((1, 2, 3)) - 1)
+
+
+def test_cout_of_a_row_is_that_of_the_row_alone_and_memory_is_bounded():
+    seen = []
+    body = nn.Identity()
+    body.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    net = Classifier(body, Shares(torch.full((1, 8, 8), 1 / 64)), classes="ab", shape=(1, 8, 8)).double()
+    images, queries = torch.rand(2, 9, 1, 8, 8).double()
+    images[2] = torch.nan
+    zero, one = torch.zeros(9, dtype=torch.long), torch.ones(9, dtype=torch.long)
+    found = cout(images, queries, zero, one, net)
+    assert sum(seen) == 9 * 65
+    assert max(seen) <= 256
+    alone = [cout(images[n, None], queries[n, None], zero[:1], one[:1], net)[0] for n in range(9)]
+    torch.testing.assert_close(found, torch.stack(alone), equal_nan=True)
+    assert found.isnan().nonzero()[:, 0].tolist() == [2]
+    assert cout(images[:0], queries[:0], zero[:0], one[:0], net).shape == (0,)
+    with pytest.raises(RatherError, match="steps 0"):
+        cout(images, queries, zero, one, net, steps=0)
 
 
 @pytest.mark.parametrize(("name", "text"), list_metrics().items())

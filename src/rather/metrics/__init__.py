@@ -1,7 +1,7 @@
 """The metrics, one file for each question that they answer; every public function there is a metric.
 
 A metric is a pure function of tensors, and of the nets that it asks, with one value for each row; only
-`frechet_distance` and the agreements of `causes` have one for a whole set.
+the distances of `distribution`, the agreements of `causes` and `correlation_difference` are of a whole set.
 """
 
 from __future__ import annotations

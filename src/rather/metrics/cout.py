@@ -1,0 +1,59 @@
+"""How soon does the answer change, if the change is made pixel by pixel, the most changed ones first?"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rather.core import Classifier, Images, Labels
+from rather.errors import RatherError
+
+
+@torch.no_grad()
+def cout(
+    images: Images,
+    queries: Images,
+    predicted: Labels,
+    target: Labels,
+    classifier: Classifier,
+    *,
+    steps: int = 50,
+) -> Float[Tensor, " b"]:
+    """COUT, the counterfactual transition score, -1 to 1 (higher is better).
+
+    The pixels of the counterfactual come into the query in the order of their change, summed over channels.
+    While the share f of them that has come goes from 0 to 1, the score is the area under p(target) less that
+    under p(predicted), by the rule of trapezoids: near to 1 if a few pixels are enough and both answers are
+    sure. S. Khorram, L. Fuxin, "Cycle-consistent counterfactuals by latent transformations", CVPR 2022.
+
+    Public code weighs the last step, of fewer pixels, as if it were whole, so that its scores go up to 1.02,
+    and gives NaN for a picture without a change. Here that is p(target) - p(predicted) of the query.
+
+    Args:
+        images: the counterfactuals; published scores are of all of them, of failures too.
+        queries: their queries.
+        predicted: the class that each query had.
+        target: the class that each was to get.
+        classifier: whom to ask, of the pixels that have come after each step.
+        steps: how many; each is of `max(1, pixels // steps)` pixels, so that there may be some more.
+
+    Raises:
+        RatherError: CFG-SETTING for fewer than one step.
+    """
+    if steps < 1:
+        raise RatherError("CFG-SETTING", where=f"steps {steps}", why="it is below 1")
+    pixels = images.shape[2:].numel()
+    order = (images - queries).abs().sum(1).flatten(1).argsort(stable=True, dim=1, descending=True)
+    place = order.argsort(1).view(-1, 1, *images.shape[2:])
+    stride = max(1, pixels // steps)
+    counts = torch.tensor([*range(0, pixels, stride), pixels], device=images.device)
+    leads = []
+    # A row at a step is one picture; never are those of all steps in memory.
+    for pairs in torch.cartesian_prod(torch.arange(len(images), device=images.device), counts).split(256):
+        row, count = pairs.unbind(1)
+        mixed = torch.where(place[row] < count[:, None, None, None], images[row], queries[row])
+        p = classifier(mixed).softmax(1).double()
+        leads.append((p.gather(1, target[row, None]) - p.gather(1, predicted[row, None]))[:, 0])
+    lead = torch.cat(leads).view(len(images), len(counts))
+    return torch.trapezoid(lead, counts.double() / pixels, dim=1)
