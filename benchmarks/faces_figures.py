@@ -10,43 +10,18 @@ rows take up to about 20 minutes a section; slow methods get a third of the rows
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import shlex
 import statistics
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from faces_page import agreed, page
-from faces_runs import (
-    DATA,
-    Answers,
-    MissingError,
-    Nets,
-    Queries,
-    effects_of,
-    explain,
-    oracle_features,
-    pack,
-    pack_jackknifed,
-    pack_resampled,
-    references,
-    test_faces,
-    train_faces,
-)
-from faces_sheets import answers_sheet, differences, dimmed, sheet
-from rather.bundled import WEIGHTS
 from rather.classifiers.nets import ARCHITECTURES, See
 from rather.core import Classifier, Images, Method
 from rather.data import faces
@@ -66,15 +41,34 @@ from rather.methods import (
     Wachter,
 )
 from rather.metrics.causes import cosine_agreement, named_among, rank_agreement
-from rather.metrics.distribution import frechet_distance
+from rather.metrics.distribution import frechet_of_features
 from rather.metrics.proximity import l1
 from rather.oracle import Oracle
 from rather.ranks import rank_correlation
 from rather.search import on_grid
 from rather.semantic import changes_by_region, one_hot
 from rather.train import Recipe, train_classifier
+from runs import (
+    FACES,
+    Answers,
+    Asked,
+    MissingError,
+    Nets,
+    Part,
+    Queries,
+    effects_of,
+    oracle_features,
+    pack,
+    pack_jackknifed,
+    pack_resampled,
+    pooled_features,
+    references,
+    test_faces,
+    train_faces,
+)
+from sections import measure
+from sheets import answers_sheet, differences, dimmed, sheet
 
-DOCS = Path(__file__).parent.parent / "docs"
 SMILES = {"mouth, lips, skin": ("mouth", "lips", "skin"), "beard": ("beard",), "nose": ("nose",)}
 PARTS = ("top", "middle", "bottom")  # of the picture, as classifiers.nets has them
 MARGIN = 4  # pixels from the background that are left out
@@ -82,54 +76,18 @@ NUDGE = 0.2  # standard deviation of a change of styles, which lie in [-1, 1]
 INNER = ("skin", "nose", "lips", "mouth", "eye")
 CONTRASTS = (0.2, 0.1, 0.05)
 COUNTS = (4_000, 10_000)  # faces to train on
-CLOSENESS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
+CLOSENESS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+TUNED = 32  # training faces for each of them
+ENOUGH = 0.995  # of them that must succeed: the largest weight of which that is so is the paper's
 AGES = ("faces-age-glasses", "faces-age")  # biased, and not
 FIRST = (1, 3, 5)
 HALF = 0.5  # from here on a picture has an attribute
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a section needs."""
-
-    nets: Nets
-    rows: int
-    held_out: int
-    work: Path
-    out: Path
-
-    @property
-    def few(self) -> int:
-        """Rows for methods that take seconds for each."""
-        return max(min(self.rows, 8), self.rows // 3)
-
-    @property
-    def sheets(self) -> Path:
-        """Where pictures go."""
-        return self.out / "faces"
-
-    def explain(self, name: str, method: Method, rows: int) -> Answers:
-        """A method's answers about a classifier."""
-        queries = Queries.of(self.nets, name, rows)
-        return explain(self.work, method, self.nets.classifier(name), queries)
-
-    def steex(self, name: str, closeness: float = 0.3, rows: int | None = None) -> Answers:
-        """STEEX's, with all regions free."""
-        generator = self.nets.generator("faces-semantic")
-        method = Steex(generator=generator, closeness=closeness, frames=0)
-        return self.explain(name, method, rows or self.few)
-
-    def oracle(self) -> Oracle:
-        """Who reads attributes of pictures."""
-        oracle = self.nets.generator("faces-oracle")
-        assert oracle.attributes == tuple(ATTRIBUTES)
-        return oracle  # type: ignore[no-any-return]
-
-    def held(self, name: str) -> tuple[Images, Tensor]:
-        """Test faces and their labels, many at once."""
-        source = test_faces(name)
-        at = range(min(self.held_out, len(source)))
-        return torch.stack([source.read(i) for i in at]), torch.tensor([source.label(i) for i in at])
+def steex_of(asked: Asked, name: str, rows: int, *, closeness: float = 0.3, part: Part = "test") -> Answers:
+    """STEEX's, with all regions free."""
+    method = Steex(generator=asked.nets.generator("faces-semantic"), closeness=closeness, frames=0)
+    return asked.explain(name, method, rows, part)
 
 
 def drawing_section(asked: Asked) -> dict[str, Any]:
@@ -159,7 +117,7 @@ def drawing_section(asked: Asked) -> dict[str, Any]:
 def classifiers_section(asked: Asked) -> dict[str, Any]:
     """How often the nets are right, and what truly moves them."""
     found = {}
-    for name in DATA:
+    for name in FACES:
         try:
             classifier = asked.nets.classifier(name)
         except MissingError:
@@ -178,7 +136,7 @@ def classifiers_section(asked: Asked) -> dict[str, Any]:
             f"  {name}: right {right.double().mean():.3f}, moved most by {', '.join(strongest)}", flush=True
         )
     if not found:
-        raise MissingError(", ".join(DATA))
+        raise MissingError(", ".join(FACES))
     return found
 
 
@@ -213,17 +171,8 @@ def reconstruction_section(asked: Asked) -> dict[str, Any]:
 
 def frechet(images: Images, others: Images, judge: Classifier) -> list[float] | None:
     """The Frechet distance of two sets of as many images; their features are computed once."""
-    with torch.no_grad():
-        ours, theirs = (
-            torch.cat([judge.features(part).double().flatten(2).mean(2) for part in some.split(256)])
-            for some in (images, others)
-        )
-    d = ours.shape[1]
-    plain = Classifier(nn.Identity(), nn.Flatten(), classes=[*map(str, range(d))], shape=(d, 1, 1)).double()
-    return pack_jackknifed(
-        len(ours),
-        lambda rows: frechet_distance(ours[rows, :, None, None], theirs[rows, :, None, None], plain),
-    )
+    ours, theirs = (pooled_features(judge, some) for some in (images, others))
+    return pack_jackknifed(len(ours), lambda rows: frechet_of_features(ours[rows], theirs[rows]))
 
 
 def leak_section(asked: Asked) -> dict[str, Any]:
@@ -288,34 +237,48 @@ def success(answers: Answers) -> dict[str, Any]:
 
 
 def steex_section(asked: Asked) -> dict[str, Any]:
-    """Does it succeed, and where does the smile lie?"""
+    """Does it succeed, and where does the smile lie, beside the drawn one?"""
     found = {}
     for name in ("faces-smile", "faces-age"):
-        answers = asked.steex(name, rows=asked.rows)
+        weight = chosen(asked, name)
+        answers = steex_of(asked, name, asked.rows, closeness=weight)
         answers_sheet(asked.sheets, f"steex-{name.removeprefix('faces-')}", answers)
         own = answers.facts["reconstruction_at_goal"]
         found[name] = success(answers) | {
+            "closeness": weight,
             "by reconstruction alone": pack(torch.tensor(own)),
             "regions": by_region(answers),
             "groups": {
-                against: {
-                    group: pack(shares(answers, start)[:, [REGIONS.index(one) for one in names]].sum(1))
-                    for group, names in SMILES.items()
-                }
+                against: by_group(shares(answers, start))
                 for against, start in (
                     ("reconstruction", answers.start),
                     ("query", answers.queries.images),
                 )
-            },
+            }
+            | {"drawn anew": by_group(drawn_shares(name, answers.queries.layouts))},
         }
     return found
+
+
+def by_group(each: Tensor) -> dict[str, Any]:
+    """Mean shares of the change of some regions together."""
+    return {
+        group: pack(each[:, [REGIONS.index(one) for one in names]].sum(1)) for group, names in SMILES.items()
+    }
+
+
+def drawn_shares(name: str, layouts: Tensor) -> Tensor:
+    """The same shares where nothing but the attribute itself is drawn otherwise: as far as one can get."""
+    some, attribute = test_faces(name).faces[: len(layouts)], name.split("-")[1]
+    one, other = (faces.draw(faces.set(some, **{attribute: value}))[0] for value in (0.0, 1.0))
+    return changes_by_region(one, other, one_hot(layouts, len(REGIONS)))
 
 
 def parts_section(asked: Asked) -> dict[str, Any]:
     """Nets that see a part: does the change lie where they see?"""
     found = {}
     for name in PARTS:
-        answers = asked.steex(f"faces-age-{name}")
+        answers = steex_of(asked, f"faces-age-{name}", asked.few)
         answers_sheet(asked.sheets, f"steex-age-{name}", answers)
         each = shares(answers, answers.start)
         inside = inside_parts(answers)
@@ -348,14 +311,25 @@ def seen(part: str) -> tuple[float, float, float, float]:
 
 def closeness_section(asked: Asked) -> dict[str, Any]:
     """The weight of the distance, from none to much."""
-    found, strips = {}, []
-    rows = min(asked.rows, 15)
-    for closeness in CLOSENESS:
-        answers = asked.steex("faces-smile", closeness, rows)
-        found[f"{closeness:g}"] = success(answers) | {"regions": by_region(answers)}
-        strips.append(dimmed(answers.images, answers.found))
-    sheet(asked.sheets, "closeness", [answers.queries.images, answers.start, *strips])
+    found: dict[str, Any] = {}
+    for name in ("faces-smile", "faces-age"):
+        found[name], strips = {"chosen": chosen(asked, name)}, []
+        for closeness in CLOSENESS:
+            answers = steex_of(asked, name, TUNED, closeness=closeness, part="train")
+            found[name][f"{closeness:g}"] = success(answers) | {"regions": by_region(answers)}
+            strips.append(dimmed(answers.images, answers.found)[:15])
+        columns = [answers.queries.images[:15], answers.start[:15], *strips]
+        sheet(asked.sheets, f"closeness-{name.removeprefix('faces-')}", columns)
     return found
+
+
+def chosen(asked: Asked, name: str) -> float:
+    """The largest weight with which enough training faces succeed."""
+    for closeness in sorted(CLOSENESS, reverse=True):
+        answers = steex_of(asked, name, TUNED, closeness=closeness, part="train")
+        if answers.found.double().mean() > ENOUGH:
+            return closeness
+    return min(CLOSENESS)
 
 
 def bias_section(asked: Asked) -> dict[str, Any]:
@@ -371,7 +345,7 @@ def bias_section(asked: Asked) -> dict[str, Any]:
         }
     }
     for name in AGES:
-        answers = asked.steex(name)
+        answers = steex_of(asked, name, asked.few)
         answers_sheet(asked.sheets, f"steex-{name.removeprefix('faces-')}", answers)
         found[f"steex, {name}"] = (
             success(answers)
@@ -548,57 +522,5 @@ SECTIONS: dict[str, Callable[[Asked], dict[str, Any]]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default"
-    )
-    parser.add_argument("--rows", type=int, default=300, help="queries; a third of it for slow methods")
-    parser.add_argument(
-        "--held-out", type=int, default=2000, help="test faces for accuracies and the reconstruction"
-    )
-    parser.add_argument(
-        "--work", type=Path, default=Path("build/faces-figures"), help="where answers are kept"
-    )
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the nets are")
-    parser.add_argument("--out", type=Path, default=DOCS, help="where the page goes")
-    args = parser.parse_args()
-    wrong = {*args.sections} - {*SECTIONS}
-    if wrong:
-        parser.error(f"no section {', '.join(sorted(wrong))}")
-    torch.set_num_threads(1)
-    asked = Asked(Nets(args.weights), args.rows, args.held_out, args.work, args.out)
-    file = args.out / "faces-figures.json"
-    known = json.loads(file.read_text("utf-8")) if file.exists() else {"about": {"commands": {}, "nets": {}}}
-    command = shlex.join(["python", "benchmarks/faces_figures.py", *without_folders(sys.argv[1:])])
-    for name in args.sections or SECTIONS:
-        began = time.perf_counter()
-        print(f"{name} ...", flush=True)
-        try:
-            known[name] = SECTIONS[name](asked)
-        except MissingError as missing:
-            print(f"{name}: skipped, {missing} is not in {args.weights} yet", flush=True)
-            continue
-        known["about"]["commands"][name] = command
-        known["about"]["nets"] |= asked.nets.read()
-        known["about"]["made with"] = (
-            f"torch {torch.__version__.partition('+')[0]}, one thread, {platform.machine()}"
-        )
-        args.out.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
-        file.with_suffix(".md").write_text(page(known), "utf-8")
-        print(f"{name}: measured, {time.perf_counter() - began:.0f} s", flush=True)
-
-
-def without_folders(arguments: list[str]) -> Iterator[str]:
-    """Where things are kept is no part of the question."""
-    hidden = {"--work", "--weights", "--out"}
-    for n, one in enumerate(arguments):
-        if one not in hidden and not (n and arguments[n - 1] in hidden):
-            yield one
-
-
 if __name__ == "__main__":
-    main()
+    measure("faces-figures", SECTIONS, page, __doc__)

@@ -29,7 +29,6 @@ from estimate import Estimate
 from latent_page import page, shortly
 from rather.autoencoder import Autoencoder
 from rather.classifiers import bring
-from rather.classifiers.file import load_classifier, save_classifier
 from rather.core import Classifier, Counterfactuals, Goal, Images, Labels, Method, Noise
 from rather.data import load, read_all
 from rather.data.source import Source
@@ -44,15 +43,15 @@ from rather.metrics.realism import Reconstruct, im1, im2
 from rather.metrics.transfer import transfer
 from rather.png import png
 from rather.references import References
-from rather.train import LatentRecipe, Recipe, train_classifier, train_heads
+from rather.train import LatentRecipe, train_heads
 from rather.train.fit import Schedule, fit
+from runs import JUDGE, digits_judge
 
 DOCS = Path(__file__).parent.parent / "docs"
 CONFIDENCE = 0.9  # that the pictures are asked to have: "they must clearly represent the target class"
 KINDS = {"5 to 1": (5, 1), "3 to 8": (3, 8)}  # of the slides
 OTHERS = "random pairs"
 SHOWN = 10  # pictures of each kind on a method's sheet
-JUDGE = Recipe(architecture="small", seed=1000)
 REPEATERS = {"class": 1500, "all": 6000}  # training steps of the autoencoders
 SPREADS = (0.1, 0.3)  # of the noise before each restart of REVISE
 ANSWERS = 8
@@ -76,11 +75,7 @@ class Judges:
         work.mkdir(parents=True, exist_ok=True)
         data = load("digits")
         assert data.train is not None
-        card, file = work / "judge.json", work / "judge.safetensors"
-        if not file.exists():
-            classifier, figures = train_classifier(data.train, data.test, JUDGE, name="judge")
-            save_classifier(file, classifier, architecture="small", card={})
-            card.write_text(json.dumps(figures.card()), "utf-8")
+        classifier = digits_judge(work)
         x, labels = labelled(data.train)
         nets = [repeater(work, f"class-{k}", x[labels == k], k) for k in range(10)]
         whole = repeater(work, "all", x, 10)
@@ -91,10 +86,11 @@ class Judges:
             "all classes": squared(whole, test),
         }
         return cls(
-            load_classifier(file),
+            classifier,
             nets,
             whole,
-            json.loads(card.read_text("utf-8")) | {"errors": {k: pack(v) for k, v in errors.items()}},
+            json.loads((work / "judge.json").read_text("utf-8"))
+            | {"errors": {k: pack(v) for k, v in errors.items()}},
         )
 
     def measure(self, images: Images, queries: Images, predicted: Labels, target: Labels) -> dict[str, Any]:

@@ -202,13 +202,14 @@ NETS = {
     "faces-vae": (
         generator(
             "vae",
-            "a VAE of drawn faces with 64 latents",
+            "a VAE of drawn faces with 128 latents",
             data="faces",
             judge="faces-smile",
-            latent=64,
+            latent=128,
             width=24,
-            batch_size=64,
-            steps=2000,
+            beta=0.1,  # a mouth is few of the 12,288 nats
+            batch_size=32,
+            steps=3500,
         ),
         DRAWN,
     ),

@@ -56,12 +56,32 @@ def split_frechet_distance(
     Raises:
         RatherError: DATA-EMPTY for fewer than four rows, whose halves have no covariance.
     """
-    half = len(images) // 2
+    return split_frechet_of_features(
+        _pooled(images, classifier), _pooled(queries, classifier), repeats=repeats, seed=seed
+    )
+
+
+def split_frechet_of_features(
+    after: Float[Tensor, "n d"], before: Float[Tensor, "n d"], *, repeats: int = 10, seed: int = 0
+) -> Float[Tensor, " repeats"]:
+    """Split Frechet distance of feature vectors, for each split (lower is better).
+
+    As `split_frechet_distance`, of the features of any net.
+
+    Args:
+        after: of the counterfactuals.
+        before: of their queries, in the same order.
+        repeats: how many splits.
+        seed: of the splits.
+
+    Raises:
+        RatherError: DATA-EMPTY for fewer than four rows, whose halves have no covariance.
+    """
+    half = len(after) // 2
     if half < _FEWEST:
         raise RatherError(
-            "DATA-EMPTY", where=f"a set of {len(images)} to split", do="Give four pictures at least"
+            "DATA-EMPTY", where=f"a set of {len(after)} to split", do="Give four pictures at least"
         )
-    after, before = _pooled(images, classifier), _pooled(queries, classifier)
     draw = torch.Generator().manual_seed(seed)
 
     def split() -> Float[Tensor, ""]:

@@ -1,4 +1,4 @@
-"""What faces_figures.py asks and whom: nets of a folder, queries, and answers that are kept once found."""
+"""What scripts of figures ask and whom: nets of a folder, queries, and answers that are kept once found."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from estimate import Estimate
 from rather.classifiers import bring
+from rather.classifiers.file import load_classifier, save_classifier
 from rather.core import Classifier, Goal, Images, Labels, Method, Resource
 from rather.data import faces, load
-from rather.data.faces import DrawnFaces
+from rather.data.faces import ATTRIBUTES, DrawnFaces
+from rather.data.source import Source
 from rather.frozen_net import FrozenNet
 from rather.generators import bring_generator
 from rather.latent import LatentClassifiers
 from rather.oracle import Oracle
 from rather.references import References
 from rather.resources import take_references
+from rather.train import Recipe, train_classifier
 
+JUDGE = Recipe(architecture="small", seed=1000)  # of digits
 TOGETHER = 32  # rows in a batch; a batch that is done is kept
-#: The classifiers of faces, and where each takes its pictures from.
-DATA = {
+#: The classifiers of faces, and where each takes its pictures from; others are called as their data.
+FACES = {
     "faces-smile": "faces",
     "faces-age": "faces/age",
     "faces-age-glasses": "faces/age-glasses",
@@ -38,6 +42,9 @@ DATA = {
     "faces-age-middle": "faces/age",
     "faces-age-bottom": "faces/age",
 }
+
+
+Part = Literal["train", "test"]
 
 
 class MissingError(Exception):
@@ -81,39 +88,68 @@ class Nets:
 
 @dataclass(frozen=True)
 class Queries:
-    """Test faces, each to become what the classifier does not call it."""
+    """Test images, each to become a class that the classifier does not see in it; of many a random one."""
 
     images: Images
     ids: tuple[str, ...]
-    layouts: Tensor  # (n, h, w): the region that each pixel was drawn for
+    predicted: Labels
     target: Labels
+    layouts: Tensor  # (n, h, w): the region that each pixel was drawn for; of what is not drawn all 0
 
     def __len__(self) -> int:
         return len(self.images)
 
     @classmethod
-    def of(cls, nets: Nets, classifier: str, rows: int) -> Queries:
-        """The first of the test faces, whatever they are."""
-        source = test_faces(classifier)
+    def of(cls, nets: Nets, classifier: str, rows: int, part: Part = "test") -> Queries:
+        """The first images, whatever they are."""
+        net, source = nets.classifier(classifier), images_of(classifier, part)
         at = range(min(rows, len(source)))
         images = torch.stack([source.read(i) for i in at])
-        said = nets.classifier(classifier).probabilities(images).argmax(1)
-        layouts = torch.stack([source.layout(i) for i in at])
-        return cls(images, tuple(source.id(i) for i in at), layouts, 1 - said)
+        predicted = net.probabilities(images).argmax(1)
+        count, draw = len(net.classes), torch.Generator().manual_seed(0)
+        target = (predicted + torch.randint(1, count, (len(images),), generator=draw)) % count
+        layouts = (
+            torch.stack([source.layout(i) for i in at])
+            if isinstance(source, DrawnFaces)
+            else torch.zeros_like(images[:, 0], dtype=torch.long)
+        )
+        return cls(images, tuple(source.id(i) for i in at), predicted, target, layouts)
 
     def __getitem__(self, rows: slice) -> Queries:
-        return Queries(self.images[rows], self.ids[rows], self.layouts[rows], self.target[rows])
+        return Queries(
+            self.images[rows], self.ids[rows], self.predicted[rows], self.target[rows], self.layouts[rows]
+        )
 
 
 @cache  # for it keeps what it has drawn
+def images_of(classifier: str, part: Part = "test") -> Source:
+    data = load(FACES.get(classifier, classifier))
+    source = data.train if part == "train" else data.test
+    assert source is not None
+    return source
+
+
 def test_faces(classifier: str) -> DrawnFaces:
-    source = load(DATA[classifier]).test
+    source = images_of(classifier)
     assert isinstance(source, DrawnFaces)
     return source
 
 
+def digits_judge(work: Path) -> Classifier:
+    """Of another architecture and seed than all that methods use; trained, if the folder has none."""
+    work.mkdir(parents=True, exist_ok=True)
+    card, file = work / "judge.json", work / "judge.safetensors"
+    if not file.exists():
+        data = load("digits")
+        assert data.train is not None
+        classifier, figures = train_classifier(data.train, data.test, JUDGE, name="judge")
+        save_classifier(file, classifier, architecture="small", card={})
+        card.write_text(json.dumps(figures.card()), "utf-8")
+    return load_classifier(file)
+
+
 def train_faces(classifier: str) -> DrawnFaces:
-    source = load(DATA[classifier]).train
+    source = images_of(classifier, "train")
     assert isinstance(source, DrawnFaces)
     return source
 
@@ -130,6 +166,7 @@ class Answers:
     images: Images
     found: Tensor
     seconds: Tensor  # of processor time, of each row
+    evaluations: Tensor  # of the classifier
     facts: Mapping[str, Sequence[Any]]
     pictures: Mapping[str, Tensor]  # reconstruction, path
 
@@ -140,6 +177,39 @@ class Answers:
     def start(self) -> Images:
         """Where the method began: its reconstruction of the queries, or the queries themselves."""
         return self.pictures.get("reconstruction", self.queries.images)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a section needs."""
+
+    nets: Nets
+    rows: int
+    held_out: int
+    work: Path
+    sheets: Path  # where pictures go
+
+    @property
+    def few(self) -> int:
+        """Rows for methods that take seconds for each."""
+        return max(min(self.rows, 8), self.rows // 3)
+
+    def explain(self, name: str, method: Method, rows: int, part: Part = "test") -> Answers:
+        """A method's answers about a classifier."""
+        queries = Queries.of(self.nets, name, rows, part)
+        return explain(self.work, method, self.nets.classifier(name), queries)
+
+    def oracle(self) -> Oracle:
+        """Who reads attributes of pictures."""
+        oracle = self.nets.generator("faces-oracle")
+        assert oracle.attributes == tuple(ATTRIBUTES)
+        return oracle  # type: ignore[no-any-return]
+
+    def held(self, name: str) -> tuple[Images, Tensor]:
+        """Test images and their labels, many at once."""
+        source = images_of(name)
+        at = range(min(self.held_out, len(source)))
+        return torch.stack([source.read(i) for i in at]), torch.tensor([source.label(i) for i in at])
 
 
 def explain(work: Path, method: Method, classifier: Classifier, queries: Queries) -> Answers:
@@ -165,6 +235,7 @@ def explain(work: Path, method: Method, classifier: Classifier, queries: Queries
         torch.cat([part["images"] for part in parts]).float() / 255,
         torch.cat([part["found"] for part in parts]),
         torch.cat([part["seconds"] for part in parts]),
+        torch.cat([part["evaluations"] for part in parts]),
         {name: [row for part in parts for row in part["facts"][name]] for name in parts[0]["facts"]},
         {
             name: torch.cat([part["pictures"][name] for part in parts]).float() / 255
@@ -182,6 +253,7 @@ def _explained(method: Method, classifier: Classifier, queries: Queries) -> dict
         "images": eight_bits(c.images),
         "found": c.found,
         "seconds": torch.full((len(queries),), seconds),
+        "evaluations": c.evaluations,
         "facts": {name: list(rows) for name, rows in c.facts.items()},
         "pictures": {name: eight_bits(images) for name, images in pictures.items()},
     }
@@ -189,7 +261,13 @@ def _explained(method: Method, classifier: Classifier, queries: Queries) -> dict
 
 def kept_of(method: Method) -> tuple[str, ...]:
     """Of the pictures that a method gives beside its answer; paths would fill the disk."""
-    return ("path",) if method.name() == "exaggeration" else ("reconstruction",)
+    match method.name():
+        case "exaggeration":
+            return ("path",)
+        case "several":
+            return ("answers",)
+        case _:
+            return ("reconstruction", "mask")
 
 
 def eight_bits(images: Tensor) -> Tensor:
@@ -230,7 +308,7 @@ def effects_of(work: Path, nets: Nets, name: str, rows: int) -> dict[str, faces.
     """The true effects of every attribute on the second class, measured on test faces once."""
     classifier = nets.classifier(name)
     first = eight_bits(test_faces(name).read(0)).numpy().tobytes()  # changes with the code that draws
-    told = _digest(classifier.fingerprint(), DATA[name], rows, first)
+    told = _digest(classifier.fingerprint(), FACES[name], rows, first)
     file = work / f"effects-{told}.pt"
     if not file.exists():
         found = faces.effects(classifier, test_faces(name).faces[:rows], 1)
@@ -243,6 +321,12 @@ def oracle_features(oracle: Oracle, x: Images) -> Tensor:
     assert isinstance(oracle.net, torch.nn.Sequential)
     with torch.no_grad():
         return torch.cat([oracle.net[:-1](part).flatten(1) for part in x.split(256)])
+
+
+def pooled_features(classifier: Classifier, x: Images) -> Tensor:
+    """A classifier's last maps, their mean over the places."""
+    with torch.no_grad():
+        return torch.cat([classifier.features(part).double().flatten(2).mean(2) for part in x.split(256)])
 
 
 def pack(values: Tensor) -> list[float] | None:

@@ -1,4 +1,4 @@
-"""Picture sheets of faces_figures.py: rows of faces side by side, as small WebP files."""
+"""Picture sheets of the figures: rows of pictures side by side, as small WebP files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
-from faces_runs import Answers
 from rather.core import Images
 from rather.draw import signed_difference
+from runs import Answers
 
 SHOWN = 30
 

@@ -1,0 +1,199 @@
+"""The page of diffusion_figures.py: docs/diffusion-figures.md of docs/diffusion-figures.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from faces_page import Verdict, counted, ended
+from latent_page import number, said, share, table
+
+Results = Mapping[str, Any]
+
+TITLE = """\
+# Diffusion: ACE, its stages and its rivals
+
+Written by `python benchmarks/diffusion_figures.py`; nothing here is typed by hand but the text. Queries are
+the first test images, whatever they are: faces to become the class that the classifier does not see in them,
+digits a random other one. Success is judged by the explained classifier on the 8-bit picture; all else is of
+the successes. Intervals are 95 %: Wilson's for a share of rows, a jackknife's for a Frechet distance, else a
+bootstrap's over rows; `n` is the number of queries.
+"""
+COLUMNS = """\
+Agrees: the oracle of attributes reads the wanted smile or age, or another classifier of digits the wanted
+class; neither was seen by a method. L1: mean absolute change of a pixel value. Changed: share of the pixels.
+COUT: -1 to 1. Frechet: distance of half of the answers to the queries of the other half, both ways round (no
+FID), in the features of the oracle, or of the other classifier. Attributes: how many of 12 the oracle reads
+otherwise; the asked one is among them. Correlation: difference of the correlations of changes and labels. It
+is not better for being low: who changes the asked attribute alone gets a large one. Identity: cosine of the
+oracle's features; no net of identities.
+"""
+STAGES = """\
+One attack, whose last point is kept (the paper's way), and what becomes of it: itself (Pre-CE), filtered as a
+whole by the respaced chain (FR-CE) or by every level (F-CE), refined (ACE). Pictures: the query, then these
+four by l1 and by l2; dark ones are no successes.
+"""
+METHODS = """\
+With their own settings, but for what `SETTINGS` in the script says. Calls are of the denoiser, evaluations of
+the classifier, seconds of one thread for a row. Diversity: how far three answers with other noise lie apart,
+in the explained classifier's features; the others have but one answer.
+"""
+SPEED = """\
+Seconds of a thread for a row, {rows} rows, median of {rounds} rounds in turns in one process, their range.
+One by one and in a batch: the paper's fifty steps, the answers the same. Until no nearer: the default, which
+looks for the nearest success. One call: its filter by one prediction of the image.
+"""
+MEMORY = """\
+ACE on one picture of {side} x {side} pixels, tau 5, nothing computed twice, a U-Net of {parameters:,}
+parameters: at most {most:.2f} GB, of which {before:.2f} GB were there before.
+"""
+
+#: Key -> head of a column, and how to tell its figure.
+FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "success": ("success", counted),
+    "agrees": ("agrees", share),
+    "l1": ("L1", lambda e: number(e, 4)),
+    "changed": ("changed", share),
+    "cout": ("COUT", number),
+    "frechet": ("Frechet", number),
+    "attributes": ("attributes", lambda e: number(e, 2)),
+    "correlation": ("correlation", lambda e: number(e, 2)),
+    "identity": ("identity", number),
+    "diversity": ("diversity", lambda e: number(e, 4)),
+    "outside untouched": ("outside of the mask untouched", share),
+    "mask": ("mask", share),
+    "calls": ("calls", lambda e: number(e, 0)),
+    "evaluations": ("evaluations", lambda e: number(e, 0)),
+    "seconds": ("seconds", lambda seconds: f"{seconds:.2f}"),
+}
+
+
+def page(known: Results) -> str:
+    """The page of all that was measured."""
+    wanted = [(what, told, said(so)) for what, told, so in verdicts(known)]
+    parts = [TITLE, table("wanted | measured |", wanted), COLUMNS]
+    attacks = {key.removeprefix("ace-"): r for key, r in known.items() if key.startswith("ace-")}
+    if attacks:
+        parts += ["## ACE\n", figures("classifier", attacks)]
+        parts += [picture(f"ace-{name}", "query, answer, what changed") for name in attacks]
+    for kind, (title, part) in PAGE.items():
+        for key, r in known.items():
+            if key == kind or key.startswith(f"{kind}-"):
+                name = key.removeprefix(kind).removeprefix("-")
+                parts += [f"## {title}{f': {name}' if name else ''}\n", *part(name, r)]
+    return "\n".join(parts) + "\n" + ended(known["about"])
+
+
+def figures(head: str, results: Mapping[str, Results]) -> str:
+    """A row for each result, a column for each figure that one of them has."""
+    keys = [key for key in FIGURES if any(key in r for r in results.values())]
+    rows = [
+        [name, *(FIGURES[key][1](r[key]) if key in r else "" for key in keys)] for name, r in results.items()
+    ]
+    return table(" | ".join([head, *(FIGURES[key][0] for key in keys)]), rows)
+
+
+def picture(name: str, what: str) -> str:
+    return f"{name}: {what}.\n\n![{name}](diffusion/{name}.webp)\n"
+
+
+def stages_part(name: str, r: Results) -> Iterator[str]:
+    yield STAGES
+    yield figures("stage", r)
+    yield picture(f"stages-{name}", "the query, then the stages")
+
+
+def methods_part(name: str, r: Results) -> Iterator[str]:
+    yield METHODS
+    yield figures("method", r)
+    yield picture(f"methods-{name}", f"the query, then {', '.join(r)}; dark ones are no successes")
+
+
+def speed_part(name: str, r: Results) -> Iterator[str]:
+    del name
+    yield SPEED.format(**r)
+    rows = []
+    for way, each in r["seconds"].items():
+        middle, low, high = middle_of(each)
+        ratios = middle_of([a / b for a, b in zip(r["seconds"]["one by one"], each, strict=True)])
+        rows.append(
+            [way, f"{middle:.2f} ({low:.2f} to {high:.2f})", "{:.1f} ({:.1f} to {:.1f})".format(*ratios)]
+        )
+    yield table("way | seconds | times as fast as one by one", rows)
+
+
+def middle_of(each: list[float]) -> tuple[float, float, float]:
+    """Median, least and most."""
+    ranked = sorted(each)
+    return ranked[len(ranked) // 2], ranked[0], ranked[-1]
+
+
+def memory_part(name: str, r: Results) -> Iterator[str]:
+    del name
+    yield MEMORY.format(**{**r, "most": r["most"] / 1e9, "before": r["before"] / 1e9})
+
+
+#: Beginning of a section's name -> title, part of the page.
+PAGE: dict[str, tuple[str, Callable[[str, Results], Iterator[str]]]] = {
+    "stages": ("Stages", stages_part),
+    "methods": ("Beside others", methods_part),
+    "speed": ("Speed", speed_part),
+    "memory": ("Memory", memory_part),
+}
+
+
+def verdicts(known: Results) -> Iterator[Verdict]:
+    """What was wanted, what came out, and whether it is so."""
+    for name in ("digits", "faces-smile", "faces-age"):
+        if r := known.get(f"ace-{name}"):
+            yield f"ace: at least 99 % success, {name}", counted(r["success"]), r["success"][0] >= 0.99
+            told = share(r["outside untouched"])
+            yield f"pixels outside of the mask are the query's, {name}", told, r["outside untouched"][0] == 1
+        if r := known.get(f"stages-{name}"):
+            yield from shape_of_table_5(name, r)
+        if r := known.get(f"methods-{name}"):
+            yield from order(name, r)
+    if r := known.get("memory"):
+        yield (
+            "128 pixels and ten million parameters in under 4 GB",
+            f"{r['most'] / 1e9:.2f} GB",
+            r["most"] < 4e9,
+        )
+
+
+def shape_of_table_5(name: str, r: Results) -> Iterator[Verdict]:
+    """Which stage is best at what, by l1, as in the paper: ACE, FR-CE, ACE; and l1 is sparser than l2."""
+    stages = {stage.partition(",")[0]: each for stage, each in r.items() if stage.endswith("l1")}
+    for key, sign, paper in (("frechet", 1, "ACE"), ("success", -1, "FR-CE"), ("attributes", 1, "ACE")):
+        some = {stage: each[key] for stage, each in stages.items() if key in each}
+        if some:
+            best = min(some, key=lambda stage: sign * some[stage][0])
+            tell = FIGURES[key][1]
+            told = ", ".join(f"{stage} {tell(each)}" for stage, each in some.items())
+            yield f"table 5, {name}: best {FIGURES[key][0]} has {paper}", told, best == paper
+    ours, theirs = (r[f"ACE, {norm}"].get("changed") for norm in ("l1", "l2"))
+    if ours and theirs:
+        yield f"l1 is sparser than l2, {name}", f"{share(ours)}, {share(theirs)}", ours[0] < theirs[0]
+
+
+def order(name: str, r: Results) -> Iterator[Verdict]:
+    """What is expected of ACE and MaskDiME beside the rest."""
+    ace, mask = r.get("ace"), r.get("maskdime")
+    if not (ace and mask):
+        return
+    for key, sign in (("frechet", 1), ("cout", -1), ("attributes", 1), ("identity", -1)):
+        some = {title: each[key] for title, each in r.items() if key in each and title != "ace, one call"}
+        if "ace" in some:
+            best = min(some, key=lambda title: sign * some[title][0])
+            told = f"ace {number(some['ace'])}, best {best} {number(some[best])}"
+            yield f"ace ahead by {FIGURES[key][0]}, {name}", told, best == "ace"
+    for key in ("cout", "success"):
+        if key in mask and key in ace:
+            told = f"{number(mask[key])}, {number(ace[key])}"
+            yield f"maskdime at or above ace by {key}, {name}", told, mask[key][0] >= ace[key][0]
+    told = f"{number(mask['calls'], 0)}, {number(ace['calls'], 0)}"
+    yield (
+        f"maskdime with a tenth of ace's calls at most, {name}",
+        told,
+        mask["calls"][0] <= ace["calls"][0] / 10,
+    )
