@@ -114,7 +114,7 @@ def stages_section(asked: Asked, name: str) -> dict[str, Any]:
         goal = Goal.criticism(queries.target)
         for stage, refine in stages.items():
             images = pre.images if refine is None else refined(refine, pre)
-            reached = goal.reached(classifier.logits(images))
+            reached = goal.reached(classifier.probabilities(images).log())
             found[f"{stage}, {norm}"] = judged(asked, name, images, reached, queries)
             print(f"  {name}, {stage}, {norm}: {reached.double().mean():.3f}", flush=True)
             columns.append(dimmed(images, reached)[:SHOWN])
@@ -206,14 +206,14 @@ def methods_section(asked: Asked, name: str) -> dict[str, Any]:
             found[title]["diversity"] = diversity(asked, name, method)
         columns.append(dimmed(answers.images, answers.found)[:SHOWN])
         print(f"  {name}, {title}: {found[title]['success']}", flush=True)
-    queries = Queries.of(asked.nets, name, SHOWN).images
+    queries = Queries.of(asked.nets, name, asked.rows).images[:SHOWN]
     sheet(asked.sheets, f"methods-{name}", [queries, *columns])
     return found
 
 
 def diversity(asked: Asked, name: str, method: Method) -> list[float] | None:
     """How far answers with other noise lie apart, in the explained classifier's features."""
-    rows = max(asked.rows // 10, 4)
+    rows = max(asked.rows // 20, 4)
     several = asked.explain(name, Several(method=method, count=RUNS), rows)
     return pack(feature_diversity(several.pictures["answers"], asked.nets.classifier(name)))
 

@@ -39,7 +39,8 @@ def differences(start: Images, end: Images) -> Images:
 
 def sheet(folder: Path, name: str, columns: Sequence[Images], abreast: int = 1) -> None:
     """Rows of pictures, so many of them abreast; first down, then to the right."""
-    rows = torch.cat([pad(images, (1, 1, 1, 1), value=1.0) for images in columns], 3)
+    coloured = [images.expand(-1, 3, -1, -1) for images in columns]
+    rows = torch.cat([pad(images, (1, 1, 1, 1), value=1.0) for images in coloured], 3)
     rows = pad(rows, (4, 4, 0, 0), value=1.0)
     high = -(-len(rows) // abreast)
     missing = high * abreast - len(rows)
