@@ -202,27 +202,29 @@ NETS = {
     "faces-vae": (
         generator(
             "vae",
-            "a VAE of drawn faces with 128 latents",
+            "a VAE of drawn faces, whose latents are 8 x 8 cells of 8 numbers",
             data="faces",
             judge="faces-smile",
-            latent=128,
+            latent=512,
+            cells=8,  # a vector of 128, beta 0.1, had no eyes yet after 2,400 steps
             width=24,
-            beta=0.1,  # a mouth is few of the 12,288 nats
+            beta=0.1,  # a mouth is few of the 12,288 pixel values
             batch_size=32,
-            steps=3500,
+            steps=2000,
         ),
         DRAWN,
     ),
     "faces-tcvae": (
         generator(
             "tcvae",
-            "a beta-TCVAE of drawn faces with 32 latents",
+            "a beta-TCVAE of drawn faces, whose latents are 8 x 8 cells of 4 numbers",
             data="faces",
             judge="faces-smile",
-            latent=32,
-            width=16,
-            batch_size=64,
-            steps=1500,
+            latent=256,
+            cells=8,
+            width=24,
+            batch_size=32,
+            steps=2000,
         ),
         DRAWN,
     ),

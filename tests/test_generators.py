@@ -246,6 +246,27 @@ def test_file_gives_back_what_was_saved(kind, tmp_path):
 # ---------------------------------------------------------------- the losses, against closed forms
 
 
+@pytest.mark.parametrize("kind", ["vae", "tcvae"])
+def test_a_latent_that_is_a_map_keeps_what_is_where(kind):
+    torch.manual_seed(0)
+    net = generator_class(kind)(latent=2 * 16, cells=4, width=8).build((3, 32, 32), count=4).product("map")
+    x = torch.rand(2, 3, 32, 32)
+    z = net.encode(x)
+    assert z.shape == (2, 32)
+    assert net.decode(z).shape == x.shape
+    other = x.clone()
+    other[:, :, :2, :2] = 0
+    # Group norms pass on what the whole image is like, but not where.
+    far, near = (net.encode(other) - z).abs().unflatten(1, (2, 4, 4)).amax(1)[:, [3, 0], [3, 0]].unbind(1)
+    assert (far < near / 2).all()
+
+
+@pytest.mark.parametrize("kind", ["vae", "tcvae"])
+def test_a_latent_that_its_cells_cannot_share_is_refused(kind):
+    settings = generator_class(kind)(latent=20, cells=4, width=8)
+    assert code_of(settings.build, (3, 32, 32), count=4) == "CFG-SETTING"
+
+
 def test_divergence_is_that_of_normal_distributions():
     mean, log_var = torch.randn(5, 3), torch.randn(5, 3)
     theirs = kl_divergence(Normal(mean, (log_var / 2).exp()), Normal(0.0, 1.0)).sum(1)

@@ -18,6 +18,7 @@ from rather.settings import NameList, Settings
 Shape = tuple[int, int, int]  # c, h, w
 #: Bounds keep a forged file, and a slip of the finger, from asking for a giant net.
 Latent = Annotated[int, Field(gt=0, le=4096)]
+Cells = Annotated[int, Field(gt=0, le=64)]
 Names = Annotated[NameList, Field(max_length=4096)]
 #: What a batch can have of pictures: the images (b, c, h, w), their layouts (b, h, w), their attributes
 #: (b, a), what the classifier that is explained says of them (b, k), and the same images with the attributes

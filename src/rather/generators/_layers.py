@@ -30,40 +30,65 @@ def refuse_sides(shape: Shape) -> None:
 
 
 def down(
-    shape: Shape, width: int, outputs: int, *, norm: Norm, act: Callable[[], nn.Module]
+    shape: Shape, width: int, outputs: int, *, norm: Norm, act: Callable[[], nn.Module], cells: int = 1
 ) -> nn.Sequential:
     """Images to `outputs` numbers.
 
-    Convolutions of stride 2 until the map is 7 x 7 or smaller, then a linear layer.
+    Convolutions of stride 2 until the map is 7 x 7 or smaller, then a linear layer; or until it has so many
+    `cells` a side, then a layer that sees each cell alone.
+
+    Raises:
+        RatherError: CFG-SETTING if the numbers cannot be shared out evenly among the cells.
     """
-    sizes, channels = _pyramid(shape, width)
+    sizes, channels = _pyramid(shape, width, cells if cells > 1 else _SMALL)
     layers = list[nn.Module]()
     for n, (before, after) in enumerate(pairwise(channels)):
         layers += [nn.Conv2d(before, after, 3, stride=2, padding=1)]
         layers += [norm(after)] if n else []  # the first layer sees the image itself
         layers += [act()]
+    if cells > 1:
+        return nn.Sequential(*layers, nn.Conv2d(channels[-1], _each(outputs, sizes[-1]), 1), nn.Flatten())
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * prod(sizes[-1]), outputs))
 
 
-def up(shape: Shape, width: int, inputs: int, *, norm: Norm, act: Callable[[], nn.Module]) -> nn.Sequential:
+def up(
+    shape: Shape, width: int, inputs: int, *, norm: Norm, act: Callable[[], nn.Module], cells: int = 1
+) -> nn.Sequential:
     """The way back: a linear layer to the small map, then enlarge and convolve until the image is reached.
 
     Enlarging and then convolving leaves no chequered pattern, and fits every size. The last layer is linear.
+
+    Raises:
+        RatherError: CFG-SETTING if the numbers cannot be shared out evenly among the cells.
     """
-    sizes, channels = _pyramid(shape, width)
-    layers: list[nn.Module] = [nn.Linear(inputs, channels[-1] * prod(sizes[-1]))]
-    layers += [nn.Unflatten(1, (channels[-1], *sizes[-1])), norm(channels[-1]), act()]
+    sizes, channels = _pyramid(shape, width, cells if cells > 1 else _SMALL)
+    layers: list[nn.Module]
+    if cells > 1:
+        each = _each(inputs, sizes[-1])
+        layers = [nn.Unflatten(1, (each, *sizes[-1])), nn.Conv2d(each, channels[-1], 1)]
+    else:
+        layers = [nn.Linear(inputs, channels[-1] * prod(sizes[-1]))]
+        layers += [nn.Unflatten(1, (channels[-1], *sizes[-1]))]
+    layers += [norm(channels[-1]), act()]
     for n in range(len(sizes) - 2, -1, -1):
         before, after = channels[n + 1], channels[n] if n else max(width // 2, 8)
         layers += [nn.Upsample(size=sizes[n]), nn.Conv2d(before, after, 3, padding=1), norm(after), act()]
     return nn.Sequential(*layers, nn.Conv2d(max(width // 2, 8), shape[0], 3, padding=1))
 
 
-def _pyramid(shape: Shape, width: int) -> tuple[list[tuple[int, int]], list[int]]:
-    """Sides and channels from the image down to the small map, both ends included."""
+def _each(numbers: int, size: tuple[int, int]) -> int:
+    """How many numbers a cell of a map has."""
+    if numbers % prod(size):
+        why = f"{numbers} is no multiple of the {prod(size)} cells of a map of {size[0]} x {size[1]}"
+        raise RatherError("CFG-SETTING", where="latent", why=why)
+    return numbers // prod(size)
+
+
+def _pyramid(shape: Shape, width: int, small: int) -> tuple[list[tuple[int, int]], list[int]]:
+    """Sides and channels from the image down to a map of `small` cells a side at most, both ends included."""
     c, h, w = shape
     sizes, channels = [(h, w)], [c]
-    while max(sizes[-1]) > _SMALL:
+    while max(sizes[-1]) > small:
         h, w = (h + 1) // 2, (w + 1) // 2
         channels.append(min(width * 2 ** (len(channels) - 1), 4 * width))
         sizes.append((h, w))

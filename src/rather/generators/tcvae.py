@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from rather.autoencoder import Autoencoder, Latents
 from rather.core import Classifier
-from rather.generator import Generator, GeneratorNet, Latent, Phase, Shape
+from rather.generator import Cells, Generator, GeneratorNet, Latent, Phase, Shape
 from rather.generators.vae import VariationalNets
 
 
@@ -31,6 +31,8 @@ class TCVAE(Generator):
 
     latent: Latent = 32
     """How many numbers a latent has."""
+    cells: Cells = 1
+    """Cells a side, at most, of a map that the latent is; 1: a latent of the image as a whole."""
     beta: NonNegativeFloat = 4.0
     """Weight of the total correlation; at 1 it is a plain VAE."""
 
@@ -46,7 +48,7 @@ class TCVAENet(GeneratorNet):
     def __init__(self, settings: TCVAE, shape: Shape, count: int) -> None:
         super().__init__()
         self.beta, self.count = settings.beta, count
-        self.nets = VariationalNets(shape, settings.latent, settings.width)
+        self.nets = VariationalNets(shape, settings.latent, settings.width, settings.cells)
 
     @override
     def phases(self) -> Mapping[str, Phase]:
