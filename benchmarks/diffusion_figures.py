@@ -35,6 +35,7 @@ from rather.metrics.diversity import feature_diversity
 from rather.metrics.identity import identity_similarity
 from rather.metrics.proximity import l1
 from rather.metrics.sparsity import share_changed
+from rather.presets import preset
 from rather.refinement import Refinement
 from rather.search import on_grid
 from runs import (
@@ -55,8 +56,7 @@ from sections import measure
 from sheets import answers_sheet, dimmed, sheet
 
 NETS = ("digits", "faces-smile", "faces-age")
-#: What the paper's values are too small or too large for; chosen on training images.
-SETTINGS: Mapping[str, Mapping[str, Any]] = {"digits": {"lr": 4 / 255}}
+PRESETS = {"digits": "ace-digits"}  # where the values of the papers are too small or too large
 WEIGHTS = {"l1": 0.001, "l2": 0.1}  # of the distances; a root of a sum of squares is smaller than a sum
 HALF = 0.5
 SHOWN = 12  # rows on a sheet that has many columns
@@ -68,7 +68,9 @@ SIDE, MILLIONS = 128, 10  # of the memory's promise: pixels, parameters
 
 def ace(nets: Nets, name: str, **settings: Any) -> Ace:
     """ACE for a classifier, with what all figures share."""
-    return Ace(generator=denoiser(nets, name), frames=0, **{**SETTINGS.get(name, {}), **settings})
+    plan = preset(PRESETS[name]) if name in PRESETS else {}
+    own = {key: value for key, value in (plan or {}).items() if key != "name"}
+    return Ace(generator=denoiser(nets, name), frames=0, **{**own, **settings})
 
 
 def denoiser(nets: Nets, name: str) -> Denoiser:

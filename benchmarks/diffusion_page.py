@@ -34,8 +34,8 @@ whole by the respaced chain (FR-CE) or by every level (F-CE), refined (ACE). Pic
 four by l1 and by l2; dark ones are no successes.
 """
 METHODS = """\
-With their own settings, but for what `SETTINGS` in the script says. Calls are of the denoiser, evaluations of
-the classifier, seconds of one thread for a row. Diversity: how far three answers with other noise lie apart,
+With their own settings, but for ACE on digits (preset `ace-digits`). Calls are of the denoiser, evaluations
+of the classifier, seconds of one thread for a row. Diversity: how far three answers with other noise lie apart,
 in the explained classifier's features; the others have but one answer.
 """
 SPEED = """\

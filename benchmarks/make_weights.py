@@ -202,15 +202,15 @@ NETS = {
     "faces-vae": (
         generator(
             "vae",
-            "a VAE of drawn faces, whose latents are 8 x 8 cells of 8 numbers",
+            "a VAE of drawn faces, whose latents are 16 x 16 cells of 4 numbers",
             data="faces",
             judge="faces-smile",
-            latent=512,
-            cells=8,  # a vector of 128, beta 0.1, had no eyes yet after 2,400 steps
-            width=24,
-            beta=0.1,  # a mouth is few of the 12,288 pixel values
-            batch_size=32,
-            steps=2000,
+            latent=1024,
+            cells=16,  # a vector of 128 had no eyes after 2,400 steps, 8 x 8 cells of 8 none after 2,000
+            width=32,
+            beta=0.01,  # a mouth is few of the 12,288 pixel values
+            batch_size=16,
+            steps=2500,
         ),
         DRAWN,
     ),
