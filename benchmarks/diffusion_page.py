@@ -35,7 +35,7 @@ four by l1 and by l2; dark ones are no successes.
 """
 METHODS = """\
 With their own settings, but for ACE on digits (preset `ace-digits`). Calls are of the denoiser, evaluations
-of the classifier, seconds of one thread for a row. Diversity: how far three answers with other noise lie apart,
+of the classifier, seconds of one thread. Diversity: how far three answers with other noise lie apart,
 in the explained classifier's features; the others have but one answer.
 """
 SPEED = """\
