@@ -10,28 +10,28 @@ of digits, which is trained here. On one core the whole takes hours: a face take
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from diffusion_page import page
 from rather.core import Classifier, Goal, Images, Method, Noise
 from rather.data.faces import ATTRIBUTES
 from rather.denoiser import Denoiser
 from rather.denoising import lowest
-from rather.generator import GeneratorNet
 from rather.generators.ddpm import DDPM
 from rather.methods import Ace, Attack, Dime, Dive, Fastdime, Maskdime, Revise, Several, Steex, Wachter
 from rather.metrics.attributes import attributes_changed, correlation_difference
 from rather.metrics.cout import cout
 from rather.metrics.distribution import split_frechet_of_features
-from rather.metrics.diversity import feature_diversity
 from rather.metrics.identity import identity_similarity
 from rather.metrics.proximity import l1
 from rather.metrics.sparsity import share_changed
@@ -42,13 +42,13 @@ from runs import (
     FACES,
     Answers,
     Asked,
+    MissingError,
     Nets,
     Queries,
     digits_judge,
     oracle_features,
     pack,
     pack_jackknifed,
-    pack_resampled,
     pooled_features,
     train_faces,
 )
@@ -57,13 +57,16 @@ from sheets import answers_sheet, dimmed, sheet
 
 NETS = ("digits", "faces-smile", "faces-age")
 PRESETS = {"digits": "ace-digits"}  # where the values of the papers are too small or too large
-WEIGHTS = {"l1": 0.001, "l2": 0.1}  # of the distances; a root of a sum of squares is smaller than a sum
+#: Of the distances: the paper's, and one that is not published; a root of a sum of squares is the smaller.
+CLOSENESS = {"l1": 0.001, "l2": 0.1}
 HALF = 0.5
 SHOWN = 12  # rows on a sheet that has many columns
+QUERIES = "the queries themselves"
+SPLITS = 10  # of the rows, for a Frechet distance by halves
 RUNS = 3  # answers of a row, whose distances are its diversity
 TIMED = 8  # rows in each round of timing
 ROUNDS = 3
-SIDE, MILLIONS = 128, 10  # of the memory's promise: pixels, parameters
+SIDE, WIDTH = 128, 44  # of the memory's promise: pixels; and what makes ten million parameters
 
 
 def ace(nets: Nets, name: str, **settings: Any) -> Ace:
@@ -97,8 +100,9 @@ def attack_section(asked: Asked, name: str) -> dict[str, Any]:
 def stages_section(asked: Asked, name: str) -> dict[str, Any]:
     """The paper's table 5: what each stage of the very same attack does; by both distances."""
     generator, classifier = denoiser(asked.nets, name), asked.nets.classifier(name)
-    found, columns = {}, []
-    for norm, weight in WEIGHTS.items():
+    found: dict[str, Any] = {}
+    everything, columns = {}, []
+    for norm, weight in CLOSENESS.items():
         attack = ace(asked.nets, name, distance=norm, closeness=weight, answer="last", refine=False)
         pre = asked.explain(name, attack, asked.rows)
         queries, whole = pre.queries, len(generator.chain)
@@ -120,6 +124,9 @@ def stages_section(asked: Asked, name: str) -> dict[str, Any]:
             found[f"{stage}, {norm}"] = judged(asked, name, images, reached, queries)
             print(f"  {name}, {stage}, {norm}: {reached.double().mean():.3f}", flush=True)
             columns.append(dimmed(images, reached)[:SHOWN])
+            everything[f"{stage}, {norm}"] = images, reached
+    for stage, distance in frechets(asked, name, everything).items():
+        found.setdefault(stage, {})["frechet"] = distance
     sheet(asked.sheets, f"stages-{name}", [queries.images[:SHOWN], *columns])
     return found
 
@@ -136,11 +143,11 @@ def refined(refine: Refinement, pre: Answers) -> Images:
 
 
 def judged(asked: Asked, name: str, images: Images, reached: Tensor, queries: Queries) -> dict[str, Any]:
-    """What can be said of any answers; all but the first of the successes alone."""
+    """What can be said of any answers; all but the first of the successes alone, unless they are few."""
     x, target, predicted = (some[reached] for some in (queries.images, queries.target, queries.predicted))
     after, classifier = images[reached], asked.nets.classifier(name)
     found: dict[str, Any] = {"success": pack(reached)}
-    if len(x) < asked.rows // 10:
+    if len(x) < max(asked.rows // 10, 1):
         return found
     found |= {
         "l1": pack(l1(after, x)),
@@ -148,28 +155,55 @@ def judged(asked: Asked, name: str, images: Images, reached: Tensor, queries: Qu
         "cout": pack(cout(after, x, predicted, target, classifier)),
     }
     if name in FACES:
-        oracle = asked.oracle()
-        ours, theirs = oracle_features(oracle, after).double(), oracle_features(oracle, x).double()
+        oracle, attributes = asked.oracle(), list(ATTRIBUTES)
         now, before = oracle.values(after), oracle.values(x)
-        queried = list(ATTRIBUTES).index(name.split("-")[1])
+        queried = attributes.index(name.split("-")[1])
         labels = train_faces(name).faces.attributes > HALF
         found |= {
             "agrees": pack((now[:, queried] > HALF) == (target == 1)),
             "attributes": pack(attributes_changed(before, now)),
-            "correlation": pack_resampled(
+            "correlation": pack_jackknifed(
                 len(x), lambda rows: correlation_difference(before[rows], now[rows], queried, labels)
             ),
-            "identity": pack(identity_similarity(ours, theirs)),
+            "identity": pack(identity_similarity(features(asked, name, after), features(asked, name, x))),
         }
     else:
         judge = digits_judge(asked.work)
-        ours, theirs = pooled_features(judge, after), pooled_features(judge, x)
         found |= {"agrees": pack(judge.probabilities(after).argmax(1) == target)}
-    return found | {
-        "frechet": pack_jackknifed(
-            len(x), lambda rows: split_frechet_of_features(ours[rows], theirs[rows]).mean()
-        )
-    }
+    return found
+
+
+def features(asked: Asked, name: str, images: Images) -> Tensor:
+    """What a net says that no method saw: the oracle of attributes, another classifier of digits."""
+    if name in FACES:
+        return oracle_features(asked.oracle(), images).double()
+    return pooled_features(digits_judge(asked.work), images)
+
+
+def frechets(asked: Asked, name: str, answers: Mapping[str, tuple[Images, Tensor]]) -> dict[str, Any]:
+    """Split Frechet distances, of as many successes of each; of the queries themselves for scale.
+
+    The distance of few is larger than that of many. So who succeeds on less than half of the rows has none,
+    and of the others as many rows count as of the one with the fewest.
+    """
+    able = {title: each for title, each in answers.items() if each[1].double().mean() > HALF}
+    if not able:
+        return {}
+    count = min(int(reached.sum()) for _, reached in able.values())
+    queries = Queries.of(asked.nets, name, asked.rows).images
+    before = features(asked, name, queries)
+    draw = torch.Generator().manual_seed(0)
+    halves = torch.stack([torch.randperm(count, generator=draw) < count // 2 for _ in range(SPLITS)])
+    found = {}
+    for title, (images, reached) in {**able, QUERIES: (queries, torch.ones(len(queries)) > 0)}.items():
+        rows = reached.nonzero()[:count, 0]
+        after, theirs = features(asked, name, images[rows]), before[rows]
+
+        def distance(some: Tensor, after: Tensor = after, theirs: Tensor = theirs) -> Tensor:
+            return split_frechet_of_features(after[some], theirs[some], halves[:, some]).mean()
+
+        found[title] = pack_jackknifed(count, distance)
+    return found
 
 
 #: Name of a method -> the method for a classifier.
@@ -177,7 +211,10 @@ METHODS: Mapping[str, Callable[[Nets, str], Method]] = {
     "attack": lambda _, __: Attack(frames=0),
     "wachter": lambda _, __: Wachter(frames=0),
     "revise": lambda nets, name: Revise(generator=nets.generator(f"{data_of(name)}-vae"), frames=0),
-    "dive": lambda nets, name: Dive(generator=nets.generator(f"{data_of(name)}-tcvae"), frames=0),
+    # Of faces with the VAE: a TCVAE's are a fog.
+    "dive": lambda nets, name: Dive(
+        generator=nets.generator("faces-vae" if name in FACES else "digits-tcvae"), frames=0
+    ),
     "steex": lambda nets, _: Steex(generator=nets.generator("faces-semantic"), frames=0),
     "dime": lambda nets, name: Dime(generator=denoiser(nets, name)),
     "fastdime": lambda nets, name: Fastdime(generator=denoiser(nets, name)),
@@ -193,11 +230,16 @@ def data_of(name: str) -> str:
 
 def methods_section(asked: Asked, name: str) -> dict[str, Any]:
     """ACE beside the others, in one table."""
-    found, columns = {}, []
+    found: dict[str, Any] = {}
+    everything, columns = {}, []
     for title, make in METHODS.items():
         if title == "steex" and name not in FACES:
             continue
-        method = make(asked.nets, name)
+        try:
+            method = make(asked.nets, name)
+        except MissingError as missing:
+            print(f"  {title}: {missing} is not there yet", flush=True)
+            continue
         answers = asked.explain(name, method, asked.rows)
         found[title] = judged(asked, name, answers.images, answers.found, answers.queries) | {
             "seconds": answers.seconds.mean().item(),
@@ -207,17 +249,21 @@ def methods_section(asked: Asked, name: str) -> dict[str, Any]:
             found[title]["calls"] = pack(torch.tensor(answers.facts["denoiser_calls"]).double())
             found[title]["diversity"] = diversity(asked, name, method)
         columns.append(dimmed(answers.images, answers.found)[:SHOWN])
+        everything[title] = answers.images, answers.found
         print(f"  {name}, {title}: {found[title]['success']}", flush=True)
+    for title, distance in frechets(asked, name, everything).items():
+        found.setdefault(title, {})["frechet"] = distance
     queries = Queries.of(asked.nets, name, asked.rows).images[:SHOWN]
     sheet(asked.sheets, f"methods-{name}", [queries, *columns])
     return found
 
 
 def diversity(asked: Asked, name: str, method: Method) -> list[float] | None:
-    """How far answers with other noise lie apart, in the explained classifier's features."""
+    """How far answers with other noise lie apart, in the features of a net that no method saw."""
     rows = max(asked.rows // 20, 4)
-    several = asked.explain(name, Several(method=method, count=RUNS), rows)
-    return pack(feature_diversity(several.pictures["answers"], asked.nets.classifier(name)))
+    answers = asked.explain(name, Several(method=method, count=RUNS), rows).pictures["answers"]
+    each = F.normalize(torch.stack([features(asked, name, one) for one in answers.unbind(1)], 1), dim=2)
+    return pack(torch.stack([(a - b).square().sum(1) for a, b in combinations(each.unbind(1), 2)]).mean(0))
 
 
 def speed_section(asked: Asked, name: str) -> dict[str, Any]:
@@ -232,6 +278,8 @@ def speed_section(asked: Asked, name: str) -> dict[str, Any]:
         "one call": lambda: ask(ace(asked.nets, name, filter="one-call"), classifier, queries),
         "maskdime": lambda: ask(Maskdime(generator=denoiser(asked.nets, name)), classifier, queries),
     }
+    alone = torch.cat([ask(paper, classifier, queries[n : n + 1]) for n in range(TIMED)])
+    apart = (alone - ask(paper, classifier, queries)).abs().max().item()
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(ROUNDS):
         for way, run in ways.items():
@@ -239,11 +287,11 @@ def speed_section(asked: Asked, name: str) -> dict[str, Any]:
             run()
             seconds[way].append((time.process_time() - began) / TIMED)
     print({way: round(statistics.median(each), 2) for way, each in seconds.items()}, flush=True)
-    return {"rows": TIMED, "rounds": ROUNDS, "seconds": seconds}
+    return {"rows": TIMED, "rounds": ROUNDS, "seconds": seconds, "apart": apart}
 
 
-def ask(method: Method, classifier: Classifier, queries: Queries) -> object:
-    return method(classifier, queries.images, Goal.criticism(queries.target), ids=queries.ids)
+def ask(method: Method, classifier: Classifier, queries: Queries) -> Images:
+    return method(classifier, queries.images, Goal.criticism(queries.target), ids=queries.ids).images
 
 
 def memory_section(asked: Asked) -> dict[str, Any]:
@@ -254,31 +302,26 @@ def memory_section(asked: Asked) -> dict[str, Any]:
 
 
 def peak() -> dict[str, Any]:
-    """Bytes: at most, before the attack; and how many parameters the generator has."""
+    """Bytes: at most, and before the attack; and how many parameters the generator has."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     shape = (3, SIDE, SIDE)
-    net: GeneratorNet = DDPM(width=40, patch=1).build(shape)
-    generator = net.product("random").eval()
-    body = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 32, 3, stride=2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1)
-    )
-    classifier = Classifier(
-        body, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32, 2)), classes=["a", "b"], shape=shape
-    )
+    generator = DDPM(width=WIDTH, patch=1).build(shape).product("random")
+    body = nn.Sequential(nn.Conv2d(3, 32, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    head = nn.Sequential(nn.Flatten(), nn.Linear(32, 2))
+    classifier = Classifier(body, head, classes=["a", "b"], shape=shape)
     x = torch.rand(1, *shape)
-    target = 1 - classifier.probabilities(x).argmax(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    Ace(generator=generator, iterations=2, frames=0, answer="last", checkpoint="never")(
-        classifier, x, Goal.criticism(target)
-    )
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {
-        "before": before,
-        "most": most,
-        "parameters": sum(p.numel() for p in net.net.parameters()),
-        "side": SIDE,
-    }
+    goal = Goal.criticism(1 - classifier.probabilities(x).argmax(1))
+    before = most_memory()
+    Ace(generator=generator, iterations=2, frames=0, answer="last", checkpoint="never")(classifier, x, goal)
+    count = sum(p.numel() for p in generator.parameters())
+    return {"before": before, "most": most_memory(), "parameters": count, "side": SIDE}
+
+
+def most_memory() -> int:
+    """Of this process alone; what `resource` says may be its parent's."""
+    (line,) = (of for of in Path("/proc/self/status").read_text("ascii").splitlines() if "VmHWM" in of)
+    return 1024 * int(line.split()[1])
 
 
 SECTIONS: dict[str, Callable[[Asked], dict[str, Any]]] = {

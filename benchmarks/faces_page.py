@@ -50,7 +50,7 @@ PARTS = """\
 Classifiers of age that see the top, the middle or the bottom of the picture alone. The change of each face in
 the rows of pixels that each of the three nets sees, as a share of all of it, and in which of the three most
 of it lies; then the regions that hold the largest share, and how often. (The middle net also sees a part only
-of its rows' width.)
+of its rows' width.) STEEX has its default weight of the distance, 0.3.
 """
 CLOSENESS = """\
 The weight of the distance, lambda in the paper, on training faces; the largest with more than 99.5 % success
@@ -73,7 +73,7 @@ BIAS = """\
 `faces-age-glasses` was trained where the old mostly wear glasses and hats, `faces-age` where nobody's glasses
 depend on age. `attributes` leaves the age that it is asked about as it is; STEEX cannot add glasses, since
 the layout stays, only change those that are there: for it the regions are counted over the faces that wear
-some.
+some. STEEX has its default weight of the distance, 0.3.
 """
 FREQUENCIES = """\
 How often the faces that the biased classifier was trained on have each attribute (graded ones: more than
@@ -92,7 +92,9 @@ The true first cause is `{cause}`: how often is it the most changed attribute, a
 EXAGGERATION = """\
 The series over bins of confidence: rank correlation of the bin with the confidence that the classifier really
 has, of each row's series (mean over rows; a series that does not move counts as 0), and of all points at
-once. Pictures: the query, then the series from the first bin on.
+once. Pictures: the query, then the series from the first bin on. In the middle bins the net unsettles this
+classifier, which is hardly ever unsure, by a faint chequered pattern: what rises is its confidence, and not a
+smile that a person would see growing.
 """
 
 
@@ -116,11 +118,19 @@ def page(known: Results) -> str:
 
 
 def ended(about: Results) -> str:
-    """The end of a page: what it was made with."""
-    commands = [f"    {command}  # {section}" for section, command in about["commands"].items()]
-    nets = ", ".join(f"{name} {digest}" for name, digest in sorted(about["nets"].items()))
-    made = f"## Commands\n\nMeasured with {about['made with']}:\n\n" + "\n".join(commands) + "\n\n"
-    return made + f"Nets, and the beginning of each file's sha256: {nets}.\n"
+    """The end of a page: what its sections were made with."""
+    rows = [
+        [
+            section,
+            f"`{of['command']}`",
+            of["made with"],
+            ", ".join(f"{name} {digest[:8]}" for name, digest in sorted(of["nets"].items())),
+        ]
+        for section, of in about.items()
+    ]
+    return "## Commands\n\n" + table(
+        "section | command | made with | nets, and how their sha256 begins", rows
+    )
 
 
 def verdicts(known: Results) -> Iterator[Verdict]:
@@ -140,7 +150,7 @@ def verdicts(known: Results) -> Iterator[Verdict]:
         yield f"steex: at least 99 % success, {name}", counted(r["success"]), r["success"][0] >= 0.99
     if r := known.get("steex", {}).get("faces-smile"):
         lies = r["groups"]["reconstruction"]["mouth, lips, skin"]
-        drawn = r["groups"]["drawn anew"]["mouth, lips, skin"]
+        drawn = r["groups"]["drawn anew"]["mouth, lips, skin"]  # with nothing but the smile set
         told = f"{share(lies)}; of a drawn smile {share(drawn)}"
         yield "of a smile at least 80 % in mouth, lips and skin", told, lies[0] >= 0.8
     for name, r in known.get("parts", {}).items():

@@ -194,7 +194,7 @@ NETS = {
             width=24,
             levels=500,
             reach=175,
-            steps=2500,
+            steps=8000,
             batch_size=16,
         ),
         DRAWN,
@@ -206,8 +206,8 @@ NETS = {
             data="faces",
             judge="faces-smile",
             latent=1024,
-            cells=16,  # a vector of 128 had no eyes after 2,400 steps, 8 x 8 cells of 8 none after 2,000
-            width=32,
+            cells=16,
+            width=64,
             beta=0.01,  # a mouth is few of the 12,288 pixel values
             batch_size=16,
             steps=2500,

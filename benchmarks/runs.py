@@ -32,6 +32,7 @@ from rather.resources import take_references
 from rather.train import Recipe, train_classifier
 
 JUDGE = Recipe(architecture="small", seed=1000)  # of digits
+FEWEST = 8  # rows of which some can be left out
 TOGETHER = 32  # rows in a batch; a batch that is done is kept
 #: The classifiers of faces, and where each takes its pictures from; others are called as their data.
 FACES = {
@@ -289,7 +290,8 @@ def _key(method: Method, classifier: Classifier) -> str:
     """All that an answer depends on, but for the code outside of the method's own file."""
     source = Path(inspect.getfile(type(method))).read_text("utf-8")
     nets = [_told(value) for _, value in method if isinstance(value, Resource)]
-    return json.dumps([method.settings(), classifier.fingerprint(), nets, source])
+    inner = [_key(value, classifier) for _, value in method if isinstance(value, Method)]
+    return json.dumps([method.settings(), classifier.fingerprint(), nets, source, *inner])
 
 
 def _told(resource: Resource) -> str:
@@ -340,8 +342,8 @@ def pack_resampled(count: int, statistic: Any) -> list[float] | None:
 
 
 def pack_jackknifed(count: int, statistic: Any) -> list[float] | None:
-    """The same of a statistic of all rows that is biased in few."""
-    return _packed(Estimate.jackknifed(count, statistic))
+    """The same of a statistic of all rows that is biased in few; None of too few to leave some out."""
+    return _packed(Estimate.jackknifed(count, statistic)) if count >= FEWEST else None
 
 
 def _packed(e: Estimate) -> list[float] | None:

@@ -36,10 +36,10 @@ def measure(
     parser.add_argument(
         "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(sections)}; all by default"
     )
-    parser.add_argument("--rows", type=int, default=300, help="queries; a third of it for slow methods")
     parser.add_argument(
-        "--held-out", type=int, default=2000, help="test images for accuracies and the reconstruction"
+        "--rows", type=int, default=300, help="queries; of slow methods some scripts take a third"
     )
+    parser.add_argument("--held-out", type=int, default=2000, help="test images where no method is run")
     parser.add_argument("--work", type=Path, default=Path("build") / name, help="where answers are kept")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the nets are")
     parser.add_argument("--out", type=Path, default=DOCS, help="where the page goes")
@@ -51,10 +51,11 @@ def measure(
     asked = Asked(
         Nets(args.weights), args.rows, args.held_out, args.work, args.out / name.removesuffix("-figures")
     )
-    file = args.out / f"{name}.json"
-    known = json.loads(file.read_text("utf-8")) if file.exists() else {"about": {"commands": {}, "nets": {}}}
+    sheets, file = args.out / name.removesuffix("-figures"), args.out / f"{name}.json"
+    known = json.loads(file.read_text("utf-8")) if file.exists() else {"about": {}}
     command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *without_folders(sys.argv[1:])])
     for section in args.sections or sections:
+        asked = Asked(Nets(args.weights), args.rows, args.held_out, args.work, sheets)
         began = time.perf_counter()
         print(f"{section} ...", flush=True)
         try:
@@ -62,11 +63,8 @@ def measure(
         except MissingError as missing:
             print(f"{section}: skipped, {missing} is not in {args.weights} yet", flush=True)
             continue
-        known["about"]["commands"][section] = command
-        known["about"]["nets"] |= asked.nets.read()
-        known["about"]["made with"] = (
-            f"torch {torch.__version__.partition('+')[0]}, one thread, {platform.machine()}"
-        )
+        made = f"torch {torch.__version__.partition('+')[0]}, one thread, {platform.machine()}"
+        known["about"][section] = {"command": command, "nets": asked.nets.read(), "made with": made}
         args.out.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
         file.with_suffix(".md").write_text(page(known), "utf-8")

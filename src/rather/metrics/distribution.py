@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rather.core import Classifier, Images
@@ -47,7 +47,7 @@ def split_frechet_distance(
     how much other queries would.
 
     Args:
-        images: counterfactuals, only of the successes; of an odd number, each split leaves one out.
+        images: counterfactuals, only of the successes; of an odd number, one half has one more.
         queries: their queries, in the same order.
         classifier: in whose features, as for `frechet_distance`; they are computed once.
         repeats: how many splits.
@@ -56,39 +56,34 @@ def split_frechet_distance(
     Raises:
         RatherError: DATA-EMPTY for fewer than four rows, whose halves have no covariance.
     """
-    return split_frechet_of_features(
-        _pooled(images, classifier), _pooled(queries, classifier), repeats=repeats, seed=seed
-    )
+    draw = torch.Generator().manual_seed(seed)
+    halves = [torch.randperm(len(images), generator=draw) < len(images) // 2 for _ in range(repeats)]
+    after, before = _pooled(images, classifier), _pooled(queries, classifier)
+    return split_frechet_of_features(after, before, torch.stack(halves))
 
 
 def split_frechet_of_features(
-    after: Float[Tensor, "n d"], before: Float[Tensor, "n d"], *, repeats: int = 10, seed: int = 0
-) -> Float[Tensor, " repeats"]:
+    after: Float[Tensor, "n d"], before: Float[Tensor, "n d"], halves: Bool[Tensor, "r n"]
+) -> Float[Tensor, " r"]:
     """Split Frechet distance of feature vectors, for each split (lower is better).
 
-    As `split_frechet_distance`, of the features of any net.
+    As `split_frechet_distance`, of the features of any net, and of splits that are given: who asks how much
+    the rows matter keeps each row in its half.
 
     Args:
         after: of the counterfactuals.
         before: of their queries, in the same order.
-        repeats: how many splits.
-        seed: of the splits.
+        halves: of each split, which rows are in one half.
 
     Raises:
-        RatherError: DATA-EMPTY for fewer than four rows, whose halves have no covariance.
+        RatherError: DATA-EMPTY for a half of fewer than two rows, which has no covariance.
     """
-    half = len(after) // 2
-    if half < _FEWEST:
-        raise RatherError(
-            "DATA-EMPTY", where=f"a set of {len(after)} to split", do="Give four pictures at least"
-        )
-    draw = torch.Generator().manual_seed(seed)
-
-    def split() -> Float[Tensor, ""]:
-        a, b = torch.randperm(len(after), generator=draw)[: 2 * half].view(2, half)
-        return (frechet_of_features(before[a], after[b]) + frechet_of_features(before[b], after[a])) / 2
-
-    return torch.stack([split() for _ in range(repeats)])
+    return torch.stack(
+        [
+            (frechet_of_features(before[a], after[~a]) + frechet_of_features(before[~a], after[a])) / 2
+            for a in halves
+        ]
+    )
 
 
 def frechet_of_features(features: Float[Tensor, "n d"], others: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
@@ -108,9 +103,9 @@ def frechet_of_features(features: Float[Tensor, "n d"], others: Float[Tensor, "m
     (mean, root), (mean2, root2) = (_gaussian(some.double()) for some in (features, others))
     if not (root.isfinite().all() and root2.isfinite().all()):
         return mean.new_tensor(torch.nan)
-    # The trace of (S S')^(1/2) is the sum of the singular values of S^(1/2) S'^(1/2). Taken from
-    # S S' itself, rounding errors of 1e-16 would come out as 1e-8, or complex.
-    shared = torch.linalg.svdvals(root @ root2).sum()
+    # S is R'R. The trace of (S S')^(1/2) is the sum of the singular values of R R'^T, and R has no more rows
+    # than there are pictures. Of S S' itself, rounding errors of 1e-16 would come out as 1e-8, or complex.
+    shared = torch.linalg.svdvals(root @ root2.T).sum()
     spread = root.square().sum() + root2.square().sum()
     distance: Tensor = (mean - mean2).square().sum() + spread - 2 * shared
     return distance.clamp(min=0)
@@ -122,13 +117,11 @@ def _pooled(images: Images, classifier: Classifier) -> Float[Tensor, "b d"]:
     return torch.cat([classifier.features(part).double().flatten(2).mean(2) for part in images.split(256)])
 
 
-def _gaussian(features: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, "d d"]]:
-    """Their mean, and the symmetric root of their covariance."""
+def _gaussian(features: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, "r d"]]:
+    """Their mean, and an R of which R'R is their covariance."""
     if len(features) < _FEWEST:
         raise RatherError("DATA-EMPTY", where=f"a set of {len(features)}", do="Give two pictures at least")
     mean = features.mean(0)
-    if not features.isfinite().all():  # an eigen-decomposition would fail
-        return mean, features.new_full((features.shape[1],) * 2, torch.nan)
-    centred = features - mean
-    values, vectors = torch.linalg.eigh(centred.T @ centred / (len(features) - 1))
-    return mean, (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    if not features.isfinite().all():  # a decomposition would fail
+        return mean, torch.full_like(features, torch.nan)
+    return mean, torch.linalg.qr((features - mean) / (len(features) - 1) ** 0.5, mode="r").R
