@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from faces_page import Verdict, counted, ended
-from latent_page import number, said, share, table
-
-Results = Mapping[str, Any]
+from telling import Results, Verdict, counted, ended, number, said, share, table
 
 TITLE = """\
 # Diffusion: ACE, its stages and its rivals

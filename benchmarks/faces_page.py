@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
-from latent_page import number, said, share, table
-
-Results = Mapping[str, Any]
-Verdict = tuple[str, str, bool]
+from telling import Results, Verdict, counted, ended, number, said, share, table
 
 TITLE = """\
 # Faces with known causes: are the explanations true?
@@ -117,22 +113,6 @@ def page(known: Results) -> str:
     return "\n".join(parts) + "\n" + ended(known["about"])
 
 
-def ended(about: Results) -> str:
-    """The end of a page: what its sections were made with."""
-    rows = [
-        [
-            section,
-            f"`{of['command']}`",
-            of["made with"],
-            ", ".join(f"{name} {digest[:8]}" for name, digest in sorted(of["nets"].items())),
-        ]
-        for section, of in about.items()
-    ]
-    return "## Commands\n\n" + table(
-        "section | command | made with | nets, and how their sha256 begins", rows
-    )
-
-
 def verdicts(known: Results) -> Iterator[Verdict]:
     """What was wanted, what came out, and whether it is so."""
     if r := known.get("drawing"):
@@ -192,10 +172,6 @@ def biases(bias: Results) -> Iterator[Verdict]:
         told = f"biased {share(with_it)}, unbiased {share(without)}"
         so = with_it[0] >= 0.5 and with_it[1] > without[2] and without[0] < 0.5
         yield f"{method}: glasses among the first three of the biased classifier only", told, so
-
-
-def counted(e: Sequence[float] | None) -> str:
-    return "" if e is None else f"{share(e)}, n = {e[3]:,}"
 
 
 def shares_of(head: str, columns: Mapping[str, Results], *, least: float = 0.005) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-Results = Mapping[str, Any]
-Interval = Sequence[float] | None  # mean, low, high, rows
+from telling import Results, number, said, share, table
 
 SLIDES = ("wachter", "schut", "revise", "revise-e", "latent-classifier", "clarity")  # Theobald (2023)
 
@@ -81,22 +79,6 @@ def page(known: Results) -> str:
     commands = [f"    {command}  # {section}" for section, command in about["commands"].items()]
     parts.append(f"## Commands\n\nMeasured with {about['made with']}:\n\n" + "\n".join(commands) + "\n")
     return "\n".join(parts)
-
-
-def table(head: str, rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(cells) + " |\n" for cells in rows]
-    return f"| {head} |\n|{'---|' * (head.count('|') + 1)}\n" + "".join(lines) if lines else ""
-
-
-def share(e: Interval) -> str:
-    if e is None:
-        return ""
-    low, high = (min(max(end, 0), 1) for end in e[1:3])  # rounding may put them a hair outside
-    return f"{100 * e[0]:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def number(e: Interval, digits: int = 3) -> str:
-    return "" if e is None else f"{e[0]:.{digits}f} ({e[1]:.{digits}f} to {e[2]:.{digits}f})"
 
 
 def shortly(r: Results) -> str:
@@ -187,10 +169,6 @@ def verdicts(known: Results) -> Iterator[tuple[str, str, str]]:
             alone, loop = r["ratio"][0], r["ratio of the loop"][0]
             told = f"{loop:.1f} times, {r['rows']} rows; {alone:.1f} than rows alone that stop when done"
             yield f"{name} in a batch at least {wanted} times faster than a loop", told, said(loop >= wanted)
-
-
-def said(so: bool) -> str:
-    return "yes" if so else "**no**"
 
 
 def against_fixed(criticisms: Results) -> tuple[str, bool]:

@@ -262,8 +262,9 @@ def test_a_latent_that_is_a_map_keeps_what_is_where(kind):
 
 
 @pytest.mark.parametrize("kind", ["vae", "tcvae"])
-def test_a_latent_that_its_cells_cannot_share_is_refused(kind):
-    settings = generator_class(kind)(latent=20, cells=4, width=8)
+@pytest.mark.parametrize(("latent", "cells"), [(20, 4), (1024, 32)])
+def test_a_latent_that_its_cells_cannot_share_is_refused(kind, latent, cells):
+    settings = generator_class(kind)(latent=latent, cells=cells, width=8)
     assert code_of(settings.build, (3, 32, 32), count=4) == "CFG-SETTING"
 
 

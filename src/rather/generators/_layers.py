@@ -54,7 +54,7 @@ def down(
 def up(
     shape: Shape, width: int, inputs: int, *, norm: Norm, act: Callable[[], nn.Module], cells: int = 1
 ) -> nn.Sequential:
-    """The way back: a linear layer to the small map, then enlarge and convolve until the image is reached.
+    """The way back: a layer to the small map, then enlarge and convolve until the image is reached.
 
     Enlarging and then convolving leaves no chequered pattern, and fits every size. The last layer is linear.
 
@@ -92,6 +92,8 @@ def _pyramid(shape: Shape, width: int, small: int) -> tuple[list[tuple[int, int]
         h, w = (h + 1) // 2, (w + 1) // 2
         channels.append(min(width * 2 ** (len(channels) - 1), 4 * width))
         sizes.append((h, w))
+    if len(sizes) == 1 and small > _SMALL:
+        raise RatherError("CFG-SETTING", where=f"cells {small}", why=f"images of {h} x {w} pixels")
     if len(sizes) == 1:
         raise RatherError("TRAIN-DATA", why=f"{h} x {w} pixels are too few", do="Choose a larger size")
     return sizes, channels
