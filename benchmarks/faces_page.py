@@ -49,10 +49,11 @@ of it lies; then the regions that hold the largest share, and how often. (The mi
 of its rows' width.) STEEX has its default weight of the distance, 0.3.
 """
 CLOSENESS = """\
-The weight of the distance, lambda in the paper, on training faces; the largest with more than 99.5 % success
-is taken for the figures of STEEX above, as the paper's supplement does. L1 is the mean absolute change of a
-pixel value against the reconstruction. Pictures: query, reconstruction, then one for each weight in this
-order; dark ones are no successes.
+The weight of the distance, lambda in the paper, on training faces; the largest with more than 99.5 % success,
+that is of so few rows with all of them, is taken for the figures of STEEX above, as the paper's supplement
+does; where there is none, the smallest. L1 is the mean absolute change of a pixel value against the
+reconstruction. Pictures: query, reconstruction, then one for each weight in this order; dark ones are no
+successes.
 """
 LEAK = """\
 How far the generator keeps regions apart: the style of the background is changed at random (standard

@@ -1,0 +1,31 @@
+"""Pages of figures: what is committed is what the committed figures say, and a part of them makes a page too."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = {"latent-figures": "latent_page", "faces-figures": "faces_page", "diffusion-figures": "diffusion_page"}
+
+
+@pytest.fixture(params=PAGES)
+def made(request, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS.parent / "benchmarks"))
+    known = json.loads((DOCS / f"{request.param}.json").read_text("utf-8"))
+    return importlib.import_module(PAGES[request.param]).page, known, request.param
+
+
+def test_the_page_is_that_of_the_figures(made):
+    page, known, name = made
+    assert page(known) == (DOCS / f"{name}.md").read_text("utf-8")
+
+
+def test_every_section_alone_makes_a_page(made):
+    page, known, name = made
+    if name == "latent-figures":
+        pytest.skip("its sections are judged beside each other")
+    for section in known.keys() - {"about"}:
+        about = {section: known["about"][section]}
+        assert page({"about": about, section: known[section]}).startswith("# ")
