@@ -332,7 +332,7 @@ def bias_part(results: Results) -> Iterator[str]:
     for name in runs:
         yield f"{name}: query, reconstruction, counterfactual (dark if it is none), what changed.\n"
         method, _, whom = name.partition(", faces-")
-        yield picture(f"{method}-{whom}")
+        yield picture(f"bias-{method}-{whom}")
 
 
 def causes_part(name: str) -> Callable[[Results], Iterator[str]]:
