@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = {"latent-figures": "latent_page", "faces-figures": "faces_page", "diffusion-figures": "diffusion_page"}
+PAGES = {
+    "latent-figures": "latent_page",
+    "faces-figures": "faces_page",
+    "diffusion-figures": "diffusion_page",
+}
 
 
 @pytest.fixture(params=PAGES)
