@@ -1,4 +1,4 @@
-"""Pages of figures: what is committed is what the committed figures say, and a part of them makes a page too."""
+"""Pages of figures: each is what its figures say, and a part of these makes a page too."""
 
 import importlib
 import json

@@ -24,8 +24,8 @@ def attributes_changed(
     """Number of attributes that came or went (lower is better).
 
     Its mean over the successes is the MNAC of STEEX (P. Jacob et al., "STEEX: Steering counterfactual
-    explanations with semantics", ECCV 2022) and its followers, with an oracle of their own. NaN for a row where
-    the oracle said NaN of an attribute that counts.
+    explanations with semantics", ECCV 2022) and its followers, with an oracle of their own. NaN for a row
+    where the oracle said NaN of an attribute that counts.
 
     Args:
         before: what the oracle says of the queries.
