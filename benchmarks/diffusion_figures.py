@@ -27,6 +27,7 @@ from rather.core import Classifier, Goal, Images, Method, Noise
 from rather.data.faces import ATTRIBUTES
 from rather.denoiser import Denoiser
 from rather.denoising import lowest
+from rather.features import pooled
 from rather.generators.ddpm import DDPM
 from rather.methods import Ace, Attack, Dime, Dive, Fastdime, Maskdime, Revise, Several, Steex, Wachter
 from rather.metrics.attributes import attributes_changed, correlation_difference
@@ -35,11 +36,12 @@ from rather.metrics.distribution import split_frechet_of_features
 from rather.metrics.identity import identity_similarity
 from rather.metrics.proximity import l1
 from rather.metrics.sparsity import share_changed
-from rather.presets import preset
+from rather.presets import expand
 from rather.refinement import Refinement
 from rather.search import on_grid
 from runs import (
     FACES,
+    TOGETHER,
     Answers,
     Asked,
     MissingError,
@@ -49,7 +51,6 @@ from runs import (
     oracle_features,
     pack,
     pack_jackknifed,
-    pooled_features,
     train_faces,
 )
 from sections import measure
@@ -71,9 +72,9 @@ SIDE, WIDTH = 128, 44  # of the memory's promise: pixels; and what makes ten mil
 
 def ace(nets: Nets, name: str, **settings: Any) -> Ace:
     """ACE for a classifier, with what all figures share."""
-    plan = preset(PRESETS[name]) if name in PRESETS else {}
-    own = {key: value for key, value in (plan or {}).items() if key != "name"}
-    return Ace(generator=denoiser(nets, name), frames=0, **{**own, **settings})
+    plan = expand({"name": PRESETS.get(name, "ace")} | settings)
+    del plan["name"]
+    return Ace(generator=denoiser(nets, name), frames=0, **plan)
 
 
 def denoiser(nets: Nets, name: str) -> Denoiser:
@@ -134,8 +135,8 @@ def stages_section(asked: Asked, name: str) -> dict[str, Any]:
 def refined(refine: Refinement, pre: Answers) -> Images:
     """What a refinement makes of pre-explanations, in eight bits."""
     parts = []
-    for start in range(0, len(pre), 32):
-        rows = slice(start, start + 32)
+    for start in range(0, len(pre), TOGETHER):
+        rows = slice(start, start + TOGETHER)
         x = pre.queries.images[rows]
         draws = Noise(0, pre.queries.ids[rows]).normal(2 * refine.calls, *x.shape[1:])
         parts.append(refine(pre.images[rows], x, draws)[0])
@@ -177,7 +178,7 @@ def features(asked: Asked, name: str, images: Images) -> Tensor:
     """What a net says that no method saw: the oracle of attributes, another classifier of digits."""
     if name in FACES:
         return oracle_features(asked.oracle(), images).double()
-    return pooled_features(digits_judge(asked.work), images)
+    return pooled(digits_judge(asked.work), images)
 
 
 def frechets(asked: Asked, name: str, answers: Mapping[str, tuple[Images, Tensor]]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from rather.classifiers.nets import ARCHITECTURES, See
 from rather.core import Classifier, Images, Method
 from rather.data import faces
 from rather.data.faces import ATTRIBUTES, REGIONS, RULES, VARIANTS, DrawnFaces, Population
+from rather.features import pooled
 from rather.methods import (
     Ace,
     Attack,
@@ -65,7 +66,6 @@ from runs import (
     pack,
     pack_jackknifed,
     pack_resampled,
-    pooled_features,
     references,
     test_faces,
     train_faces,
@@ -175,7 +175,7 @@ def reconstruction_section(asked: Asked) -> dict[str, Any]:
 
 def frechet(images: Images, others: Images, judge: Classifier) -> list[float] | None:
     """The Frechet distance of two sets of as many images; their features are computed once."""
-    ours, theirs = (pooled_features(judge, some) for some in (images, others))
+    ours, theirs = (pooled(judge, some) for some in (images, others))
     return pack_jackknifed(len(ours), lambda rows: frechet_of_features(ours[rows], theirs[rows]))
 
 

@@ -25,7 +25,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from estimate import Estimate
 from latent_page import page, shortly
 from rather.autoencoder import Autoencoder
 from rather.classifiers import bring
@@ -45,7 +44,8 @@ from rather.png import png
 from rather.references import References
 from rather.train import LatentRecipe, train_heads
 from rather.train.fit import Schedule, fit
-from runs import JUDGE, digits_judge
+from runs import JUDGE, digits_judge, pack
+from sections import without_folders
 
 DOCS = Path(__file__).parent.parent / "docs"
 CONFIDENCE = 0.9  # that the pictures are asked to have: "they must clearly represent the target class"
@@ -265,14 +265,6 @@ class Queries:
     def goal(self, confidence: float) -> Goal:
         """The target, with a confidence."""
         return Goal.criticism(self.target, confidence)
-
-
-def pack(values: Tensor) -> list[float] | None:
-    """Mean, both ends of its interval and the number of rows, as JSON; of no rows None."""
-    if not len(values):
-        return None
-    e = Estimate.of(values)
-    return [e.mean, e.low, e.high, e.rows]
 
 
 def explain(
@@ -595,12 +587,6 @@ def main() -> None:
             known["about"]["commands"][name] = shlex.join(command)
         file.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
         file.with_suffix(".md").write_text(page(known), "utf-8")
-
-
-def without_folders(arguments: Sequence[str]) -> list[str]:
-    """Where the judges are kept is no part of the question."""
-    hidden = {i + n for i, one in enumerate(arguments) if one in {"--work", "--out"} for n in (0, 1)}
-    return [one for i, one in enumerate(arguments) if i not in hidden]
 
 
 if __name__ == "__main__":

@@ -136,6 +136,7 @@ def test_faces(classifier: str) -> DrawnFaces:
     return source
 
 
+@cache
 def digits_judge(work: Path) -> Classifier:
     """Of another architecture and seed than all that methods use; trained, if the folder has none."""
     work.mkdir(parents=True, exist_ok=True)
@@ -203,8 +204,9 @@ class Asked:
     def oracle(self) -> Oracle:
         """Who reads attributes of pictures."""
         oracle = self.nets.generator("faces-oracle")
+        assert isinstance(oracle, Oracle)
         assert oracle.attributes == tuple(ATTRIBUTES)
-        return oracle  # type: ignore[no-any-return]
+        return oracle
 
     def held(self, name: str) -> tuple[Images, Tensor]:
         """Test images and their labels, many at once."""
@@ -323,12 +325,6 @@ def oracle_features(oracle: Oracle, x: Images) -> Tensor:
     assert isinstance(oracle.net, torch.nn.Sequential)
     with torch.no_grad():
         return torch.cat([oracle.net[:-1](part).flatten(1) for part in x.split(256)])
-
-
-def pooled_features(classifier: Classifier, x: Images) -> Tensor:
-    """A classifier's last maps, their mean over the places."""
-    with torch.no_grad():
-        return torch.cat([classifier.features(part).double().flatten(2).mean(2) for part in x.split(256)])
 
 
 def pack(values: Tensor) -> list[float] | None:

@@ -4,8 +4,8 @@
 
 D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", ICLR 2014; I. Higgins et al., "beta-VAE", ICLR
 2017. p(x | z) is a Bernoulli for each pixel, whose grey values count as probabilities; so a reconstruction is
-the mean, and its error is in nats an image. A latent that is a map keeps what is where, and reconstructs fine
-detail after few steps, but little holds its cells together: numbers drawn from the prior are no image.
+the mean, and its error is in nats an image. A latent that is a map keeps what is where, but nothing holds its
+cells together: numbers drawn from the prior are no image.
 """
 
 from __future__ import annotations

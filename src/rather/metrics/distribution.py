@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rather.core import Classifier, Images
 from rather.errors import RatherError
+from rather.features import pooled
 
 _FEWEST: Final = 2  # that have a covariance
 
@@ -31,7 +32,7 @@ def frechet_distance(
     Raises:
         RatherError: DATA-EMPTY for a set of fewer than two pictures, which has no covariance.
     """
-    return frechet_of_features(_pooled(images, classifier), _pooled(others, classifier))
+    return frechet_of_features(pooled(classifier, images), pooled(classifier, others))
 
 
 def split_frechet_distance(
@@ -58,7 +59,7 @@ def split_frechet_distance(
     """
     draw = torch.Generator().manual_seed(seed)
     halves = [torch.randperm(len(images), generator=draw) < len(images) // 2 for _ in range(repeats)]
-    after, before = _pooled(images, classifier), _pooled(queries, classifier)
+    after, before = pooled(classifier, images), pooled(classifier, queries)
     return split_frechet_of_features(after, before, torch.stack(halves))
 
 
@@ -109,12 +110,6 @@ def frechet_of_features(features: Float[Tensor, "n d"], others: Float[Tensor, "m
     spread = root.square().sum() + root2.square().sum()
     distance: Tensor = (mean - mean2).square().sum() + spread - 2 * shared
     return distance.clamp(min=0)
-
-
-@torch.no_grad()
-def _pooled(images: Images, classifier: Classifier) -> Float[Tensor, "b d"]:
-    """Features, each averaged over the cells of its map."""
-    return torch.cat([classifier.features(part).double().flatten(2).mean(2) for part in images.split(256)])
 
 
 def _gaussian(features: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, "r d"]]:
