@@ -194,7 +194,7 @@ NETS = {
             width=24,
             levels=500,
             reach=175,
-            steps=8000,
+            steps=7000,
             batch_size=16,
         ),
         DRAWN,
