@@ -19,13 +19,13 @@ from analytic import (
 from rather.core import Classifier, Goal, Noise
 from rather.errors import RatherError
 from rather.exaggerator import bin_of, condition_count, conditions
-from rather.explain import _look
 from rather.methods import build
 from rather.methods.attributes import Attributes
 from rather.methods.exaggeration import Exaggeration
 from rather.methods.steex import Steex
 from rather.references import References
 from rather.semantic import Semantic, changes_by_region, one_hot
+from rather.works import look
 
 pytestmark = pytest.mark.shapes
 
@@ -226,7 +226,7 @@ def test_an_exaggerator_is_of_one_classifier():
         striped_exaggerator().refuse_other(other)
     assert refused.value.code == "MODEL-CLASSES"
     with pytest.raises(RatherError, match="a, b, c"):  # before a run begins
-        _look(other, [{"generator": striped_exaggerator()}], pictures(4))
+        look(other, [{"generator": striped_exaggerator()}], pictures(4))
 
 
 def test_somebodys_nets_that_fail_or_give_other_images_are_refused_in_one_line():

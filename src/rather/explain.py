@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,22 +11,20 @@ from typing import Any, Final, final
 
 from rather.classifiers import bring, classifier_of
 from rather.classifiers.answers import Output
-from rather.classifiers.preflight import preflight
 from rather.columns import Column, columns
 from rather.comparison import refuse_comparison, start_comparison, write_comparison
-from rather.core import Classifier, Images, Resource
+from rather.core import Classifier
 from rather.data import load, load_files, read_all
 from rather.data.folder import Folder
 from rather.errors import RatherError
-from rather.execute import Work, choose_goals, execute, question
-from rather.frozen_net import FrozenNet
-from rather.latent import LatentClassifiers
+from rather.execute import Work, choose_goals, question
 from rather.methods import build
 from rather.references import References
 from rather.report import write_report
 from rather.resources import Sources, Want, spread, wanted
 from rather.store import STATUSES, Run
 from rather.targets import check_target
+from rather.works import folder_name, given, look, references_in, work_off
 from rather.writing import refuse_unwritable
 
 #: The best there is without a generative model: edits of which a person sees the sense.
@@ -158,33 +154,30 @@ def explain(
         trust=trust,
     )
     take = cache(places.take)  # so that methods share what all of them want
-    given = [
-        {want.name: one for want in mine if (one := take(want, nets[column.classifier])) is not None}
-        for column, mine in zip(asked, wants, strict=True)
-    ]
+    filled = [given(mine, nets[column.classifier], take) for column, mine in zip(asked, wants, strict=True)]
     some, _ = read_all(source, indices, limit=8)
     for spec, net in nets.items():
-        beside = [mine for column, mine in zip(asked, given, strict=True) if column.classifier == spec]
-        notes += _look(net, beside, some)
+        beside = [mine for column, mine in zip(asked, filled, strict=True) if column.classifier == spec]
+        notes += look(net, beside, some)
     works = [
         Work(
             source=source,
             indices=indices,
             classifier=nets[column.classifier],
             method=build(column.plan, mine),
-            references=_references(mine),
+            references=references_in(mine),
             target=target,
             confidence=confidence,
             seed=seed,
         )
-        for column, mine in zip(asked, given, strict=True)
+        for column, mine in zip(asked, filled, strict=True)
     ]
     if len(works) > 1:
         works = _of_same_goals(works)
     code = {"trust": list(trust)}  # code may change, and the weights stay
     asks = [question(work, pictures.name) | code for work in works]
     folder, runs = _start(asked, asks, [source.id(i) for i in indices], out, batch_size)
-    _answer(runs, works, progress)
+    work_off(runs, works, progress)
     reports = [write_report(run) for run in runs]
     return Explained(
         folder=folder,
@@ -194,11 +187,6 @@ def explain(
         seconds=time.monotonic() - began,
         notes=[*dict.fromkeys(notes)],
     )
-
-
-def _references(given: Mapping[str, Resource]) -> References | None:
-    found = given.get("references")
-    return found if isinstance(found, References) else None
 
 
 def _wants(asked: Sequence[Column], target: str, given: Mapping[str, str | None]) -> list[frozenset[Want]]:
@@ -225,20 +213,6 @@ def _refuse_shapes(first: Classifier, nets: Iterable[Classifier]) -> None:
             )
 
 
-def _look(net: Classifier, given: Sequence[Mapping[str, Resource]], images: Images) -> list[str]:
-    """What a look at a classifier and at its generators says beforehand; what cannot work is refused."""
-    resources = [
-        one.autoencoder if isinstance(one, LatentClassifiers) else one
-        for mine in given
-        for one in mine.values()
-    ]
-    notes = [*preflight(net, images[:4]).notes]
-    for one in {id(one): one for one in resources}.values():
-        if isinstance(one, FrozenNet):
-            notes += one.preflight(net, images)
-    return notes
-
-
 def _of_same_goals(works: Sequence[Work]) -> list[Work]:
     """Each asked for what the first one's classifier chooses: only so can they be compared."""
     goals = choose_goals(works[0])
@@ -257,9 +231,8 @@ def _start(
 ) -> tuple[Path, list[Run]]:
     """The folder, and the run of each column: all of them before the first is worked off."""
     if len(asked) == 1:
-        folder = out or _default_folder(
-            f"{asks[0]['classifier']['name']}-{asks[0]['method']['name']}", asks[0], ids
-        )
+        name = f"{asks[0]['classifier']['name']}-{asks[0]['method']['name']}"
+        folder = out or Path("runs") / folder_name(name, asks[0], ids)
         refuse_comparison(folder)
         return folder, [Run.start(folder, asks[0], ids, chunk)]
     same = [
@@ -270,22 +243,6 @@ def _start(
     ]
     for one, other in same:
         raise RatherError("CFG-OPTIONS", where=f"--method {other.label}", why=f"the same as {one.label}")
-    folder = out or _default_folder("comparison", asks, ids)
+    folder = out or Path("runs") / folder_name("comparison", asks, ids)
     places = start_comparison(folder, [column.label for column in asked])
     return folder, [Run.start(place, ask, ids, chunk) for place, ask in zip(places, asks, strict=True)]
-
-
-def _answer(runs: Sequence[Run], works: Sequence[Work], progress: Callable[[int, int], None]) -> None:
-    """Work off what is not stored yet, one run after the other."""
-    asked = sum(len(run.asked) for run in runs)
-    done = asked - sum(len(chunk) for run in runs for chunk in run.pending())
-    progress(done, asked)
-    for run, work in zip(runs, works, strict=True):
-        for rows in execute(run, work):
-            done += rows
-            progress(done, asked)
-
-
-def _default_folder(name: str, asks: object, ids: Sequence[str]) -> Path:
-    digest = hashlib.sha256(json.dumps([asks, ids], sort_keys=True).encode()).hexdigest()[:8]
-    return Path("runs") / f"{name}-{digest}"
