@@ -1,5 +1,6 @@
 """Every metric against a slow derivation in NumPy float64, and its value where nothing changed."""
 
+import inspect
 from importlib import import_module
 from itertools import combinations
 
@@ -367,8 +368,10 @@ def test_cout_of_a_row_is_that_of_the_row_alone_and_memory_is_bounded():
         cout(images, queries, zero, one, net, steps=0)
 
 
-@pytest.mark.parametrize(("name", "text"), list_metrics().items())
-def test_every_metric_says_what_it_is_and_which_way_is_better(name, text):
-    home = text.rpartition("[")[2][:-1]
-    assert callable(getattr(import_module(f"rather.metrics.{home}"), name))
-    assert " is better)" in text
+@pytest.mark.parametrize("metric", list_metrics().values(), ids=lambda metric: metric.name)
+def test_every_metric_says_what_it_is_and_which_way_is_better(metric):
+    function = getattr(import_module(f"rather.metrics.{metric.home}"), metric.name)
+    assert inspect.getdoc(function).startswith(metric.what)
+    assert metric.question.endswith("?")
+    better = {True: "higher is better", False: "lower is better", None: "neither is better"}
+    assert f"({better[metric.higher_is_better]})" in metric.what

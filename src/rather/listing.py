@@ -28,4 +28,4 @@ def listing(kind: Kind) -> dict[str, str]:
         return list_weights("generator")
     from rather.metrics import list_metrics
 
-    return list_metrics()
+    return {name: str(metric) for name, metric in list_metrics().items()}
