@@ -27,6 +27,7 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 app.command("rather.cli_train:train", name="train", help="Make the nets that the methods need.")
+app.command("rather.cli_bench:bench", name="bench", help="Compare methods, with intervals and tests.")
 
 
 @app.command
@@ -144,7 +145,7 @@ def explain(
 
 @app.command(name="list")
 def list_(
-    what: Literal["methods", "data", "models", "generators", "metrics"], /, *, json: bool = False
+    what: Literal["methods", "data", "models", "generators", "metrics", "benches"], /, *, json: bool = False
 ) -> int:
     """List what there is to choose from.
 

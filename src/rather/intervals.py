@@ -5,7 +5,7 @@ from __future__ import annotations
 _Z = 1.959964  # of the standard normal distribution, 95 % lie within
 
 
-def wilson(count: int, of: int) -> tuple[float, float]:
+def wilson(count: float, of: int) -> tuple[float, float]:
     """The 95 % interval of a share (Wilson, 1927).
 
     >>> tuple(round(end, 3) for end in wilson(81, 90))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-Kind = Literal["methods", "data", "models", "generators", "metrics"]
+Kind = Literal["methods", "data", "models", "generators", "metrics", "benches"]
 
 
 def listing(kind: Kind) -> dict[str, str]:
-    """Name and one line of each method or preset, data set, bundled classifier or generator, or metric."""
+    """Name and one line of each method or preset, data set, bundled net, metric or benchmark."""
     if kind == "methods":
         from rather.methods import list_methods
         from rather.presets import list_presets
@@ -26,6 +26,10 @@ def listing(kind: Kind) -> dict[str, str]:
         from rather.bundled import list_weights
 
         return list_weights("generator")
+    if kind == "benches":
+        from rather.bench import list_benches
+
+        return list_benches()
     from rather.metrics import list_metrics
 
     return {name: str(metric) for name, metric in list_metrics().items()}

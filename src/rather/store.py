@@ -232,6 +232,10 @@ class Run:
         statuses = dict(zip(self._column("id"), self._column("status"), strict=True))
         return {status: list(statuses.values()).count(status) for status in STATUSES}
 
+    def shards(self) -> list[str]:
+        """The names of what is stored; a name says what it contains."""
+        return [shard.stem for shard in self._shards()]
+
     def _shards(self) -> list[Path]:
         return sorted(self.folder.glob("rows-*.parquet"))
 

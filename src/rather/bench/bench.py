@@ -1,0 +1,96 @@
+"""A benchmark from its spec to its tables: what `rather bench` does, as one function."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+from rather.bench.figures import Figure, figures_of
+from rather.bench.scoring import score
+from rather.bench.spec import Spec, read_spec
+from rather.bench.tables import formats
+from rather.bench.work import Absent, Progress, Unit, plan, work_off
+from rather.store import STATUSES
+from rather.writing import refuse_unwritable, write_whole, writing
+
+RUNS: Final = Path("runs")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Benched:
+    """An answered and measured benchmark."""
+
+    folder: Path
+    page: Path  # to open
+    spec: Spec
+    units: tuple[Unit, ...]
+    figures: tuple[Figure, ...]
+    absent: tuple[Absent, ...]
+    counts: Mapping[str, int]  # of each status, in all runs
+    notes: tuple[str, ...]
+    seconds: float  # of this call
+    working: float  # seconds of it that the runs took
+
+
+def bench(
+    name: str,
+    *,
+    given: Mapping[str, str] | None = None,
+    out: Path | None = None,
+    runs: Path = RUNS,
+    progress: Progress = lambda _done, _asked: None,
+) -> Benched:
+    """Answer, measure and tell a benchmark.
+
+    The same call again goes on where an interrupted one was. A run is a folder of `runs`, named by what it
+    asks: whatever benchmark asks the same finds it.
+
+    Args:
+        name: of a benchmark of the package, or a file, see `spec.Spec`.
+        given: what stands for each `{NAME}` of the file.
+        out: the folder for tables and page; by default `bench-NAME` in `runs`.
+        runs: the folder that has the runs.
+        progress: told (rows done, rows asked).
+
+    Raises:
+        RatherError: for a mistake of the spec, a net or data that cannot be used, or the machine.
+    """
+    began = time.monotonic()
+    spec = read_spec(name, given)
+    folder = out or runs / f"bench-{spec.name}"
+    for place in (folder, runs):
+        refuse_unwritable(place)
+    planned = plan(spec, runs)
+    units, broken, working = work_off(planned.units, progress)
+    scores = [score(unit.run, unit.nets) for unit in units]
+    figures, unmeasured = figures_of(units, scores, spec.measures)
+    absent = (*planned.absent, *broken, *unmeasured)
+    told = {
+        "spec": spec.model_dump(mode="json"),
+        "runs": [
+            {"task": u.task, "method": u.method, "seed": u.seed, "run": str(u.run.folder)} for u in units
+        ],
+        "absent": [vars(one) for one in absent],
+    }
+    with writing(folder):
+        write_whole(folder / "bench.json", json.dumps(told, indent=1).encode())
+        for file, make in formats(figures, absent, spec.name).items():
+            write_whole(folder / file, make())
+    counts = [unit.run.counts() for unit in units]
+    return Benched(
+        folder=folder,
+        page=folder / "tables.md",
+        spec=spec,
+        units=tuple(units),
+        figures=tuple(figures),
+        absent=absent,
+        counts={status: sum(one[status] for one in counts) for status in STATUSES},
+        notes=planned.notes,
+        seconds=time.monotonic() - began,
+        working=working,
+    )

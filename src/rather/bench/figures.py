@@ -1,0 +1,267 @@
+"""The figures of a benchmark: measures of methods with their intervals, and who is as good as the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rather.bench.measures import MEASURES, Measure, value
+from rather.bench.nets import Nets
+from rather.bench.statistics import (
+    FEWEST,
+    Numbers,
+    Places,
+    Statistic,
+    bootstrap_mean,
+    draws,
+    holm,
+    image_means,
+    jackknife_error,
+    jackknife_interval,
+    leave_out,
+    normal_p,
+    percentiles,
+    resample,
+    sign_flip,
+)
+from rather.bench.work import Absent, Unit
+from rather.intervals import wilson
+from rather.scores import Scores
+
+Variant = Literal["main", "all"]  # of what counts successes only: the same of all rows that have an answer
+LEVEL: Final = 0.05  # of all tests of one column together
+_SPLITS: Final = 10
+_FEWEST_SHARE: Final = 0.5  # of the images, that a method must have rows of to be called the best
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A measure of a method, over all images and seeds of a task."""
+
+    task: str
+    method: str
+    measure: str
+    variant: Variant
+    value: float
+    low: float  # of the 95 % interval
+    high: float
+    rows: int
+    images: int
+    best: bool = False
+    p: float | None = None  # that it is as good as the best, corrected for all methods; None if not compared
+
+    @property
+    def tied(self) -> bool:
+        """Not significantly different from the best."""
+        return self.p is not None and self.p >= LEVEL
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """The scores of a method on a task, of all seeds."""
+
+    method: str
+    nets: Nets
+    images: int  # of the task
+    image: Places  # of each row
+    seed: Places
+    statuses: tuple[str, ...]
+    columns: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, units: Sequence[Unit], scores: Sequence[Scores]) -> Answered:
+        """Of the runs of one method."""
+        place = {name: n for n, name in enumerate(units[0].run.asked)}
+        statuses = tuple(status for one in scores for status in one.statuses)
+        image = np.array([place[name] for one in scores for name in one.ids], dtype=np.int64)
+        halves = np.random.default_rng(0).permuted(np.tile(np.arange(len(place)) % 2, (_SPLITS, 1)), axis=1)
+        known = set.intersection(*({*one.values} for one in scores))
+        columns = {name: torch.cat([one.values[name] for one in scores]) for name in known}
+        columns["found"] = torch.tensor([float(status == "found") for status in statuses])
+        columns["halves"] = torch.from_numpy(halves.T[image])
+        seed = np.repeat(np.arange(len(scores)), [len(one) for one in scores])
+        return cls(units[0].method, units[0].nets, len(place), image, seed, statuses, columns)
+
+    def rows(self, measure: Measure, variant: Variant) -> Places:
+        """Those that count."""
+        over = "searched" if variant == "all" else measure.over
+        count = {
+            "asked": {"found", "not_found", "failed"},
+            "searched": {"found", "not_found"},
+            "found": {"found"},
+        }[over]
+        there = np.array([status in count for status in self.statuses], dtype=bool)
+        for name in measure.columns:
+            there &= (
+                ~self.columns[name].isnan().flatten(1).any(1).numpy()
+                if self.columns[name].ndim > 1
+                else ~self.columns[name].isnan().numpy()
+            )
+        return np.flatnonzero(there)
+
+    def statistic(self, measure: Measure, rows: Places) -> Statistic:
+        """The measure of some of these rows, by their places among them."""
+        columns = {name: self.columns[name][torch.from_numpy(rows)] for name in measure.columns}
+
+        def of(some: Places) -> float:
+            chosen = torch.from_numpy(some)
+            return float(value(measure, {name: one[chosen] for name, one in columns.items()}, self.nets))
+
+        return of
+
+    def each(self, measure: Measure, rows: Places) -> Numbers:
+        """The measure of each row."""
+        columns = {name: self.columns[name][torch.from_numpy(rows)] for name in measure.columns}
+        found: Numbers = value(measure, columns, self.nets).numpy()
+        return found
+
+
+def figures_of(
+    units: Sequence[Unit], scores: Sequence[Scores], measures: Sequence[str] = ()
+) -> tuple[list[Figure], list[Absent]]:
+    """All figures, and the measures that there are not, with the reason.
+
+    Args:
+        units: the runs, with all of their rows.
+        scores: of each.
+        measures: which; by default all.
+    """
+    figures: list[Figure] = []
+    absent: list[Absent] = []
+    for task in dict.fromkeys(unit.task for unit in units):
+        by_method: dict[str, list[tuple[Unit, Scores]]] = {}
+        for unit, one in zip(units, scores, strict=True):
+            if unit.task == task:
+                by_method.setdefault(unit.method, []).append((unit, one))
+        answered = [Answered.of(*zip(*some, strict=True)) for some in by_method.values()]
+        weights = draws(answered[0].images)
+        for name in measures or MEASURES:
+            measure = MEASURES[name]
+            able, without = _able(answered, measure)
+            absent += [
+                Absent(task=task, method=method, why=f"{name}: {why}") for method, why in without.items()
+            ]
+            variants: list[Variant] = ["main", "all"] if measure.over == "found" else ["main"]
+            for variant in variants:
+                column = [
+                    replace(figure, task=task, measure=name)
+                    for figure in _column(able, measure, variant, weights)
+                ]
+                figures += _tested(column, able, measure, weights)
+    return figures, absent
+
+
+def _able(answered: Sequence[Answered], measure: Measure) -> tuple[list[Answered], dict[str, str]]:
+    """Whom a measure can be computed of, and why not of others."""
+    able, without = [], {}
+    for one in answered:
+        lacks = [why for need in measure.needs if (why := one.nets.lacks(need))]
+        if lacks:
+            without[one.method] = lacks[0]
+        elif all(name in one.columns for name in measure.columns):
+            able.append(one)
+        else:
+            without[one.method] = "no row has an answer"
+    if without and not able and len(set(without.values())) == 1:
+        return [], {"": next(iter(without.values()))}
+    return able, without
+
+
+def _column(
+    able: Sequence[Answered], measure: Measure, variant: Variant, weights: Numbers
+) -> Iterator[Figure]:
+    """A measure of each method, with its interval; none of a method that has no row for it."""
+    for one in able:
+        rows = one.rows(measure, variant)
+        if not len(rows):
+            continue
+        image = one.image[rows]
+        if measure.per_row:
+            means = image_means(one.each(measure, rows), image, one.images)
+            found = float(np.nanmean(means))
+            several = int((~np.isnan(means)).sum())
+            # All or nothing has no spread to resample. Rows of an image go together: images are counted.
+            low, high = wilson(found * several, several) if measure.share else bootstrap_mean(means, weights)
+        else:
+            statistic = one.statistic(measure, rows)
+            found = statistic(np.arange(len(rows)))
+            several = len(np.unique(image))
+            if math.isnan(found) or several < FEWEST:
+                continue
+            low, high = (
+                jackknife_interval(found, leave_out(image, one.images, statistic))
+                if measure.biased
+                else percentiles(resample(image, weights, statistic))
+            )
+        yield Figure(
+            task="",
+            method=one.method,
+            measure="",
+            variant=variant,
+            value=found,
+            low=low,
+            high=high,
+            rows=len(rows),
+            images=several,
+        )
+
+
+def _tested(
+    column: Sequence[Figure], able: Sequence[Answered], measure: Measure, weights: Numbers
+) -> list[Figure]:
+    """Who is best, and how sure it is that the others are not as good, on the rows that both have."""
+    sign = 1 if measure.higher_is_better else -1
+    by_name = {one.method: one for one in able}
+    candidates = [f for f in column if f.images >= _FEWEST_SHARE * by_name[f.method].images]
+    if len(column) < 2 or not candidates:  # noqa: PLR2004 - a comparison is of two
+        return [*column]
+    best = max(candidates, key=lambda figure: sign * figure.value)
+    p = {
+        figure.method: _p(by_name[figure.method], by_name[best.method], measure, figure.variant, weights)
+        for figure in column
+        if figure is not best
+    }
+    tested = {name: one for name, one in p.items() if one is not None}
+    corrected = dict(zip(tested, holm([*tested.values()]), strict=True))
+    return [replace(figure, best=figure is best, p=corrected.get(figure.method)) for figure in column]
+
+
+def _p(one: Answered, best: Answered, measure: Measure, variant: Variant, weights: Numbers) -> float | None:
+    """Of the difference of two methods; None if they share too few images."""
+    mine, others = one.rows(measure, variant), best.rows(measure, variant)
+    if measure.per_row:
+        differences = image_means(one.each(measure, mine), one.image[mine], one.images) - image_means(
+            best.each(measure, others), best.image[others], best.images
+        )
+        differences = differences[~np.isnan(differences)]
+        return sign_flip(differences) if len(differences) >= FEWEST else None
+    key = {(i, s): n for n, i, s in zip(others, best.image[others], best.seed[others], strict=True)}
+    both = [
+        (n, key[i, s]) for n, i, s in zip(mine, one.image[mine], one.seed[mine], strict=True) if (i, s) in key
+    ]
+    if not both:
+        return None
+    first, second = (np.array(rows, dtype=np.int64) for rows in zip(*both, strict=True))
+    image = one.image[first]
+    if len(np.unique(image)) < FEWEST:
+        return None
+    a, b = one.statistic(measure, first), best.statistic(measure, second)
+
+    def difference(rows: Places) -> float:
+        return a(rows) - b(rows)
+
+    error = (
+        jackknife_error(leave_out(image, one.images, difference))
+        if measure.biased
+        else float(np.nanstd(resample(image, weights, difference)))
+    )
+    whole = difference(np.arange(len(first)))
+    return None if math.isnan(whole) or math.isnan(error) else normal_p(whole, error)

@@ -1,0 +1,122 @@
+"""What is computed of each answer, once, and kept: the numbers of which all measures are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, NamedTuple, final
+
+import torch
+from torch import Tensor
+
+from rather.bench.nets import Nets
+from rather.core import Images, Labels
+from rather.features import pooled
+from rather.metrics.cout import cout
+from rather.metrics.identity import identity_similarity
+from rather.metrics.proximity import l1, l2
+from rather.metrics.sparsity import hoyer, share_changed
+from rather.metrics.transfer import transfer
+from rather.metrics.validity import confidence
+from rather.png import unpng
+from rather.scores import Measured, Scores, scores_of
+from rather.store import Row, Run
+
+
+@final
+@dataclass(frozen=True)
+class Answers:
+    """Rows that have a query and an answer, as tensors; what several scores need is computed once."""
+
+    rows: Sequence[Row]
+    nets: Nets
+
+    @cached_property
+    def queries(self) -> Images:
+        """The images."""
+        return torch.stack([unpng(row.query or b"") for row in self.rows])
+
+    @cached_property
+    def images(self) -> Images:
+        """The counterfactuals, or the best attempts."""
+        return torch.stack([unpng(row.image or b"") for row in self.rows])
+
+    @cached_property
+    def predicted(self) -> Labels:
+        """The classes that the classifier sees in the queries."""
+        return torch.tensor([self.nets.classifier.class_named(row.predicted or "") for row in self.rows])
+
+    @cached_property
+    def target(self) -> Labels:
+        """The classes that were asked for."""
+        return torch.tensor([self.nets.classifier.class_named(row.target or "") for row in self.rows])
+
+    @cached_property
+    def after(self) -> Tensor:
+        """Log-probabilities of the answers."""
+        return torch.tensor([row.after for row in self.rows], dtype=torch.float64).log()
+
+    @cached_property
+    def features(self) -> tuple[Tensor, Tensor]:
+        """Of queries and answers."""
+        assert self.nets.features is not None  # noqa: S101 - asked for only then
+        return pooled(self.nets.features, self.queries), pooled(self.nets.features, self.images)
+
+    @cached_property
+    def attributes(self) -> tuple[Tensor, Tensor]:
+        """Of queries and answers, as the oracle reads them."""
+        assert self.nets.oracle is not None  # noqa: S101 - asked for only then
+        return self.nets.oracle.values(self.queries), self.nets.oracle.values(self.images)
+
+
+class Score(NamedTuple):
+    """A number or a vector of each answer."""
+
+    of: Callable[[Answers], Tensor]
+    needs: tuple[str, ...] = ()  # fields of `Nets`
+
+
+def _transfer(a: Answers) -> Tensor:
+    judge = a.nets.judge
+    assert judge is not None  # noqa: S101 - asked for only then
+    target = torch.tensor([judge.class_named(row.target or "") for row in a.rows])
+    return transfer(judge.probabilities(a.images).log(), target)
+
+
+def _edits(a: Answers) -> Tensor:
+    told = [row.facts.get("edits") for row in a.rows]
+    counts = [len(one) if isinstance(one, list) else one for one in told]
+    return torch.tensor([float(n) if isinstance(n, int) else torch.nan for n in counts], dtype=torch.float64)
+
+
+SCORES: Final[Mapping[str, Score]] = {
+    "confidence": Score(lambda a: confidence(a.after, a.target)),
+    "transfer": Score(_transfer, ("judge",)),
+    "l1": Score(lambda a: l1(a.images, a.queries)),
+    "l2": Score(lambda a: l2(a.images, a.queries)),
+    "share_changed": Score(lambda a: share_changed(a.images, a.queries)),
+    "hoyer": Score(lambda a: hoyer(a.images, a.queries)),
+    "edits": Score(_edits),
+    "cout": Score(lambda a: cout(a.images, a.queries, a.predicted, a.target, a.nets.classifier)),
+    "similarity": Score(lambda a: identity_similarity(a.features[1], a.features[0]), ("features",)),
+    "features_before": Score(lambda a: a.features[0], ("features",)),
+    "features_after": Score(lambda a: a.features[1], ("features",)),
+    "attributes_before": Score(lambda a: a.attributes[0], ("oracle",)),
+    "attributes_after": Score(lambda a: a.attributes[1], ("oracle",)),
+}
+
+
+def score(run: Run, nets: Nets) -> Scores:
+    """All scores that the nets allow, of the rows of a run.
+
+    Raises:
+        RatherError: RUN-DAMAGED, or a judge does not know a class.
+    """
+    possible = {name: one for name, one in SCORES.items() if not any(map(nets.lacks, one.needs))}
+
+    def measure(rows: Sequence[Row]) -> Measured:
+        answers = Answers(rows, nets)
+        return {name: one.of(answers) for name, one in possible.items()}
+
+    return scores_of(run, {"scores": [*possible], "nets": nets.question()}, measure)

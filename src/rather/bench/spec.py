@@ -1,0 +1,230 @@
+"""What a benchmark asks: a TOML file of methods, data and seeds, as a model that refuses mistakes."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, final
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
+
+from rather.bench import bench_file, list_benches
+from rather.bench.measures import MEASURES
+from rather.columns import Column
+from rather.errors import RatherError
+from rather.presets import expand
+from rather.settings import Seed, refusal
+from rather.suggest import near
+
+_PLACE: Final = re.compile(r"\{([\w-]+)\}")  # `celeba:{celeba}`: what only the user has
+
+Words = Annotated[tuple[str, ...], BeforeValidator(lambda told: (told,) if isinstance(told, str) else told)]
+
+
+class Part(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, strict=False
+    )
+
+
+@final
+class AskedMethod(Part):
+    """A method, or a preset, with settings of its own."""
+
+    method: str
+    """METHOD or METHOD@CLASSIFIER, as of `rather explain --method`."""
+    label: str = ""
+    """What to call it; by default METHOD."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """As of `rather explain --set`."""
+    only: Words = ()
+    """Labels of the data that it is for; by default all."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the tables."""
+        return self.label or self.method
+
+    @property
+    def column(self) -> Column:
+        """The method with its settings, and the classifier that it explains, if not the data's.
+
+        Raises:
+            RatherError: CFG-UNKNOWN for a name, CFG-SETTING for a setting.
+        """
+        name, _, classifier = self.method.partition("@")
+        return Column(name, classifier or None, expand({"name": name} | self.settings))
+
+
+@final
+class AskedData(Part):
+    """Images, the classifiers that are explained on them, and the nets that measure."""
+
+    data: str
+    """As of `rather explain --data`."""
+    label: str = ""
+    """What to call it; by default the data's name, and of several classifiers theirs as well."""
+    classifier: Words = ()
+    """Who is explained; by default the bundled classifier of the data."""
+    judge: str | None = None
+    """Another classifier of the same images, which neither is explained nor takes part."""
+    oracle: str | None = None
+    """A net that reads attributes of images."""
+    attribute: str | None = None
+    """The attribute that tells the classifier's second class from its first, as the oracle calls it."""
+    features: str | None = None
+    """A classifier in whose features realism is measured; by default the judge, or the oracle's net."""
+    references: str | None = None
+    """As of `rather explain`, and so are all below."""
+    generator: str | None = None
+    denoiser: str | None = None
+    latent: str | None = None
+    target: str | None = None
+    confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    count: PositiveInt | None = None
+
+
+@final
+class Spec(Part):
+    """A benchmark."""
+
+    name: str
+    what: str = ""
+    """A line on what it shows."""
+    methods: tuple[
+        Annotated[
+            AskedMethod,
+            BeforeValidator(lambda told: {"method": told} if isinstance(told, str) else told),
+        ],
+        ...,
+    ] = Field(min_length=1)
+    data: tuple[AskedData, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
+    """Of all that is random in a method; images and targets are the same for all of them."""
+    target: str = "nearest"
+    confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
+    count: PositiveInt = 12
+    """Images of each data set, evenly spread."""
+    batch_size: PositiveInt = 32
+    measures: tuple[str, ...] = ()
+    """By default all that can be computed."""
+
+    @field_validator("measures")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in MEASURES:
+                raise RatherError(
+                    "CFG-SETTING", where=f"measures {name}", why="unknown", do=near(name, MEASURES)
+                )
+        return names
+
+    @field_validator("methods")
+    @classmethod
+    def _apart(cls, methods: tuple[AskedMethod, ...]) -> tuple[AskedMethod, ...]:
+        names = [method.name for method in methods]
+        for method in methods:
+            if names.count(method.name) > 1:
+                raise RatherError(
+                    "CFG-SETTING",
+                    where=f"methods {method.name}",
+                    why="there twice",
+                    do="Give each a label of its own",
+                )
+        return methods
+
+
+def read_spec(name: str, given: Mapping[str, str] | None = None) -> Spec:
+    """The benchmark of a file, or of the package.
+
+    Args:
+        name: of a benchmark of the package (`list_benches`), or a file's path.
+        given: what stands for each `{NAME}` of the file, such as folders of data; what is not given stays,
+            and whatever needs it is skipped.
+
+    Raises:
+        RatherError: CFG-FILE, CFG-SETTING with the nearest name, or CFG-UNKNOWN for a method.
+    """
+    file = bench_file(name)
+    try:
+        told = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise RatherError(
+            "CFG-UNKNOWN", where=f"benchmark {name}", do=near(name, [*list_benches(), "SPEC.toml"])
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RatherError("CFG-FILE", where=file, why=str(error)) from None
+    given = dict(given or {})
+    unused = given.keys() - set(_places(told))
+    if unused:
+        name = min(unused)
+        raise RatherError("CFG-OPTIONS", where=f"--with {name}", why=f"{file.name} has no {{{name}}}")
+    try:
+        spec = Spec(**_filled(told, given))
+    except ValidationError as error:
+        raise _refusal(error, file) from None
+    known = {asked.label or asked.data for asked in spec.data}
+    for method in spec.methods:
+        _ = method.column  # a name that does not exist is refused before anything is computed
+        for label in method.only:
+            if label not in known:
+                raise RatherError(
+                    "CFG-SETTING", where=f"methods {method.name}: only {label}", do=near(label, known)
+                )
+    return spec
+
+
+def missing(told: str) -> list[str]:
+    """The names that are still to be given.
+
+    >>> missing("celeba:{celeba}")
+    ['celeba']
+    """
+    return _PLACE.findall(told)
+
+
+def _places(told: object) -> list[str]:
+    match told:
+        case str():
+            return missing(told)
+        case dict():
+            return [name for value in told.values() for name in _places(value)]
+        case list():
+            return [name for value in told for name in _places(value)]
+        case _:
+            return []
+
+
+def _filled(told: Any, given: Mapping[str, str]) -> Any:
+    match told:
+        case str():
+            return _PLACE.sub(lambda place: given.get(place[1], place[0]), told)
+        case dict():
+            return {key: _filled(value, given) for key, value in told.items()}
+        case list():
+            return [_filled(value, given) for value in told]
+        case _:
+            return told
+
+
+def _refusal(error: ValidationError, file: Path) -> RatherError:
+    """The first complaint, with the nearest name of the table that it is about."""
+    place = error.errors()[0]["loc"]
+    parts: dict[str, type[BaseModel]] = {"methods": AskedMethod, "data": AskedData}
+    model = parts.get(str(place[0]), Spec) if len(place) > 1 else Spec
+    told = refusal(error, model, file.name)
+    if error.errors()[0]["type"] != "extra_forbidden":
+        return told
+    return RatherError(told.code, where=told.where, why=told.why, do=near(str(place[-1]), model.model_fields))

@@ -1,0 +1,125 @@
+"""How sure a figure is, and whether two differ: over images, each with the rows of all seeds together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+Places = NDArray[np.int64]
+RESAMPLES: Final = 2_000
+STATISTICS: Final = 500  # resamples of what is no mean, and takes longer
+SIGNS: Final = 9_999  # draws of signs; the smallest p is one in ten thousand
+GROUPS: Final = 20  # of images, that the jackknife leaves out
+FEWEST: Final = 8  # images of which some can be left out, or that two methods are compared on
+_Z: Final = 1.959964
+
+
+def image_means(values: Numbers, image: Places, count: int) -> Numbers:
+    """The mean of each image's rows that have a value; NaN of an image without.
+
+    >>> image_means(np.array([1.0, 3.0, np.nan]), np.array([0, 0, 1]), 3)
+    array([ 2., nan, nan])
+    """
+    there = ~np.isnan(values)
+    total = np.bincount(image[there], values[there], count)
+    rows = np.bincount(image[there], minlength=count)
+    with np.errstate(invalid="ignore"):
+        means: Numbers = total / rows
+    return means
+
+
+def draws(count: int, seed: int = 0) -> NDArray[np.float64]:
+    """How often each of `count` images is in each of the bootstrap's samples: (RESAMPLES, count).
+
+    All methods of a task get the same, so that their differences can be resampled as well.
+    """
+    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    return weights.astype(np.float64)
+
+
+def bootstrap_mean(means: Numbers, weights: NDArray[np.float64]) -> tuple[float, float]:
+    """The 95 % interval of the mean over images that have one: the bootstrap's percentiles."""
+    there = ~np.isnan(means)
+    some = weights[:, there]
+    size = some.sum(1)
+    resampled = (some @ means[there])[size > 0] / size[size > 0]
+    low, high = np.percentile(resampled, [2.5, 97.5]).tolist()
+    return low, high
+
+
+def sign_flip(differences: Numbers, seed: int = 0) -> float:
+    """The p-value of a mean difference of pairs: how often random signs give one as large (Fisher, 1935).
+
+    Exact up to the number of draws, whatever the numbers are; of yes and no it is McNemar's exact test.
+
+    >>> sign_flip(np.array([1.0, -1.0, 0.0]))
+    1.0
+    """
+    signs = np.random.default_rng(seed).integers(0, 2, (SIGNS, len(differences))) * 2.0 - 1
+    observed = abs(differences.sum())
+    as_large = np.abs(signs @ differences) >= observed - 1e-9 * max(observed, 1e-300)
+    return float((1 + as_large.sum()) / (SIGNS + 1))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p-values corrected for how many there are (Holm, 1979).
+
+    >>> [round(q, 3) for q in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    corrected = [0.0] * len(p)
+    highest = 0.0
+    for rank, place in enumerate(sorted(range(len(p)), key=lambda n: p[n])):
+        highest = max(highest, min(1.0, p[place] * (len(p) - rank)))
+        corrected[place] = highest
+    return corrected
+
+
+Statistic = Callable[[Places], float]  # of rows, by their places, which may be there several times
+
+
+def leave_out(image: Places, count: int, statistic: Statistic, seed: int = 0) -> Numbers:
+    """A statistic of all rows but those of one group of images, for each group of the jackknife."""
+    group = np.random.default_rng(seed).permutation(np.arange(count) % GROUPS)
+    return np.array(
+        [statistic(np.flatnonzero(group[image] != n)) for n in range(GROUPS) if (group == n).any()]
+    )
+
+
+def jackknife_error(without: Numbers) -> float:
+    """The standard error, from what leaving out gives; NaN if it is not defined of some."""
+    share = (len(without) - 1) / len(without)
+    return math.sqrt(share * float(np.square(without - without.mean()).sum()))
+
+
+def jackknife_interval(value: float, without: Numbers) -> tuple[float, float]:
+    """95 % of what is biased in few rows: a bootstrap would resample the bias, and miss the figure."""
+    half = _Z * jackknife_error(without)
+    return value - half, value + half
+
+
+def normal_p(difference: float, error: float) -> float:
+    """The p-value of a difference with a standard error, both sides of the normal distribution."""
+    if error == 0:
+        return 1.0 if difference == 0 else 0.0
+    return math.erfc(abs(difference) / error / math.sqrt(2))
+
+
+def resample(image: Places, weights: NDArray[np.float64], statistic: Statistic) -> Numbers:
+    """A statistic of each of the bootstrap's samples of images, of which each has all of its rows."""
+    times = weights[:STATISTICS].astype(np.int64)[:, image]
+    return np.array([statistic(np.repeat(np.arange(len(image)), one)) for one in times])
+
+
+def percentiles(resampled: Numbers) -> tuple[float, float]:
+    """The 95 % interval; samples in which the statistic is not defined are left out."""
+    there = resampled[~np.isnan(resampled)]
+    if not len(there):
+        return math.nan, math.nan
+    low, high = np.percentile(there, [2.5, 97.5]).tolist()
+    return low, high
