@@ -7,14 +7,22 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import mannwhitneyu, rankdata, spearmanr
 from torch import nn
 
 from rather.core import Classifier
 from rather.data import faces
 from rather.data.faces import ATTRIBUTES, HAIR_COLOURS, REGIONS
 from rather.errors import RatherError
-from rather.metrics.causes import cosine_agreement, named_among, rank_agreement
+from rather.metrics.causes import (
+    area_under_curve,
+    cosine_agreement,
+    distance_to_truth,
+    inside_true_change,
+    largest_changes,
+    named_among,
+    rank_agreement,
+)
 from rather.ranks import mid_ranks, rank_correlation
 
 SIDE = 32
@@ -92,6 +100,91 @@ def test_who_is_named():
     assert named_among(changes, 0, 2).tolist() == [True, False, True, False]
     assert named_among(changes, 0, 3).tolist() == [True, False, True, False]  # what is unchanged is not named
     assert named_among(changes, 2, 3).tolist() == [True, False, True, True]
+
+
+def test_largest_changes_by_hand():
+    changes = torch.tensor([[3.0, -4.0, 1.0], [0.0, 0.0, 0.0], [2.0, -2.0, 2.0]])
+    assert largest_changes(changes, 1).tolist() == [0, 1, 0]
+    assert largest_changes(changes, 2).tolist() == [0.5, 0.5, 0]
+    # Of three that are as large as each other one is looked at: a third of it each.
+    assert largest_changes(changes, 3).tolist() == pytest.approx([4 / 9, 4 / 9, 1 / 9])
+    # What did not change is not looked at, however many could be.
+    assert largest_changes(changes, 8).tolist() == [2 / 8, 2 / 8, 2 / 8]
+    assert largest_changes(changes, 100).tolist() == pytest.approx([2 / 100, 2 / 100, 2 / 100])
+    with pytest.raises(RatherError, match="one row"):
+        largest_changes(torch.zeros(0, 3))
+    with pytest.raises(RatherError, match="first 0"):
+        largest_changes(changes, 0)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 5), st.integers(1, 12))
+def test_largest_changes_are_the_mean_over_orders_of_equal_ones(seed, n, a, first):
+    draw = torch.Generator().manual_seed(seed)
+    changes = torch.randint(-2, 3, (n, a), generator=draw).float()
+    found = largest_changes(changes, first)
+    entries = [(abs(changes[row, k].item()), k) for row in range(n) for k in range(a)]
+    expected = np.zeros(a)
+    for amount, k in entries:
+        larger = sum(other > amount for other, _ in entries)
+        equal = sum(other == amount for other, _ in entries)
+        expected[k] += (amount > 0) * min(max(first - larger, 0), equal) / equal / first
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+
+
+@settings(deadline=None)
+@given(few, few)
+def test_area_under_the_curve_is_the_share_of_pairs_and_that_of_scipy(planted, clean):
+    found = area_under_curve(torch.tensor(planted).float(), torch.tensor(clean).float()).item()
+    pairs = [(p > c) + 0.5 * (p == c) for p in planted for c in clean]
+    assert found == pytest.approx(np.mean(pairs), abs=1e-12)
+    u = mannwhitneyu(planted, clean, method="asymptotic").statistic
+    assert found == pytest.approx(u / (len(planted) * len(clean)), abs=1e-12)
+
+
+def test_area_under_the_curve_of_nan_and_of_none():
+    assert area_under_curve(torch.tensor([math.nan]), torch.tensor([1.0])).isnan()
+    with pytest.raises(RatherError, match="0 planted and 2 clean"):
+        area_under_curve(torch.zeros(0), torch.zeros(2))
+
+
+def test_where_the_change_lies_and_how_far_the_truth_is():
+    query = torch.zeros(5, 3, 2, 2)
+    truth = query.clone()
+    truth[:, 0, 0] = 0.8  # the true change is that of two pixels, in one channel
+    images = query.clone()
+    images[1] = truth[1]
+    images[2] = 0.4  # everywhere, in all channels
+    images[3, 2, 0, 1] = -0.5  # in the right place, in another channel and to the wrong side
+    images[4] = truth[4] / 2
+    inside = inside_true_change(images, query, truth)
+    assert inside[0].isnan()
+    torch.testing.assert_close(inside[1:], torch.tensor([1.0, 0.5, 1.0, 1.0]).double())
+    distance = distance_to_truth(images, query, truth)
+    expected = torch.tensor([1.0, 0.0, (2 * 0.4 + 10 * 0.4) / 1.6, (1.6 + 0.5) / 1.6, 0.5]).double()
+    torch.testing.assert_close(distance, expected)
+    assert distance_to_truth(images, query, query).isfinite().sum() == 0
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_scores_against_the_truth_are_those_of_a_loop(seed):
+    draw = np.random.default_rng(seed)
+    query, image = draw.random((2, 3, 3, 4, 5))
+    truth = np.where(draw.random((3, 1, 4, 5)) < 0.3, draw.random((3, 3, 4, 5)), query)
+    assume((truth != query).any((1, 2, 3)).all())
+    inside = inside_true_change(*map(torch.from_numpy, (image, query, truth)))
+    distance = distance_to_truth(*map(torch.from_numpy, (image, query, truth)))
+    for row in range(3):
+        right = sum(
+            abs(image[row, :, y, x] - query[row, :, y, x]).sum()
+            for y in range(4)
+            for x in range(5)
+            if (truth[row, :, y, x] != query[row, :, y, x]).any()
+        )
+        assert inside[row].item() == pytest.approx(right / abs(image[row] - query[row]).sum(), abs=1e-12)
+        far = abs(image[row] - truth[row]).sum() / abs(query[row] - truth[row]).sum()
+        assert distance[row].item() == pytest.approx(far, abs=1e-12)
 
 
 class _Red(nn.Module):
