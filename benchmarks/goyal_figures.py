@@ -29,6 +29,7 @@ from rather.core import Classifier, Features, Goal, Images, Labels, Noise
 from rather.data import DataSet, load, omniglot, read_all
 from rather.data.shapes import UNCLEAR, Shapes, right_edits
 from rather.methods.goyal import Goyal
+from rather.metrics.cells import cell_agreement
 from rather.references import References
 from rather.train import Recipe, train_classifier
 
@@ -216,8 +217,9 @@ def best_cells(pairs: Pairs) -> Tensor:
 def agreement(cells: Tensor, what: str, paper: str) -> Iterator[str]:
     k = cells.shape[1]
     equal = (cells[:, :, None] == cells[:, None]).float()
-    two = (equal.sum((1, 2)) - k) / (k * (k - 1))
-    yield Estimate.of(two).line(f"two distractors, {what}: same best query cell", paper, percent=True)
+    yield Estimate.of(cell_agreement(cells)).line(
+        f"two distractors, {what}: same best query cell", paper, percent=True
+    )
     most = equal.sum(2).amax(1) / k
     yield Estimate.of(most).line(f"{k} distractors, {what}: share of the commonest cell", "", percent=True)
 

@@ -23,9 +23,14 @@ def attributes_changed(
 ) -> Float[Tensor, " b"]:
     """Number of attributes that came or went (lower is better).
 
-    Its mean over the successes is the MNAC of STEEX (P. Jacob et al., "STEEX: Steering counterfactual
-    explanations with semantics", ECCV 2022) and its followers, with an oracle of their own. NaN for a row
-    where the oracle said NaN of an attribute that counts.
+    Its mean over the successes is the MNAC of STEEX and its followers, with an oracle of their own. NaN for a
+    row where the oracle said NaN of an attribute that counts.
+
+    Unit: attributes.
+    Source: P. Rodriguez et al., "Beyond trivial counterfactual explanations with diverse valuable
+    explanations" (DiVE), ICCV 2021; P. Jacob et al., "STEEX: Steering counterfactual explanations with
+    semantics", ECCV 2022.
+    Avoids: pictures normalised twice on their way to the oracle, by the script and by the net.
 
     Args:
         before: what the oracle says of the queries.
@@ -49,8 +54,12 @@ def correlation_difference(
 
     sum_a |r_a - rho_a|, where r_a is Pearson's correlation of the changes of a, -1, 0 or 1 a row, with those
     of the queried attribute, and rho_a that of their labels. Where one side never varies, its correlation is
-    0. One value for all rows; NaN if the oracle said NaN. G. Jeanneret et al., "Diffusion models for
-    counterfactual explanations" (DiME), ACCV 2022, with an oracle and labels of their own.
+    0. One value for all rows; NaN if the oracle said NaN.
+
+    Unit: differences of correlations, summed over attributes.
+    Source: G. Jeanneret et al., "Diffusion models for counterfactual explanations" (DiME), ACCV 2022, with an
+    oracle and labels of their own.
+    Avoids: nothing of the formula, which is kept; what it rewards is said below.
 
     Not to be read alone: it compares changes with labels, so the best is no method that changes nothing else.
     Such a one has all |rho_a| of the other attributes, more than one that changes what goes along with the

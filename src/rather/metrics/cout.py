@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from rather.core import Classifier, Images, Labels
@@ -25,10 +25,11 @@ def cout(
     The pixels of the counterfactual come into the query in the order of their change, summed over channels.
     While the share f of them that has come goes from 0 to 1, the score is the area under p(target) less that
     under p(predicted), by the rule of trapezoids: near to 1 if a few pixels are enough and both answers are
-    sure. S. Khorram, L. Fuxin, "Cycle-consistent counterfactuals by latent transformations", CVPR 2022.
+    sure. Of a picture without a change it is p(target) - p(predicted) of the query.
 
-    Public code weighs the last step, of fewer pixels, as if it were whole, so that its scores go up to 1.02,
-    and gives NaN for a picture without a change. Here that is p(target) - p(predicted) of the query.
+    Unit: probability.
+    Source: S. Khorram, L. Fuxin, "Cycle-consistent counterfactuals by latent transformations", CVPR 2022.
+    Avoids: what `cout_as_published` does.
 
     Args:
         images: the counterfactuals; published scores are of all of them, of failures too.
@@ -41,6 +42,51 @@ def cout(
     Raises:
         RatherError: CFG-SETTING for fewer than one step.
     """
+    lead, counts, _ = _leads(images, queries, predicted, target, classifier, steps=steps)
+    return torch.trapezoid(lead, counts.double() / images.shape[2:].numel(), dim=1)
+
+
+@torch.no_grad()
+def cout_as_published(
+    images: Images,
+    queries: Images,
+    predicted: Labels,
+    target: Labels,
+    classifier: Classifier,
+    *,
+    steps: int = 50,
+) -> Float[Tensor, " b"]:
+    """COUT as the papers' public code computes it, -1 to about 1.02 (higher is better).
+
+    For comparison with published tables alone. Where `steps` does not divide the pixels the last step has
+    fewer of them and is weighed as if it were whole: by 795 / 784 of 28 x 28 pixels in steps of 15. Of a
+    picture without a change it is NaN: the order is by the change over its range, 0 / 0. (ACE takes the score
+    of queries that were classified rightly alone: choose them.)
+
+    Unit: probability.
+    Source: public code of S. Khorram, L. Fuxin, CVPR 2022, and of ACE, G. Jeanneret et al., CVPR 2023.
+    Avoids: nothing; see `cout`.
+
+    Args:
+        images: the counterfactuals.
+        queries: their queries.
+        predicted: the class that each query had.
+        target: the class that each was to get.
+        classifier: whom to ask, of the pixels that have come after each step.
+        steps: as for `cout`.
+
+    Raises:
+        RatherError: CFG-SETTING for fewer than one step.
+    """
+    lead, _, stride = _leads(images, queries, predicted, target, classifier, steps=steps)
+    area = torch.trapezoid(lead, dx=stride / images.shape[2:].numel(), dim=1)
+    return area.masked_fill((images == queries).flatten(1).all(1), torch.nan)
+
+
+def _leads(
+    images: Images, queries: Images, predicted: Labels, target: Labels, classifier: Classifier, *, steps: int
+) -> tuple[Float[Tensor, "b s"], Int[Tensor, " s"], int]:
+    """p(target) - p(predicted) after each step, how many pixels have come by then, and the step's size."""
     if steps < 1:
         raise RatherError("CFG-SETTING", where=f"steps {steps}", why="it is below 1")
     pixels = images.shape[2:].numel()
@@ -55,5 +101,5 @@ def cout(
         mixed = torch.where(place[row] < count[:, None, None, None], images[row], queries[row])
         p = classifier(mixed).softmax(1).double()
         leads.append((p.gather(1, target[row, None]) - p.gather(1, predicted[row, None]))[:, 0])
-    lead = torch.cat(leads).view(len(images), len(counts))
-    return torch.trapezoid(lead, counts.double() / pixels, dim=1)
+    lead = torch.cat(leads) if leads else images.new_zeros(0, dtype=torch.float64)
+    return lead.view(len(images), len(counts)), counts, stride

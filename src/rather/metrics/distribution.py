@@ -8,49 +8,57 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rather.core import Classifier, Images
+from rather.core import Images
 from rather.errors import RatherError
-from rather.features import pooled
+from rather.features import FeatureNet, pooled
 
 _FEWEST: Final = 2  # that have a covariance
+_TOGETHER: Final = 1024  # rows of a table of kernels in memory
 
 
-def frechet_distance(
-    images: Images, others: Float[Tensor, "m c h w"], classifier: Classifier
-) -> Float[Tensor, ""]:
-    """Frechet distance of two sets of pictures in a classifier's pooled features (lower is better).
+def frechet_distance(images: Images, others: Float[Tensor, "m c h w"], net: FeatureNet) -> Float[Tensor, ""]:
+    """Frechet distance of two sets of pictures in a net's pooled features (lower is better).
 
-    Of the features, each averaged over the cells of its map. FID is this in the features of one certain
-    Inception net; this is no FID. It falls as the sets grow: compare only distances of sets of the same
-    sizes, in the features of the same net.
+    Of the features, each averaged over the cells of its map. It is FID in those of `inception.Inception`, and
+    in no others. It falls as the sets grow: compare only distances of sets of the same sizes, in the features
+    of the same net; beside small sets give `kid`.
+
+    Unit: squared units of the features.
+    Source: M. Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash
+    equilibrium", NIPS 2017, as FID.
+    Avoids: pictures saved with losses, sets of different sizes, and a name that does not say which features.
 
     Args:
         images: a set, of two pictures at least; more than the features have channels, for a full covariance.
         others: another.
-        classifier: in whose features (`Classifier.features`) to measure.
+        net: in whose features to measure; a `Classifier` is one.
 
     Raises:
         RatherError: DATA-EMPTY for a set of fewer than two pictures, which has no covariance.
     """
-    return frechet_of_features(pooled(classifier, images), pooled(classifier, others))
+    return frechet_of_features(pooled(net, images), pooled(net, others))
 
 
 def split_frechet_distance(
-    images: Images, queries: Images, classifier: Classifier, *, repeats: int = 10, seed: int = 0
+    images: Images, queries: Images, net: FeatureNet, *, repeats: int = 10, seed: int = 0
 ) -> Float[Tensor, " repeats"]:
     """Frechet distance of counterfactuals to the queries of other rows, for each split (lower is better).
 
     A counterfactual is nearly its query, so the distance of both sets is small however strange the change
     looks. Here the rows are split at random into halves A and B: a value is the mean of the distances of the
-    queries A to the counterfactuals of B, and of B to those of A. So is the sFID of ACE (G. Jeanneret et al.,
-    "Adversarial counterfactual visual explanations", CVPR 2023) measured, in the features of an Inception
-    net; this is no FID. Their mean is what to report; their spread says how much the split matters, and not
+    queries A to the counterfactuals of B, and of B to those of A. It is sFID in the features of
+    `inception.Inception`. Their mean is what to report; their spread says how much the split matters, and not
     how much other queries would.
+
+    Unit: squared units of the features.
+    Source: sFID, G. Jeanneret et al., "Adversarial counterfactual visual explanations" (ACE), CVPR 2023.
+    Avoids: a single split without a seed, an odd row dropped, and halves of different rows where some rows
+    have no counterfactual.
 
     Args:
         images: counterfactuals, only of the successes; of an odd number, one half has one more.
         queries: their queries, in the same order.
-        classifier: in whose features, as for `frechet_distance`; they are computed once.
+        net: in whose features, as for `frechet_distance`; they are computed once.
         repeats: how many splits.
         seed: of the splits.
 
@@ -59,7 +67,7 @@ def split_frechet_distance(
     """
     draw = torch.Generator().manual_seed(seed)
     halves = [torch.randperm(len(images), generator=draw) < len(images) // 2 for _ in range(repeats)]
-    after, before = pooled(classifier, images), pooled(classifier, queries)
+    after, before = pooled(net, images), pooled(net, queries)
     return split_frechet_of_features(after, before, torch.stack(halves))
 
 
@@ -70,6 +78,10 @@ def split_frechet_of_features(
 
     As `split_frechet_distance`, of the features of any net, and of splits that are given: who asks how much
     the rows matter keeps each row in its half.
+
+    Unit: squared units of the features.
+    Source: as `split_frechet_distance`.
+    Avoids: as there.
 
     Args:
         after: of the counterfactuals.
@@ -90,9 +102,13 @@ def split_frechet_of_features(
 def frechet_of_features(features: Float[Tensor, "n d"], others: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
     """Frechet distance of two sets of feature vectors, taken as Gaussian (lower is better).
 
-    |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)), of their means and covariances, in 64 bits: D. Dowson,
-    B. Landau, "The Frechet distance between multivariate normal distributions", 1982. NaN of features that
+    |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)), of their means and covariances, in 64 bits. NaN of features that
     are not finite.
+
+    Unit: squared units of the features.
+    Source: D. Dowson, B. Landau, "The Frechet distance between multivariate normal distributions", 1982.
+    Avoids: the root of a matrix that has none in floats, whose rounding errors come out as 1e-8, as complex
+    numbers, or, once something is added to the diagonal, as another distance.
 
     Args:
         features: of any net, a vector for each picture.
@@ -110,6 +126,65 @@ def frechet_of_features(features: Float[Tensor, "n d"], others: Float[Tensor, "m
     spread = root.square().sum() + root2.square().sum()
     distance: Tensor = (mean - mean2).square().sum() + spread - 2 * shared
     return distance.clamp(min=0)
+
+
+def kid(images: Images, others: Float[Tensor, "m c h w"], net: FeatureNet) -> Float[Tensor, ""]:
+    """Kernel distance of two sets of pictures in a net's pooled features (lower is better).
+
+    It is KID in the features of `inception.Inception`, and in no others. Its expectation does not depend on
+    the sizes of the sets: beside a Frechet distance of fewer than some 5,000 pictures, give this.
+
+    Unit: of a kernel without a unit; around 0 for sets of one kind, and then also below.
+    Source: M. Binkowski, D. Sutherland, M. Arbel, A. Gretton, "Demystifying MMD GANs", ICLR 2018.
+    Avoids: as `kid_of_features`.
+
+    Args:
+        images: a set, of two pictures at least.
+        others: another, of any other size.
+        net: in whose features to measure; a `Classifier` is one.
+
+    Raises:
+        RatherError: DATA-EMPTY for a set of fewer than two pictures.
+    """
+    return kid_of_features(pooled(net, images), pooled(net, others))
+
+
+def kid_of_features(features: Float[Tensor, "n d"], others: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
+    """Unbiased squared maximum mean discrepancy of feature vectors, by a cubic kernel (lower is better).
+
+    mean k(x, x') + mean k(y, y') - 2 mean k(x, y), k(x, y) = (x.y / d + 1)^3, over pairs of different rows,
+    in 64 bits. Of all rows: public code takes the mean over random subsets, which expects the same and varies
+    more. The kernel knows no scale: multiply the features, and the distance is another.
+
+    Unit: of a kernel without a unit; around 0 for sets of one kind, and then also below.
+    Source: M. Binkowski, D. Sutherland, M. Arbel, A. Gretton, "Demystifying MMD GANs", ICLR 2018.
+    Avoids: the biased estimate, in which each row is like itself and which falls as the sets grow; subsets
+    drawn without a seed; and a negative estimate cut off at 0, which is no longer unbiased.
+
+    Args:
+        features: of any net, a vector for each picture.
+        others: of another set.
+
+    Raises:
+        RatherError: DATA-EMPTY for a set of fewer than two vectors.
+    """
+    x, y = features.double(), others.double()
+    return _similar(x, x) + _similar(y, y) - 2 * _similar(x, y)
+
+
+def _similar(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
+    """Mean kernel of two rows; within one set, of two different ones."""
+    for some in (x, y):
+        if len(some) < _FEWEST:
+            raise RatherError("DATA-EMPTY", where=f"a set of {len(some)}", do="Give two pictures at least")
+    total = torch.stack([_kernel(part @ y.T, x.shape[1]).sum() for part in x.split(_TOGETHER)]).sum()
+    if x is not y:
+        return total / (len(x) * len(y))
+    return (total - _kernel(x.square().sum(1), x.shape[1]).sum()) / (len(x) * (len(x) - 1))
+
+
+def _kernel(product: Tensor, size: int) -> Tensor:
+    return (product / size + 1) ** 3
 
 
 def _gaussian(features: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, "r d"]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import torch
@@ -9,26 +10,62 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from rather.core import Classifier
+from rather.core import Features, Images
+from rather.features import FeatureNet, LayeredNet
+
+Answers = Float[Tensor, "b n c h w"]
+_TOGETHER = 256  # images in memory
 
 
 @torch.no_grad()
-def feature_diversity(answers: Float[Tensor, "b n c h w"], classifier: Classifier) -> Float[Tensor, " b"]:
-    """Mean pairwise distance of a row's answers in a classifier's features, 0 to 4 (higher is better).
+def feature_diversity(answers: Answers, net: FeatureNet) -> Float[Tensor, " b"]:
+    """Mean pairwise distance of a row's answers in a net's features, 0 to 4 (higher is better).
 
     Of two answers the mean over the cells of |a / |a| - b / |b||^2, where a and b are a cell's features. So
-    is LPIPS (Zhang et al., 2018) built, of other nets and with learnt weights: the numbers are no LPIPS, and
-    those of two classifiers cannot be compared, so name the classifier beside them.
+    is LPIPS built, of other nets and with learnt weights: the numbers are no LPIPS, and those of two nets
+    cannot be compared, so name the net beside them.
+
+    Unit: squared distance of unit vectors.
+    Source: after R. Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric"
+    (LPIPS), CVPR 2018, and the diversity sigma_L of ACE, CVPR 2023.
+    Avoids: comparing runs with rows that only some of them have solved: it is of one row's own answers.
 
     Args:
         answers: n pictures for each row; of fewer than two the distance is NaN.
-        classifier: in whose features (`Classifier.features`) to measure; best one that no method saw.
+        net: in whose features to measure, such as a `Classifier`; best one that no method saw.
     """
-    b, n = answers.shape[:2]
-    parts = answers.flatten(0, 1).split(256)
-    maps = torch.cat([F.normalize(classifier.features(part), dim=1) for part in parts]).unflatten(0, (b, n))
-    total = answers.new_zeros(b)
-    pairs = list(combinations(range(n), 2))
-    for i, j in pairs:
-        total += (maps[:, i] - maps[:, j]).square().sum(1).flatten(1).mean(1)
-    return total / len(pairs) if pairs else total * torch.nan
+    return _apart(answers, lambda x: [net.features(x)])
+
+
+@torch.no_grad()
+def layered_diversity(answers: Answers, net: LayeredNet) -> Float[Tensor, " b"]:
+    """Mean pairwise distance of a row's answers, summed over a net's layers (higher is better).
+
+    As `feature_diversity`, in each of the net's layers, of `SqueezeNet` in seven: from 0 to 4 a layer. It is
+    LPIPS without the weights that it has learned from what people called similar, and so no LPIPS.
+
+    Unit: squared distances of unit vectors, summed over layers.
+    Source: after R. Zhang et al. (LPIPS), CVPR 2018, as `feature_diversity`.
+    Avoids: pictures in [0, 1] given to a net that takes [-1, 1]: the net's range is asserted.
+
+    Args:
+        answers: n pictures for each row; of fewer than two the distance is NaN.
+        net: in whose layers to measure.
+    """
+    return _apart(answers, net.layers)
+
+
+def _apart(answers: Answers, layers: Callable[[Images], Sequence[Features]]) -> Float[Tensor, " b"]:
+    count = answers.shape[1]
+    pairs = list(combinations(range(count), 2))
+    if not pairs:
+        return answers.new_full(answers.shape[:1], torch.nan)
+    apart = [answers.new_zeros(0)]
+    for rows in answers.split(max(1, _TOGETHER // count)):
+        total = rows.new_zeros(len(rows))
+        for layer in layers(rows.flatten(0, 1)):
+            maps = F.normalize(layer, dim=1).unflatten(0, (-1, count))
+            for i, j in pairs:
+                total += (maps[:, i] - maps[:, j]).square().sum(1).flatten(1).mean(1)
+        apart.append(total / len(pairs))
+    return torch.cat(apart)

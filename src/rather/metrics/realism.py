@@ -29,6 +29,10 @@ def im1(
 
     |x - AE_target(x)|^2 / (|x - AE_predicted(x)|^2 + eps): below 1 the picture is more like its new class.
 
+    Unit: none, a ratio.
+    Source: A. Van Looveren, J. Klaise, 2021, see above.
+    Avoids: errors averaged over a batch before they are divided.
+
     Args:
         images: the counterfactuals.
         predicted: the class that each query had.
@@ -45,7 +49,11 @@ def im2(
 ) -> Float[Tensor, " b"]:
     """IM2: how far the target class's autoencoder is from the one of all classes (lower is better).
 
-    |AE_target(x) - AE_all(x)|^2 / (|x|_1 + eps). Its unit is that of a pixel value.
+    |AE_target(x) - AE_all(x)|^2 / (|x|_1 + eps).
+
+    Unit: pixel values.
+    Source: A. Van Looveren, J. Klaise, 2021, see above.
+    Avoids: errors averaged over a batch before they are divided.
 
     Args:
         images: the counterfactuals.

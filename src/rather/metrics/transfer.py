@@ -13,6 +13,11 @@ def transfer(logits: Logits, target: Labels) -> Bool[Tensor, " b"]:
 
     A change that only the explained classifier reacts to does not. How sure the other one is does not count.
 
+    Unit: yes or no; its mean is a share.
+    Source: P. Rodriguez et al., "Beyond trivial counterfactual explanations with diverse valuable
+    explanations" (DiVE), ICCV 2021, whose oracle this other classifier is.
+    Avoids: counting NaN as an answer.
+
     Args:
         logits: of the counterfactuals, by a classifier that neither was explained nor took part.
         target: the class of each.
