@@ -27,6 +27,7 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 app.command("rather.cli_train:train", name="train", help="Make the nets that the methods need.")
+app.command("rather.cli_audit:audit", name="audit", help="What a classifier goes by, and what is suspicious.")
 app.command("rather.cli_bench:bench", name="bench", help="Compare methods, with intervals and tests.")
 
 

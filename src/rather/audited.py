@@ -1,0 +1,90 @@
+"""Whom an audit asks: the classifier of a run, and who reads attributes and regions of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rather.bundled import list_weights
+from rather.classifiers import bring
+from rather.core import Classifier
+from rather.errors import RatherError
+from rather.oracle import Oracle
+from rather.resources import Want, bundled_net, take_generator
+from rather.semantic import Semantic
+from rather.store import Run
+
+
+def audited_classifier(
+    run: Run,
+    spec: str | None = None,
+    *,
+    layer: str | None = None,
+    shape: tuple[int, int, int] | None = None,
+    classes: Sequence[str] | None = None,
+    trust: Sequence[str] = (),
+) -> Classifier | None:
+    """The classifier that a run explains; None if it is not said where it is, and it is no bundled one.
+
+    Args:
+        run: the run.
+        spec: of `classifiers.bring`.
+        layer: where to cut it.
+        shape: of its images.
+        classes: their names.
+        trust: sha256 sums of code that may be run.
+
+    Raises:
+        RatherError: RUN-MISMATCH for another classifier than the run's, or what `bring` raises.
+    """
+    asked = run.question.get("classifier") or {}
+    name = str(asked.get("name"))
+    if spec is None and name not in list_weights("classifier"):
+        return None
+    net = bring(spec or name, layer=layer, shape=shape, classes=classes, trust=trust)
+    if net.fingerprint() == asked.get("sha256"):
+        return net
+    if spec is None:  # somebody's own, which is called as ours
+        return None
+    raise RatherError(
+        "RUN-MISMATCH",
+        where=f"--classifier {spec}",
+        why=f"the run explains another, {name}",
+        do="Give that one",
+    )
+
+
+def take_oracle(spec: str | None, classifier: Classifier | None) -> Oracle | None:
+    """Who reads attributes, by name or file; by default a bundled oracle of the classifier's images, or None.
+
+    Raises:
+        RatherError: GEN-SIZE for other images than the classifier's, or what `take_generator` raises.
+    """
+    found = _taken(spec, classifier, Want("attributes", Oracle, ("oracle",)))
+    return found if isinstance(found, Oracle) else None
+
+
+def take_segmenter(spec: str | None, classifier: Classifier | None) -> Semantic | None:
+    """Who sees regions, likewise.
+
+    Raises:
+        RatherError: GEN-SIZE for other images than the classifier's, or what `take_generator` raises.
+    """
+    found = _taken(spec, classifier, Want("regions", Semantic, ("semantic",)))
+    return found if isinstance(found, Semantic) else None
+
+
+def _taken(spec: str | None, classifier: Classifier | None, want: Want) -> object:
+    if classifier is None:
+        if spec is None:
+            return None
+        raise RatherError(
+            "CFG-OPTIONS",
+            where=f"--{want.name} {spec}",
+            why="the run's classifier is not known",
+            do="Give --classifier",
+        )
+    if spec is None and bundled_net(classifier, want.bundled) is None:
+        return None
+    net = take_generator(spec, classifier, want)
+    net.refuse_other_images(classifier)
+    return net
