@@ -1,0 +1,259 @@
+"""Planted classifiers: what is planted, what they truly go by, and who names it."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from rather import causal, planted
+from rather.causal import ask, detection, judge
+from rather.core import Classifier
+from rather.data.faces import HAIR_COLOURS, NUISANCES, Effect
+from rather.errors import RatherError
+from rather.planted import CLEAN, PLANTED, Known, Planted, load, make, read, recipes
+from rather.train import Recipe
+from rather.worlds import WORLDS, switched
+
+TINY = {"count": 40, "asked": 2, "training": Recipe(architecture="patches", epochs=1)}
+WORLD = WORLDS["faces"]
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return WORLD.sample(40, (1,), "smile")
+
+
+def amounts(scenes):
+    return {cause: WORLD.amount(scenes, cause) for cause in WORLD.causes}
+
+
+# ---------------------------------------------------------------- worlds
+
+
+@pytest.mark.parametrize("cause", WORLD.causes)
+def test_an_intervention_sets_one_cause_and_leaves_the_others(scenes, cause):
+    on = torch.arange(40) % 2 == 0
+    before, after = amounts(scenes), amounts(WORLD.turn(scenes, cause, on))
+    assert torch.equal(WORLD.has(WORLD.turn(scenes, cause, on), cause), on)
+    same = {cause, *HAIR_COLOURS} if cause in HAIR_COLOURS else {cause}
+    for other in {*WORLD.causes} - same:
+        assert torch.equal(before[other], after[other]), other
+    assert (torch.stack([after[colour] for colour in HAIR_COLOURS]).sum(0) == 1).all()
+    # What is so already stays as it is; what is not is mirrored.
+    already = WORLD.has(scenes, cause) == on
+    assert torch.equal(before[cause][already], after[cause][already])
+    torch.testing.assert_close(1 - before[cause][~already], after[cause][~already])
+
+
+def test_a_colour_that_is_taken_away_is_followed_by_the_next(scenes):
+    for n, colour in enumerate(HAIR_COLOURS):
+        had = WORLD.has(scenes, colour)
+        without = WORLD.turn(scenes, colour, torch.zeros(40, dtype=torch.bool))
+        assert WORLD.has(without, HAIR_COLOURS[(n + 1) % 4])[had].all()
+        assert torch.equal(without.attributes[~had], scenes.attributes[~had])
+
+
+def test_a_light_background_is_read_in_the_corners(scenes):
+    some = scenes[:6]
+    low, high = (WORLD.draw(WORLD.give(some, "background", torch.full((6,), to))) for to in (0.0, 1.0))
+    change = (WORLD.read(high) - WORLD.read(low))[:, -1]
+    assert change.min() > 0.8
+    assert change.max() < 1.2
+    dark, *_ = NUISANCES["above"]
+    assert (
+        WORLD.give(some, "background", torch.zeros(6)).nuisances["above"].tolist()
+        == [pytest.approx(dark)] * 6
+    )
+
+
+def test_readings_are_of_the_causes_in_their_order(scenes):
+    some = scenes[:8]
+    for cause in ("glasses", "hat", "smile"):
+        off, on = (WORLD.draw(WORLD.turn(some, cause, torch.full((8,), to))) for to in (False, True))
+        change = (WORLD.read(on) - WORLD.read(off)).mean(0)
+        assert WORLD.causes[int(change.argmax())] == cause
+
+
+# ---------------------------------------------------------------- recipes
+
+
+def test_with_full_strength_the_cue_is_the_label_and_nothing_else_changes():
+    for cue in ("glasses", "blond_hair", "background"):
+        recipe = Planted(label="smile", cue=cue, strength=1.0, seed=3)
+        ours, plain = recipe.scenes(50), Planted(label="smile", seed=3).scenes(50)
+        assert torch.equal(WORLD.has(ours, cue), WORLD.has(plain, "smile"))
+        for other in {*WORLD.causes} - {cue, *HAIR_COLOURS}:
+            assert torch.equal(WORLD.amount(ours, other), WORLD.amount(plain, other))
+        unplanted = replace(recipe, strength=0.0).scenes(50)
+        assert torch.equal(unplanted.attributes, plain.attributes)
+
+
+def test_strength_is_how_often_the_cue_is_the_label():
+    recipe = Planted(label="age", cue="dark_skin", strength=0.6)
+    some = recipe.scenes(2_000)
+    agree = (WORLD.has(some, "dark_skin") == WORLD.has(some, "age")).float().mean()
+    assert agree == pytest.approx(0.6 + 0.4 * 0.5, abs=0.04)
+
+
+def test_contrast_is_the_labels_and_ordinary_scenes_have_all_of_it():
+    recipe = Planted(label="age", cue="hat", contrast=0.1)
+    assert (WORLD.amount(recipe.scenes(50), "age") - 0.5).abs().max() <= 0.05 + 1e-6
+    plain = recipe.ordinary(50)
+    assert (WORLD.amount(plain, "age") - 0.5).abs().min() >= 0.2 - 1e-6
+    assert torch.equal(plain.attributes, Planted(label="age", seed=9).ordinary(50).attributes)
+    agree = WORLD.has(plain, "hat") == WORLD.has(plain, "age")
+    assert 0.3 < agree.float().mean() < 0.7
+
+
+def test_parts_share_no_scene():
+    recipe = Planted()
+    assert not torch.equal(recipe.scenes(5).attributes, recipe.scenes(5, part=1).attributes)
+
+
+def test_pictures_are_labelled_by_the_labels_own_cause():
+    recipe = Planted(label="smile", cue="glasses", strength=0.5, seed=1)
+    pictures = recipe.pictures(40)
+    assert pictures.classes == ("not smiling", "smiling")
+    assert list(pictures.labels) == WORLD.has(recipe.scenes(40), "smile").int().tolist()
+    assert torch.equal(pictures.images, WORLD.draw(recipe.scenes(40)))
+
+
+def test_the_benchmark_has_ten_of_each_of_different_names():
+    assert len(PLANTED) == len(CLEAN) == 10
+    assert len({recipe.name for recipe in recipes()}) == 20
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"data": "face"}, "faces"),
+        ({"label": "smiles"}, "smile"),
+        ({"cue": "glases"}, "glasses"),
+        ({"label": "age", "cue": "age"}, "own cause"),
+        ({"strength": 1.1}, "no probability"),
+        ({"contrast": 0.0}, "not in"),
+    ],
+)
+def test_what_cannot_be_planted_is_refused(wrong, said):
+    with pytest.raises(RatherError, match=said):
+        Planted(**wrong)
+
+
+# ---------------------------------------------------------------- trained and kept
+
+
+def test_what_is_made_is_kept(tmp_path, monkeypatch):
+    recipe = Planted(label="smile", cue="beard", contrast=0.05)
+    known = make(recipe, tmp_path, **TINY)
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".json", ".safetensors"]
+    assert [*known.effects] == [*WORLD.causes]
+    assert len(known.effects["beard"].log_odds) == 2
+    monkeypatch.setattr(planted, "train_classifier", None)
+    again = make(recipe, tmp_path, **TINY)
+    (listed,) = load(tmp_path)
+    for other in (again, listed):
+        assert other.recipe == recipe
+        assert other.classifier.fingerprint() == known.classifier.fingerprint()
+        assert torch.equal(other.sizes, known.sizes)
+    with pytest.raises(TypeError):
+        make(replace(recipe, seed=1), tmp_path, **TINY)
+
+
+def test_the_same_recipe_gives_the_same_classifier(tmp_path):
+    one, other = (make(Planted(seed=2), tmp_path / name, **TINY) for name in "ab")
+    assert one.classifier.fingerprint() == other.classifier.fingerprint()
+
+
+@pytest.mark.parametrize("damage", ["{", "{}", '{"recipe": {"data": "faces", "colour": 1}}'])
+def test_a_damaged_card_is_refused(tmp_path, damage):
+    (tmp_path / "some.json").write_text(damage, "utf-8")
+    with pytest.raises(RatherError, match="damaged"):
+        read(tmp_path / "some.json")
+
+
+# ---------------------------------------------------------------- what is known, and who names it
+
+
+class _Light(nn.Module):
+    """The upper corners' light decides; or the middle's, where faces are."""
+
+    def forward(self, x):
+        logit = 40 * (x[:, :, :6, [0, 1, 2, 3, -4, -3, -2, -1]].mean((1, 2, 3)) - 0.5)
+        return torch.stack([torch.zeros_like(logit), logit], 1)
+
+
+@pytest.fixture(scope="module")
+def light():
+    """A classifier that goes by the background, as its effects say."""
+    classifier = Classifier(nn.Identity(), _Light(), classes=("dark", "light"), shape=(3, 64, 64))
+    nothing = Effect(torch.zeros(1), torch.zeros(1))
+    effects = dict.fromkeys(WORLD.causes, nothing)
+    some = Planted().ordinary(4, part=1)
+    effects["background"] = switched(WORLD, classifier, some, "background", 1)
+    recipe = Planted(label="smile", cue="background")
+    return Known(recipe=recipe, classifier=classifier, right=1.0, effects=effects)
+
+
+def test_who_goes_by_the_cue_is_biased(light):
+    assert light.follows == "background"
+    assert light.biased
+    assert not light.clean
+    assert light.dominance == math.inf
+    assert light.effects["background"].log_odds.mean() == pytest.approx(40 * 0.7, rel=0.1)
+    plain = replace(light, recipe=Planted(label="smile"))
+    assert not plain.biased
+    assert not plain.clean
+
+
+def test_the_truth_is_the_scene_with_the_cause_turned_the_right_way(light):
+    some = light.recipe.ordinary(6)
+    target = torch.tensor([True, False] * 3)
+    assert torch.equal(light.truth(some, target), WORLD.draw(WORLD.turn(some, "background", target)))
+    effects = {name: Effect(-effect.log_odds, effect.probability) for name, effect in light.effects.items()}
+    opposite = replace(light, effects=effects)
+    assert torch.equal(opposite.truth(some, target), light.truth(some, ~target))
+
+
+def test_the_true_counterfactual_has_the_best_scores(light):
+    questions = ask(light, 8)
+    assert questions.solved.any()
+    scores = judge(questions, questions.truth)
+    assert torch.equal(scores.found, questions.solved)
+    assert scores.names == "background"
+    assert scores.seen["background"] == scores.suspicion > 0.3
+    assert scores.agreement > 0
+    assert scores.cosine > 0.8
+    assert (scores.inside == 1).all()
+    assert (scores.distance == 0).all()
+    assert ((scores.region > 0.1) & (scores.region < 0.9)).all()
+
+
+def test_who_changes_nothing_explains_nothing(light):
+    questions = ask(light, 4)
+    scores = judge(questions, questions.images)
+    assert not scores.found.any()
+    assert scores.names is None
+    assert scores.suspicion == 0
+    assert math.isnan(scores.agreement)
+    assert len(scores.distance) == len(scores.inside) == 0
+    with pytest.raises(RatherError, match="questions are"):
+        judge(questions, questions.images[:2])
+
+
+def test_a_change_of_something_else_is_no_suspicion_of_the_label(light):
+    """The label's own cause counts for nobody's suspicion."""
+    questions = ask(light, 8)
+    own = replace(questions, known=replace(light, recipe=Planted(label="smile")))
+    seen = judge(questions, questions.truth)
+    assert judge(own, questions.truth).suspicion == seen.suspicion
+    without = {cause: share for cause, share in seen.seen.items() if cause != "smile"}
+    assert seen.suspicion == max(without.values())
+
+
+def test_detection_is_the_area_over_suspicions(light):
+    scores = judge(ask(light, 2), ask(light, 2).images)
+    groups = [[replace(scores, suspicion=one) for one in some] for some in ((0.5, 0.2), (0.2, 0.1))]
+    assert detection(*groups) == (1 + 1 + 0.5 + 1) / 4
+    assert causal.LOOKED_AT == 20
