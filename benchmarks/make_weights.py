@@ -130,6 +130,12 @@ NETS = {
         ),
         CC_BY_SA,
     ),
+    "digits-simsiam": (
+        generator(
+            "simsiam", "an encoder of the digits that was told no classes, for S3", width=16, steps=1500
+        ),
+        CC_BY_SA,
+    ),
     "shapes": (
         classifier(
             "shapes",
@@ -159,6 +165,19 @@ NETS = {
             judge="faces-smile",
             loose="skin,lips,mouth,beard",
             width=24,
+        ),
+        DRAWN,
+    ),
+    "faces-simsiam": (
+        generator(
+            "simsiam",
+            "an encoder of drawn faces that was told no attributes, for S3",
+            data="faces",
+            judge="faces-smile",
+            width=16,
+            steps=1200,
+            batch_size=64,
+            flip=True,
         ),
         DRAWN,
     ),

@@ -19,12 +19,14 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 import rather
 from rather.core import Classifier
+from rather.encoder import Encoder
 from rather.errors import RatherError
 from rather.generator import Generator, Phase
 from rather.generators import bring_generator, generator_class, list_generators
 from rather.generators._conditional import coin_divergence as asked_for
 from rather.generators._file import load_generator, save_generator
 from rather.generators.gan import Inversion
+from rather.generators.simsiam import agreement, view
 from rather.generators.tcvae import decomposed, log_normal
 from rather.generators.vae import divergence
 from rather.train.fit import Schedule, fit
@@ -45,6 +47,7 @@ MORE = {
     "paired": {"attributes": ("left", "top")},
     "ddpm": {"levels": 12, "ema": 0.5},
     "exaggerator": {"classes": ("dark", "bright"), "bins": 4},
+    "simsiam": {"projection": 2},
 }
 
 
@@ -138,8 +141,9 @@ def test_other_kinds_take_images_and_what_is_known_of_them(kind):
     x = images.float() / 255
     given = product(x)
     assert given.shape in {x.shape, (5, 2)}
-    assert given.min() >= 0
-    assert given.max() <= 1
+    if not isinstance(product, Encoder):  # a projection is no picture, and no probability
+        assert given.min() >= 0
+        assert given.max() <= 1
     torch.testing.assert_close(product(x[2:3]), given[2:3], atol=1e-5, rtol=1e-4)
     assert not any(p.requires_grad for p in product.parameters())
 
@@ -309,6 +313,32 @@ def test_inversion_finds_the_latent_of_a_linear_generator():
     torch.testing.assert_close(
         Inversion(encoder, generator, 20)(x[1:2]), Inversion(encoder, generator, 20)(x)[1:2]
     )
+
+
+def test_agreement_is_a_cosine_through_which_the_projection_has_no_gradient():
+    p, z = (torch.randn(7, 3, requires_grad=True) for _ in range(2))
+    found = agreement(p, z)
+    for row in range(7):
+        a, b = p[row].detach(), z[row].detach()
+        assert found[row].item() == pytest.approx(float(a @ b / (a.norm() * b.norm())), abs=1e-6)
+    found.sum().backward()
+    assert p.grad.abs().sum() > 0
+    assert z.grad is None
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_views_show_a_part_of_the_picture_and_stay_pictures(channels):
+    torch.manual_seed(0)
+    x = torch.rand(50, channels, 20, 24)
+    assert view(x, smallest=0.3, flip=True).shape == x.shape
+    assert 0 <= view(x, smallest=0.3, flip=True).min() <= view(x, smallest=0.3, flip=True).max() <= 1
+    slope = torch.linspace(0.2, 0.4, 24).expand(200, channels, 20, 24)
+    seen = view(slope, smallest=0.3, flip=False)
+    assert (seen.diff(dim=3) > -1e-6).all()  # a part of it, neither mirrored nor beyond its border
+    mirrored = (
+        view(slope, smallest=1, flip=True)[..., -1, 0] > view(slope, smallest=1, flip=False)[..., -1, 0]
+    )
+    assert 0.3 < mirrored.float().mean() < 0.9
 
 
 # ---------------------------------------------------------------- the loop

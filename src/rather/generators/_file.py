@@ -22,6 +22,7 @@ MAKERS: Final = {
     "exaggerator": ("exaggerator",),
     "oracle": ("oracle",),
     "denoiser": ("ddpm",),
+    "encoder": ("simsiam",),
 }
 
 

@@ -2,8 +2,8 @@
 
 D. Velazquez et al., "Explaining visual counterfactual explainers" (their benchmark is called Bex), TMLR 2023.
 An oracle knows the truth. A flip that the truth follows teaches nothing of the classifier: anybody would have
-called the new picture so. What teaches is where both part: the classifier flips and the truth does not, or the
-other way round.
+called the new picture so. What teaches is where both part: the classifier flips and the truth does not, or
+the other way round.
 """
 
 from __future__ import annotations
