@@ -1,9 +1,10 @@
-"""The measures, in one table: what each is called, its unit, which way is better, and how scores make it."""
+"""The measures of a benchmark, in one table: which metric, of which rows, and how scores make it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal, final
 
 import torch
@@ -11,14 +12,15 @@ from torch import Tensor
 
 from rather.bench.nets import Nets
 from rather.errors import RatherError
+from rather.metrics import Metric, list_metrics
 from rather.metrics.attributes import attributes_changed, correlation_difference
 from rather.metrics.causes import cosine_agreement, named_among, rank_agreement
-from rather.metrics.distribution import frechet_of_features, split_frechet_of_features
+from rather.metrics.distribution import frechet_of_features, kid_of_features, split_frechet_of_features
 
 #: Which rows count: all that were asked, those that have an answer, or those whose answer is at its goal.
 Over = Literal["asked", "searched", "found"]
 Columns = Mapping[str, Tensor]
-THEMES: Final = ("answers", "distance", "realism", "attributes", "causes", "costs")
+THEMES: Final = ("answers", "meaning", "distance", "realism", "attributes", "causes", "costs")
 
 
 @final
@@ -26,22 +28,48 @@ THEMES: Final = ("answers", "distance", "realism", "attributes", "causes", "cost
 class Measure:
     """A number of each row, whose mean is told, or one of a whole set of rows."""
 
-    what: str  # in a line of a table's key
     title: str  # at the head of a column
-    unit: str
-    higher_is_better: bool
+    metric: Metric  # what it is, its unit, and which way is better
     theme: str  # one of THEMES
-    over: Over  # which rows count; where it is "found", the tables have a variant for all that have an answer
     columns: tuple[str, ...]  # of scores
     of: Callable[[Columns, Nets], Tensor]  # (n,) of n rows, or () of a set
+    over: Over = "found"  # which rows count; of successes the tables have a variant for all answers
     per_row: bool = True
     biased: bool = False  # in few rows: then its interval is a jackknife's
     needs: tuple[str, ...] = ()  # fields of Nets
 
     @property
+    def what(self) -> str:
+        """In a line."""
+        return self.metric.what
+
+    @property
+    def unit(self) -> str:
+        """Of its numbers."""
+        return self.metric.unit.removesuffix(".")
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Or lower."""
+        return bool(self.metric.higher_is_better)
+
+    @property
     def share(self) -> bool:
-        """Whether each row says yes or no."""
-        return self.unit == "share of rows"
+        """Whether each row says yes or no, so that the mean is a share."""
+        return self.unit.startswith("yes or no")
+
+
+@cache
+def _known() -> dict[str, Metric]:
+    return list_metrics()
+
+
+def _metric(name: str) -> Metric:
+    return _known()[name]
+
+
+def _cost(name: str, what: str, unit: str) -> Metric:
+    return Metric(name, "", "", what, higher_is_better=False, unit=unit)
 
 
 def _column(name: str) -> Callable[[Columns, Nets], Tensor]:
@@ -76,211 +104,227 @@ def _split(columns: Columns, _nets: Nets) -> Tensor:
     ).mean()
 
 
+def _names(columns: Columns, nets: Nets) -> Tensor:
+    return named_among(_moves(columns), int(_effects(nets).abs().argmax()), 1)
+
+
 _ATTRIBUTES: Final = ("attributes_before", "attributes_after")
 _FEATURES: Final = ("features_before", "features_after")
 
+_EVALUATIONS: Final = _cost(
+    "evaluations", "How often the classifier, or its head, was asked (lower is better).", "a row"
+)
+_SECONDS: Final = _cost("seconds", "Of the method's call (lower is better).", "a row")
+
 MEASURES: Final[Mapping[str, Measure]] = {
     "found": Measure(
-        what="share of the images whose picture, read back from its file, is at its goal",
         title="found",
-        unit="share of rows",
-        higher_is_better=True,
+        metric=_metric("reached"),
         theme="answers",
         over="asked",
         columns=("found",),
         of=_column("found"),
     ),
     "confidence": Measure(
-        what="probability of the target after the change",
         title="confidence",
-        unit="probability",
-        higher_is_better=True,
+        metric=_metric("confidence"),
         theme="answers",
-        over="found",
         columns=("confidence",),
         of=_column("confidence"),
     ),
     "transfer": Measure(
-        what="share that a second classifier, too, calls the target",
         title="transfer",
-        unit="share of rows",
-        higher_is_better=True,
+        metric=_metric("transfer"),
         theme="answers",
-        over="found",
         columns=("transfer",),
         of=_column("transfer"),
         needs=("judge",),
     ),
+    "survives_jpeg": Measure(
+        title="after JPEG",
+        metric=_metric("survives"),
+        theme="answers",
+        columns=("survives_jpeg",),
+        of=_column("survives_jpeg"),
+    ),
     "cout": Measure(
-        what="COUT: how soon the answer changes, if the most changed pixels come first",
         title="COUT",
-        unit="-1 to 1",
-        higher_is_better=True,
+        metric=_metric("cout"),
         theme="answers",
         over="searched",
         columns=("cout",),
         of=_column("cout"),
     ),
+    "telling": Measure(
+        title="telling",
+        metric=_metric("telling"),
+        theme="meaning",
+        over="searched",
+        columns=("telling",),
+        of=_column("telling"),
+        needs=("judge",),
+    ),
+    "noncausal_flip": Measure(
+        title="non-causal",
+        metric=_metric("noncausal_flip"),
+        theme="meaning",
+        over="searched",
+        columns=("noncausal_flip",),
+        of=_column("noncausal_flip"),
+        needs=("judge",),
+    ),
+    "trivial_flip": Measure(
+        title="trivial",
+        metric=_metric("trivial_flip"),
+        theme="meaning",
+        over="searched",
+        columns=("trivial_flip",),
+        of=_column("trivial_flip"),
+        needs=("judge",),
+    ),
     "l1": Measure(
-        what="mean absolute change of a pixel value in [0, 1]",
         title="L1",
-        unit="pixel value",
-        higher_is_better=False,
+        metric=_metric("l1"),
         theme="distance",
-        over="found",
         columns=("l1",),
         of=_column("l1"),
     ),
     "l2": Measure(
-        what="root of the summed squared changes",
         title="L2",
-        unit="pixel value",
-        higher_is_better=False,
+        metric=_metric("l2"),
         theme="distance",
-        over="found",
         columns=("l2",),
         of=_column("l2"),
     ),
     "share_changed": Measure(
-        what="share of the pixels that differ by a step of 8 bits or more",
         title="pixels",
-        unit="share of pixels",
-        higher_is_better=False,
+        metric=_metric("share_changed"),
         theme="distance",
-        over="found",
         columns=("share_changed",),
         of=_column("share_changed"),
     ),
     "hoyer": Measure(
-        what="Hoyer's sparsity of the change, 1 for one pixel",
         title="Hoyer",
-        unit="0 to 1",
-        higher_is_better=True,
+        metric=_metric("hoyer"),
         theme="distance",
-        over="found",
         columns=("hoyer",),
         of=_column("hoyer"),
     ),
     "edits": Measure(
-        what="edits, of methods that count them",
         title="edits",
-        unit="edits",
-        higher_is_better=False,
+        metric=_metric("edit_count"),
         theme="distance",
-        over="found",
         columns=("edits",),
         of=_column("edits"),
     ),
     "similarity": Measure(
-        what="cosine of the net's features before and after",
         title="similarity",
-        unit="-1 to 1",
-        higher_is_better=True,
+        metric=_metric("identity_similarity"),
         theme="realism",
-        over="found",
         columns=("similarity",),
         of=_column("similarity"),
         needs=("features",),
     ),
     "frechet": Measure(
-        what="Frechet distance of answers to queries in the net's features; falls with the number of rows",
         title="Frechet",
-        unit="features squared",
-        higher_is_better=False,
+        metric=_metric("frechet_of_features"),
         theme="realism",
-        over="found",
         columns=_FEATURES,
-        of=lambda columns, _nets: frechet_of_features(columns["features_after"], columns["features_before"]),
+        of=lambda c, _nets: frechet_of_features(c["features_after"], c["features_before"]),
         per_row=False,
         biased=True,
         needs=("features",),
     ),
     "split_frechet": Measure(
-        what="the same of answers to the queries of other rows, mean of 10 splits (the protocol of sFID)",
         title="split Frechet",
-        unit="features squared",
-        higher_is_better=False,
+        metric=_metric("split_frechet_of_features"),
         theme="realism",
-        over="found",
         columns=(*_FEATURES, "halves"),
         of=_split,
         per_row=False,
         biased=True,
         needs=("features",),
     ),
+    "kid": Measure(
+        title="KID",
+        metric=_metric("kid_of_features"),
+        theme="realism",
+        columns=_FEATURES,
+        of=lambda c, _nets: kid_of_features(c["features_after"], c["features_before"]),
+        per_row=False,
+        biased=True,
+        needs=("features",),
+    ),
     "attributes_changed": Measure(
-        what="MNAC: attributes that came or went, as the oracle reads them, the queried one left out",
         title="MNAC",
-        unit="attributes",
-        higher_is_better=False,
+        metric=_metric("attributes_changed"),
         theme="attributes",
-        over="found",
         columns=_ATTRIBUTES,
         of=_changed,
         needs=("oracle",),
     ),
     "correlation_difference": Measure(
-        what="CD: how far the changes' correlations are from the labels'; not to be read alone",
         title="CD",
-        unit="sum of correlations",
-        higher_is_better=False,
+        metric=_metric("correlation_difference"),
         theme="attributes",
-        over="found",
         columns=_ATTRIBUTES,
         of=_correlation,
         per_row=False,
         needs=("oracle", "attribute", "labels"),
     ),
     "names_cause": Measure(
-        what="share whose most changed attribute is the one with the largest true effect",
         title="names the cause",
-        unit="share of rows",
-        higher_is_better=True,
+        metric=_metric("named_among"),
         theme="causes",
-        over="found",
         columns=_ATTRIBUTES,
-        of=lambda columns, nets: named_among(_moves(columns), int(_effects(nets).abs().argmax()), 1).double(),
+        of=_names,
         needs=("oracle", "effects"),
     ),
     "rank_agreement": Measure(
-        what="rank correlation of what changed with what truly has an effect",
         title="rank agreement",
-        unit="-1 to 1",
-        higher_is_better=True,
+        metric=_metric("rank_agreement"),
         theme="causes",
-        over="found",
         columns=_ATTRIBUTES,
-        of=lambda columns, nets: rank_agreement(_moves(columns), _effects(nets)),
+        of=lambda c, nets: rank_agreement(_moves(c), _effects(nets)),
         per_row=False,
         needs=("oracle", "effects"),
     ),
     "cosine_agreement": Measure(
-        what="cosine of what changed with what truly has an effect",
         title="cosine agreement",
-        unit="0 to 1",
-        higher_is_better=True,
+        metric=_metric("cosine_agreement"),
         theme="causes",
-        over="found",
         columns=_ATTRIBUTES,
-        of=lambda columns, nets: cosine_agreement(_moves(columns), _effects(nets)),
+        of=lambda c, nets: cosine_agreement(_moves(c), _effects(nets)),
         per_row=False,
         needs=("oracle", "effects"),
     ),
+    "inside_true_change": Measure(
+        title="inside",
+        metric=_metric("inside_true_change"),
+        theme="causes",
+        columns=("inside_true_change",),
+        of=_column("inside_true_change"),
+        needs=("truth",),
+    ),
+    "distance_to_truth": Measure(
+        title="to the truth",
+        metric=_metric("distance_to_truth"),
+        theme="causes",
+        columns=("distance_to_truth",),
+        of=_column("distance_to_truth"),
+        needs=("truth",),
+    ),
     "evaluations": Measure(
-        what="how often the classifier, or its head, was asked",
         title="evaluations",
-        unit="an image",
-        higher_is_better=False,
+        metric=_EVALUATIONS,
         theme="costs",
         over="searched",
         columns=("evaluations",),
         of=_column("evaluations"),
     ),
     "seconds": Measure(
-        what="of the method's call",
         title="seconds",
-        unit="an image",
-        higher_is_better=False,
+        metric=_SECONDS,
         theme="costs",
         over="searched",
         columns=("seconds",),

@@ -2,27 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from typing_extensions import override
 
 from rather.classifiers import bring
-from rather.core import Classifier
+from rather.core import Classifier, Images
 from rather.data import DataSet
-from rather.data.faces import DrawnFaces, effects
+from rather.data.faces import DrawnFaces, draw
+from rather.data.faces import effects as measured_effects
+from rather.data.faces import set as set_attributes
+from rather.data.faces.attributes import HAIR_COLOURS
+from rather.data.faces.source import SIDE
 from rather.errors import RatherError
 from rather.generators import bring_generator
 from rather.generators._file import expected
 from rather.oracle import Oracle
+from rather.squeezenet import SqueezeNet
+from rather.writing import write_whole, writing
 
 _POPULATION: Final = 2_000  # training images whose labels say what goes along with what
 _TWO: Final = 2  # classes: without an attribute and with it
 _FACES: Final = 64  # of which each attribute is set, for its true effect
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The true counterfactual of a drawn face: the same face, with only the largest cause changed."""
+
+    source: DrawnFaces
+    cause: str  # the attribute with the largest true effect
+    rises: bool  # with more of it, the second class is likelier
+
+    def images(self, ids: Sequence[str], second: Bool[Tensor, " b"]) -> Images:
+        """Of faces by their ids, towards the second class or the first."""
+        place = {self.source.id(n): n for n in range(len(self.source))}
+        some = self.source.faces[[place[one] for one in ids]]
+        images, _ = draw(set_attributes(some, **{self.cause: (second == self.rises).float()}), SIDE)
+        return (images * 255).round() / 255
 
 
 @final
@@ -32,11 +58,12 @@ class Nets:
 
     classifier: Classifier  # that is explained
     judge: Classifier | None = None
-    features: Classifier | None = None
+    features: Classifier | SqueezeNet | None = None
     oracle: Oracle | None = None
     attribute: int | None = None  # of the oracle: what tells the second class from the first
     labels: Float[Tensor, "n a"] | None = None  # of a training population, the oracle's attributes
     effects: Float[Tensor, " a"] | None = None  # true ones, of the same attributes on the classifier
+    truth: Truth | None = None  # what true counterfactuals are like
 
     def lacks(self, need: str) -> str:
         """Why a need cannot be met, or nothing if it can."""
@@ -48,31 +75,48 @@ class Nets:
             "oracle": "no oracle of attributes",
             "attribute": "nobody says which attribute the classes are of",
             "labels": "the oracle's attributes are not known of these images",
-            "effects": "the true effects of attributes are known of drawn faces only",
+            "effects": "the true effects are known of drawn faces only",
+            "truth": "true counterfactuals are known of drawn faces only",
         }[need]
 
     def explaining(self, classifier: Classifier) -> Nets:
         """The same for another classifier: of which nobody has measured the true effects."""
-        return self if classifier is self.classifier else replace(self, classifier=classifier, effects=None)
+        return (
+            self
+            if classifier is self.classifier
+            else replace(self, classifier=classifier, effects=None, truth=None)
+        )
 
     def question(self) -> dict[str, Any]:
         """All of it that can change a score of a row, as plain data."""
-        nets = {"judge": self.judge, "features": self.features, "oracle": self.oracle}
-        return {name: net.fingerprint() for name, net in nets.items() if net is not None} | {
-            "attribute": self.attribute
-        }
+        nets = {"judge": self.judge, "oracle": self.oracle, "features": self.features}
+        return {
+            name: net.name if isinstance(net, SqueezeNet) else net.fingerprint()
+            for name, net in nets.items()
+            if net is not None
+        } | {"attribute": self.attribute, "truth": self.truth and [self.truth.cause, self.truth.rises]}
 
 
 def nets_of(
     classifier: Classifier,
     pictures: DataSet,
     *,
+    kept: Path,
     judge: str | None = None,
     features: str | None = None,
     oracle: str | None = None,
     attribute: str | None = None,
 ) -> Nets:
     """The nets that a benchmark names for its data, see `spec.AskedData`.
+
+    Args:
+        classifier: that is explained.
+        pictures: on which.
+        kept: a folder for true effects, which take a while to measure.
+        judge: as the spec has it, and so are the others.
+        features: by default the judge; `squeezenet`, or a classifier.
+        oracle: of attributes.
+        attribute: of the classes.
 
     Raises:
         RatherError: for a net that is not there or is of other images, MODEL-CLASSES for a judge that knows
@@ -82,14 +126,16 @@ def nets_of(
     place = None if attribute is None else _attribute(attribute, reader, classifier)
     own = reader and _of_oracle(reader, place, classifier)
     second = _judge(judge, classifier) if judge else own if place is not None else None
+    effects = reader and _effects(reader, classifier, pictures, kept)
     return Nets(
         classifier=classifier,
         judge=second,
-        features=_same_images(bring(features), classifier) if features else second or own,
+        features=_features(features, classifier) if features else second or own,
         oracle=reader,
         attribute=place,
         labels=reader and _labels(reader, pictures),
-        effects=reader and _effects(reader, classifier, pictures),
+        effects=effects,
+        truth=None if effects is None or reader is None else _truth(reader, effects, pictures),
     )
 
 
@@ -159,14 +205,32 @@ def _labels(oracle: Oracle, pictures: DataSet) -> Tensor | None:
     return torch.stack([source.attribute_values(i) for i in range(min(len(source), _POPULATION))])
 
 
-def _effects(oracle: Oracle, classifier: Classifier, pictures: DataSet) -> Tensor | None:
+def _features(spec: str, classifier: Classifier) -> Classifier | SqueezeNet:
+    return SqueezeNet() if spec == "squeezenet" else _same_images(bring(spec), classifier)
+
+
+def _effects(oracle: Oracle, classifier: Classifier, pictures: DataSet, kept: Path) -> Tensor | None:
     """The mean over some faces of what setting an attribute adds to the log-odds of the second class."""
     source = pictures.test
-    if (
-        not isinstance(source, DrawnFaces)
-        or source.attributes != oracle.attributes
-        or len(classifier.classes) != _TWO
-    ):
+    if not isinstance(source, DrawnFaces) or source.attributes != oracle.attributes:
         return None
-    found: Mapping[str, Any] = effects(classifier, source.faces[:_FACES], 1)
-    return torch.stack([found[name].log_odds.mean() for name in oracle.attributes])
+    if len(classifier.classes) != _TWO:
+        return None
+    first = source.read(0).numpy().tobytes()  # changes with the code that draws
+    told = f"{classifier.fingerprint()} {source.name} {_FACES}".encode() + first
+    file = kept / f"effects-{hashlib.sha256(told).hexdigest()[:16]}.json"
+    if not file.exists():
+        found = measured_effects(classifier, source.faces[:_FACES], 1)
+        with writing(kept):
+            means = {name: float(effect.log_odds.mean()) for name, effect in found.items()}
+            write_whole(file, json.dumps(means).encode())
+    means = json.loads(file.read_text("utf-8"))
+    return torch.tensor([means[name] for name in oracle.attributes], dtype=torch.float64)
+
+
+def _truth(oracle: Oracle, effects: Tensor, pictures: DataSet) -> Truth | None:
+    cause = int(effects.abs().argmax())
+    name = oracle.attributes[cause]
+    if not isinstance(pictures.test, DrawnFaces) or name in HAIR_COLOURS:
+        return None  # taking a hair colour away is giving another: there is no one truth
+    return Truth(pictures.test, name, bool(effects[cause] > 0))

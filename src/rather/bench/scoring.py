@@ -11,12 +11,16 @@ import torch
 from torch import Tensor
 
 from rather.bench.nets import Nets
-from rather.core import Images, Labels
+from rather.core import Goal, Images, Labels
 from rather.features import pooled
+from rather.handling import as_jpeg
+from rather.metrics.causes import distance_to_truth, inside_true_change
 from rather.metrics.cout import cout
 from rather.metrics.identity import identity_similarity
+from rather.metrics.meaning import noncausal_flip, telling, trivial_flip
 from rather.metrics.proximity import l1, l2
 from rather.metrics.sparsity import hoyer, share_changed
+from rather.metrics.survival import survives
 from rather.metrics.transfer import transfer
 from rather.metrics.validity import confidence
 from rather.png import unpng
@@ -69,6 +73,24 @@ class Answers:
         assert self.nets.oracle is not None  # noqa: S101 - asked for only then
         return self.nets.oracle.values(self.queries), self.nets.oracle.values(self.images)
 
+    @cached_property
+    def said(self) -> tuple[Labels, Labels, Labels, Labels]:
+        """What the classifier says before and after, and the judge, whose classes are taken for the truth."""
+        judge = self.nets.judge
+        assert judge is not None  # noqa: S101 - asked for only then
+        names = self.nets.classifier.classes
+        own = torch.tensor([names.index(name) if name in names else -1 for name in judge.classes])
+        before, after = (judge.probabilities(x).argmax(1) for x in (self.queries, self.images))
+        return self.predicted, self.after.argmax(1), own[before], own[after]
+
+    @cached_property
+    def truths(self) -> Images:
+        """The true counterfactuals; NaN of those that do not reach the target."""
+        assert self.nets.truth is not None  # noqa: S101 - asked for only then
+        truths = self.nets.truth.images([row.id for row in self.rows], self.target == 1)
+        solved = self.nets.classifier.probabilities(truths).argmax(1) == self.target
+        return torch.where(solved[:, None, None, None], truths, torch.nan)
+
 
 class Score(NamedTuple):
     """A number or a vector of each answer."""
@@ -84,6 +106,16 @@ def _transfer(a: Answers) -> Tensor:
     return transfer(judge.probabilities(a.images).log(), target)
 
 
+def _after_jpeg(a: Answers) -> Tensor:
+    goal = Goal(a.target, torch.tensor([row.confidence for row in a.rows]))
+    return survives(a.images, goal, a.nets.classifier, as_jpeg)
+
+
+def _inside(a: Answers) -> Tensor:
+    solved = ~a.truths.isnan().flatten(1).any(1)
+    return inside_true_change(a.images, a.queries, a.truths).masked_fill(~solved, torch.nan)
+
+
 def _edits(a: Answers) -> Tensor:
     told = [row.facts.get("edits") for row in a.rows]
     counts = [len(one) if isinstance(one, list) else one for one in told]
@@ -93,6 +125,12 @@ def _edits(a: Answers) -> Tensor:
 SCORES: Final[Mapping[str, Score]] = {
     "confidence": Score(lambda a: confidence(a.after, a.target)),
     "transfer": Score(_transfer, ("judge",)),
+    "survives_jpeg": Score(_after_jpeg),
+    "telling": Score(lambda a: telling(*a.said), ("judge",)),
+    "noncausal_flip": Score(lambda a: noncausal_flip(*a.said), ("judge",)),
+    "trivial_flip": Score(lambda a: trivial_flip(*a.said), ("judge",)),
+    "inside_true_change": Score(_inside, ("truth",)),
+    "distance_to_truth": Score(lambda a: distance_to_truth(a.images, a.queries, a.truths), ("truth",)),
     "l1": Score(lambda a: l1(a.images, a.queries)),
     "l2": Score(lambda a: l2(a.images, a.queries)),
     "share_changed": Score(lambda a: share_changed(a.images, a.queries)),

@@ -69,7 +69,7 @@ def number(value: float, measure: Measure) -> str:
     >>> number(1234.5, MEASURES["evaluations"])
     '1,234'
     """
-    if measure.unit.startswith("share"):
+    if measure.share or measure.unit.startswith("share"):
         return f"{100 * value:.1f} %"
     return f"{value:,.0f}" if abs(value) >= _MILLE else f"{value:.{_DIGITS}g}"
 
@@ -98,7 +98,14 @@ def markdown(figures: Sequence[Figure], absent: Sequence[Absent], name: str) -> 
             + " |"
             for method in table.methods
         ]
-        lines += ["", *(f"- {MEASURES[name].title}: {MEASURES[name].what}" for name in table.measures), ""]
+        lines += [
+            "",
+            *(
+                f"- {MEASURES[name].title}: {MEASURES[name].what} Unit: {MEASURES[name].unit}."
+                for name in table.measures
+            ),
+            "",
+        ]
     if absent:
         lines += ["## What there is not", ""]
         lines += [f"- {told}" for told in dict.fromkeys(map(absence, absent))]

@@ -110,7 +110,7 @@ def plan(spec: Spec, runs: Path) -> Plan:
             why = f"needs --with {' --with '.join(f'{gap}=...' for gap in dict.fromkeys(gaps))}"
             absent.append(Absent(task=name, method="", why=why))
             continue
-        task = _task(spec, name, asked, classifier)
+        task = _task(spec, name, asked, classifier, kept=runs)
         notes += [f"{name}: {note}" for note in preflight(task.nets.classifier, task.some[:4]).notes]
         built = []
         for method in methods:
@@ -136,7 +136,7 @@ def _tasks(spec: Spec) -> Iterator[tuple[str, AskedData, str | None]]:
             yield (f"{label}, {classifier}" if len(asked.classifier) > 1 else label), asked, classifier
 
 
-def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None) -> Task:
+def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, kept: Path) -> Task:
     whom = classifier or classifier_of(asked.data)
     if whom is None:
         raise RatherError(
@@ -161,6 +161,7 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None) -> Ta
     nets = nets_of(
         net,
         pictures,
+        kept=kept,
         judge=asked.judge,
         features=asked.features,
         oracle=asked.oracle,
