@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rather.search import Objective, adam, bisect, descend, on_grid, plain, sign
+from rather.search import Objective, adam, bisect, descend, falling, on_grid, plain, sign
 
 floats = st.floats(-3, 3, width=32)
 quick = settings(max_examples=25, deadline=None)
@@ -132,6 +132,19 @@ def test_with_patience_the_nearest_success_is_the_end() -> None:
     assert path.end.item() == 0.5
     assert path.steps.item() == 7
     assert path.frames[0][:, 0].tolist() == asked
+
+
+def test_falling_steps_get_shorter_and_end_at_nothing() -> None:
+    path = descend(
+        lambda z, _: (-z[:, 0], torch.zeros(1, dtype=torch.bool)),
+        torch.zeros(1, 1),
+        steps=9,
+        lr=1.0,
+        rule=falling(sign, 4),
+        frames=9,
+    )
+    assert path.frames[0][:, 0].tolist() == [0, 1, 1.75, 2.25, 2.5]
+    assert path.steps.item() == 4  # the fifth would be of length 0
 
 
 @pytest.mark.shapes

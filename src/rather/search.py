@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import final
 
 import torch
@@ -49,6 +50,20 @@ def sign(_: Tensor) -> Direction:
 def plain(_: Tensor) -> Direction:
     """The gradient itself."""
     return lambda _, gradient, __: gradient
+
+
+def falling(rule: Rule, steps: int) -> Rule:
+    """The same in steps that get shorter, linearly, down to nothing after `steps` of them."""
+
+    def begin(start: Tensor) -> Direction:
+        direction, ages = rule(start), count()  # of one age are all that are still here
+
+        def shorter(z: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
+            return max(1 - next(ages) / steps, 0) * direction(z, gradient, rows)
+
+        return shorter
+
+    return begin
 
 
 @final

@@ -2,12 +2,10 @@
 
     min_z  L(C(F_tau(z)), target) + closeness * d(z, x),   then z inpainted where it changed, x elsewhere
 
-G. Jeanneret, L. Simon, F. Jurie, "Adversarial counterfactual visual explanations", CVPR 2023. After the
-attack z is the pre-explanation; F_tau is in denoising.py, what follows in refinement.py. Of the paper's table
-5 Pre-CE is `refine=false`, FR-CE `threshold=0`, and F-CE that with `last_respacing=all`.
-Ours: the weight is per row (the authors' grows with the batch). Steps after the flip shrink the change, so
-the attack goes on, and by default the nearest of its points whose very answer succeeds is taken; the paper's
-is the last point, `answer=last`.
+G. Jeanneret, L. Simon, F. Jurie, "Adversarial counterfactual visual explanations", CVPR 2023. z is the
+pre-explanation. Of their table 5 Pre-CE is `refine=false`, FR-CE `threshold=0`, and F-CE that with
+`last_respacing=all`. Ours: the weight is per row (theirs grows with the batch); as later steps shrink the
+change, the nearest point whose very answer succeeds is taken by default, theirs is the last, `answer=last`.
 """
 
 from __future__ import annotations
@@ -20,13 +18,13 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from rather.attacks import ATTACKS, DISTANCES, Kind, Norm
+from rather.candidates import Candidates
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
 from rather.denoiser import Denoiser
 from rather.denoising import Checkpoint, Filter, lowest
 from rather.frozen_net import Bundled
 from rather.refinement import Mask, Refinement, Share, Side, change_mask
-from rather.search import Rows, descend
-from rather.successes import Successes
+from rather.search import Rows, descend, falling, on_grid
 
 
 @final
@@ -49,6 +47,8 @@ class Ace(Method):
     """Steps of the attack, at most."""
     lr: PositiveFloat = 1 / 255
     """Length of a step, in pixel values."""
+    falling: bool = False
+    """Whether steps get shorter, down to nothing after the last: then fewer are enough, of a larger lr."""
     noise: Literal["fresh", "fixed"] = "fresh"
     """Of the filter: new at each step, or the same."""
     filter: Literal["whole", "one-call"] = "whole"
@@ -84,14 +84,18 @@ class Ace(Method):
         through, last, attack = self._filter(), self._refinement(), ATTACKS[self.attack]
         fixed = once.normal(through.calls, *x.shape[1:]).to(x) if self.noise == "fixed" else None
         draws = end.normal(2 * last.calls, *x.shape[1:]).to(x)
-        lost, looks = torch.zeros_like(goal.target, dtype=torch.bool), count()
+        everyone, looks = torch.arange(len(x), device=x.device), count()
 
         def finished(z: Images, rows: Rows) -> tuple[Images, Mask]:
             if self.refine:
                 return last(z, x[rows], draws[rows])
             return z, change_mask(z, x[rows], self.threshold, self.dilation)
 
-        successes = Successes(classifier, goal, lambda z, rows: finished(z, rows)[0])
+        def succeed(z: Images, rows: Rows) -> Tensor:
+            return goal[rows].reached(classifier(on_grid(finished(z, rows)[0])))
+
+        seen = Candidates(everyone, succeed)
+        lost = torch.zeros_like(seen.sure)
 
         def objective(w: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
             z = attack.image(w)
@@ -101,29 +105,27 @@ class Ace(Method):
             noises = fresh[rows].normal(through.calls, *x.shape[1:]).to(x) if fixed is None else fixed[rows]
             loss, flipped = attack.loss(classifier, through(z, noises), goal[rows])
             lost[rows] = ~loss.isfinite()
-            promising = flipped & (self.answer == "nearest")
-            nearest = successes.among(z.detach(), rows, promising, distance.detach())
-            return loss + self.closeness * distance, nearest, distance
+            flipped &= self.answer == "nearest"
+            return loss + self.closeness * distance, seen.among(z, rows, flipped, distance), distance
 
         path = descend(
             objective,
             attack.start(x),
             steps=self.iterations,
             lr=self.lr,
-            rule=attack.rule,
+            rule=falling(attack.rule, self.iterations) if self.falling else attack.rule,
             project=attack.project,
             patience=self.patience,
             frames=self.frames,
         )
-        lost &= successes.nearest.isinf()  # what succeeded before is there still
-        pre = attack.image(path.end)
-        images, mask = finished(pre, torch.arange(len(x), device=x.device))
+        pre = seen.nearest(otherwise=attack.image(path.end))
+        images, mask = finished(pre, everyone)
         asked = path.evaluations.clamp(max=self.iterations + (self.answer == "nearest"))
-        calls = asked * through.calls + (successes.asked + 1) * last.calls * self.refine
+        calls = asked * through.calls + (seen.asked + 1) * last.calls * self.refine
         return Found(
-            images=torch.where(lost[:, None, None, None], torch.nan, images),
+            images=torch.where((lost & ~seen.sure)[:, None, None, None], torch.nan, images),
             steps=path.steps,
-            evaluations=asked + successes.asked,
+            evaluations=asked + seen.asked,
             pictures={"pre_explanation": [*pre], "mask": [*mask]}
             | ({"path": [attack.image(w) for w in path.frames]} if self.frames else {}),
             facts={"mask_share": mask.flatten(1).mean(1).tolist(), "denoiser_calls": calls.tolist()},
@@ -139,8 +141,8 @@ class Ace(Method):
         )
 
     def _refinement(self) -> Refinement:
-        levels = len(self.generator.chain) if self.last_respacing == "all" else self.last_respacing
-        respacing = levels or self.respacing
+        every = len(self.generator.chain)
+        respacing = every if self.last_respacing == "all" else self.last_respacing or self.respacing
         chain = lowest(self.generator, respacing, max(round(self.tau * respacing / self.respacing), 1))
         return Refinement(
             generator=self.generator, chain=chain, threshold=self.threshold, dilation=self.dilation

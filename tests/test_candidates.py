@@ -1,0 +1,49 @@
+"""Candidates of a search: the nearest that succeeds is found, with few looks."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from rather.candidates import Candidates
+
+
+def search(points: list[list[float]], able: set[float]) -> tuple[Candidates, Tensor, list[list[bool]]]:
+    """Rows whose points come one after another; those of a value that is `able` succeed."""
+    rows = torch.arange(len(points[0]))
+    seen = Candidates(
+        rows, lambda z, _: torch.tensor([round(v, 6) in able for v in z[:, 0, 0, 0].double().tolist()])
+    )
+    kept = []
+    for values in points:
+        z = torch.tensor(values, dtype=torch.float32)[:, None, None, None]
+        kept.append(seen.among(z, rows, z[:, 0, 0, 0] > 0, z[:, 0, 0, 0]).tolist())
+    return seen, seen.nearest(otherwise=-torch.ones(len(rows), 1, 1, 1))[:, 0, 0, 0], kept
+
+
+def test_a_row_is_a_candidate_from_its_first_success_on_and_the_nearest_one_is_taken() -> None:
+    seen, best, kept = search([[8, 8], [4, 4], [2, 2], [0, 1]], able={4, 2})
+    assert best.tolist() == [2, 2]
+    assert kept == [[False, False], [True, True], [True, True], [False, True]]
+    assert seen.asked.tolist() == [3, 4]  # 8, 4, and 2; of the other row 1 as well, which fails
+    assert seen.sure.tolist() == [True, True]
+
+
+def test_a_row_without_a_success_keeps_what_is_given_and_was_looked_at_each_time() -> None:
+    seen, best, kept = search([[3.0], [2.0]], able=set())
+    assert best.tolist() == [-1]
+    assert seen.asked.tolist() == [2]
+    assert kept == [[False], [False]]
+
+
+def test_one_hardly_farther_than_one_that_failed_is_not_looked_at() -> None:
+    seen, best, _ = search([[3.0], [1.01], [1.0]], able={3.0, 1.01})
+    assert best.tolist() == [3]
+    assert seen.asked.tolist() == [3]  # 3 at once; then 1, which fails, and 3 again
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.sets(st.integers(1, 9)))
+def test_it_is_the_nearest_of_those_since_the_first_success(points: list[int], able: set[int]) -> None:
+    _, best, _ = search([[float(point)] for point in points], able={float(a) for a in able})
+    since = next((n for n, point in enumerate(points) if point in able), len(points))
+    assert best.item() == min((p for p in points[since:] if p in able), default=-1)
