@@ -3,22 +3,36 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from rather.candidates import Candidates
+from rather.core import Classifier, Goal
+
+
+class Able(Classifier):
+    """Says the second class of pictures whose brightness is one of these, in steps of 100 in 8 bits."""
+
+    def __init__(self, able: set[float]) -> None:
+        super().__init__(nn.Identity(), nn.Identity(), classes=("no", "yes"), shape=(1, 1, 1))
+        self.able = able
+
+    def forward(self, x: Tensor) -> Tensor:
+        yes = torch.tensor([round(v * 2.55, 6) in self.able for v in x.flatten().double().tolist()]).float()
+        return torch.stack([1 - yes, yes], 1)
 
 
 def search(points: list[list[float]], able: set[float]) -> tuple[Candidates, Tensor, list[list[bool]]]:
     """Rows whose points come one after another; those of a value that is `able` succeed."""
     rows = torch.arange(len(points[0]))
-    seen = Candidates(
-        rows, lambda z, _: torch.tensor([round(v, 6) in able for v in z[:, 0, 0, 0].double().tolist()])
-    )
+    goal = Goal.criticism(torch.ones_like(rows))
+    seen = Candidates(Able(able), goal, lambda z, _: (z / 2.55, z * 0))
     kept = []
     for values in points:
         z = torch.tensor(values, dtype=torch.float32)[:, None, None, None]
         kept.append(seen.among(z, rows, z[:, 0, 0, 0] > 0, z[:, 0, 0, 0]).tolist())
-    return seen, seen.nearest(otherwise=-torch.ones(len(rows), 1, 1, 1))[:, 0, 0, 0], kept
+    best, (images, _) = seen.nearest(otherwise=-torch.ones(len(rows), 1, 1, 1))
+    assert torch.equal(images, best / 2.55)
+    return seen, best[:, 0, 0, 0], kept
 
 
 def test_a_row_is_a_candidate_from_its_first_success_on_and_the_nearest_one_is_taken() -> None:

@@ -10,8 +10,12 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from rather.core import Images
-from rather.search import PerRow, Rows
+from rather.core import Classifier, Goal, Images
+from rather.refinement import Mask
+from rather.search import PerRow, Rows, on_grid
+
+#: Images, and where each was changed.
+Answer = tuple[Images, Mask]
 
 _FARTHER: Final = 1.02  # times the distance of one that failed: less than that is not worth another look
 
@@ -24,12 +28,12 @@ class Candidates:
     looked at first, and a row costs a few answers in place of one for each point.
     """
 
-    def __init__(self, everyone: Rows, succeed: Callable[[Images, Rows], Bool[Tensor, " n"]]) -> None:
-        """Of all rows; `succeed` makes the answers of points of some rows, and says which succeed."""
-        self.succeed = succeed
-        self.asked = torch.zeros_like(everyone)  # how often, of each row
-        self.sure = torch.zeros_like(everyone, dtype=torch.bool)  # that there is a success
+    def __init__(self, classifier: Classifier, goal: Goal, answer: Callable[[Images, Rows], Answer]) -> None:
+        self.classifier, self.goal, self.answer = classifier, goal, answer
+        self.asked = torch.zeros_like(goal.target)  # how often, of each row
+        self.sure = torch.zeros_like(goal.target, dtype=torch.bool)  # that there is a success
         self._kept: list[tuple[Images, Rows, PerRow]] = []
+        self._best: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # of a row: point and answer
 
     @torch.no_grad()
     def among(
@@ -53,25 +57,36 @@ class Candidates:
         return kept
 
     @torch.no_grad()
-    def nearest(self, otherwise: Images) -> Images:
-        """Of each row the nearest candidate that succeeds; of one without, what is given."""
-        best = otherwise.clone()
-        if not self._kept:
-            return best
-        z, rows, distance = (torch.cat(parts) for parts in zip(*self._kept, strict=True))
+    def nearest(self, otherwise: Images) -> tuple[Images, Answer]:
+        """The nearest candidate of each row that succeeds, or what is given, and its answer."""
+        if self._kept:
+            self._look_back(*(torch.cat(parts) for parts in zip(*self._kept, strict=True)))
+        (never,) = (~self.sure).nonzero(as_tuple=True)
+        if len(never):
+            self._note(never, otherwise[never], self.answer(otherwise[never], never))
+        z, images, masks = (
+            torch.stack([*some])
+            for some in zip(*(self._best[row] for row in range(len(self.sure))), strict=True)
+        )
+        return z, (images, masks)
+
+    def _look_back(self, z: Images, rows: Rows, distance: PerRow) -> None:
         far, row_of = distance.tolist(), rows.tolist()
         queues: dict[int, list[int]] = defaultdict(list)
         for n in distance.argsort(stable=True).tolist():
             queues[row_of[n]].append(n)
         while queues:
             heads = torch.tensor([queue[0] for queue in queues.values()], device=rows.device)
-            good = self._look(z[heads], rows[heads])
-            best[rows[heads[good]]] = z[heads[good]]
-            failed = heads[~good].tolist()
+            failed = heads[~self._look(z[heads], rows[heads])].tolist()
             rest = {row_of[n]: [m for m in queues[row_of[n]] if far[m] > _FARTHER * far[n]] for n in failed}
             queues = {row: queue for row, queue in rest.items() if queue}
-        return best
 
     def _look(self, z: Images, rows: Rows) -> Bool[Tensor, " n"]:
+        images, masks = self.answer(z, rows)
+        good = self.goal[rows].reached(self.classifier(on_grid(images)))
+        self._note(rows[good], z[good], (images[good], masks[good]))
         self.asked[rows] += 1
-        return self.succeed(z, rows)
+        return good
+
+    def _note(self, rows: Rows, z: Images, answer: Answer) -> None:
+        self._best |= dict(zip(rows.tolist(), zip(z, *answer, strict=True), strict=True))

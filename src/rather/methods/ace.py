@@ -24,7 +24,7 @@ from rather.denoiser import Denoiser
 from rather.denoising import Checkpoint, Filter, lowest
 from rather.frozen_net import Bundled
 from rather.refinement import Mask, Refinement, Share, Side, change_mask
-from rather.search import Rows, descend, falling, on_grid
+from rather.search import Rows, descend, falling
 
 
 @final
@@ -84,18 +84,14 @@ class Ace(Method):
         through, last, attack = self._filter(), self._refinement(), ATTACKS[self.attack]
         fixed = once.normal(through.calls, *x.shape[1:]).to(x) if self.noise == "fixed" else None
         draws = end.normal(2 * last.calls, *x.shape[1:]).to(x)
-        everyone, looks = torch.arange(len(x), device=x.device), count()
 
         def finished(z: Images, rows: Rows) -> tuple[Images, Mask]:
             if self.refine:
                 return last(z, x[rows], draws[rows])
             return z, change_mask(z, x[rows], self.threshold, self.dilation)
 
-        def succeed(z: Images, rows: Rows) -> Tensor:
-            return goal[rows].reached(classifier(on_grid(finished(z, rows)[0])))
-
-        seen = Candidates(everyone, succeed)
-        lost = torch.zeros_like(seen.sure)
+        seen = Candidates(classifier, goal, finished)
+        lost, looks = torch.zeros_like(seen.sure), count()
 
         def objective(w: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
             z = attack.image(w)
@@ -118,10 +114,9 @@ class Ace(Method):
             patience=self.patience,
             frames=self.frames,
         )
-        pre = seen.nearest(otherwise=attack.image(path.end))
-        images, mask = finished(pre, everyone)
+        pre, (images, mask) = seen.nearest(otherwise=attack.image(path.end))
         asked = path.evaluations.clamp(max=self.iterations + (self.answer == "nearest"))
-        calls = asked * through.calls + (seen.asked + 1) * last.calls * self.refine
+        calls = asked * through.calls + (seen.asked + ~seen.sure) * last.calls * self.refine
         return Found(
             images=torch.where((lost & ~seen.sure)[:, None, None, None], torch.nan, images),
             steps=path.steps,
