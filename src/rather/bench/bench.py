@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, final
 
 from rather.bench.figures import Figure, figures_of
+from rather.bench.page import page
 from rather.bench.scoring import score
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import formats
@@ -81,10 +82,11 @@ def bench(
         write_whole(folder / "bench.json", json.dumps(told, indent=1).encode())
         for file, make in formats(figures, absent, spec.name).items():
             write_whole(folder / file, make())
+        write_whole(folder / "index.html", page(spec, units, figures, absent).encode())
     counts = [unit.run.counts() for unit in units]
     return Benched(
         folder=folder,
-        page=folder / "tables.md",
+        page=folder / "index.html",
         spec=spec,
         units=tuple(units),
         figures=tuple(figures),

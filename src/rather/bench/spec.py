@@ -88,12 +88,22 @@ class AskedData(Part):
     """A classifier in whose features realism is measured; by default the judge, or the oracle's net."""
     references: str | None = None
     """As of `rather explain`, and so are all below."""
-    generator: str | None = None
+    generator: Words = ()
+    """Several, of which each method takes the first that is of its kind."""
     denoiser: str | None = None
     latent: str | None = None
     target: str | None = None
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     count: PositiveInt | None = None
+
+    def as_far_as_given(self) -> AskedData:
+        """Without the nets whose place nobody has filled: whatever needs them is absent."""
+        kept = {
+            name: tuple(one for one in told if not missing(one)) if isinstance(told, tuple) else None
+            for name, told in self
+            if name not in {"data", "label", "classifier"} and missing(str(told))
+        }
+        return self.model_copy(update=kept)
 
 
 @final

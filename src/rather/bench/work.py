@@ -13,7 +13,7 @@ from rather.bench.nets import Nets, nets_of
 from rather.bench.spec import AskedData, AskedMethod, Spec, missing
 from rather.classifiers import bring, classifier_of
 from rather.classifiers.preflight import preflight
-from rather.core import Classifier, Images, Method
+from rather.core import Classifier, Images, Method, Resource
 from rather.data import DataSet, load, read_all
 from rather.errors import REFUSED, RatherError
 from rather.execute import Work, choose_goals, execute, question
@@ -105,12 +105,12 @@ def plan(spec: Spec, runs: Path) -> Plan:
     for name, asked, classifier in _tasks(spec):
         label = asked.label or asked.data
         methods = [method for method in spec.methods if not method.only or label in method.only]
-        gaps = [gap for told in (asked.model_dump_json(), classifier or "") for gap in missing(told)]
+        gaps = missing(asked.data) + missing(classifier or "")
         if gaps:
             why = f"needs --with {' --with '.join(f'{gap}=...' for gap in dict.fromkeys(gaps))}"
             absent.append(Absent(task=name, method="", why=why))
             continue
-        task = _task(spec, name, asked, classifier, kept=runs)
+        task = _task(spec, name, asked.as_far_as_given(), classifier, kept=runs)
         notes += [f"{name}: {note}" for note in preflight(task.nets.classifier, task.some[:4]).notes]
         built = []
         for method in methods:
@@ -151,13 +151,16 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
     some, _ = read_all(pictures.test, indices, limit=8)
     target = asked.target or spec.target
     check_target(target, net)
-    sources = Sources(
-        pictures=pictures,
-        references=asked.references,
-        generator=asked.generator,
-        denoiser=asked.denoiser,
-        latent=asked.latent,
-    )
+    sources = [
+        Sources(
+            pictures=pictures,
+            references=asked.references,
+            generator=generator,
+            denoiser=asked.denoiser,
+            latent=asked.latent,
+        )
+        for generator in asked.generator or (None,)
+    ]
     nets = nets_of(
         net,
         pictures,
@@ -174,9 +177,24 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
         pictures=pictures,
         indices=indices,
         some=some,
-        take=cache(sources.take),  # so that methods share what all of them want
+        take=_of_a_fitting_kind([cache(one.take) for one in sources]),  # methods share what several want
         target=target,
     )
+
+
+def _of_a_fitting_kind(takes: Sequence[Take]) -> Take:
+    """Of several generators, the first that is of the kind that is wanted."""
+
+    def take(want: Want, classifier: Classifier) -> Resource | None:
+        for one in takes[:-1]:
+            try:
+                return one(want, classifier)
+            except RatherError as error:
+                if error.code != "MODEL-KIND":
+                    raise
+        return takes[-1](want, classifier)
+
+    return take
 
 
 def _built(task: Task, asked: AskedMethod) -> tuple[Built, list[str]]:

@@ -1,0 +1,241 @@
+"""`rather bench`: what a spec asks is answered once, whatever happens, and told with the same tables."""
+
+import csv
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rather.bench import bench_file, list_benches
+from rather.bench.bench import bench
+from rather.bench.spec import read_spec
+from rather.errors import RatherError
+from rather.methods.wachter import Wachter
+
+SPEC = """
+name = "try"
+what = "a try"
+methods = [
+    { method = "wachter", label = "w", settings = { steps = 3 } },
+    { method = "attack", label = "a", settings = { steps = 2 } },
+]
+count = 4
+batch_size = 2
+seeds = [0, 1]
+target = "next"
+measures = ["found", "confidence", "l1", "frechet", "evaluations"]
+[[data]]
+data = "digits"
+"""
+
+
+def written(folder: Path, text: str = SPEC, name: str = "spec.toml") -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def figures(folder: Path) -> list[dict[str, str]]:
+    """All but what time a search took."""
+    lines = csv.DictReader(io.StringIO((folder / "figures.csv").read_text()))
+    return [line for line in lines if line["measure"] != "seconds"]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each call of a method was given."""
+    seen: list[int] = []
+    search = Wachter.search
+
+    def counted(self, classifier, x, goal, noise):
+        seen.append(len(x))
+        return search(self, classifier, x, goal, noise)
+
+    monkeypatch.setattr(Wachter, "search", counted)
+    return seen
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("commits", [1, 2, 3])
+def test_killed_after_some_commits_it_does_nothing_twice(tmp_path, calls, commits):
+    spec = written(tmp_path)
+    whole = bench(spec, runs=tmp_path / "whole")
+    once = len(calls)
+    assert once == 4  # of 4 images in batches of 2, for 2 seeds
+    calls.clear()
+    told: list[int] = []
+
+    def stop(done: int, _asked: int) -> None:
+        told.append(done)
+        if len({*told} - {0}) == commits:
+            raise Killed
+
+    with pytest.raises(Killed):
+        bench(spec, runs=tmp_path / "again", progress=stop)
+    again = bench(spec, runs=tmp_path / "again")
+    assert len(calls) == once
+    assert figures(again.folder) == figures(whole.folder)
+    bench(spec, runs=tmp_path / "again")
+    assert len(calls) == once
+
+
+def test_killed_by_the_kernel_it_ends_with_the_same_tables(tmp_path):
+    spec = written(tmp_path)
+    code = f"""
+import torch; torch.set_num_threads(1)
+from rather.bench.bench import bench
+from pathlib import Path
+def told(done, asked): print(done, flush=True)
+bench({spec!r}, runs=Path({str(tmp_path / "killed")!r}), progress=told)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) >= 6:
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    stored = sorted((tmp_path / "killed").glob("*/rows-*.parquet"))
+    assert stored
+    times = [file.stat().st_mtime_ns for file in stored]
+    after = bench(spec, runs=tmp_path / "killed")
+    assert [file.stat().st_mtime_ns for file in stored] == times
+    assert figures(after.folder) == figures(bench(spec, runs=tmp_path / "whole").folder)
+
+
+def test_a_run_of_another_benchmark_is_found(tmp_path, calls):
+    bench(written(tmp_path), runs=tmp_path / "runs")
+    calls.clear()
+    other = SPEC.replace('"try"', '"other"').replace("seeds = [0, 1]", "seeds = [1]")
+    benched = bench(written(tmp_path, other, "other.toml"), runs=tmp_path / "runs")
+    assert calls == []
+    assert benched.folder == tmp_path / "runs" / "bench-other"
+
+
+def test_scores_are_measured_once(tmp_path, monkeypatch):
+    spec = written(tmp_path)
+    bench(spec, runs=tmp_path / "runs")
+    kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("runs/*/scores-*.parquet")}
+    assert len(kept) == 4
+    monkeypatch.setattr("rather.bench.scoring.l1", lambda *_: pytest.fail("measured again"))
+    bench(spec, runs=tmp_path / "runs")
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("runs/*/scores-*.parquet")} == kept
+
+
+def test_all_methods_have_the_same_targets_whatever_the_seed(tmp_path):
+    spec = written(tmp_path, SPEC.replace('"next"', '"random"'))
+    benched = bench(spec, runs=tmp_path / "runs")
+    targets = [[row.target for row in unit.run.rows()] for unit in benched.units]
+    assert len(targets) == 4
+    assert all(one == targets[0] for one in targets)
+
+
+def test_what_cannot_be_is_told_by_name(tmp_path):
+    text = SPEC.replace("methods = [", 'methods = [\n    "revise",').replace(
+        'data = "digits"', 'data = "shapes"\n[[data]]\ndata = "celeba:{celeba}"\nclassifier = "{smile}"'
+    )
+    benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
+    told = {(one.task, one.method): one.why for one in benched.absent}
+    assert "needs a generator" in told["shapes", "revise"]
+    assert told["celeba:{celeba}", ""] == "needs --with celeba=... --with smile=..."
+    assert {unit.method for unit in benched.units} == {"w", "a"}
+    assert "needs a generator" in (benched.folder / "tables.md").read_text()
+
+
+def test_a_measure_without_its_net_is_absent_and_not_zero(tmp_path):
+    text = SPEC.replace('"frechet"', '"transfer", "attributes_changed"')
+    benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
+    assert {f.measure for f in benched.figures} == {"found", "confidence", "l1", "evaluations"}
+    assert [one.why for one in benched.absent] == [
+        "transfer: no second classifier",
+        "attributes_changed: no oracle of attributes",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ('"try"\ncuont = 3', "Did you mean count"),
+        ('"try"\nmeasures = ["l3"]', "Did you mean l1"),
+        ('"try"\nseeds = []', "at least 1 item"),
+        ('"try"\ncount = 0', "greater than 0"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_nearest_name(tmp_path, wrong, said):
+    text = SPEC.replace('measures = ["found", "confidence", "l1", "frechet", "evaluations"]\n', "")
+    text = text.replace("count = 4\n", "").replace("seeds = [0, 1]\n", "").replace('"try"', wrong)
+    with pytest.raises(RatherError, match=said) as error:
+        read_spec(written(tmp_path, text))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "said"),
+    [
+        ('data = "digits"', 'data = "digits"\njugde = "digits"', "Did you mean judge"),
+        ('label = "w"', 'lable = "w"', "Did you mean label"),
+        ('"wachter"', '"wachtre"', "Did you mean wachter"),
+        ('label = "a"', 'label = "w"', "there twice"),
+        ('label = "a"', 'label = "a", only = "digit"', "Did you mean digits"),
+    ],
+)
+def test_a_mistake_in_a_table_too(tmp_path, good, bad, said):
+    with pytest.raises(RatherError, match=said):
+        read_spec(written(tmp_path, SPEC.replace(good, bad)))
+
+
+def test_a_wrong_setting_of_a_method_is_no_absence(tmp_path):
+    with pytest.raises(RatherError, match="stesp"):
+        bench(written(tmp_path, SPEC.replace("steps = 3", "stesp = 3")), runs=tmp_path / "runs")
+
+
+def test_what_is_given_must_have_a_place(tmp_path):
+    with pytest.raises(RatherError, match=r"has no \{celeba\}"):
+        read_spec(written(tmp_path), {"celeba": "x"})
+
+
+@pytest.mark.parametrize("name", list_benches())
+def test_benchmarks_of_the_package_can_be_read(name):
+    spec = read_spec(name)
+    assert spec.name == name == bench_file(name).stem
+    assert spec.what
+
+
+def test_an_unknown_benchmark_is_answered_with_the_nearest():
+    with pytest.raises(RatherError, match="ace-table-1"):
+        read_spec("ace-tabel-1")
+
+
+def test_tables_are_safe_from_the_names_that_somebody_gives(tmp_path):
+    text = SPEC.replace('label = "w"', r'label = "<b>50 % | a_b & \\x</b>"')
+    benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
+    tex, md = ((benched.folder / f"tables.{kind}").read_text() for kind in ("tex", "md"))
+    assert r"50 \% | a\_b \& \textbackslash{}x" in tex
+    assert "<b>" not in md
+    page = benched.page.read_text()
+    assert "<b>50" not in page
+    assert "<script src" not in page
+    assert 'http-equiv="Content-Security-Policy"' in page
+
+
+def test_the_command_tells_json_and_goes_on(tmp_path, capsys):
+    from rather.cli import main
+
+    spec = written(tmp_path)
+    told = []
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stop:
+            main(["bench", spec, "--runs", str(tmp_path / "r"), "--out", str(tmp_path / "o"), "--json"])
+        assert stop.value.code == 0
+        told.append(capsys.readouterr().out)
+    assert '"runs": 4' in told[1]
+    assert (tmp_path / "o" / "tables.md").exists()
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "no-such"])
+    assert stop.value.code == 2
