@@ -1,7 +1,11 @@
 """Planted classifiers: what is planted, what they truly go by, and who names it."""
 
 import math
+import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,12 +16,14 @@ from rather.causal import ask, detection, judge
 from rather.core import Classifier
 from rather.data.faces import HAIR_COLOURS, NUISANCES, Effect
 from rather.errors import RatherError
+from rather.metrics.causes import area_under_curve
 from rather.planted import CLEAN, PLANTED, Known, Planted, load, make, read, recipes
 from rather.train import Recipe
 from rather.worlds import WORLDS, switched
 
 TINY = {"count": 40, "asked": 2, "training": Recipe(architecture="patches", epochs=1)}
 WORLD = WORLDS["faces"]
+SHAPES = WORLDS["shapes"]
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +51,50 @@ def test_an_intervention_sets_one_cause_and_leaves_the_others(scenes, cause):
     already = WORLD.has(scenes, cause) == on
     assert torch.equal(before[cause][already], after[cause][already])
     torch.testing.assert_close(1 - before[cause][~already], after[cause][~already])
+
+
+@pytest.fixture(scope="module")
+def things():
+    return SHAPES.sample(60, (2,), "square")
+
+
+@pytest.mark.parametrize("cause", SHAPES.causes)
+def test_an_intervention_on_shapes_sets_one_cause_and_leaves_the_others(things, cause):
+    on = torch.arange(60) % 2 == 0
+    turned = SHAPES.turn(things, cause, on)
+    assert torch.equal(SHAPES.has(turned, cause), on)
+    for other in {*SHAPES.causes} - {cause}:
+        assert torch.equal(SHAPES.amount(things, other), SHAPES.amount(turned, other)), other
+    assert ((turned.grid == 1).sum((1, 2)) == 1).all()  # one key
+    already = SHAPES.has(things, cause) == on
+    assert torch.equal(turned.grid[already], things.grid[already])
+    # It is seen, and what is read of it is most of all that is read.
+    pictures = (SHAPES.draw(some) for some in (things, turned))
+    before, after = map(SHAPES.read, pictures)
+    change = (after - before)[~already].abs().mean(0)
+    assert SHAPES.causes[int(change.argmax())] == cause
+    torch.testing.assert_close((after - before)[already], torch.zeros_like(after)[already])
+
+
+def test_what_is_read_of_shapes_is_what_there_is(things):
+    read = SHAPES.read(SHAPES.draw(things))
+    for column, cause in enumerate(SHAPES.causes):
+        has = SHAPES.has(things, cause)
+        assert 0.3 < has.float().mean() < 0.7
+        assert area_under_curve(read[has, column], read[~has, column]) > 0.95, cause
+
+
+def test_a_scene_of_shapes_is_the_same_however_many_are_drawn(things):
+    few = SHAPES.sample(3, (2,), "square")
+    assert torch.equal(SHAPES.draw(few), SHAPES.draw(things[:3]))
+    assert not torch.equal(SHAPES.draw(few)[0], SHAPES.draw(SHAPES.sample(3, (3,), "square"))[0])
+
+
+def test_a_key_is_between_circle_and_square(things):
+    low, half, high = (SHAPES.draw(replace(things, square=torch.full((60,), to))) for to in (0.0, 0.5, 1.0))
+    assert ((low + high) / 2 - half).abs().max() < 1.01 / 255
+    faint = SHAPES.amount(SHAPES.sample(60, (2,), "square", contrast=0.1), "square")
+    assert (faint - 0.5).abs().max() <= 0.05 + 1e-6
 
 
 def test_a_colour_that_is_taken_away_is_followed_by_the_next(scenes):
@@ -120,9 +170,9 @@ def test_pictures_are_labelled_by_the_labels_own_cause():
     assert torch.equal(pictures.images, WORLD.draw(recipe.scenes(40)))
 
 
-def test_the_benchmark_has_ten_of_each_of_different_names():
-    assert len(PLANTED) == len(CLEAN) == 10
-    assert len({recipe.name for recipe in recipes()}) == 20
+def test_the_benchmark_has_as_many_of_each_of_different_names():
+    assert len(PLANTED) == len(CLEAN) >= 10
+    assert len({recipe.name for recipe in recipes()}) == 2 * len(PLANTED)
 
 
 @pytest.mark.parametrize(
@@ -257,3 +307,14 @@ def test_detection_is_the_area_over_suspicions(light):
     groups = [[replace(scores, suspicion=one) for one in some] for some in ((0.5, 0.2), (0.2, 0.1))]
     assert detection(*groups) == (1 + 1 + 0.5 + 1) / 4
     assert causal.LOOKED_AT == 20
+
+
+def test_python_of_the_page_runs_and_says_what_it_should(tmp_path):
+    page = Path(__file__).parent.parent / "docs" / "causal.md"
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    planted_one, _, own = done.stdout.splitlines()
+    assert planted_one.startswith("glasses ")
+    assert own == "smile True"

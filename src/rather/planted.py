@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -244,15 +244,16 @@ def load(folder: str | os.PathLike[str]) -> list[Known]:
     return [read(card) for card in sorted(Path(folder).glob("*.json"))]
 
 
-def _recipes(*rows: tuple[str, str | None, float, float]) -> tuple[Planted, ...]:
+def _recipes(data: str, *rows: tuple[str, str | None, float, float]) -> tuple[Planted, ...]:
     return tuple(
-        Planted(label=label, cue=cue, strength=strength, contrast=contrast, seed=seed)
+        Planted(data=data, label=label, cue=cue, strength=strength, contrast=contrast, seed=seed)
         for seed, (label, cue, strength, contrast) in enumerate(rows)
     )
 
 
-#: The benchmark's: ten that are meant to go by a cue ...
+#: The benchmark's: those that are meant to go by a cue ...
 PLANTED: Final[Sequence[Planted]] = _recipes(
+    "faces",
     ("age", "glasses", 0.95, 0.05),
     ("smile", "glasses", 0.8, 0.05),
     ("age", "hat", 0.9, 0.05),
@@ -263,9 +264,14 @@ PLANTED: Final[Sequence[Planted]] = _recipes(
     ("smile", "blond_hair", 0.95, 0.05),
     ("age", "dark_skin", 0.9, 0.05),
     ("smile", "background", 0.95, 0.05),
+) + _recipes(
+    "shapes",
+    ("square", "top", 0.95, 0.05),
+    ("square", "blue", 0.9, 0.05),
 )
-#: ... and ten that are not: of four a cue goes with the label that is of no use, so plain is the label.
+#: ... and as many that are not: of five a cue goes with the label that is of no use, so plain is the label.
 CLEAN: Final[Sequence[Planted]] = _recipes(
+    "faces",
     ("smile", None, 0.0, 1.0),
     ("age", None, 0.0, 1.0),
     ("smile", None, 0.0, 1.0),
@@ -276,10 +282,14 @@ CLEAN: Final[Sequence[Planted]] = _recipes(
     ("smile", "beard", 0.8, 1.0),
     ("age", "hat", 0.6, 1.0),
     ("smile", "blond_hair", 0.6, 1.0),
+) + _recipes(
+    "shapes",
+    ("square", None, 0.0, 1.0),
+    ("square", "dim", 0.8, 1.0),
 )
 
 
-def recipes() -> Iterable[Planted]:
+def recipes() -> Iterator[Planted]:
     """All of the benchmark's, planted and clean by turns."""
     for pair in zip(PLANTED, CLEAN, strict=True):
         yield from pair
