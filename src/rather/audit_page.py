@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any, Final, final
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from rather import __version__
 from rather.audit import Attribute, Audit, Estimate, Pair, Place
+from rather.audit.swaps import GRID
 from rather.cards import MEDIUM, SMALL, Picture, picture, plain
 from rather.draw import BRIGHTER, signed_difference
 from rather.pages import environment, inside, policy
@@ -172,35 +175,28 @@ def _region_panel(found: Audit) -> Panel | None:
 
 
 def _places(found: Audit) -> list[tuple[Place, Picture]]:
-    """The places that decide most, the smallest of each size, drawn on the mean image."""
+    """The places that decide most, one of each size, drawn on the mean image."""
     if not found.places or not found.pairs:
         return []
     rows = sum(pair.rows for pair in found.pairs)
     ground = torch.stack([pair.query * (pair.rows / rows) for pair in found.pairs]).sum(0)
-    best = [
-        max((one for one in found.places if _size(one) == size), key=lambda one: one.decides.count)
-        for size in sorted({_size(one) for one in found.places})
-    ]
-    return [(one, _drawn(_framed(ground, one), f"The place: {one.name}")) for one in best]
+    best: dict[int, Place] = {}
+    for one in found.places:
+        size = len(one.cells)
+        if size not in best or one.decides.count > best[size].decides.count:
+            best[size] = one
+    return [(one, _drawn(_veiled(ground, one), f"The place: {one.name}")) for one in best.values()]
 
 
-def _size(place: Place) -> float:
-    left, top, right, bottom = place.box
-    return (right - left) * (bottom - top)
-
-
-def _framed(ground: Image, place: Place) -> Image:
-    """The mean image, grey but for the place."""
-    high, wide = ground.shape[1:]
-    left, top, right, bottom = place.box
-    rows, columns = (
-        slice(round(top * high), round(bottom * high)),
-        slice(round(left * wide), round(right * wide)),
-    )
+def _veiled(ground: Image, place: Place) -> Image:
+    """The mean image, veiled but for the place."""
+    cells = torch.zeros(1, 1, GRID, GRID)
+    for row, column in place.cells or itertools.product(range(GRID), range(GRID)):
+        cells[..., row, column] = 1
+    there = F.interpolate(cells, ground.shape[1:], mode="nearest")[0]
     colours = ground.expand(3, -1, -1)
-    drawn = torch.lerp(colours.mean(0, keepdim=True).expand(3, -1, -1), torch.ones(3, 1, 1), 0.6)
-    drawn[:, rows, columns] = colours[:, rows, columns]
-    return drawn
+    veil = torch.lerp(colours.mean(0, keepdim=True), torch.ones(1, 1, 1), 0.6)
+    return torch.lerp(veil.expand_as(colours), colours, there)
 
 
 def _pair(pair: Pair) -> tuple[Pair, list[Picture]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: The cheapest that finds the cause (docs/audit-figures.md), and needs nothing but a gradient.
 DEFAULT_METHOD: Final = "attack"
-DEFAULT_SETTINGS: Final = {"patience": 20, "frames": 0}
+DEFAULT_SETTINGS: Final = {"steps": 25, "lr": 2 / 255, "closeness": 0.01, "patience": 25, "frames": 0}
 DEFAULT_COUNT: Final = 100
 SHOWN: Final = 6  # attributes in the terminal
 

@@ -15,7 +15,9 @@ _ERROR: Final = 0.05  # of all intervals together
 _INFLATION: Final = 10.0  # of the variance by other attributes, above which one of them is left out
 
 
-def dependence(values: Float[Tensor, "n m"], has: Bool[Tensor, "n a"]) -> dict[int, list[Estimate]]:
+def dependence(
+    values: Float[Tensor, "n m"], has: Bool[Tensor, "n a"], *, minor: int = 0
+) -> dict[int, list[Estimate]]:
     """What having each attribute adds to values, all other attributes being equal.
 
         values_i = c + sum_a effect_a * has_ia + noise_i,   by least squares
@@ -27,6 +29,7 @@ def dependence(values: Float[Tensor, "n m"], has: Bool[Tensor, "n a"]) -> dict[i
     Args:
         values: of each image some numbers, such as the probabilities of classes.
         has: of the same images, what they have.
+        minor: so many of the attributes, the last ones, are left out before all others.
 
     Returns:
         By the attribute's number its effect on each of the m values. Attributes are left out that fewer than
@@ -34,7 +37,7 @@ def dependence(values: Float[Tensor, "n m"], has: Bool[Tensor, "n a"]) -> dict[i
         colours of hair, the ones that go least with the first value.
     """
     n = len(values)
-    known = _known(values[:, 0].double(), has)
+    known = _known(values[:, 0].double(), has, has.shape[1] - minor)
     if not len(known) or n <= len(known) + 1:
         return {}
     x, y = _centred(has[:, known].double()), _centred(values.double())
@@ -53,8 +56,8 @@ def dependence(values: Float[Tensor, "n m"], has: Bool[Tensor, "n a"]) -> dict[i
     }
 
 
-def _known(value: Float[Tensor, " n"], has: Bool[Tensor, "n a"]) -> Int[Tensor, " k"]:
-    """The attributes whose effects can be told apart."""
+def _known(value: Float[Tensor, " n"], has: Bool[Tensor, "n a"], major: int) -> Int[Tensor, " k"]:
+    """The attributes whose effects can be told apart; those from `major` on go first."""
     count = has.sum(0)
     (known,) = ((count >= FEWEST) & (len(has) - count >= FEWEST)).nonzero(as_tuple=True)
     while len(known):
@@ -64,8 +67,11 @@ def _known(value: Float[Tensor, " n"], has: Bool[Tensor, "n a"]) -> Int[Tensor, 
         inflation = torch.linalg.inv(x.T @ x + 1e-9 * torch.eye(len(known), dtype=x.dtype)).diagonal()
         if inflation.max() <= _INFLATION:
             break
+        doubtful = inflation > _INFLATION
+        if (doubtful & (known >= major)).any():
+            doubtful &= known >= major
         goes_with = (x.T @ _centred(value)).abs()
-        goes_with[inflation <= _INFLATION] = torch.inf
+        goes_with[~doubtful] = torch.inf
         known = known[torch.arange(len(known)) != goes_with.argmin()]
     return known
 

@@ -84,7 +84,7 @@ class Place:
     """A part of the frame, the same for all images: does the answer come along when it is swapped?"""
 
     name: str
-    box: tuple[float, float, float, float]  # left, top, right, bottom, as shares of the picture
+    cells: Sequence[tuple[int, int]]  # row and column of a grid of 4 x 4; none where it is no part of it
     decides: Share  # images that take on another image's answer with that image's content there
     heals: Share | None  # images with a wrong answer that becomes right with the content of a right one of
     # the same label there; of all images, right ones too; None without labels

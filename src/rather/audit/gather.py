@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rather.audit import changes
+from rather.audit.appearance import APPEARANCES, appearances
 from rather.audit.dependence import dependence
 from rather.audit.findings import (
     Attribute,
@@ -26,11 +27,12 @@ from rather.audit.findings import (
     Suspicion,
 )
 from rather.audit.rules import suspicious_attributes, suspicious_places, suspicious_regions
-from rather.audit.swaps import TONE, Box, answers, boxes, nearest_allowed
+from rather.audit.swaps import Spot, answers, nearest_allowed, spots
 from rather.core import Classifier, Images
 from rather.errors import RatherError
 from rather.oracle import Oracle
 from rather.png import unpng
+from rather.resources import spread
 from rather.semantic import Semantic, changes_by_region
 from rather.store import Run
 from rather.suggest import near
@@ -39,6 +41,7 @@ _HALF: Final = 0.5
 _EXAMPLES: Final = 6
 _Z: Final = 1.959964
 _KIN: Final = 5  # prototypes and outliers of a class
+_SWAPPED: Final = 64  # images with each place swapped
 _FEWEST: Final = 10  # rows of a class pair, a cluster or a class that are worth a mean
 
 
@@ -60,6 +63,21 @@ class Seen:
     def queries(self) -> Images:
         """Those that have a counterfactual."""
         return self.images[self.found]
+
+    def some(self, count: int) -> Seen:
+        """As many of the images, evenly spread, without their counterfactuals."""
+        rows = torch.tensor(spread(len(self.ids), count))
+        none = self.found[:0]
+        return Seen(
+            ids=[self.ids[n] for n in rows.tolist()],
+            images=self.images[rows],
+            probabilities=self.probabilities[rows],
+            predicted=self.predicted[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            found=none,
+            target=none,
+            counterfactuals=self.images[:0],
+        )
 
     def examples(self, rows: Tensor, score: Tensor, count: int = _EXAMPLES) -> list[str]:
         """The ids of the rows of the largest scores above 0."""
@@ -88,7 +106,7 @@ def audit(
         RatherError: DATA-EMPTY for a run without a row to look at, CFG-UNKNOWN for a name in `expect` that is
             neither attribute nor region, RUN-DAMAGED.
     """
-    attributes_known = oracle.attributes if oracle else ()
+    attributes_known = (*(oracle.attributes if oracle else ()), *APPEARANCES)
     regions_known = segmenter.regions if segmenter else ()
     for name in expect:
         if name not in (*attributes_known, *regions_known):
@@ -100,7 +118,7 @@ def audit(
             )
     classes = [str(name) for name in run.question.get("classes") or []]
     seen = _read(run, classes)
-    attributes = _attributes(seen, classes, oracle) if oracle else []
+    attributes = _attributes(seen, classes, oracle)
     regions = _regions(seen, segmenter) if segmenter and len(seen.found) else []
     places = _places(seen, classifier) if classifier else []
     warnings: list[Suspicion] = [
@@ -112,7 +130,10 @@ def audit(
         note
         for missing, note in (
             (seen.labels is None, "No labels: nothing says where the answer moves and the truth does not."),
-            (oracle is None, "No oracle of attributes: what has a name is looked at by place alone."),
+            (
+                oracle is None,
+                "No oracle of attributes: of what the pictures show, only the appearance is read.",
+            ),
             (classifier is None, "The classifier is not at hand: no place could be swapped."),
             (
                 seen.labels is None and not expect,
@@ -178,15 +199,21 @@ def _read(run: Run, classes: Sequence[str]) -> Seen:
     )
 
 
-def _attributes(seen: Seen, classes: Sequence[str], oracle: Oracle) -> list[Attribute]:
-    """What goes with the answers, of what the oracle reads, and what came or went in the changes."""
-    before = oracle.values(seen.images)
-    change = oracle.values(seen.counterfactuals) - before[seen.found] if len(seen.found) else before[:0]
-    flipped = ((change + before[seen.found]) > _HALF) != (before[seen.found] > _HALF)
-    has = before > _HALF
+def _attributes(seen: Seen, classes: Sequence[str], oracle: Oracle | None) -> list[Attribute]:
+    """What goes with the answers, of what the oracle reads and of appearances, and what came or went.
+
+    Of an appearance a picture has much if it has more than the middle one of all.
+    """
+    names = [*(oracle.attributes if oracle else ()), *APPEARANCES]
+    before, after = (_values(x, oracle) for x in (seen.images, seen.counterfactuals))
+    enough = torch.full((len(names),), _HALF)
+    enough[-len(APPEARANCES) :] = before[:, -len(APPEARANCES) :].median(0).values
+    has = before > enough
+    flipped = (after > enough) != has[seen.found]
+    change = after - before[seen.found]
     effects = _effects(seen, has)
     found = []
-    for n, name in enumerate(oracle.attributes):
+    for n, name in enumerate(names):
         k, answer, label, excess = effects.get(n, (len(classes) - 1, None, None, None))
         found.append(
             Attribute(
@@ -204,6 +231,12 @@ def _attributes(seen: Seen, classes: Sequence[str], oracle: Oracle) -> list[Attr
     return sorted(found, key=lambda one: -abs(one.answer.value) if one.answer else 1.0)
 
 
+def _values(x: Images, oracle: Oracle | None) -> Float[Tensor, "n a"]:
+    if not len(x):
+        return torch.zeros(0, len(oracle.attributes if oracle else ()) + len(APPEARANCES))
+    return torch.cat([*([oracle.values(x)] if oracle else []), appearances(x)], 1)
+
+
 def _effects(
     seen: Seen, has: Bool[Tensor, "n a"]
 ) -> dict[int, tuple[int, Estimate, Estimate | None, Estimate | None]]:
@@ -216,7 +249,7 @@ def _effects(
         if seen.labels is not None:
             truth = (seen.labels == k).float()
             columns += [truth, answer - truth]
-        for n, effect in dependence(torch.stack(columns, 1), has).items():
+        for n, effect in dependence(torch.stack(columns, 1), has, minor=len(APPEARANCES)).items():
             if n not in found or abs(effect[0].value) > abs(found[n][1].value):
                 found[n] = (k, effect[0], *(effect[1:] if len(effect) > 1 else (None, None)))
     return found
@@ -246,8 +279,9 @@ def _mean(values: Float[Tensor, " n"]) -> Estimate:
 
 
 def _places(seen: Seen, classifier: Classifier) -> list[Place]:
-    """Boxes of the frame, the smallest first, then the colour of the whole picture."""
-    tried: list[Box | None] = [*boxes(), None]
+    """What each place of the frame does, the smallest first."""
+    tried = spots()
+    seen = seen.some(_SWAPPED)
     other = seen.predicted[:, None] != seen.predicted
     donor = nearest_allowed(seen.images, other)
     (rows,) = (donor >= 0).nonzero(as_tuple=True)
@@ -261,20 +295,20 @@ def _places(seen: Seen, classifier: Classifier) -> list[Place]:
         heals = _becomes(seen, classifier, wrong, donor[wrong], tried)
     return [
         Place(
-            name=TONE if box is None else box.name,
-            box=(0.0, 0.0, 1.0, 1.0) if box is None else box.ends,
+            name=spot.name,
+            cells=[(row, column) for row, column in spot.cells.nonzero().tolist()],
             decides=Share(count=int(takes[n].sum()), of=len(rows)),
             heals=None if seen.labels is None else Share(count=int(heals[n].sum()), of=len(seen.ids)),
             examples=seen.examples(wrong, heals[n].float())
             if heals[n].any()
             else seen.examples(rows, takes[n].float()),
         )
-        for n, box in enumerate(tried)
+        for n, spot in enumerate(tried)
     ]
 
 
 def _becomes(
-    seen: Seen, classifier: Classifier, rows: Tensor, donors: Tensor, tried: Sequence[Box | None]
+    seen: Seen, classifier: Classifier, rows: Tensor, donors: Tensor, tried: Sequence[Spot]
 ) -> Bool[Tensor, "t b"]:
     """Which of some rows take on the answer of their donors, with each of the swaps."""
     said = answers(classifier, seen.images[rows], seen.images[donors], tried)

@@ -1,6 +1,6 @@
 """Which places of the frame decide: content is swapped between two images, and the classifier is asked again.
 
-An edit that needs no generator and no name for anything: two real pictures, and a box. What decides at the
+An edit that needs no generator and no name for anything: two real pictures, and a place. What decides at the
 same place in all images is found so, whatever it is; what decides wherever it lies is not.
 """
 
@@ -13,82 +13,73 @@ from typing import Final, final
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from rather.core import Classifier, Images, Labels
 
 GRID: Final = 4
-_LARGEST: Final = 4  # cells of a box
+_SIZES: Final = (1, 2, 4)  # cells of a box
 _ROWS: Final = ("top", "upper", "lower", "bottom")
 _COLUMNS: Final = ("left", "middle left", "middle right", "right")
-TONE: Final = "colour of the whole picture"
 
 
 @final
-@dataclass(frozen=True)
-class Box:
-    """Some cells of the grid over an image: rows and columns from the first to before the last."""
+@dataclass(frozen=True, eq=False)
+class Spot:
+    """Some cells of a grid of 4 x 4 over an image; or, of no cells, its mean colour."""
 
-    top: int
-    bottom: int
-    left: int
-    right: int
+    name: str
+    cells: Bool[Tensor, "4 4"]
 
     @property
-    def cells(self) -> int:
-        """How many."""
-        return (self.bottom - self.top) * (self.right - self.left)
+    def size(self) -> int:
+        """How many cells; of the colour, which is everywhere, all."""
+        return int(self.cells.sum()) or GRID**2
 
-    @property
-    def name(self) -> str:
-        """Where it is, in words.
 
-        >>> Box(0, 1, 0, 1).name, Box(1, 2, 1, 3).name, Box(3, 4, 0, 4).name
-        ('top, left', 'upper, middle left to middle right', 'bottom, all across')
-        """
-        return f"{_span(_ROWS, self.top, self.bottom, 'all the way down')}, " + _span(
-            _COLUMNS, self.left, self.right, "all across"
-        )
-
-    @property
-    def ends(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom as shares of the picture."""
-        return self.left / GRID, self.top / GRID, self.right / GRID, self.bottom / GRID
+def spots() -> list[Spot]:
+    """Boxes of one, two or four cells, all around the middle, and the colour; the smallest first."""
+    ends = [(n, m) for n in range(GRID) for m in range(n + 1, GRID + 1)]
+    found = []
+    for top, bottom in ends:
+        for left, right in ends:
+            cells = torch.zeros(GRID, GRID, dtype=torch.bool)
+            cells[top:bottom, left:right] = True
+            name = f"{_span(_ROWS, top, bottom, 'all the way down')}, "
+            found.append(Spot(name + _span(_COLUMNS, left, right, "all across"), cells))
+    around = torch.ones(GRID, GRID, dtype=torch.bool)
+    around[1:-1, 1:-1] = False
+    small = [spot for spot in found if spot.size in _SIZES]
+    return [
+        *sorted(small, key=lambda spot: spot.size),
+        Spot("all around the middle", around),
+        Spot("colour of the whole picture", torch.zeros(GRID, GRID, dtype=torch.bool)),
+    ]
 
 
 def _span(names: Sequence[str], first: int, last: int, all_of_it: str) -> str:
+    """Rows or columns in words.
+
+    >>> _span(_ROWS, 1, 3, "all the way down")
+    'upper to lower'
+    """
     if last - first == len(names):
         return all_of_it
     return names[first] if last - first == 1 else f"{names[first]} to {names[last - 1]}"
 
 
-def boxes() -> list[Box]:
-    """All boxes of at most four cells of a grid of 4 x 4, the smallest first."""
-    ends = [(n, m) for n in range(GRID) for m in range(n + 1, GRID + 1)]
-    found = [Box(*rows, *columns) for rows in ends for columns in ends]
-    return sorted((box for box in found if box.cells <= _LARGEST), key=lambda box: box.cells)
-
-
-def swapped(x: Images, donors: Images, box: Box | None) -> Images:
-    """Images with the content of others in a box; with None, with their mean colours."""
-    if box is None:
+def swapped(x: Images, donors: Images, spot: Spot) -> Images:
+    """Images with the content of others in a place."""
+    if not spot.cells.any():
         return (x + donors.mean((2, 3), keepdim=True) - x.mean((2, 3), keepdim=True)).clamp(0, 1)
-    high, wide = x.shape[2:]
-    left, top, right, bottom = box.ends
-    rows, columns = (
-        slice(round(first * length), round(last * length))
-        for first, last, length in ((top, bottom, high), (left, right, wide))
-    )
-    changed = x.clone()
-    changed[:, :, rows, columns] = donors[:, :, rows, columns]
-    return changed
+    there = F.interpolate(spot.cells[None, None].float(), x.shape[2:], mode="nearest") > 0
+    return torch.where(there, donors, x)
 
 
-def answers(
-    classifier: Classifier, x: Images, donors: Images, tried: Sequence[Box | None]
-) -> Int[Tensor, "t b"]:
+def answers(classifier: Classifier, x: Images, donors: Images, tried: Sequence[Spot]) -> Int[Tensor, "t b"]:
     """What the classifier says after each swap."""
-    said = [classifier.probabilities(swapped(x, donors, box)).argmax(1) for box in tried]
-    return torch.stack(said) if said else torch.zeros(0, len(x), dtype=torch.long)
+    said = [classifier.probabilities(swapped(x, donors, spot)).argmax(1) for spot in tried] if len(x) else []
+    return torch.stack(said) if said else torch.zeros(len(tried), 0, dtype=torch.long)
 
 
 def nearest_allowed(x: Images, allowed: Bool[Tensor, "b b"]) -> Labels:

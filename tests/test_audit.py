@@ -1,0 +1,354 @@
+"""The audit: closed forms, planted causes in tiny pictures, and what the command and the page promise."""
+
+import json
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from rather.audit import Attribute, Estimate, Place, Share, audit
+from rather.audit.appearance import APPEARANCES, appearances
+from rather.audit.changes import cluster, coarse, spread
+from rather.audit.dependence import FEWEST, dependence
+from rather.audit.rules import suspicious_attributes, suspicious_places, suspicious_regions
+from rather.audit.swaps import answers, nearest_allowed, spots, swapped
+from rather.audit_page import write_audit
+from rather.cli import main
+from rather.core import Classifier
+from rather.errors import RatherError
+from rather.oracle import Oracle
+from rather.png import png
+from rather.store import Row, Run
+
+SIDE = 16
+CLASSES = ("dark", "light")
+
+
+class Sees(nn.Module):
+    """Logits of the mean of a part of the picture, against a half."""
+
+    def __init__(self, rows: slice, columns: slice) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, columns
+
+    def forward(self, x):
+        value = 40 * (x[:, 0, self.rows, self.columns].flatten(1).mean(1) - 0.5)
+        return torch.stack([-value, value], 1)
+
+
+MIDDLE, CORNER = (slice(4, 12), slice(4, 12)), (slice(0, 4), slice(0, 4))
+
+
+def net(part):
+    return Classifier(Sees(*part), nn.Identity(), classes=CLASSES, shape=(1, SIDE, SIDE), name="sees")
+
+
+class Reads(nn.Module):
+    """Attributes: the middle is light, the corner is light."""
+
+    def forward(self, x):
+        return torch.cat([Sees(*part)(x)[:, 1:] for part in (MIDDLE, CORNER)], 1)
+
+
+ORACLE = Oracle(Reads(), shape=(1, SIDE, SIDE), attributes=("middle", "corner"))
+
+
+def pictures(count, seed=0):
+    """Middle and corner, light or dark independently; what they are beside."""
+    draw = torch.Generator().manual_seed(seed)
+    causes = torch.rand(count, 2, generator=draw) < 0.5
+    x = 0.5 + 0.02 * torch.randn(count, 1, SIDE, SIDE, generator=draw)
+    for n, (rows, columns) in enumerate((MIDDLE, CORNER)):
+        x[:, :, rows, columns] += torch.where(causes[:, n], 0.3, -0.3)[:, None, None, None]
+    return x, causes
+
+
+def a_run(folder, classifier, *, count=40, labelled=True):
+    """Rows that are labelled by the middle; the counterfactual turns what the classifier sees."""
+    x, causes = pictures(count)
+    p = classifier.probabilities(x)
+    rows, columns = classifier.body.rows, classifier.body.columns
+    changed = x.clone()
+    changed[:, :, rows, columns] = 1 - x[:, :, rows, columns]
+    after = classifier.probabilities(changed)
+    told = {
+        "classes": list(CLASSES),
+        "classifier": {"name": classifier.name, "sha256": classifier.fingerprint()},
+        "method": {"name": "turn"},
+    }
+    ids = [f"image-{n}" for n in range(count)]
+    run = Run.start(folder, told, ids, chunk=count)
+    run.commit(
+        [
+            Row(
+                id=ids[n],
+                where=ids[n],
+                status="found",
+                label=CLASSES[int(causes[n, 0])] if labelled else None,
+                predicted=CLASSES[int(p[n].argmax())],
+                target=CLASSES[int(after[n].argmax())],
+                before=p[n].tolist(),
+                after=after[n].tolist(),
+                query=png(x[n]),
+                image=png(changed[n]),
+            )
+            for n in range(count)
+        ]
+    )
+    return run
+
+
+def test_dependence_is_the_difference_of_means_of_one_attribute():
+    has = torch.arange(40) % 2 == 0
+    values = torch.where(has, 0.9, 0.2) + 0.01 * torch.sin(torch.arange(40.0))
+    (effect,) = dependence(values[:, None], has[:, None])[0]
+    assert effect.value == pytest.approx(float(values[has].mean() - values[~has].mean()), abs=1e-6)
+    assert effect.low < effect.value < effect.high
+
+
+def test_dependence_holds_the_others_fixed():
+    draw = torch.Generator().manual_seed(0)
+    cause = torch.rand(400, generator=draw) < 0.5
+    along = torch.where(
+        torch.rand(400, generator=draw) < 0.8, cause, ~cause
+    )  # goes with it, and does nothing
+    found = dependence(cause.double()[:, None] * 0.7, torch.stack([cause, along], 1))
+    assert found[0][0].value == pytest.approx(0.7, abs=1e-9)
+    assert found[1][0].value == pytest.approx(0, abs=1e-9)
+
+
+def test_dependence_leaves_out_what_few_have_and_what_the_others_say():
+    draw = torch.Generator().manual_seed(0)
+    colour = torch.randint(3, (90,), generator=draw)
+    has = torch.stack([*(colour == k for k in range(3)), torch.arange(90) < FEWEST - 1], 1)
+    found = dependence((colour == 1).double()[:, None], has)
+    assert 1 in found  # goes with the value most
+    assert len(found) == 2
+    assert 3 not in found
+    assert dependence(torch.zeros(5, 1), torch.ones(5, 2, dtype=torch.bool)) == {}
+
+
+def test_dependence_leaves_out_minor_attributes_first():
+    draw = torch.Generator().manual_seed(0)
+    first = torch.rand(60, generator=draw) < 0.5
+    values = (first.double() + torch.randn(60, generator=draw))[:, None]
+    assert [*dependence(values, torch.stack([first, first], 1), minor=1)] == [0]
+
+
+def test_intervals_of_dependence_hold_the_truth_as_often_as_they_say():
+    draw, held = torch.Generator().manual_seed(0), 0
+    for _ in range(200):
+        has = torch.rand(80, 3, generator=draw) < 0.4
+        # The noise is wider for those that have the first: probabilities are like that.
+        noise = torch.randn(80, generator=draw) * torch.where(has[:, 0], 0.4, 0.1)
+        found = dependence((0.3 * has[:, 0] + noise)[:, None], has)
+        held += all(found[n][0].low <= truth <= found[n][0].high for n, truth in enumerate((0.3, 0.0, 0.0)))
+    assert held >= 0.92 * 200
+
+
+def test_a_swap_takes_the_content_of_the_place_and_no_other():
+    x, donors = torch.zeros(2, 3, SIDE, SIDE), torch.ones(2, 3, SIDE, SIDE)
+    for spot in spots()[:-1]:
+        changed = swapped(x, donors, spot)
+        assert changed.mean() == pytest.approx(spot.size / 16)
+        assert (changed[:, :, ::4, ::4][0, 0] > 0).equal(spot.cells)
+    assert swapped(x, donors, spots()[-1]).mean() == 1  # the colour
+    assert len({spot.name for spot in spots()}) == len(spots())
+
+
+def test_a_swap_moves_the_answer_where_the_classifier_looks():
+    x, causes = pictures(20)
+    donors = x.flip(0)
+    said = answers(net(CORNER), x, donors, spots())
+    (corner,) = [n for n, spot in enumerate(spots()) if spot.cells.nonzero().tolist() == [[0, 0]]]
+    assert said[corner].equal(causes.flip(0)[:, 1].long())
+    (other,) = [n for n, spot in enumerate(spots()) if spot.cells.nonzero().tolist() == [[3, 3]]]
+    assert said[other].equal(causes[:, 1].long())
+
+
+def test_the_nearest_that_is_allowed():
+    x = torch.tensor([0.0, 0.1, 0.5, 0.9]).view(4, 1, 1, 1)
+    allowed = torch.tensor([[0, 0, 1, 1], [0, 0, 0, 1], [1, 1, 0, 0], [0, 0, 0, 0]]).bool()
+    assert nearest_allowed(x, allowed).tolist() == [2, 3, 1, -1]
+
+
+def test_clusters_are_found_where_there_are_some_and_only_there():
+    draw = torch.Generator().manual_seed(0)
+    groups = torch.tensor([0.0] * 12 + [5.0] * 8 + [-5.0] * 4)[:, None] + 0.1 * torch.randn(
+        24, 3, generator=draw
+    )
+    of = cluster(groups).of
+    assert of.tolist() == [0] * 12 + [1] * 8 + [2] * 4
+    assert cluster(torch.ones(6, 2)).of.tolist() == [0] * 6
+
+
+def test_shares_of_a_change():
+    amount = torch.zeros(2, SIDE, SIDE)
+    amount[0, :2, :2] = 0.3
+    shares = coarse(amount)
+    assert shares[0].tolist() == [1.0] + [0.0] * 63
+    assert shares[1].sum() == 0
+    assert spread(shares[:1]).item() == pytest.approx(1)
+    assert spread(torch.full((1, 64), 1 / 64)).item() == pytest.approx(64)
+
+
+def test_appearances_say_what_their_names_say():
+    grey, noisy = torch.full((1, 3, SIDE, SIDE), 0.5), torch.rand(1, 3, SIDE, SIDE)
+    dull, vivid = appearances(grey)[0], appearances(noisy)[0]
+    told = dict(zip(APPEARANCES, zip(dull.tolist(), vivid.tolist(), strict=True), strict=True))
+    for name in ("high contrast", "strong colours", "sharp picture"):
+        assert told[name][0] == pytest.approx(0, abs=1e-6)
+        assert told[name][1] > 0.01
+    above = grey.clone()
+    above[:, :, :2] = 1
+    change = dict(zip(APPEARANCES, (appearances(above) - appearances(grey))[0].tolist(), strict=True))
+    assert change["light upper border"] == pytest.approx(0.5)
+    assert change["light lower border"] == pytest.approx(0, abs=1e-6)
+
+
+def attribute(answer, label=None, excess=None):
+    each = [None if value is None else Estimate(value=value, low=value - 0.05, high=value + 0.05) for value in
+            (answer, label, excess)]  # fmt: skip
+    return Attribute(
+        name="hat", has=Share(count=20, of=50), towards="old", answer=each[0], label=each[1], excess=each[2],
+        changed=Share(count=3, of=50), amount=0.1, examples=["a"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "expected", "warned"),
+    [
+        (attribute(0.8, 0.0, 0.8), (), True),
+        (attribute(-0.8, 0.0, -0.8), (), True),
+        (attribute(0.9, 0.9, 0.0), (), False),  # the label goes by it too
+        (attribute(0.2, 1.0, -0.8), (), False),  # it should go by it, and hardly does
+        (attribute(0.12, 0.0, 0.12), (), False),  # by its interval it may be too little
+        (attribute(0.8), (), False),  # nobody says what should be
+        (attribute(0.8), ("smile",), True),
+        (attribute(0.8, 0.8, 0.0), ("smile",), True),
+        (attribute(0.8, 0.0, 0.8), ("hat",), False),
+        (attribute(None), (), False),
+    ],
+)
+def test_the_rule_of_attributes(one, expected, warned):
+    assert bool([*suspicious_attributes([one], expected)]) is warned
+
+
+def test_the_rule_of_places_names_the_smallest_that_does_it():
+    def place(name, heals):
+        return Place(
+            name=name, cells=[], decides=Share(count=9, of=50), heals=Share(count=heals, of=50), examples=[]
+        )
+
+    (warning,) = suspicious_places([place("small", 19), place("large", 20)])
+    assert warning.name == "small"
+    assert [*suspicious_places([place("small", 5)])] == []
+    assert [*suspicious_places([])] == []
+
+
+def test_no_region_is_suspicious_without_an_expectation():
+    assert [*suspicious_regions([], ("mouth",))] == []
+
+
+@pytest.mark.parametrize("part", [MIDDLE, CORNER], ids=["clean", "biased"])
+def test_a_classifier_is_warned_of_if_it_goes_by_the_wrong_part(tmp_path, part):
+    found = audit(a_run(tmp_path / "run", net(part)), classifier=net(part), oracle=ORACLE)
+    named = {(warning.kind, warning.name) for warning in found.warnings}
+    if part is MIDDLE:
+        assert named == set()
+        assert found.right == Share(count=40, of=40)
+        assert found.attributes[0].name == "middle"
+    else:
+        assert {("attribute", "corner"), ("place", "top, left")} <= named
+        corner = next(one for one in found.attributes if one.name == "corner")
+        assert corner.changed == Share(count=40, of=40)
+        assert corner.excess.value == pytest.approx(1, abs=0.05)
+        middle = next(one for one in found.attributes if one.name == "middle")
+        assert middle.excess.value == pytest.approx(-1, abs=0.05)  # what it should go by
+
+
+def test_without_labels_only_what_was_not_expected_is_warned_of(tmp_path):
+    run = a_run(tmp_path / "run", net(CORNER), labelled=False)
+    found = audit(run, classifier=net(CORNER), oracle=ORACLE)
+    assert found.warnings == []
+    assert found.right is None
+    assert any("expectation" in note for note in found.notes)
+    named = [warning.name for warning in audit(run, oracle=ORACLE, expect=("middle",)).warnings]
+    assert named[0] == "corner"
+    assert audit(run, oracle=ORACLE, expect=("corner", *APPEARANCES)).warnings == []
+
+
+def test_an_expectation_that_nobody_reads_is_refused(tmp_path):
+    run = a_run(tmp_path / "run", net(CORNER))
+    with pytest.raises(RatherError) as refused:
+        audit(run, oracle=ORACLE, expect=("middel",))
+    assert refused.value.code == "CFG-UNKNOWN"
+    assert "middle" in str(refused.value)
+
+
+def test_the_page_tells_and_asks_nothing_of_the_network(tmp_path):
+    run = a_run(tmp_path / "<b>run", net(CORNER))
+    page = write_audit(audit(run, classifier=net(CORNER), oracle=ORACLE), run).read_text("utf-8")
+    assert "<b>run" not in page
+    assert "&lt;b&gt;run" in page
+    assert "top, left" in page
+    for address in re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", page):
+        assert address.startswith(("data:image/png;base64,", "#"))
+    assert "default-src &#39;none&#39;" in page
+
+
+def test_a_run_without_rows_is_refused(tmp_path):
+    run = Run.start(tmp_path / "run", {"classes": list(CLASSES)}, ["a"], chunk=1)
+    with pytest.raises(RatherError) as refused:
+        audit(run)
+    assert refused.value.code == "DATA-EMPTY"
+
+
+def command(capsys, *words):
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", *map(str, words)])
+    told = capsys.readouterr()
+    return ended.value.code, told.out, told.err
+
+
+def test_the_command_audits_a_run_and_can_fail_on_a_warning(tmp_path, capsys):
+    run = a_run(tmp_path / "run", net(CORNER))
+    run_folder = run.folder
+    code, out, _ = command(capsys, run_folder, "--json", "--expect", "light upper border")
+    told = json.loads(out)
+    assert code == 0
+    assert told["rows"] == 40
+    assert (run_folder / "audit.html").read_text("utf-8").startswith("<!doctype html>")
+    code, out, _ = command(capsys, run_folder, "--expect", "sharp picture", "--fail-on-warning")
+    assert ("warning:" in out) == (code == 3)
+    assert code == 3
+
+
+def test_the_command_makes_a_run_first(tmp_path, capsys):
+    code, out, _ = command(capsys, "--data", "digits", "--count", 12, "--out", tmp_path / "run", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert told["rows"] == 12
+    assert told["right"] >= 10
+    assert told["places"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["{run}", "--data", "digits"], "CFG-OPTIONS"),
+        (["{run}", "--expect", "nose"], "CFG-UNKNOWN"),
+        (["{run}", "--classifier", "digits"], "RUN-MISMATCH"),
+        (["{run}", "--attributes", "faces-oracle"], "CFG-OPTIONS"),
+        (["{none}"], "DATA-NOT-FOUND"),
+        (["--data", "digits", "--method", "attack,nearest"], "CFG-OPTIONS"),
+    ],
+)
+def test_what_cannot_be_audited_is_refused_in_a_line(tmp_path, capsys, words, code):
+    a_run(tmp_path / "run", net(CORNER))
+    given = [word.format(run=tmp_path / "run", none=tmp_path / "none") for word in words]
+    exit_code, _, err = command(capsys, *given)
+    assert exit_code in {2, 6}
+    assert code in err
+    assert err.count("\n") == 1
