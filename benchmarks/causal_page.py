@@ -11,13 +11,14 @@ TITLE = """\
 # Do explanations name what a classifier truly goes by?
 
 Written by `python benchmarks/causal_figures.py`; nothing here is typed by hand but the text. How another
-method or another classifier is asked the same: [causal.md](causal.md). Ten classifiers of drawn faces were
-trained with a planted cue, ten without a use for one. What each goes by is measured, by setting one cause at
-a time, and not taken from its recipe. Queries are ordinary faces, nothing planted, whatever they are.
+method or another classifier is asked the same: [causal.md](causal.md). Half of the classifiers, of drawn
+faces and of drawn shapes, were trained with a planted cue, half without a use for one. What each goes by is
+measured, by setting one cause at a time, and not taken from its recipe. Queries are ordinary scenes, nothing
+planted, whatever they are.
 """
 CLASSIFIERS = """\
 With its probability, the strength, a cue is what the label is; contrast is that of the label's own cause.
-Effects are on the log-odds of the second class when a cause is set from 0 to 1 (`n` faces), largest first. A
+Effects are on the log-odds of the second class when a cause is set from 0 to 1, largest first. A
 classifier counts as planted if the cue has the largest effect of all, and as clean if the label's own cause
 has; {counting}
 """
