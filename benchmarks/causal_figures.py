@@ -3,8 +3,9 @@
     python benchmarks/causal_figures.py [SECTION ...] [--rows 200] [--work FOLDER]
 
 Trains classifiers of drawn faces and shapes, half of them with a planted cue and half clean, into the folder
-`--work`, in about twelve seconds of one core each, measures what they truly go by, and asks methods about them. What is there is not
-made again: neither a classifier nor a batch of answers. Slow methods get fewer rows.
+`--work`, in about twelve seconds of one core each, measures what they truly go by, and
+asks methods about them. What is there is not made again: neither a classifier nor a batch of answers. Slow
+methods get fewer rows.
 """
 
 from __future__ import annotations
