@@ -62,7 +62,7 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("commits", [1, 2, 3])
+@pytest.mark.parametrize("commits", [1, 3])
 def test_killed_after_some_commits_it_does_nothing_twice(tmp_path, calls, commits):
     spec = written(tmp_path)
     whole = bench(spec, runs=tmp_path / "whole")
@@ -94,13 +94,12 @@ from pathlib import Path
 def told(done, asked): print(done, flush=True)
 bench({spec!r}, runs=Path({str(tmp_path / "killed")!r}), progress=told)
 """
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if int(line) >= 6:
-            break
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) >= 6:
+                break
+        os.kill(process.pid, signal.SIGKILL)
     stored = sorted((tmp_path / "killed").glob("*/rows-*.parquet"))
     assert stored
     times = [file.stat().st_mtime_ns for file in stored]

@@ -1,0 +1,94 @@
+"""What `rather bench` takes beside the methods themselves: processor time of each stage, as Markdown.
+
+    python benchmarks/bench_overhead.py SPEC [--out FILE]
+
+Of runs that are made now, in a folder that goes away. The methods' own time is that of their calls; making
+their runs takes more, since each answer is saved as a picture, read back and judged, as of `rather explain`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from rather.bench.figures import figures_of
+from rather.bench.page import page
+from rather.bench.scoring import score
+from rather.bench.spec import read_spec
+from rather.bench.tables import formats
+from rather.bench.work import plan, work_off
+from rather.core import Method
+
+spent: dict[str, float] = {}
+inside: list[Method] = []
+
+
+@contextmanager
+def timed(stage: str) -> Iterator[None]:
+    began = time.process_time()
+    yield
+    spent[stage] = spent.get(stage, 0.0) + time.process_time() - began
+
+
+def call(self: Method, *given: object, **more: object) -> object:
+    if inside:  # a method that another one wraps
+        return whole_call(self, *given, **more)
+    inside.append(self)
+    try:
+        with timed("the methods' calls"):
+            return whole_call(self, *given, **more)
+    finally:
+        inside.clear()
+
+
+whole_call = Method.__call__
+Method.__call__ = call  # type: ignore[method-assign, assignment] # to see what it takes, here only
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("spec")
+    words.add_argument("--out", type=Path)
+    asked = words.parse_args()
+    torch.set_num_threads(1)
+    spec = read_spec(asked.spec)
+    with tempfile.TemporaryDirectory() as folder:
+        with timed("nets, data and targets"):
+            planned = plan(spec, Path(folder))
+        with timed("runs"):
+            units, _, _ = work_off(planned.units, lambda _done, _asked: None)
+        with timed("scores"):
+            scores = [score(unit.run, unit.nets) for unit in units]
+        with timed("intervals and tests"):
+            figures, absent = figures_of(units, scores, spec.measures)
+        with timed("tables and page"):
+            for make in formats(figures, absent, spec.name).values():
+                make()
+            page(spec, units, figures, absent)
+        rows = sum(len(unit.run.asked) for unit in units)
+    methods = spent.pop("the methods' calls")
+    runs = spent.pop("runs")
+    stages = {
+        "the methods' calls": methods,
+        "the rest of their runs (pictures, judging, store)": runs - methods,
+        **spent,
+    }
+    lines = [f"{spec.name}: {len(units)} runs, {rows} rows, one thread", ""]
+    lines += ["| stage | seconds | of the methods' calls |", "|---|---:|---:|"]
+    lines += [f"| {name} | {took:.2f} | {took / methods:.1%} |" for name, took in stages.items()]
+    beside = sum(spent.values())
+    lines += [f"| **all that is the benchmark's own** | {beside:.2f} | {beside / methods:.1%} |"]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if asked.out:
+        asked.out.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
