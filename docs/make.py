@@ -7,6 +7,7 @@ from pathlib import Path
 from rather.errors import CODES
 from rather.generators import list_generators
 from rather.methods import list_methods
+from rather.metrics import list_metrics
 from rather.presets import list_presets
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +33,22 @@ def generators() -> str:
     return f"| `rather train` | what it is |\n|---|---|\n{rows}"
 
 
+def metrics() -> str:
+    """Every metric by the question that it answers, as its docstring tells it."""
+    better = {True: "higher is better", False: "lower is better", None: "neither is better"}
+    parts, home = [""], ""
+    for metric in list_metrics().values():
+        if metric.home != home:
+            home = metric.home
+            parts += [f"## {metric.question}", "", f"In `rather.metrics.{home}`:", ""]
+        what = metric.what.rpartition(" (")[0].replace("|", "\\|")
+        parts.append(f"- **`{metric.name}`**, {better[metric.higher_is_better]}: {what}.")
+        for word in ("unit", "source", "avoids"):
+            if told := getattr(metric, word):
+                parts.append(f"  - {word.capitalize()}: {told}")
+    return "\n".join(parts).replace("\n## ", "\n\n## ") + "\n\n"
+
+
 def filled(text: str, name: str, table: str) -> str:
     """The text with a table between its two marks."""
     start = f"<!-- made by docs/make.py: {name} -->\n"
@@ -43,7 +60,12 @@ def pages() -> dict[Path, str]:
     """Each page that holds such a table, as it should be."""
     front, codes = ROOT / "README.md", ROOT / "docs" / "errors.md"
     front_text = filled(filled(front.read_text("utf-8"), "methods", methods()), "generators", generators())
-    return {front: front_text, codes: filled(codes.read_text("utf-8"), "errors", errors())}
+    measures = ROOT / "docs" / "metrics.md"
+    return {
+        front: front_text,
+        codes: filled(codes.read_text("utf-8"), "errors", errors()),
+        measures: filled(measures.read_text("utf-8"), "metrics", metrics()),
+    }
 
 
 if __name__ == "__main__":

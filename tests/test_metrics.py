@@ -14,7 +14,7 @@ from torch import nn
 from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Goal
 from rather.errors import RatherError
-from rather.metrics import list_metrics, proximity, sparsity, validity
+from rather.metrics import _metric, list_metrics, proximity, sparsity, validity
 from rather.metrics.cout import cout
 from rather.metrics.distribution import frechet_distance, frechet_of_features, split_frechet_distance
 from rather.metrics.diversity import feature_diversity
@@ -375,3 +375,18 @@ def test_every_metric_says_what_it_is_and_which_way_is_better(metric):
     assert metric.question.endswith("?")
     better = {True: "higher is better", False: "lower is better", None: "neither is better"}
     assert f"({better[metric.higher_is_better]})" in metric.what
+    if metric.home != "causes":  # of which some are ours alone, and have no source
+        assert metric.unit
+        assert metric.source
+        assert metric.avoids
+
+
+def test_what_a_docstring_tells_is_read_by_its_words():
+    told = _metric(
+        "m",
+        "home",
+        "Why?",
+        "What (lower is better).\n\nMore.\n\nUnit: a\nb.\nSource: c: d.\n\nArgs:\n    x: y.",
+    )
+    assert (told.higher_is_better, told.unit, told.source, told.avoids) == (False, "a b.", "c: d.", "")
+    assert str(told) == "What (lower is better). [home]"

@@ -59,7 +59,7 @@ def correlation_difference(
     Unit: differences of correlations, summed over attributes.
     Source: G. Jeanneret et al., "Diffusion models for counterfactual explanations" (DiME), ACCV 2022, with an
     oracle and labels of their own.
-    Avoids: nothing of the formula, which is kept; what it rewards is said below.
+    Avoids: NaN for an attribute that never changed. The rest of the formula is kept, with what it rewards.
 
     Not to be read alone: it compares changes with labels, so the best is no method that changes nothing else.
     Such a one has all |rho_a| of the other attributes, more than one that changes what goes along with the

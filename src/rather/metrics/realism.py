@@ -30,7 +30,8 @@ def im1(
     |x - AE_target(x)|^2 / (|x - AE_predicted(x)|^2 + eps): below 1 the picture is more like its new class.
 
     Unit: none, a ratio.
-    Source: A. Van Looveren, J. Klaise, 2021, see above.
+    Source: A. Van Looveren, J. Klaise, "Interpretable counterfactual explanations guided by prototypes", ECML
+    PKDD 2021.
     Avoids: errors averaged over a batch before they are divided.
 
     Args:
@@ -52,7 +53,8 @@ def im2(
     |AE_target(x) - AE_all(x)|^2 / (|x|_1 + eps).
 
     Unit: pixel values.
-    Source: A. Van Looveren, J. Klaise, 2021, see above.
+    Source: A. Van Looveren, J. Klaise, "Interpretable counterfactual explanations guided by prototypes", ECML
+    PKDD 2021.
     Avoids: errors averaged over a batch before they are divided.
 
     Args:
