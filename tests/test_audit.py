@@ -64,7 +64,7 @@ def pictures(count, seed=0):
     return x, causes
 
 
-def a_run(folder, classifier, *, count=40, labelled=True):
+def a_run(folder, classifier, *, count=40, labelled=True, target="next"):
     """Rows that are labelled by the middle; the counterfactual turns what the classifier sees."""
     x, causes = pictures(count)
     p = classifier.probabilities(x)
@@ -76,6 +76,7 @@ def a_run(folder, classifier, *, count=40, labelled=True):
         "classes": list(CLASSES),
         "classifier": {"name": classifier.name, "sha256": classifier.fingerprint()},
         "method": {"name": "turn"},
+        "target": target,
     }
     ids = [f"image-{n}" for n in range(count)]
     run = Run.start(folder, told, ids, chunk=count)
@@ -277,6 +278,21 @@ def test_without_labels_only_what_was_not_expected_is_warned_of(tmp_path):
     named = [warning.name for warning in audit(run, oracle=ORACLE, expect=("middle",)).warnings]
     assert named[0] == "corner"
     assert audit(run, oracle=ORACLE, expect=("corner", *APPEARANCES)).warnings == []
+
+
+def test_prototypes_are_far_from_another_class_and_near_to_being_surer(tmp_path):
+    run = a_run(tmp_path / "run", net(CORNER))
+    alone = audit(run)
+    assert {kin.predicted for kin in alone.kin} == {*CLASSES}
+    for kin in alone.kin:
+        assert min(one.leave for one in kin.prototypes) >= max(one.leave for one in kin.outliers)
+    # Who needs as much to be surer as to leave is neither.
+    both = audit(run, prototypes=a_run(tmp_path / "surer", net(CORNER), target="prototype"))
+    assert all(one.surer == one.leave for kin in both.kin for one in kin.prototypes)
+    for mixed in ({"run": run, "prototypes": run}, {"run": Run.open(tmp_path / "surer")}):
+        with pytest.raises(RatherError) as refused:
+            audit(**mixed)
+        assert refused.value.code == "CFG-OPTIONS"
 
 
 def test_an_expectation_that_nobody_reads_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rather import __version__
-from rather.audit import Attribute, Audit, Estimate, Pair, Place
+from rather.audit import Attribute, Audit, Estimate, Member, Pair, Place
 from rather.audit.swaps import GRID
 from rather.cards import MEDIUM, SMALL, Picture, picture, plain
 from rather.draw import BRIGHTER, signed_difference
@@ -54,7 +54,7 @@ def write_audit(found: Audit, run: Run, out: Path | None = None) -> Path:
     wanted = {
         *(name for warning in found.warnings for name in warning.examples),
         *(name for cluster in found.clusters for name in cluster.examples),
-        *(name for kin in found.kin for name, _ in (*kin.prototypes, *kin.outliers)),
+        *(one.id for kin in found.kin for one in (*kin.prototypes, *kin.outliers)),
     }
     rows = {row.id: row for row in run.rows() if row.id in wanted}
     example = partial(_example, rows)
@@ -73,7 +73,11 @@ def write_audit(found: Audit, run: Run, out: Path | None = None) -> Path:
             (one, _heat(one.amount), [example(name) for name in one.examples]) for one in found.clusters
         ],
         kin=[
-            (one, [example(*told) for told in one.prototypes], [example(*told) for told in one.outliers])
+            (
+                one,
+                [example(each.id, each) for each in one.prototypes],
+                [example(each.id, each) for each in one.outliers],
+            )
             for one in found.kin
         ],
         policy=policy(templates, "report.css", "audit.css"),
@@ -88,7 +92,7 @@ def _name(value: Any) -> Any:
     return value.get("name") if isinstance(value, dict) else value
 
 
-def _example(rows: dict[str, Row], name: str, distance: float | None = None) -> Example:
+def _example(rows: dict[str, Row], name: str, member: Member | None = None) -> Example:
     row, put = rows[name], partial(inside, "")
     assert row.query is not None  # noqa: S101 - the audit takes no other
     says = f" \N{RIGHTWARDS ARROW} {row.target}" if row.status == "found" else ""
@@ -100,8 +104,13 @@ def _example(rows: dict[str, Row], name: str, distance: float | None = None) -> 
         if row.image and row.status == "found"
         else None,
         said=f"{row.predicted}{says}{label}",
-        told="" if distance is None else f"{100 * distance:.2g} %",
+        told=_distance(member) if member else "",
     )
+
+
+def _distance(member: Member) -> str:
+    surer = "" if member.surer is None else f", surer with {100 * member.surer:.2g} %"
+    return f"{100 * member.leave:.2g} %{surer}"
 
 
 def interval(estimate: Estimate | None) -> str:

@@ -42,6 +42,7 @@ def audit(
     trust: list[str] | None = None,
     attributes: str | None = None,
     regions: str | None = None,
+    prototypes: Path | None = None,
     expect: list[str] | None = None,
     out: Path | None = None,
     json: bool = False,
@@ -69,6 +70,8 @@ def audit(
         attributes: Who reads attributes: a net of `rather train oracle`; by default a bundled one, of the
             bundled data.
         regions: Who sees regions: a net of `rather train semantic`; by default a bundled one.
+        prototypes: The folder of a run of the same images with the target prototype: who needs little to be
+            surer is typical.
         expect: An attribute or a region that may decide; may be given again. All others are then suspicious.
         out: The run's folder; by default one under runs/, named by what is asked.
         json: Print one JSON object and nothing else.
@@ -127,6 +130,7 @@ def audit(
         classifier=net,
         oracle=take_oracle(attributes, net),
         segmenter=take_segmenter(regions, net),
+        prototypes=None if prototypes is None else Run.open(prototypes),
         expect=expect or (),
     )
     page = write_audit(found, run)
@@ -153,8 +157,8 @@ def told(found: Audit, run: Run, page: Path) -> dict[str, Any]:
             {"rows": one.share.count, "spread": one.spread, "examples": one.examples}
             for one in found.clusters
         ],
-        "prototypes": {one.predicted: [name for name, _ in one.prototypes] for one in found.kin},
-        "outliers": {one.predicted: [name for name, _ in one.outliers] for one in found.kin},
+        "prototypes": {one.predicted: [each.id for each in one.prototypes] for one in found.kin},
+        "outliers": {one.predicted: [each.id for each in one.outliers] for one in found.kin},
         "notes": list(found.notes),
     }
 

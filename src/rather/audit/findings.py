@@ -118,13 +118,27 @@ class Cluster:
 
 @final
 @dataclass(frozen=True, kw_only=True)
+class Member:
+    """How far an image lies inside its class: mean |difference| of the pixels, in pixel values."""
+
+    id: str
+    leave: float  # that had to change until the classifier said another class
+    surer: float | None  # and until it was surer of the class; None if that was not asked
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
 class Kin:
-    """Images of a class in the order of how much has to change until the classifier says something else."""
+    """Typical and odd images of a class, as the classifier has it.
+
+    S. Liu et al., "Generative counterfactual introspection for explainable deep learning", 2019, figure 8: a
+    prototype has to change much until it is of another class, and little until it is surer of its own.
+    """
 
     predicted: str
     rows: int
-    prototypes: Sequence[tuple[str, float]]  # id and distance: those furthest from another answer
-    outliers: Sequence[tuple[str, float]]  # the nearest
+    prototypes: Sequence[Member]
+    outliers: Sequence[Member]
 
 
 @final

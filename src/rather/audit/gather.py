@@ -2,87 +2,38 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rather.audit import changes
 from rather.audit.appearance import APPEARANCES, appearances
 from rather.audit.dependence import dependence
 from rather.audit.findings import (
     Attribute,
     Audit,
-    Cluster,
     Estimate,
-    Kin,
-    Pair,
     Place,
     Region,
     Share,
     Suspicion,
 )
+from rather.audit.groups import clusters, distances, kin, pairs
 from rather.audit.rules import suspicious_attributes, suspicious_places, suspicious_regions
+from rather.audit.seen import Seen, read
 from rather.audit.swaps import Spot, answers, nearest_allowed, spots
 from rather.core import Classifier, Images
 from rather.errors import RatherError
 from rather.oracle import Oracle
-from rather.png import unpng
-from rather.resources import spread
 from rather.semantic import Semantic, changes_by_region
 from rather.store import Run
 from rather.suggest import near
 
 _HALF: Final = 0.5
-_EXAMPLES: Final = 6
 _Z: Final = 1.959964
-_KIN: Final = 5  # prototypes and outliers of a class
 _SWAPPED: Final = 64  # images with each place swapped
-_FEWEST: Final = 10  # rows of a class pair, a cluster or a class that are worth a mean
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """The images of a run that could be read, and what was said of them."""
-
-    ids: Sequence[str]
-    images: Images
-    probabilities: Float[Tensor, "n k"]
-    predicted: Int[Tensor, " n"]
-    labels: Int[Tensor, " n"] | None  # None if not all are known
-    found: Int[Tensor, " f"]  # the rows that have a counterfactual
-    target: Int[Tensor, " f"]
-    counterfactuals: Images
-
-    @property
-    def queries(self) -> Images:
-        """Those that have a counterfactual."""
-        return self.images[self.found]
-
-    def some(self, count: int) -> Seen:
-        """As many of the images, evenly spread, without their counterfactuals."""
-        rows = torch.tensor(spread(len(self.ids), count))
-        none = self.found[:0]
-        return Seen(
-            ids=[self.ids[n] for n in rows.tolist()],
-            images=self.images[rows],
-            probabilities=self.probabilities[rows],
-            predicted=self.predicted[rows],
-            labels=None if self.labels is None else self.labels[rows],
-            found=none,
-            target=none,
-            counterfactuals=self.images[:0],
-        )
-
-    def examples(self, rows: Tensor, score: Tensor, count: int = _EXAMPLES) -> list[str]:
-        """The ids of the rows of the largest scores above 0."""
-        best = score.argsort(descending=True, stable=True)[:count]
-        return [self.ids[int(rows[n])] for n in best.tolist() if score[n] > 0]
 
 
 def audit(
@@ -91,6 +42,7 @@ def audit(
     classifier: Classifier | None = None,
     oracle: Oracle | None = None,
     segmenter: Semantic | None = None,
+    prototypes: Run | None = None,
     expect: Sequence[str] = (),
 ) -> Audit:
     """What a classifier goes by, over all images of a run, and what of it is suspicious.
@@ -100,11 +52,13 @@ def audit(
         classifier: that the run explains, to ask it about images with swapped content.
         oracle: reads attributes.
         segmenter: sees regions.
+        prototypes: a run of the same images and classifier that was to make it surer of what it says.
         expect: attributes and regions that may decide.
 
     Raises:
-        RatherError: DATA-EMPTY for a run without a row to look at, CFG-UNKNOWN for a name in `expect` that is
-            neither attribute nor region, RUN-DAMAGED.
+        RatherError: CFG-OPTIONS for a run towards prototypes, or `prototypes` that are none, or of another
+            classifier; DATA-EMPTY for a run without a row to look at; CFG-UNKNOWN for a name in `expect` that
+            is neither attribute nor region; RUN-DAMAGED.
     """
     attributes_known = (*(oracle.attributes if oracle else ()), *APPEARANCES)
     regions_known = segmenter.regions if segmenter else ()
@@ -116,8 +70,9 @@ def audit(
                 why="neither an attribute nor a region that is looked at",
                 do=near(name, [*attributes_known, *regions_known]),
             )
+    _refuse_mixed(run, prototypes)
     classes = [str(name) for name in run.question.get("classes") or []]
-    seen = _read(run, classes)
+    seen = read(run, classes)
     attributes = _attributes(seen, classes, oracle)
     regions = _regions(seen, segmenter) if segmenter and len(seen.found) else []
     places = _places(seen, classifier) if classifier else []
@@ -152,51 +107,22 @@ def audit(
         attributes=attributes,
         regions=regions,
         places=places,
-        pairs=_pairs(seen, classes),
-        clusters=_clusters(seen, classes),
-        kin=_kin(seen, classes),
+        pairs=pairs(seen, classes),
+        clusters=clusters(seen, classes),
+        kin=kin(seen, prototypes and distances(read(prototypes, classes)), classes),
         notes=notes,
     )
 
 
-def _read(run: Run, classes: Sequence[str]) -> Seen:
-    ids: list[str] = []
-    images: list[Tensor] = []
-    said, labels, found, target, counterfactuals = [], [], [], [], []
-    number = {name: n for n, name in enumerate(classes)}
-    for row in run.rows():
-        if not row.query or len(row.before) != len(classes):
-            continue
-        try:
-            query = unpng(row.query)
-            image = unpng(row.image) if row.image and row.status == "found" else None
-        except RatherError as error:
-            raise run.damaged(row.id, str(error)) from None
-        if images and query.shape != images[0].shape:
-            raise run.damaged(row.id, f"an image of shape {tuple(query.shape)}")
-        if image is not None and image.shape == query.shape and row.target in number:
-            found.append(len(ids))
-            target.append(number[row.target])
-            counterfactuals.append(image)
-        ids.append(row.id)
-        images.append(query)
-        said.append(row.before)
-        labels.append(number.get(row.label or "", -1))
-    if not ids:
-        raise RatherError(
-            "DATA-EMPTY", where=run.folder, why="no row of it has an image that was asked about"
-        )
-    x, probabilities = torch.stack(images), torch.tensor(said)
-    return Seen(
-        ids=ids,
-        images=x,
-        probabilities=probabilities,
-        predicted=probabilities.argmax(1),
-        labels=None if -1 in labels else torch.tensor(labels),
-        found=torch.tensor(found, dtype=torch.long),
-        target=torch.tensor(target, dtype=torch.long),
-        counterfactuals=torch.stack(counterfactuals) if counterfactuals else x[:0],
-    )
+def _refuse_mixed(run: Run, prototypes: Run | None) -> None:
+    """Each run for what it asked, and both of one classifier."""
+    for one, wanted in ((run, False), (prototypes, True)):
+        if one is not None and (one.question.get("target") == "prototype") is not wanted:
+            why = "it asks for another class" if wanted else "it asks for more confidence in the same class"
+            do = "Give it with --prototypes, beside a run for another class" if not wanted else ""
+            raise RatherError("CFG-OPTIONS", where=one.folder, why=why, do=do)
+    if prototypes is not None and prototypes.question.get("classifier") != run.question.get("classifier"):
+        raise RatherError("CFG-OPTIONS", where=prototypes.folder, why="it explains another classifier")
 
 
 def _attributes(seen: Seen, classes: Sequence[str], oracle: Oracle | None) -> list[Attribute]:
@@ -313,61 +239,3 @@ def _becomes(
     """Which of some rows take on the answer of their donors, with each of the swaps."""
     said = answers(classifier, seen.images[rows], seen.images[donors], tried)
     return said == seen.predicted[donors]
-
-
-def _pairs(seen: Seen, classes: Sequence[str]) -> list[Pair]:
-    amount = changes.amounts(seen.queries, seen.counterfactuals)
-    questions = list(zip(seen.predicted[seen.found].tolist(), seen.target.tolist(), strict=True))
-    found = []
-    for (k, wanted), count in Counter(questions).most_common():
-        rows = torch.tensor([one == (k, wanted) for one in questions])
-        found.append(
-            Pair(
-                predicted=classes[k],
-                target=classes[wanted],
-                rows=count,
-                query=seen.queries[rows].mean(0),
-                counterfactual=seen.counterfactuals[rows].mean(0),
-                amount=amount[rows].mean(0),
-            )
-        )
-    return found
-
-
-def _clusters(seen: Seen, classes: Sequence[str]) -> list[Cluster]:
-    if len(seen.found) < _FEWEST:
-        return []
-    amount = changes.amounts(seen.queries, seen.counterfactuals)
-    shares = changes.coarse(amount)
-    of, distance = changes.cluster(shares)
-    relative = amount / amount.sum((1, 2), keepdim=True).clamp(min=1e-12)
-    found = []
-    for k in range(int(of.max()) + 1):
-        mine = of == k
-        pairs = Counter(
-            zip(seen.predicted[seen.found][mine].tolist(), seen.target[mine].tolist(), strict=True)
-        )
-        found.append(
-            Cluster(
-                share=Share(count=int(mine.sum()), of=len(mine)),
-                amount=relative[mine].mean(0),
-                spread=float(changes.spread(shares[mine].mean(0, keepdim=True))),
-                pairs=[(classes[a], classes[b], count) for (a, b), count in pairs.most_common(3)],
-                examples=seen.examples(seen.found[mine], 1 / (1 + distance[mine])),
-            )
-        )
-    return found
-
-
-def _kin(seen: Seen, classes: Sequence[str]) -> list[Kin]:
-    """Of each class that is said often enough, the images furthest from another answer, and nearest."""
-    distance = (seen.counterfactuals - seen.queries).abs().flatten(1).mean(1)
-    found = []
-    for k, name in enumerate(classes):
-        (mine,) = (seen.predicted[seen.found] == k).nonzero(as_tuple=True)
-        if len(mine) < _FEWEST:
-            continue
-        order = mine[distance[mine].argsort(stable=True)].tolist()
-        told = [(seen.ids[int(seen.found[n])], float(distance[n])) for n in order]
-        found.append(Kin(predicted=name, rows=len(told), prototypes=told[::-1][:_KIN], outliers=told[:_KIN]))
-    return found
