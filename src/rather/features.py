@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,7 @@ _TOGETHER = 256  # images in memory
 _COLOURS = 3
 
 
+@runtime_checkable
 class FeatureNet(Protocol):
     """A net with a map of features: a `Classifier`, `SqueezeNet`, `Inception`.
 
@@ -30,6 +31,7 @@ class FeatureNet(Protocol):
         ...
 
 
+@runtime_checkable
 class LayeredNet(Protocol):
     """A net with several maps, as `SqueezeNet`: from what is seen in a few pixels to what is seen in many."""
 
