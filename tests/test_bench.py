@@ -161,9 +161,10 @@ def test_a_measure_without_its_net_is_absent_and_not_zero(tmp_path):
     ("wrong", "said"),
     [
         ('"try"\ncuont = 3', "Did you mean count"),
-        ('"try"\nmeasures = ["l3"]', "Did you mean l1"),
+        ('"try"\nmeasures = ["confidance"]', "Did you mean confidence"),
         ('"try"\nseeds = []', "at least 1 item"),
         ('"try"\ncount = 0', "greater than 0"),
+        ('"../try"', "should match pattern"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_nearest_name(tmp_path, wrong, said):

@@ -110,7 +110,8 @@ class AskedData(Part):
 class Spec(Part):
     """A benchmark."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+    """Letters, digits, `.`, `_` and `-`: it names a folder."""
     what: str = ""
     """A line on what it shows."""
     methods: tuple[
