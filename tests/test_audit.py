@@ -237,12 +237,16 @@ def test_the_rule_of_attributes(one, expected, warned):
 
 
 def test_the_rule_of_places_names_the_smallest_that_does_it():
-    def place(name, heals):
+    def place(name, heals, cells=1):
         return Place(
-            name=name, cells=[], decides=Share(count=9, of=50), heals=Share(count=heals, of=50), examples=[]
+            name=name,
+            cells=[(0, n) for n in range(cells)],
+            decides=Share(count=9, of=50),
+            heals=Share(count=heals, of=50),
+            examples=[],
         )
 
-    (warning,) = suspicious_places([place("small", 19), place("large", 20)])
+    (warning,) = suspicious_places([place("as small", 18), place("small", 19), place("large", 20, 4)])
     assert warning.name == "small"
     assert [*suspicious_places([place("small", 5)])] == []
     assert [*suspicious_places([])] == []

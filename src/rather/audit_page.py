@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from rather import __version__
 from rather.audit import Attribute, Audit, Estimate, Member, Pair, Place
-from rather.audit.swaps import GRID
+from rather.audit.findings import GRID
 from rather.cards import MEDIUM, SMALL, Picture, picture, plain
 from rather.draw import BRIGHTER, signed_difference
 from rather.pages import environment, inside, policy
@@ -191,9 +191,8 @@ def _places(found: Audit) -> list[tuple[Place, Picture]]:
     ground = torch.stack([pair.query * (pair.rows / rows) for pair in found.pairs]).sum(0)
     best: dict[int, Place] = {}
     for one in found.places:
-        size = len(one.cells)
-        if size not in best or one.decides.count > best[size].decides.count:
-            best[size] = one
+        if one.size not in best or one.decides.count > best[one.size].decides.count:
+            best[one.size] = one
     return [(one, _drawn(_veiled(ground, one), f"The place: {one.name}")) for one in best.values()]
 
 

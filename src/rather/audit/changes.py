@@ -14,6 +14,7 @@ from rather.core import Images
 CELLS: Final = 8  # a side, of the maps that clusters are made of
 _MOST: Final = 5  # clusters
 _ROUNDS: Final = 50
+_SMALLEST: Final = 3  # rows of a cluster; fewer are odd ones
 _APART: Final = 0.15  # mean silhouette that clusters must have, or all is one
 
 
@@ -44,14 +45,15 @@ def spread(shares: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
 def cluster(points: Float[Tensor, "n c"]) -> Clustering:
     """k-means, begun with points that are far apart, with the k of the largest mean silhouette.
 
-    One cluster if no k from 2 to 5 has a mean silhouette (P. Rousseeuw, 1987) of 0.15.
+    One cluster if no k from 2 to 5 has a mean silhouette (P. Rousseeuw, 1987) of 0.15
+    and at least three rows in each.
     """
     best, silhouette = torch.zeros(len(points), dtype=torch.long), _APART
     distances = torch.cdist(points, points)
     for k in range(2, min(_MOST, len(points) - 1) + 1):
         of = _k_means(points, k)
         value = _silhouette(distances, of)
-        if value > silhouette:
+        if value > silhouette and of.bincount().min() >= _SMALLEST:
             best, silhouette = of, value
     order = best.bincount().argsort(descending=True, stable=True)
     of = order.argsort()[best]

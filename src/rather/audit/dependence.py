@@ -12,7 +12,7 @@ from rather.audit.findings import Estimate
 
 FEWEST: Final = 10  # images that must have an attribute, and that must not
 _ERROR: Final = 0.05  # of all intervals together
-_INFLATION: Final = 10.0  # of the variance by other attributes, above which one of them is left out
+_INFLATION: Final = 5.0  # of the variance by other attributes, above which one of them is left out
 
 
 def dependence(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Final, Literal, final
 
 from jaxtyping import Float
 from torch import Tensor
 
 from rather.intervals import wilson
 
+#: Rows, and columns, of the places.
+GRID: Final = 4
 Kind = Literal["attribute", "region", "place"]
 
 
@@ -89,6 +91,11 @@ class Place:
     heals: Share | None  # images with a wrong answer that becomes right with the content of a right one of
     # the same label there; of all images, right ones too; None without labels
     examples: Sequence[str]  # rows that are healed, or that take on the other answer
+
+    @property
+    def size(self) -> int:
+        """How many cells; of what is no part, all."""
+        return len(self.cells) or GRID**2
 
 
 @final

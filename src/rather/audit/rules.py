@@ -55,7 +55,8 @@ def suspicious_places(found: Sequence[Place]) -> Iterator[Suspicion]:
     if not healing:
         return
     most = max(heals.count for _, heals in healing)
-    one, heals = next((one, heals) for one, heals in healing if heals.count >= _NARROW * most)
+    able = [(one, heals) for one, heals in healing if heals.count >= _NARROW * most]
+    one, heals = min(able, key=lambda each: (each[0].size, -each[1].count))
     low, high = heals.interval
     if low < MATTERS:
         return

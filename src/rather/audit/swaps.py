@@ -15,9 +15,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from rather.audit.findings import GRID
 from rather.core import Classifier, Images, Labels
 
-GRID: Final = 4
 _SIZES: Final = (1, 2, 4)  # cells of a box
 _ROWS: Final = ("top", "upper", "lower", "bottom")
 _COLUMNS: Final = ("left", "middle left", "middle right", "right")
