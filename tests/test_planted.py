@@ -211,6 +211,10 @@ def test_what_is_made_is_kept(tmp_path, monkeypatch):
         make(replace(recipe, seed=1), tmp_path, **TINY)
 
 
+def test_every_world_has_a_training():
+    assert planted.TRAININGS.keys() == WORLDS.keys()
+
+
 def test_the_same_recipe_gives_the_same_classifier(tmp_path):
     one, other = (make(Planted(seed=2), tmp_path / name, **TINY) for name in "ab")
     assert one.classifier.fingerprint() == other.classifier.fingerprint()

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, final
 
 import numpy as np
 import torch
@@ -31,10 +32,24 @@ from rather.train import Recipe, train_classifier
 from rather.worlds import WORLDS, World
 from rather.writing import write_whole, writing
 
-COUNT: Final = 1_000  # pictures to train on
 ASKED: Final = 40  # scenes whose causes are set, to measure effects
-#: Of the nets for pictures of this size the one that learns in seconds; drawing takes longer.
-TRAINING: Final = Recipe(architecture="patches", epochs=10, shift=1)
+
+
+class Training(NamedTuple):
+    """How a world's classifiers are trained."""
+
+    pictures: int
+    recipe: Recipe
+
+
+#: Of the nets for pictures of this size the one that learns in seconds; drawing takes longer. Shapes keep to
+#: their cells, which is what this net sees: moved by a pixel they teach it nothing.
+TRAININGS: Final[Mapping[str, Training]] = MappingProxyType(
+    {
+        "faces": Training(1_000, Recipe(architecture="patches", epochs=10, shift=1)),
+        "shapes": Training(2_000, Recipe(architecture="patches", epochs=8, shift=0)),
+    }
+)
 
 _BLOCK: Final = 32  # scenes drawn at a time
 
@@ -171,9 +186,9 @@ def make(
     recipe: Planted,
     folder: str | os.PathLike[str],
     *,
-    count: int = COUNT,
+    count: int | None = None,
     asked: int = ASKED,
-    training: Recipe = TRAINING,
+    training: Recipe | None = None,
 ) -> Known:
     """Train a classifier and measure it, or read it if the folder has it.
 
@@ -182,9 +197,9 @@ def make(
     Args:
         recipe: what to make.
         folder: where it is kept.
-        count: pictures to train on.
+        count: pictures to train on; None for what `TRAININGS` says.
         asked: ordinary scenes whose causes are set one at a time.
-        training: how; its seed is the recipe's.
+        training: how, None for the same; its seed is the recipe's.
 
     Raises:
         RatherError: what `train_classifier` and `save_classifier` raise.
@@ -193,8 +208,10 @@ def make(
     card, file = (folder / f"{recipe.name}.{end}" for end in ("json", "safetensors"))
     if card.exists() and file.exists():
         return read(card)
+    usual = TRAININGS[recipe.data]
+    count = usual.pictures if count is None else count
     train, test = recipe.pictures(count), recipe.pictures(max(count // 10, 20), part=1)
-    training = training.model_copy(update={"seed": recipe.seed})
+    training = (training or usual.recipe).model_copy(update={"seed": recipe.seed})
     classifier, figures = train_classifier(train, test, training, name=recipe.name)
     effects = recipe.world.effects(classifier, recipe.ordinary(asked, part=1), 1)
     told = {
