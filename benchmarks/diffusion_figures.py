@@ -29,14 +29,14 @@ from rather.denoiser import Denoiser
 from rather.denoising import lowest
 from rather.features import pooled
 from rather.generators.ddpm import DDPM
-from rather.methods import Ace, Attack, Dime, Dive, Fastdime, Maskdime, Revise, Several, Steex, Wachter
+from rather.methods import Ace, Attack, Dive, Revise, Several, Steex, Wachter, build
 from rather.metrics.attributes import attributes_changed, correlation_difference
 from rather.metrics.cout import cout
 from rather.metrics.distribution import split_frechet_of_features
 from rather.metrics.identity import identity_similarity
 from rather.metrics.proximity import l1
 from rather.metrics.sparsity import share_changed
-from rather.presets import expand
+from rather.presets import expand, list_presets
 from rather.refinement import Refinement
 from rather.search import on_grid
 from runs import (
@@ -57,9 +57,8 @@ from sections import measure
 from sheets import answers_sheet, dimmed, sheet
 
 NETS = ("digits", "faces-smile", "faces-age")
-#: Where the values of the papers are too small or too large.
-PRESETS = {"digits": "ace-digits"}
-FAST = {"digits": "ace-digits-fast"}
+#: Of digits and of drawn faces, for whom the values of the papers are too small or too large.
+TUNED = {"digits": "digits", **dict.fromkeys(FACES, "faces")}
 #: Of the distances: the paper's, and one that is not published; a root of a sum of squares is the smaller.
 CLOSENESS = {"l1": 0.001, "l2": 0.1}
 HALF = 0.5
@@ -74,18 +73,16 @@ SIDE, WIDTH = 128, 44  # of the memory's promise: pixels; and what makes ten mil
 
 def ace(nets: Nets, name: str, **settings: Any) -> Ace:
     """ACE for a classifier, with what all figures share."""
-    return preset(nets, name, PRESETS.get(name, "ace"), **settings)
+    method = preset("ace", nets, name, frames=0, **settings)
+    assert isinstance(method, Ace)
+    return method
 
 
-def fast(nets: Nets, name: str) -> Ace:
-    """The same in few calls."""
-    return preset(nets, name, FAST.get(name, "ace-fast"))
-
-
-def preset(nets: Nets, name: str, called: str, **settings: Any) -> Ace:
-    plan = expand({"name": called} | settings)
-    del plan["name"]
-    return Ace(generator=denoiser(nets, name), frames=0, **plan)
+def preset(method: str, nets: Nets, name: str, fast: str = "", **settings: Any) -> Method:
+    """A diffusion method with the values for a classifier's images, or its own where there are none."""
+    tuned = f"{method}-{TUNED[name]}{fast}"
+    plan = expand({"name": tuned if tuned in list_presets() else method} | settings)
+    return build(plan, {"generator": denoiser(nets, name)})
 
 
 def denoiser(nets: Nets, name: str) -> Denoiser:
@@ -228,12 +225,12 @@ METHODS: Mapping[str, Callable[[Nets, str], Method]] = {
         generator=nets.generator("faces-vae" if name in FACES else "digits-tcvae"), frames=0
     ),
     "steex": lambda nets, _: Steex(generator=nets.generator("faces-semantic"), frames=0),
-    "dime": lambda nets, name: Dime(generator=denoiser(nets, name)),
-    "fastdime": lambda nets, name: Fastdime(generator=denoiser(nets, name)),
-    "maskdime": lambda nets, name: Maskdime(generator=denoiser(nets, name)),
+    "dime": partial(preset, "dime"),
+    "fastdime": partial(preset, "fastdime"),
+    "maskdime": partial(preset, "maskdime"),
     "ace": ace,
     "ace, one call": partial(ace, filter="one-call"),
-    "ace, fast": fast,
+    "ace, fast": partial(preset, "ace", fast="-fast", frames=0),
 }
 
 
@@ -289,8 +286,8 @@ def speed_section(asked: Asked, name: str) -> dict[str, Any]:
         "in a batch": lambda: ask(paper, classifier, queries),
         "until no nearer": lambda: ask(ace(asked.nets, name), classifier, queries),
         "one call": lambda: ask(ace(asked.nets, name, filter="one-call"), classifier, queries),
-        "fast": lambda: ask(fast(asked.nets, name), classifier, queries),
-        "maskdime": lambda: ask(Maskdime(generator=denoiser(asked.nets, name)), classifier, queries),
+        "fast": lambda: ask(METHODS["ace, fast"](asked.nets, name), classifier, queries),
+        "maskdime": lambda: ask(preset("maskdime", asked.nets, name), classifier, queries),
     }
     alone = torch.cat([ask(paper, classifier, queries[n : n + 1]) for n in range(TIMED)])
     apart = (alone - ask(paper, classifier, queries)).abs().max().item()
