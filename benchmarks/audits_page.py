@@ -18,7 +18,11 @@ Found means that a warning names the cue; accused, that there is a warning at al
 CLASSIFIERS = """\
 Ten classifiers of drawn faces that were trained with a cue that goes with the label, and ten without one, or
 with one that is of no use. What each goes by is measured by setting one cause at a time (`rather.planted`);
-the audit does not see that. Right: the share of the {rows} audited faces whose label the classifier says.
+the audit does not see that. A clean one goes by the label's own cause most, and may go by its cue as well:
+the true effect, on the probability, says how much, and where it is large an accusation is none too many. Of
+background, the light behind the head, the oracle knows nothing. Right: the share of the {rows} audited faces
+whose label the classifier says. In these nothing goes with the label: where the cue goes with it, labels do
+not tell them apart.
 """
 
 
@@ -55,6 +59,7 @@ def _classifiers(found: Results) -> str:
             f"{one['label']}, {one['cue'] or 'no cue'}",
             one["follows"],
             said(one["as meant"]),
+            "" if one["cue"] is None else f"{one['effects'][one['cue']]:+.2f}",
             share(one["right"]),
             _most(one),
             _warnings(one),
@@ -67,7 +72,11 @@ def _classifiers(found: Results) -> str:
             "## Twenty classifiers\n",
             CLASSIFIERS.format(rows=every["rows"]),
             table("what | how many | wanted", counts),
-            table("label, cue | truly goes by | as meant | right | adds most to the answer | warnings", rows),
+            table(
+                "label, cue | goes by most | as meant | true effect of the cue | right | "
+                "adds most to the answer | warnings",
+                rows,
+            ),
         ]
     )
 

@@ -9,6 +9,7 @@ import pytest
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = {
     "latent-figures": "latent_page",
+    "audit-figures": "audits_page",
     "faces-figures": "faces_page",
     "diffusion-figures": "diffusion_page",
 }
