@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rather.bench.drawings import front, ranking
-from rather.bench.figures import Answered, Figure, Variant, _column, _tested
+from rather.bench.figures import Answered, Figure, Samples, Variant, _column, _tested
 from rather.bench.measures import MEASURES
 from rather.bench.nets import Nets
 from rather.bench.statistics import draws
@@ -35,9 +35,9 @@ def answered(name: str, statuses: list[str], seeds: int = 1, **columns: np.ndarr
 
 
 def told(able: list[Answered], measure: str, variant: Variant = "main") -> dict[str, Figure]:
-    weights = draws(N)
-    column = [*_column(able, MEASURES[measure], variant, weights)]
-    return {figure.method: figure for figure in _tested(column, able, MEASURES[measure], weights)}
+    samples = Samples(MEASURES[measure], draws(N))
+    column = [*_column(able, MEASURES[measure], variant, samples)]
+    return {figure.method: figure for figure in _tested(column, able, MEASURES[measure], samples)}
 
 
 def values(shift: float, seed: int = 0) -> np.ndarray:

@@ -11,23 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rather.bench.measures import MEASURES, Measure, value
+from rather.bench.measures import MEASURES, Columns, Measure, value
 from rather.bench.nets import Nets
 from rather.bench.statistics import (
     FEWEST,
     Numbers,
     Places,
-    Statistic,
     bootstrap_mean,
     draws,
     holm,
     image_means,
     jackknife_error,
     jackknife_interval,
-    leave_out,
+    left_out,
     normal_p,
     percentiles,
-    resample,
+    resampled,
     sign_flip,
 )
 from rather.bench.work import Absent, Unit
@@ -107,21 +106,41 @@ class Answered:
             )
         return np.flatnonzero(there)
 
-    def statistic(self, measure: Measure, rows: Places) -> Statistic:
-        """The measure of some of these rows, by their places among them."""
-        columns = {name: self.columns[name][torch.from_numpy(rows)] for name in measure.columns}
-
-        def of(some: Places) -> float:
-            chosen = torch.from_numpy(some)
-            return float(value(measure, {name: one[chosen] for name, one in columns.items()}, self.nets))
-
-        return of
+    def chosen(self, measure: Measure, rows: Places) -> Columns:
+        """The scores of some rows that a measure is made of."""
+        return {name: self.columns[name][torch.from_numpy(rows)] for name in measure.columns}
 
     def each(self, measure: Measure, rows: Places) -> Numbers:
         """The measure of each row."""
-        columns = {name: self.columns[name][torch.from_numpy(rows)] for name in measure.columns}
-        found: Numbers = value(measure, columns, self.nets).numpy()
+        found: Numbers = value(measure, self.chosen(measure, rows), self.nets).numpy()
         return found
+
+
+@final
+class Samples:
+    """A measure of sets, of samples of each method's rows: made once, though a method is compared often."""
+
+    def __init__(self, measure: Measure, weights: Numbers) -> None:
+        """Of a measure, with how often each image is in each of the bootstrap's samples."""
+        self.measure, self.weights = measure, weights
+        self._known: dict[tuple[str, bytes], Numbers] = {}
+
+    def of(self, one: Answered, rows: Places) -> Numbers:
+        """The measure of each sample of these rows; of all methods samples have the same images."""
+        key = one.method, rows.tobytes()
+        if key not in self._known:
+            self._known[key] = self._of(one, rows)
+        return self._known[key]
+
+    def _of(self, one: Answered, rows: Places) -> Numbers:
+        assert self.measure.samples is not None  # noqa: S101 - it is of a set
+        image = one.image[rows]
+        samples = left_out(image, one.images) if self.measure.biased else resampled(image, self.weights)
+        filled = samples[samples.any(1)]
+        found = self.measure.samples(one.chosen(self.measure, rows), one.nets, torch.from_numpy(filled))
+        spread = np.full(len(samples), np.nan)
+        spread[samples.any(1)] = found.numpy()
+        return spread
 
 
 def figures_of(
@@ -149,13 +168,14 @@ def figures_of(
             absent += [
                 Absent(task=task, method=method, why=f"{name}: {why}") for method, why in without.items()
             ]
+            samples = Samples(measure, weights)
             variants: list[Variant] = ["main", "all"] if measure.over == "found" else ["main"]
             for variant in variants:
                 column = [
                     replace(figure, task=task, measure=name)
-                    for figure in _column(able, measure, variant, weights)
+                    for figure in _column(able, measure, variant, samples)
                 ]
-                figures += _tested(column, able, measure, weights)
+                figures += _tested(column, able, measure, samples)
     return figures, absent
 
 
@@ -176,7 +196,7 @@ def _able(answered: Sequence[Answered], measure: Measure) -> tuple[list[Answered
 
 
 def _column(
-    able: Sequence[Answered], measure: Measure, variant: Variant, weights: Numbers
+    able: Sequence[Answered], measure: Measure, variant: Variant, samples: Samples
 ) -> Iterator[Figure]:
     """A measure of each method, with its interval; none of a method that has no row for it."""
     for one in able:
@@ -189,18 +209,16 @@ def _column(
             found = float(np.nanmean(means))
             several = int((~np.isnan(means)).sum())
             # All or nothing has no spread to resample. Rows of an image go together: images are counted.
-            low, high = wilson(found * several, several) if measure.share else bootstrap_mean(means, weights)
+            low, high = (
+                wilson(found * several, several) if measure.share else bootstrap_mean(means, samples.weights)
+            )
         else:
-            statistic = one.statistic(measure, rows)
-            found = statistic(np.arange(len(rows)))
+            found = float(value(measure, one.chosen(measure, rows), one.nets))
             several = len(np.unique(image))
             if math.isnan(found) or several < FEWEST:
                 continue
-            low, high = (
-                jackknife_interval(found, leave_out(image, one.images, statistic))
-                if measure.biased
-                else percentiles(resample(image, weights, statistic))
-            )
+            spread = samples.of(one, rows)
+            low, high = jackknife_interval(found, spread) if measure.biased else percentiles(spread)
         yield Figure(
             task="",
             method=one.method,
@@ -215,7 +233,7 @@ def _column(
 
 
 def _tested(
-    column: Sequence[Figure], able: Sequence[Answered], measure: Measure, weights: Numbers
+    column: Sequence[Figure], able: Sequence[Answered], measure: Measure, samples: Samples
 ) -> list[Figure]:
     """Who is best, and how sure it is that the others are not as good, on the rows that both have."""
     sign = 1 if measure.higher_is_better else -1
@@ -225,7 +243,7 @@ def _tested(
         return [*column]
     best = max(candidates, key=lambda figure: sign * figure.value)
     p = {
-        figure.method: _p(by_name[figure.method], by_name[best.method], measure, figure.variant, weights)
+        figure.method: _p(by_name[figure.method], by_name[best.method], measure, figure.variant, samples)
         for figure in column
         if figure is not best
     }
@@ -234,7 +252,7 @@ def _tested(
     return [replace(figure, best=figure is best, p=corrected.get(figure.method)) for figure in column]
 
 
-def _p(one: Answered, best: Answered, measure: Measure, variant: Variant, weights: Numbers) -> float | None:
+def _p(one: Answered, best: Answered, measure: Measure, variant: Variant, samples: Samples) -> float | None:
     """Of the difference of two methods; None if they share too few images."""
     mine, others = one.rows(measure, variant), best.rows(measure, variant)
     if measure.per_row:
@@ -250,18 +268,12 @@ def _p(one: Answered, best: Answered, measure: Measure, variant: Variant, weight
     if not both:
         return None
     first, second = (np.array(rows, dtype=np.int64) for rows in zip(*both, strict=True))
-    image = one.image[first]
-    if len(np.unique(image)) < FEWEST:
+    if len(np.unique(one.image[first])) < FEWEST:
         return None
-    a, b = one.statistic(measure, first), best.statistic(measure, second)
-
-    def difference(rows: Places) -> float:
-        return a(rows) - b(rows)
-
-    error = (
-        jackknife_error(leave_out(image, one.images, difference))
-        if measure.biased
-        else float(np.nanstd(resample(image, weights, difference)))
+    differences = samples.of(one, first) - samples.of(best, second)
+    error = jackknife_error(differences) if measure.biased else float(np.nanstd(differences))
+    whole = float(
+        value(measure, one.chosen(measure, first), one.nets)
+        - value(measure, best.chosen(measure, second), best.nets)
     )
-    whole = difference(np.arange(len(first)))
     return None if math.isnan(whole) or math.isnan(error) else normal_p(whole, error)

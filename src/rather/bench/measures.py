@@ -10,6 +10,7 @@ from typing import Final, Literal, final
 import torch
 from torch import Tensor
 
+from rather.bench import samples
 from rather.bench.nets import Nets
 from rather.errors import RatherError
 from rather.metrics import Metric, list_metrics
@@ -34,7 +35,7 @@ class Measure:
     columns: tuple[str, ...]  # of scores
     of: Callable[[Columns, Nets], Tensor]  # (n,) of n rows, or () of a set
     over: Over = "found"  # which rows count; of successes the tables have a variant for all answers
-    per_row: bool = True
+    samples: Callable[[Columns, Nets, samples.Weights], Tensor] | None = None  # (s,): then it is of a set
     biased: bool = False  # in few rows: then its interval is a jackknife's
     needs: tuple[str, ...] = ()  # fields of Nets
 
@@ -52,6 +53,11 @@ class Measure:
     def higher_is_better(self) -> bool:
         """Or lower."""
         return bool(self.metric.higher_is_better)
+
+    @property
+    def per_row(self) -> bool:
+        """Whether each row has one, or only a set of them."""
+        return self.samples is None
 
     @property
     def share(self) -> bool:
@@ -80,12 +86,18 @@ def _changed(columns: Columns, nets: Nets) -> Tensor:
     return attributes_changed(columns["attributes_before"], columns["attributes_after"], nets.attribute)
 
 
-def _correlation(columns: Columns, nets: Nets) -> Tensor:
+def _asked(columns: Columns, nets: Nets) -> tuple[Tensor, Tensor, int, Tensor]:
     assert nets.attribute is not None  # noqa: S101 - it is in `needs`
     assert nets.labels is not None  # noqa: S101 - it is in `needs`
-    return correlation_difference(
-        columns["attributes_before"], columns["attributes_after"], nets.attribute, nets.labels
-    )
+    return columns["attributes_before"], columns["attributes_after"], nets.attribute, nets.labels
+
+
+def _correlation(columns: Columns, nets: Nets) -> Tensor:
+    return correlation_difference(*_asked(columns, nets))
+
+
+def _correlations(columns: Columns, nets: Nets, weights: samples.Weights) -> Tensor:
+    return samples.correlation_difference(*_asked(columns, nets), weights)
 
 
 def _moves(columns: Columns) -> Tensor:
@@ -231,7 +243,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         theme="realism",
         columns=_FEATURES,
         of=lambda c, _nets: frechet_of_features(c["features_after"], c["features_before"]),
-        per_row=False,
+        samples=lambda c, _nets, w: samples.frechet(c["features_after"], c["features_before"], w, w),
         biased=True,
         needs=("features",),
     ),
@@ -241,7 +253,9 @@ MEASURES: Final[Mapping[str, Measure]] = {
         theme="realism",
         columns=(*_FEATURES, "halves"),
         of=_split,
-        per_row=False,
+        samples=lambda c, _nets, w: samples.split_frechet(
+            c["features_after"], c["features_before"], c["halves"], w
+        ),
         biased=True,
         needs=("features",),
     ),
@@ -251,7 +265,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         theme="realism",
         columns=_FEATURES,
         of=lambda c, _nets: kid_of_features(c["features_after"], c["features_before"]),
-        per_row=False,
+        samples=lambda c, _nets, w: samples.kid(c["features_after"], c["features_before"], w),
         biased=True,
         needs=("features",),
     ),
@@ -269,7 +283,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         theme="attributes",
         columns=_ATTRIBUTES,
         of=_correlation,
-        per_row=False,
+        samples=_correlations,
         needs=("oracle", "attribute", "labels"),
     ),
     "names_cause": Measure(
@@ -286,7 +300,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         theme="causes",
         columns=_ATTRIBUTES,
         of=lambda c, nets: rank_agreement(_moves(c), _effects(nets)),
-        per_row=False,
+        samples=lambda c, nets, w: samples.rank_agreement(_moves(c), _effects(nets), w),
         needs=("oracle", "effects"),
     ),
     "cosine_agreement": Measure(
@@ -295,7 +309,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         theme="causes",
         columns=_ATTRIBUTES,
         of=lambda c, nets: cosine_agreement(_moves(c), _effects(nets)),
-        per_row=False,
+        samples=lambda c, nets, w: samples.cosine_agreement(_moves(c), _effects(nets), w),
         needs=("oracle", "effects"),
     ),
     "inside_true_change": Measure(

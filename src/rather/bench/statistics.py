@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -33,7 +33,7 @@ def image_means(values: Numbers, image: Places, count: int) -> Numbers:
     return means
 
 
-def draws(count: int, seed: int = 0) -> NDArray[np.float64]:
+def draws(count: int, seed: int = 0) -> Numbers:
     """How often each of `count` images is in each of the bootstrap's samples: (RESAMPLES, count).
 
     All methods of a task get the same, so that their differences can be resampled as well.
@@ -42,7 +42,7 @@ def draws(count: int, seed: int = 0) -> NDArray[np.float64]:
     return weights.astype(np.float64)
 
 
-def bootstrap_mean(means: Numbers, weights: NDArray[np.float64]) -> tuple[float, float]:
+def bootstrap_mean(means: Numbers, weights: Numbers) -> tuple[float, float]:
     """The 95 % interval of the mean over images that have one: the bootstrap's percentiles."""
     there = ~np.isnan(means)
     some = weights[:, there]
@@ -80,15 +80,10 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-Statistic = Callable[[Places], float]  # of rows, by their places, which may be there several times
-
-
-def leave_out(image: Places, count: int, statistic: Statistic, seed: int = 0) -> Numbers:
-    """A statistic of all rows but those of one group of images, for each group of the jackknife."""
+def left_out(image: Places, count: int, seed: int = 0) -> Numbers:
+    """How often each row is in each of the jackknife's samples: all rows but those of a group of images."""
     group = np.random.default_rng(seed).permutation(np.arange(count) % GROUPS)
-    return np.array(
-        [statistic(np.flatnonzero(group[image] != n)) for n in range(GROUPS) if (group == n).any()]
-    )
+    return np.array([group[image] != n for n in range(GROUPS) if (group == n).any()], dtype=np.float64)
 
 
 def jackknife_error(without: Numbers) -> float:
@@ -110,15 +105,14 @@ def normal_p(difference: float, error: float) -> float:
     return math.erfc(abs(difference) / error / math.sqrt(2))
 
 
-def resample(image: Places, weights: NDArray[np.float64], statistic: Statistic) -> Numbers:
-    """A statistic of each of the bootstrap's samples of images, of which each has all of its rows."""
-    times = weights[:STATISTICS].astype(np.int64)[:, image]
-    return np.array([statistic(np.repeat(np.arange(len(image)), one)) for one in times])
+def resampled(image: Places, weights: Numbers) -> Numbers:
+    """The same of the bootstrap's: images are drawn, of which each has all of its rows."""
+    return weights[:STATISTICS][:, image]
 
 
-def percentiles(resampled: Numbers) -> tuple[float, float]:
+def percentiles(found: Numbers) -> tuple[float, float]:
     """The 95 % interval; samples in which the statistic is not defined are left out."""
-    there = resampled[~np.isnan(resampled)]
+    there = found[~np.isnan(found)]
     if not len(there):
         return math.nan, math.nan
     low, high = np.percentile(there, [2.5, 97.5]).tolist()
