@@ -19,7 +19,7 @@ import torch
 
 from rather.bench.figures import figures_of
 from rather.bench.page import page
-from rather.bench.scoring import score
+from rather.bench.scoring import score_all
 from rather.bench.spec import read_spec
 from rather.bench.tables import formats
 from rather.bench.work import plan, work_off
@@ -64,7 +64,7 @@ def main() -> None:
         with timed("runs"):
             units, _, _ = work_off(planned.units, lambda _done, _asked: None)
         with timed("scores"):
-            scores = [score(unit.run, unit.nets) for unit in units]
+            scores = score_all(units)
         with timed("intervals and tests"):
             figures, absent = figures_of(units, scores, spec.measures)
         with timed("tables and page"):

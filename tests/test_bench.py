@@ -157,6 +157,38 @@ def test_a_measure_without_its_net_is_absent_and_not_zero(tmp_path):
     ]
 
 
+def test_what_seeds_and_further_nets_say(tmp_path):
+    names = ["identity", "s3", "diversity", "survives_filter"]
+    measures = f"measures = {names}".replace("'", '"')
+    text = SPEC.replace(
+        'data = "digits"',
+        'data = "digits"\njudge = "digits"\nencoder = "digits-simsiam"\nfilter = "digits-ddpm"',
+    )
+    text = text.replace("steps = 3", "steps = 100")
+    text = text.replace('measures = ["found", "confidence", "l1", "frechet", "evaluations"]', measures)
+    benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
+    found = {figure.measure: figure.value for figure in benched.figures if figure.method == "w"}
+    assert [*found] == names
+    assert found["diversity"] == pytest.approx(0, abs=1e-9)  # of a method that draws nothing
+    assert 0.3 < found["s3"] < 1
+    assert found["identity"] in {0, 0.25, 0.5, 0.75, 1}
+    assert found["survives_filter"] in {0, 0.25, 0.5, 0.75, 1}
+
+
+def test_answers_of_several_seeds_differ_where_they_ended_alike(tmp_path):
+    text = SPEC.replace('data = "digits"', 'data = "digits"\njudge = "digits"')
+    text = text.replace('{ method = "attack", label = "a", settings = { steps = 2 } }', '"dive"')
+    text = text.replace('"frechet", "evaluations"', '"diversity"').replace("count = 4", "count = 3")
+    benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
+    rows = [[*unit.run.rows()] for unit in benched.units if unit.method == "dive"]
+    alike = [a.image != b.image for a, b in zip(*rows, strict=True) if a.status == b.status == "found"]
+    figure = next(
+        f for f in benched.figures if (f.method, f.measure, f.variant) == ("dive", "diversity", "main")
+    )
+    assert figure.images == len(alike)
+    assert (figure.value > 0) == any(alike)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

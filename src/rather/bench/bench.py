@@ -11,7 +11,7 @@ from typing import Final, final
 
 from rather.bench.figures import Figure, figures_of
 from rather.bench.page import page
-from rather.bench.scoring import score
+from rather.bench.scoring import score_all
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import formats
 from rather.bench.work import Absent, Progress, Unit, plan, work_off
@@ -68,7 +68,7 @@ def bench(
         refuse_unwritable(place)
     planned = plan(spec, runs)
     units, broken, working = work_off(planned.units, progress)
-    scores = [score(unit.run, unit.nets) for unit in units]
+    scores = score_all(units)
     figures, unmeasured = figures_of(units, scores, spec.measures)
     absent = (*planned.absent, *broken, *unmeasured)
     told = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,25 +13,31 @@ from typing import Any, Final, final
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.classifiers import bring
 from rather.core import Classifier, Images
-from rather.data import DataSet
+from rather.data import DataSet, read_all
 from rather.data.faces import DrawnFaces, draw
 from rather.data.faces import effects as measured_effects
 from rather.data.faces import set as set_attributes
 from rather.data.faces.attributes import HAIR_COLOURS
 from rather.data.faces.source import SIDE
+from rather.denoiser import Denoiser
+from rather.encoder import Encoder
 from rather.errors import RatherError
+from rather.features import pooled
 from rather.generators import bring_generator
 from rather.generators._file import expected
 from rather.oracle import Oracle
+from rather.resources import spread
 from rather.squeezenet import SqueezeNet
 from rather.writing import write_whole, writing
 
 _POPULATION: Final = 2_000  # training images whose labels say what goes along with what
 _TWO: Final = 2  # classes: without an attribute and with it
+_DIFFERENT: Final = 64  # pictures, of whose pairs a hundredth are alike
 _FACES: Final = 64  # of which each attribute is set, for its true effect
 
 
@@ -59,6 +66,9 @@ class Nets:
     classifier: Classifier  # that is explained
     judge: Classifier | None = None
     features: Classifier | SqueezeNet | None = None
+    alike: float = math.nan  # the cosine of its features that hardly two different pictures exceed
+    encoder: Encoder | None = None
+    filter: Denoiser | None = None
     oracle: Oracle | None = None
     attribute: int | None = None  # of the oracle: what tells the second class from the first
     labels: Float[Tensor, "n a"] | None = None  # of a training population, the oracle's attributes
@@ -72,6 +82,8 @@ class Nets:
         return {
             "judge": "no second classifier",
             "features": "no net whose features measure",
+            "encoder": "no encoder that was told no classes",
+            "filter": "no diffusion model to filter by",
             "oracle": "no oracle of attributes",
             "attribute": "nobody says which attribute the classes are of",
             "labels": "the oracle's attributes are not known of these images",
@@ -89,7 +101,7 @@ class Nets:
 
     def question(self) -> dict[str, Any]:
         """All of it that can change a score of a row, as plain data."""
-        nets = {"judge": self.judge, "oracle": self.oracle, "features": self.features}
+        nets = {name: getattr(self, name) for name in ("judge", "oracle", "features", "encoder", "filter")}
         return {
             name: net.name if isinstance(net, SqueezeNet) else net.fingerprint()
             for name, net in nets.items()
@@ -106,6 +118,8 @@ def nets_of(
     features: str | None = None,
     oracle: str | None = None,
     attribute: str | None = None,
+    encoder: str | None = None,
+    filter: str | None = None,  # noqa: A002 - as the spec has it
 ) -> Nets:
     """The nets that a benchmark names for its data, see `spec.AskedData`.
 
@@ -117,6 +131,8 @@ def nets_of(
         features: by default the judge; `squeezenet`, or a classifier.
         oracle: of attributes.
         attribute: of the classes.
+        encoder: that was told no classes.
+        filter: a diffusion model.
 
     Raises:
         RatherError: for a net that is not there or is of other images, MODEL-CLASSES for a judge that knows
@@ -127,10 +143,14 @@ def nets_of(
     own = reader and _of_oracle(reader, place, classifier)
     second = _judge(judge, classifier) if judge else own if place is not None else None
     effects = reader and _effects(reader, classifier, pictures, kept)
+    net = _features(features, classifier) if features else second or own
     return Nets(
         classifier=classifier,
         judge=second,
-        features=_features(features, classifier) if features else second or own,
+        features=net,
+        alike=math.nan if net is None else _alike(net, pictures),
+        encoder=None if encoder is None else expected(bring_generator(encoder), Encoder),
+        filter=None if filter is None else expected(bring_generator(filter), Denoiser),
         oracle=reader,
         attribute=place,
         labels=reader and _labels(reader, pictures),
@@ -207,6 +227,14 @@ def _labels(oracle: Oracle, pictures: DataSet) -> Tensor | None:
 
 def _features(spec: str, classifier: Classifier) -> Classifier | SqueezeNet:
     return SqueezeNet() if spec == "squeezenet" else _same_images(bring(spec), classifier)
+
+
+def _alike(net: Classifier | SqueezeNet, pictures: DataSet) -> float:
+    """The cosine of the features that one in a hundred pairs of different pictures exceeds."""
+    x, _ = read_all(pictures.references, spread(len(pictures.references), _DIFFERENT))
+    features = F.normalize(pooled(net, x), dim=1)
+    first, second = torch.triu_indices(len(x), len(x), 1)
+    return float((features[first] * features[second]).sum(1).quantile(0.99))
 
 
 def _effects(oracle: Oracle, classifier: Classifier, pictures: DataSet, kept: Path) -> Tensor | None:

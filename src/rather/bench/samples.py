@@ -51,7 +51,7 @@ def _frechet(x: Tensor, y: Tensor, of_x: Weights, of_y: Weights) -> Of:
     (mean, root), (mean2, root2) = _gaussians(x, of_x), _gaussians(y, of_y)
     spread = root.square().sum((1, 2)) + root2.square().sum((1, 2))
     shared = torch.linalg.svdvals(_short(root) @ _short(root2).mT).sum(1)
-    found = ((mean - mean2).square().sum(1) + spread - 2 * shared).clamp(min=0)
+    found: Tensor = ((mean - mean2).square().sum(1) + spread - 2 * shared).clamp(min=0)
     return found.masked_fill((of_x.sum(1) < _FEWEST) | (of_y.sum(1) < _FEWEST), torch.nan)
 
 
@@ -99,13 +99,15 @@ def rank_agreement(changes: Float[Tensor, "n a"], effects: Float[Tensor, " a"], 
         ranks - ranks.mean(1, keepdim=True)
         for ranks in (_mid_ranks(_amounts(changes, weights)), _mid_ranks(effects.abs().double()[None]))
     )
-    return (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1))
+    correlation: Tensor = (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1))
+    return correlation
 
 
 def cosine_agreement(changes: Float[Tensor, "n a"], effects: Float[Tensor, " a"], weights: Weights) -> Of:
     """`cosine_agreement`."""
     amounts, sizes = _amounts(changes, weights), effects.abs().double()
-    return amounts @ sizes / (amounts.norm(dim=1) * sizes.norm())
+    cosine: Tensor = amounts @ sizes / (amounts.norm(dim=1) * sizes.norm())
+    return cosine
 
 
 def _amounts(changes: Float[Tensor, "n a"], weights: Weights) -> Float[Tensor, "s a"]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Final, NamedTuple, final
 
 import torch
 from torch import Tensor
 
 from rather.bench.nets import Nets
+from rather.bench.work import Unit
 from rather.core import Goal, Images, Labels
 from rather.features import pooled
 from rather.handling import as_jpeg
 from rather.metrics.causes import distance_to_truth, inside_true_change
 from rather.metrics.cout import cout
-from rather.metrics.identity import identity_similarity
+from rather.metrics.diversity import feature_diversity
+from rather.metrics.identity import identity_similarity, s3
 from rather.metrics.meaning import noncausal_flip, telling, trivial_flip
 from rather.metrics.proximity import l1, l2
 from rather.metrics.sparsity import hoyer, share_changed
@@ -55,6 +57,11 @@ class Answers:
     def target(self) -> Labels:
         """The classes that were asked for."""
         return torch.tensor([self.nets.classifier.class_named(row.target or "") for row in self.rows])
+
+    @cached_property
+    def goal(self) -> Goal:
+        """With the confidence that was asked for."""
+        return Goal(self.target, torch.tensor([row.confidence for row in self.rows]))
 
     @cached_property
     def after(self) -> Tensor:
@@ -107,8 +114,17 @@ def _transfer(a: Answers) -> Tensor:
 
 
 def _after_jpeg(a: Answers) -> Tensor:
-    goal = Goal(a.target, torch.tensor([row.confidence for row in a.rows]))
-    return survives(a.images, goal, a.nets.classifier, as_jpeg)
+    return survives(a.images, a.goal, a.nets.classifier, as_jpeg)
+
+
+def _after_filter(a: Answers) -> Tensor:
+    assert a.nets.filter is not None  # noqa: S101 - asked for only then
+    return survives(a.images, a.goal, a.nets.classifier, a.nets.filter)
+
+
+def _s3(a: Answers) -> Tensor:
+    assert a.nets.encoder is not None  # noqa: S101 - asked for only then
+    return s3(a.images, a.queries, a.nets.encoder)
 
 
 def _inside(a: Answers) -> Tensor:
@@ -126,6 +142,7 @@ SCORES: Final[Mapping[str, Score]] = {
     "confidence": Score(lambda a: confidence(a.after, a.target)),
     "transfer": Score(_transfer, ("judge",)),
     "survives_jpeg": Score(_after_jpeg),
+    "survives_filter": Score(_after_filter, ("filter",)),
     "telling": Score(lambda a: telling(*a.said), ("judge",)),
     "noncausal_flip": Score(lambda a: noncausal_flip(*a.said), ("judge",)),
     "trivial_flip": Score(lambda a: trivial_flip(*a.said), ("judge",)),
@@ -138,11 +155,58 @@ SCORES: Final[Mapping[str, Score]] = {
     "edits": Score(_edits),
     "cout": Score(lambda a: cout(a.images, a.queries, a.predicted, a.target, a.nets.classifier)),
     "similarity": Score(lambda a: identity_similarity(a.features[1], a.features[0]), ("features",)),
+    "s3": Score(_s3, ("encoder",)),
     "features_before": Score(lambda a: a.features[0], ("features",)),
     "features_after": Score(lambda a: a.features[1], ("features",)),
     "attributes_before": Score(lambda a: a.attributes[0], ("oracle",)),
     "attributes_after": Score(lambda a: a.attributes[1], ("oracle",)),
 }
+
+
+def score_all(units: Sequence[Unit]) -> list[Scores]:
+    """The scores of each run; of each method's first seed also how much all of its seeds' answers differ.
+
+    Raises:
+        RatherError: as `score`.
+    """
+    scores = [score(unit.run, unit.nets) for unit in units]
+    by_method: dict[tuple[str, str], list[int]] = {}
+    for place, unit in enumerate(units):
+        by_method.setdefault((unit.task, unit.method), []).append(place)
+    for places in by_method.values():
+        first, *others = (units[place] for place in places)
+        if not others or first.nets.features is None:
+            continue
+        together = _together(first.run, [one.run for one in others], first.nets).values
+        if "diversity" not in together:  # no row has an answer
+            continue
+        none = torch.full_like(together["diversity"], torch.nan)
+        for place in places:
+            own = together["diversity"] if place == places[0] else none
+            scores[place] = replace(scores[place], values={**scores[place].values, "diversity": own})
+    return scores
+
+
+def _together(first: Run, others: Sequence[Run], nets: Nets) -> Scores:
+    """The diversity of the answers of several seeds, where all of them ended alike."""
+    net = nets.features
+    assert net is not None  # noqa: S101 - asked for only then
+
+    @cache
+    def further() -> list[dict[str, Row]]:
+        return [{row.id: row for row in run.rows()} for run in others]
+
+    def measure(rows: Sequence[Row]) -> Measured:
+        apart = torch.full((len(rows),), torch.nan)
+        for place, row in enumerate(rows):
+            same = [row, *(known[row.id] for known in further())]
+            images = [unpng(one.image) for one in same if one.image and one.status == row.status]
+            if len(images) == len(same):
+                apart[place] = feature_diversity(torch.stack(images)[None], net)[0]
+        return {"diversity": apart}
+
+    question = {"scores": ["diversity"], "nets": nets.question(), "with": [run.shards() for run in others]}
+    return scores_of(first, question, measure)
 
 
 def score(run: Run, nets: Nets) -> Scores:

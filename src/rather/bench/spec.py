@@ -86,6 +86,10 @@ class AskedData(Part):
     """The attribute that tells the classifier's second class from its first, as the oracle calls it."""
     features: str | None = None
     """A classifier in whose features realism is measured; by default the judge, or the oracle's net."""
+    encoder: str | None = None
+    """A net that was told no classes, in which S3 compares pictures."""
+    filter: str | None = None
+    """A diffusion model, through which a flip should last."""
     references: str | None = None
     """As of `rather explain`, and so are all below."""
     generator: Words = ()

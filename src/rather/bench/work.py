@@ -51,6 +51,7 @@ class Task:
     indices: Sequence[int]
     some: Images  # a few of them, to look at
     take: Take
+    look: Callable[[Classifier, Resource], list[str]]  # at a net of a method's: what is odd
     target: str
 
 
@@ -169,6 +170,8 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
         features=asked.features,
         oracle=asked.oracle,
         attribute=asked.attribute,
+        encoder=asked.encoder,
+        filter=asked.filter,
     )
     return Task(
         name=name,
@@ -178,6 +181,7 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
         indices=indices,
         some=some,
         take=_of_a_fitting_kind([cache(one.take) for one in sources]),  # methods share what several want
+        look=cache(lambda net, one: look_at_resources(net, [{"": one}], some)),
         target=target,
     )
 
@@ -203,7 +207,7 @@ def _built(task: Task, asked: AskedMethod) -> tuple[Built, list[str]]:
     if column.classifier:
         net = bring(column.classifier)
     resources = given(wanted(column.plan), net, task.take)
-    notes = look_at_resources(net, [resources], task.some)
+    notes = [note for one in resources.values() for note in task.look(net, one)]
     return Built(name=asked.name, classifier=net, method=build(column.plan, resources)), notes
 
 
