@@ -25,18 +25,16 @@ from torch.nn import functional as F
 from diffusion_page import page
 from rather.core import Classifier, Goal, Images, Method, Noise
 from rather.data.faces import ATTRIBUTES
-from rather.denoiser import Denoiser
 from rather.denoising import lowest
 from rather.features import pooled
 from rather.generators.ddpm import DDPM
-from rather.methods import Ace, Attack, Dive, Revise, Several, Steex, Wachter, build
+from rather.methods import Ace, Attack, Dive, Revise, Several, Steex, Wachter
 from rather.metrics.attributes import attributes_changed, correlation_difference
 from rather.metrics.cout import cout
 from rather.metrics.distribution import split_frechet_of_features
 from rather.metrics.identity import identity_similarity
 from rather.metrics.proximity import l1
 from rather.metrics.sparsity import share_changed
-from rather.presets import expand, list_presets
 from rather.refinement import Refinement
 from rather.search import on_grid
 from runs import (
@@ -47,18 +45,18 @@ from runs import (
     MissingError,
     Nets,
     Queries,
+    denoiser,
     digits_judge,
     oracle_features,
     pack,
     pack_jackknifed,
     train_faces,
+    tuned,
 )
 from sections import measure
 from sheets import answers_sheet, dimmed, sheet
 
 NETS = ("digits", "faces-smile", "faces-age")
-#: Of digits and of drawn faces, for whom the values of the papers are too small or too large.
-TUNED = {"digits": "digits", **dict.fromkeys(FACES, "faces")}
 #: Of the distances: the paper's, and one that is not published; a root of a sum of squares is the smaller.
 CLOSENESS = {"l1": 0.001, "l2": 0.1}
 HALF = 0.5
@@ -73,23 +71,9 @@ SIDE, WIDTH = 128, 44  # of the memory's promise: pixels; and what makes ten mil
 
 def ace(nets: Nets, name: str, **settings: Any) -> Ace:
     """ACE for a classifier, with what all figures share."""
-    method = preset("ace", nets, name, frames=0, **settings)
+    method = tuned("ace", nets, name, frames=0, **settings)
     assert isinstance(method, Ace)
     return method
-
-
-def preset(method: str, nets: Nets, name: str, fast: str = "", **settings: Any) -> Method:
-    """A diffusion method with the values for a classifier's images, or its own where there are none."""
-    tuned = f"{method}-{TUNED[name]}{fast}"
-    plan = expand({"name": tuned if tuned in list_presets() else method} | settings)
-    return build(plan, {"generator": denoiser(nets, name)})
-
-
-def denoiser(nets: Nets, name: str) -> Denoiser:
-    """Who knows the images that a classifier sees."""
-    found = nets.generator("faces-ddpm" if name in FACES else "digits-ddpm")
-    assert isinstance(found, Denoiser)
-    return found
 
 
 def attack_section(asked: Asked, name: str) -> dict[str, Any]:
@@ -225,12 +209,12 @@ METHODS: Mapping[str, Callable[[Nets, str], Method]] = {
         generator=nets.generator("faces-vae" if name in FACES else "digits-tcvae"), frames=0
     ),
     "steex": lambda nets, _: Steex(generator=nets.generator("faces-semantic"), frames=0),
-    "dime": partial(preset, "dime"),
-    "fastdime": partial(preset, "fastdime"),
-    "maskdime": partial(preset, "maskdime"),
+    "dime": partial(tuned, "dime"),
+    "fastdime": partial(tuned, "fastdime"),
+    "maskdime": partial(tuned, "maskdime"),
     "ace": ace,
     "ace, one call": partial(ace, filter="one-call"),
-    "ace, fast": partial(preset, "ace", fast="-fast", frames=0),
+    "ace, fast": partial(tuned, "ace", fast="-fast", frames=0),
 }
 
 
@@ -287,7 +271,7 @@ def speed_section(asked: Asked, name: str) -> dict[str, Any]:
         "until no nearer": lambda: ask(ace(asked.nets, name), classifier, queries),
         "one call": lambda: ask(ace(asked.nets, name, filter="one-call"), classifier, queries),
         "fast": lambda: ask(METHODS["ace, fast"](asked.nets, name), classifier, queries),
-        "maskdime": lambda: ask(preset("maskdime", asked.nets, name), classifier, queries),
+        "maskdime": lambda: ask(tuned("maskdime", asked.nets, name), classifier, queries),
     }
     alone = torch.cat([ask(paper, classifier, queries[n : n + 1]) for n in range(TIMED)])
     apart = (alone - ask(paper, classifier, queries)).abs().max().item()

@@ -28,17 +28,13 @@ from rather.data import faces
 from rather.data.faces import ATTRIBUTES, REGIONS, RULES, VARIANTS, DrawnFaces, Population
 from rather.features import pooled
 from rather.methods import (
-    Ace,
     Attack,
     Attributes,
     Clarity,
-    Dime,
     Dive,
     Exaggeration,
-    Fastdime,
     Goyal,
     Introspection,
-    Maskdime,
     Nearest,
     Revise,
     Schut,
@@ -69,6 +65,7 @@ from runs import (
     references,
     test_faces,
     train_faces,
+    tuned,
 )
 from sections import measure
 from sheets import answers_sheet, differences, dimmed, sheet
@@ -423,10 +420,10 @@ METHODS: Mapping[str, Callable[[Nets, str], Method]] = {
     "attributes, frozen": lambda nets, name: Attributes(
         generator=nets.generator("faces-editor"), frozen=(name.split("-")[1],), frames=0
     ),
-    "dime": lambda nets, _: Dime(generator=nets.generator("faces-ddpm")),
-    "fastdime": lambda nets, _: Fastdime(generator=nets.generator("faces-ddpm")),
-    "maskdime": lambda nets, _: Maskdime(generator=nets.generator("faces-ddpm")),
-    "ace": lambda nets, _: Ace(generator=nets.generator("faces-ddpm"), frames=0),
+    "dime": partial(tuned, "dime"),
+    "fastdime": partial(tuned, "fastdime"),
+    "maskdime": partial(tuned, "maskdime"),
+    "ace": partial(tuned, "ace", frames=0),
 }
 #: Trained for one classifier.
 OWN: Mapping[str, Callable[[Nets, str], Method]] = {

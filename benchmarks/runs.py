@@ -23,10 +23,13 @@ from rather.core import Classifier, Goal, Images, Labels, Method, Resource
 from rather.data import faces, load
 from rather.data.faces import ATTRIBUTES, DrawnFaces
 from rather.data.source import Source
+from rather.denoiser import Denoiser
 from rather.frozen_net import FrozenNet
 from rather.generators import bring_generator
 from rather.latent import LatentClassifiers
+from rather.methods import build
 from rather.oracle import Oracle
+from rather.presets import expand, list_presets
 from rather.references import References
 from rather.resources import take_references
 from rather.train import Recipe, train_classifier
@@ -43,7 +46,8 @@ FACES = {
     "faces-age-middle": "faces/age",
     "faces-age-bottom": "faces/age",
 }
-
+#: Of digits and of drawn faces, for whom the values of the papers are too small or too large.
+TUNED = {"digits": "digits", **dict.fromkeys(FACES, "faces")}
 
 Part = Literal["train", "test"]
 
@@ -213,6 +217,20 @@ class Asked:
         source = images_of(name)
         at = range(min(self.held_out, len(source)))
         return torch.stack([source.read(i) for i in at]), torch.tensor([source.label(i) for i in at])
+
+
+def tuned(method: str, nets: Nets, name: str, fast: str = "", **settings: Any) -> Method:
+    """A diffusion method with the values for a classifier's images, or its own where there are none."""
+    preset = f"{method}-{TUNED[name]}{fast}"
+    plan = expand({"name": preset if preset in list_presets() else method} | settings)
+    return build(plan, {"generator": denoiser(nets, name)})
+
+
+def denoiser(nets: Nets, name: str) -> Denoiser:
+    """Who knows the images that a classifier sees."""
+    found = nets.generator("faces-ddpm" if name in FACES else "digits-ddpm")
+    assert isinstance(found, Denoiser)
+    return found
 
 
 def explain(work: Path, method: Method, classifier: Classifier, queries: Queries) -> Answers:
