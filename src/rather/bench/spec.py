@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, final
 
@@ -20,6 +20,7 @@ from pydantic import (
 
 from rather.bench import bench_file, list_benches
 from rather.bench.measures import MEASURES
+from rather.classifiers.answers import Output
 from rather.columns import Column
 from rather.errors import RatherError
 from rather.presets import expand
@@ -52,6 +53,15 @@ class AskedMethod(Part):
     only: Words = ()
     """Labels of the data that it is for; by default all."""
 
+    @field_validator("settings")
+    @classmethod
+    def _of_this_method(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        if "name" in settings:
+            raise RatherError(
+                "CFG-SETTING", where="settings name", why="the method is not a setting", do="Say method"
+            )
+        return settings
+
     @property
     def name(self) -> str:
         """What it is called in the tables."""
@@ -78,6 +88,11 @@ class AskedData(Part):
     """What to call it; by default the data's name, and of several classifiers theirs as well."""
     classifier: Words = ()
     """Who is explained; by default the bundled classifier of the data."""
+    layer: str | None = None
+    """Where to cut the classifier into body and head, as of `rather explain`, and so are the next three."""
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    classes: tuple[str, ...] | None = None
+    output: Output = "logits"
     judge: str | None = None
     """Another classifier of the same images, which neither is explained nor takes part."""
     oracle: str | None = None
@@ -100,12 +115,30 @@ class AskedData(Part):
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     count: PositiveInt | None = None
 
+    @field_validator("classifier")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        _refuse_twice("classifier", names)
+        return names
+
+    @property
+    def name(self) -> str:
+        """What it is called, by the methods that are only for it."""
+        return self.label or self.data
+
+    @property
+    def tasks(self) -> dict[str, str | None]:
+        """The classifier of each task, by the task's name; None for the bundled one."""
+        if len(self.classifier) > 1:
+            return {f"{self.name}, {one}": one for one in self.classifier}
+        return {self.name: next(iter(self.classifier), None)}
+
     def as_far_as_given(self) -> AskedData:
         """Without the nets whose place nobody has filled: whatever needs them is absent."""
         kept = {
             name: tuple(one for one in told if not missing(one)) if isinstance(told, tuple) else None
             for name, told in self
-            if name not in {"data", "label", "classifier"} and missing(str(told))
+            if name not in {"data", "label", "classifier", "classes"} and missing(str(told))
         }
         return self.model_copy(update=kept)
 
@@ -144,21 +177,33 @@ class Spec(Part):
                 raise RatherError(
                     "CFG-SETTING", where=f"measures {name}", why="unknown", do=near(name, MEASURES)
                 )
+        _refuse_twice("measures", names)
         return names
+
+    @field_validator("seeds")
+    @classmethod
+    def _drawn_once(cls, seeds: tuple[Seed, ...]) -> tuple[Seed, ...]:
+        _refuse_twice("seeds", seeds)
+        return seeds
 
     @field_validator("methods")
     @classmethod
     def _apart(cls, methods: tuple[AskedMethod, ...]) -> tuple[AskedMethod, ...]:
-        names = [method.name for method in methods]
-        for method in methods:
-            if names.count(method.name) > 1:
-                raise RatherError(
-                    "CFG-SETTING",
-                    where=f"methods {method.name}",
-                    why="there twice",
-                    do="Give each a label of its own",
-                )
+        _refuse_twice("methods", [method.name for method in methods], "Give each a label of its own")
         return methods
+
+    @field_validator("data")
+    @classmethod
+    def _apart_as_well(cls, data: tuple[AskedData, ...]) -> tuple[AskedData, ...]:
+        names = [name for asked in data for name in asked.tasks]  # two of one name would be taken for seeds
+        _refuse_twice("data", names, "Give each a label of its own")
+        return data
+
+
+def _refuse_twice(where: str, names: Sequence[object], do: str = "") -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise RatherError("CFG-SETTING", where=f"{where} {name}", why="there twice", do=do)
 
 
 def read_spec(name: str, given: Mapping[str, str] | None = None) -> Spec:
@@ -190,7 +235,7 @@ def read_spec(name: str, given: Mapping[str, str] | None = None) -> Spec:
         spec = Spec(**_filled(told, given))
     except ValidationError as error:
         raise _refusal(error, file) from None
-    known = {asked.label or asked.data for asked in spec.data}
+    known = {asked.name for asked in spec.data}
     for method in spec.methods:
         _ = method.column  # a name that does not exist is refused before anything is computed
         for label in method.only:

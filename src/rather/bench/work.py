@@ -103,9 +103,9 @@ def plan(spec: Spec, runs: Path) -> Plan:
     units: list[Unit] = []
     absent: list[Absent] = []
     notes: list[str] = []
-    for name, asked, classifier in _tasks(spec):
-        label = asked.label or asked.data
-        methods = [method for method in spec.methods if not method.only or label in method.only]
+    tasks = [(name, asked, classifier) for asked in spec.data for name, classifier in asked.tasks.items()]
+    for name, asked, classifier in tasks:
+        methods = [method for method in spec.methods if not method.only or asked.name in method.only]
         gaps = missing(asked.data) + missing(classifier or "")
         if gaps:
             why = f"needs --with {' --with '.join(f'{gap}=...' for gap in dict.fromkeys(gaps))}"
@@ -127,14 +127,6 @@ def plan(spec: Spec, runs: Path) -> Plan:
         if built:
             units += _units(spec, task, built, runs)
     return Plan(units=tuple(units), absent=tuple(absent), notes=tuple(dict.fromkeys(notes)))
-
-
-def _tasks(spec: Spec) -> Iterator[tuple[str, AskedData, str | None]]:
-    """Name, data and classifier of each."""
-    for asked in spec.data:
-        label = asked.label or asked.data
-        for classifier in asked.classifier or (None,):
-            yield (f"{label}, {classifier}" if len(asked.classifier) > 1 else label), asked, classifier
 
 
 def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, kept: Path) -> Task:
