@@ -27,6 +27,17 @@ def test_the_page_is_that_of_the_figures(made):
     assert page(known) == (DOCS / f"{name}.md").read_text("utf-8")
 
 
+def test_claims_are_those_of_the_figures(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(DOCS.parent / "benchmarks"))
+    claims = importlib.import_module("claims")
+    assert claims.page(DOCS) == (DOCS / "claims.md").read_text("utf-8"), "run: python benchmarks/claims.py"
+    (tmp_path / "goyal-figures.md").write_text("")
+    rows = [line for line in claims.page(tmp_path).splitlines() if line.startswith("| ")]
+    lines = [line for line in rows if not line.startswith("| claim |")]
+    assert len(lines) == len(claims.CLAIMS)
+    assert all("| not measured |" in line for line in lines)  # of no figures nothing is said
+
+
 def test_every_section_alone_makes_a_page(made):
     page, known, name = made
     if name == "latent-figures":

@@ -39,7 +39,7 @@ class Benched:
 
 
 def bench(
-    name: str,
+    asked: str | Spec,
     *,
     given: Mapping[str, str] | None = None,
     out: Path | None = None,
@@ -52,7 +52,7 @@ def bench(
     asks: whatever benchmark asks the same finds it.
 
     Args:
-        name: of a benchmark of the package, or a file, see `spec.Spec`.
+        asked: a benchmark of the package by its name, a file's path, or what such a file says.
         given: what stands for each `{NAME}` of the file.
         out: the folder for tables and page; by default `bench-NAME` in `runs`.
         runs: the folder that has the runs.
@@ -62,7 +62,7 @@ def bench(
         RatherError: for a mistake of the spec, a net or data that cannot be used, or the machine.
     """
     began = time.monotonic()
-    spec = read_spec(name, given)
+    spec = read_spec(asked, given) if isinstance(asked, str) else asked
     folder = out or runs / f"bench-{spec.name}"
     for place in (folder, runs):
         refuse_unwritable(place)
