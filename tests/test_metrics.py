@@ -375,10 +375,9 @@ def test_every_metric_says_what_it_is_and_which_way_is_better(metric):
     assert metric.question.endswith("?")
     better = {True: "higher is better", False: "lower is better", None: "neither is better"}
     assert f"({better[metric.higher_is_better]})" in metric.what
-    if metric.home != "causes":  # of which some are ours alone, and have no source
-        assert metric.unit
-        assert metric.source
-        assert metric.avoids
+    assert metric.unit
+    assert metric.source
+    assert metric.avoids
 
 
 def test_what_a_docstring_tells_is_read_by_its_words():

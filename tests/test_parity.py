@@ -310,7 +310,7 @@ def of_survival(draw):
 def of_changes(draw):
     images, others, queries = draw.random((3, 3, *SHAPE))
     slow = [
-        stats.pearsonr((a - q).ravel(), (b - q).ravel()).statistic
+        abs(stats.pearsonr((a - q).ravel(), (b - q).ravel()).statistic)
         for a, b, q in zip(images, others, queries, strict=True)
     ]
     return change_correlation(*tensors(images, others, queries)), slow

@@ -26,6 +26,12 @@ def rank_agreement(changes: Changes, effects: Float[Tensor, " a"]) -> Float[Tens
     attribute. It asks for the order alone: a change of an attribute and an effect on a classifier have no
     common unit. One value for all rows; NaN where nothing changed, or all changed alike.
 
+    Unit: Spearman's correlation.
+    Source: C. Spearman, "The proof and measurement of association between two things", American Journal of
+    Psychology 1904.
+    Avoids: ranks in the order of the attributes where changes are equal, by which what never changed agrees
+    or not as it happens to stand in the list.
+
     Args:
         changes: of rows and attributes; for an explanation to be judged by somebody else, as an oracle that
             took no part reads them of the pictures.
@@ -43,6 +49,10 @@ def cosine_agreement(changes: Changes, effects: Float[Tensor, " a"]) -> Float[Te
     Of the mean over rows of |change| and of |effect|. Where one attribute moves the classifier and the others
     hardly do, `rank_agreement` counts the order of those others as much as the one; this does not: it is near
     to 1 if that one changed and little else. One value for all rows; NaN where nothing changed.
+
+    Unit: cosine.
+    Source: this library.
+    Avoids: signed means, in which changes that go up in some rows and down in others cancel.
 
     Args:
         changes: as for `rank_agreement`.
@@ -68,6 +78,10 @@ def named_among(changes: Changes, index: int, first: int) -> Bool[Tensor, " n"]:
     Its mean over rows is the share of them that name it. An attribute that did not change is never named, and
     of attributes that changed alike all are.
 
+    Unit: yes or no; its mean is a share.
+    Source: this library.
+    Avoids: the first of equal changes alone, by which the order of the attributes decides who is named.
+
     Args:
         changes: of rows and attributes.
         index: which attribute.
@@ -86,6 +100,8 @@ def largest_changes(changes: Changes, first: int = 20) -> Float[Tensor, " a"]:
     places that are left; what did not change has none, so that the shares may sum to less than 1.
 
     Unit: share.
+    Source: this library.
+    Avoids: the order of the attributes, where more changes are equal than are looked at.
 
     Args:
         changes: of rows and attributes.
@@ -115,6 +131,7 @@ def area_under_curve(planted: Float[Tensor, " n"], clean: Float[Tensor, " m"]) -
     Unit: share of pairs.
     Source: J. Hanley and B. McNeil, "The meaning and use of the area under a receiver operating
     characteristic (ROC) curve", Radiology 1982, by the ranks of Mann and Whitney, 1947.
+    Avoids: equal scores that count for one side, by which a score that says the same of all is above chance.
 
     Args:
         planted: the scores of classifiers with a planted cause.
@@ -141,6 +158,8 @@ def inside_true_change(images: Images, queries: Images, truths: Images) -> Float
     that this region takes, and not 0. NaN where nothing changed.
 
     Unit: share of the change.
+    Source: this library.
+    Avoids: a threshold on the change, which any share can be had with.
 
     Args:
         images: the counterfactuals.
@@ -162,6 +181,8 @@ def distance_to_truth(images: Images, queries: Images, truths: Images) -> Float[
     to 1, from whichever side. NaN where the true one is the query.
 
     Unit: distances of the query.
+    Source: this library.
+    Avoids: plain distances, by which easy rows, whose truth is near, look well explained.
 
     Args:
         images: the counterfactuals.

@@ -9,13 +9,14 @@ from rather.core import Images
 
 
 def change_correlation(images: Images, others: Images, queries: Images) -> Float[Tensor, " b"]:
-    """Correlation of two changes of the same query, pixel by pixel, -1 to 1 (lower is better).
+    """|Correlation| of two changes of the same query, pixel by pixel, 0 to 1 (lower is better).
 
     Of the answers for a classifier and for the same one with shuffled weights (`shuffled.shuffled`), which
-    knows nothing: a method that answers both alike shows the picture, and not the classifier. NaN where
-    one of them did not change the query, or changed all of it alike.
+    knows nothing: a method that answers both alike shows the picture, and not the classifier. So does one
+    that makes the very opposite change, which is why the sign does not count. NaN where one of them did not
+    change the query, or changed all of it alike.
 
-    Unit: Pearson's correlation.
+    Unit: Pearson's correlation without its sign.
     Source: after J. Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018.
     Avoids: comparing the pictures themselves, which are both nearly their query, and so always alike.
 
@@ -27,4 +28,4 @@ def change_correlation(images: Images, others: Images, queries: Images) -> Float
     one, other = ((some - queries).double().flatten(1) for some in (images, others))
     one, other = (some - some.mean(1, keepdim=True) for some in (one, other))
     correlation: Tensor = (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1))
-    return correlation
+    return correlation.abs()
