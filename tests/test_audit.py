@@ -2,12 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from rather.audit import Attribute, Estimate, Place, Share, audit
+from rather.audit import Attribute, Estimate, Place, Region, Share, audit
 from rather.audit.appearance import APPEARANCES, appearances
 from rather.audit.changes import cluster, coarse, spread
 from rather.audit.dependence import FEWEST, dependence
@@ -15,6 +16,7 @@ from rather.audit.rules import suspicious_attributes, suspicious_places, suspici
 from rather.audit.swaps import answers, nearest_allowed, spots, swapped
 from rather.audit_page import write_audit
 from rather.cli import main
+from rather.cli_audit import _finite, told
 from rather.core import Classifier
 from rather.errors import RatherError
 from rather.oracle import Oracle
@@ -64,7 +66,7 @@ def pictures(count, seed=0):
     return x, causes
 
 
-def a_run(folder, classifier, *, count=40, labelled=True, target="next"):
+def a_run(folder, classifier, *, count=40, labelled=40, target="next", answered=None):
     """Rows that are labelled by the middle; the counterfactual turns what the classifier sees."""
     x, causes = pictures(count)
     p = classifier.probabilities(x)
@@ -72,21 +74,22 @@ def a_run(folder, classifier, *, count=40, labelled=True, target="next"):
     changed = x.clone()
     changed[:, :, rows, columns] = 1 - x[:, :, rows, columns]
     after = classifier.probabilities(changed)
-    told = {
+    question = {
         "classes": list(CLASSES),
         "classifier": {"name": classifier.name, "sha256": classifier.fingerprint()},
         "method": {"name": "turn"},
         "target": target,
     }
     ids = [f"image-{n}" for n in range(count)]
-    run = Run.start(folder, told, ids, chunk=count)
+    run = Run.start(folder, question, ids, chunk=count)
+    answered = range(count if answered is None else answered)
     run.commit(
         [
             Row(
                 id=ids[n],
                 where=ids[n],
                 status="found",
-                label=CLASSES[int(causes[n, 0])] if labelled else None,
+                label=CLASSES[int(causes[n, 0])] if n < labelled else None,
                 predicted=CLASSES[int(p[n].argmax())],
                 target=CLASSES[int(after[n].argmax())],
                 before=p[n].tolist(),
@@ -94,7 +97,7 @@ def a_run(folder, classifier, *, count=40, labelled=True, target="next"):
                 query=png(x[n]),
                 image=png(changed[n]),
             )
-            for n in range(count)
+            for n in answered
         ]
     )
     return run
@@ -128,6 +131,15 @@ def test_dependence_leaves_out_what_few_have_and_what_the_others_say():
     assert len(found) == 2
     assert 3 not in found
     assert dependence(torch.zeros(5, 1), torch.ones(5, 2, dtype=torch.bool)) == {}
+
+
+def test_intervals_over_more_calls_are_wider_around_the_same_effects():
+    has = torch.arange(40) % 2 == 0
+    values = torch.where(has, 0.9, 0.2) + 0.01 * torch.sin(torch.arange(40.0))
+    one, ten = (dependence(values[:, None], has[:, None], calls=calls)[0][0] for calls in (1, 10))
+    assert one.value == ten.value
+    # z of 0.05 / 10 over z of 0.05, both sides
+    assert (ten.high - ten.low) / (one.high - one.low) == pytest.approx(2.807034 / 1.959964, rel=1e-5)
 
 
 def test_dependence_leaves_out_minor_attributes_first():
@@ -249,6 +261,9 @@ def test_the_rule_of_places_names_the_smallest_that_does_it():
     (warning,) = suspicious_places([place("as small", 18), place("small", 19), place("large", 20, 4)])
     assert warning.name == "small"
     assert [*suspicious_places([place("small", 5)])] == []
+    # The best of many has to be better than one that was tried alone.
+    assert [*suspicious_places([place("small", 11)])] != []
+    assert [*suspicious_places([place("small", 11), *[place("other", 1)] * 58])] == []
     assert [*suspicious_places([])] == []
 
 
@@ -274,7 +289,7 @@ def test_a_classifier_is_warned_of_if_it_goes_by_the_wrong_part(tmp_path, part):
 
 
 def test_without_labels_only_what_was_not_expected_is_warned_of(tmp_path):
-    run = a_run(tmp_path / "run", net(CORNER), labelled=False)
+    run = a_run(tmp_path / "run", net(CORNER), labelled=0)
     found = audit(run, classifier=net(CORNER), oracle=ORACLE)
     assert found.warnings == []
     assert found.right is None
@@ -299,6 +314,32 @@ def test_prototypes_are_far_from_another_class_and_near_to_being_surer(tmp_path)
         assert refused.value.code == "CFG-OPTIONS"
 
 
+def test_images_without_a_label_are_left_out_of_what_goes_by_labels(tmp_path):
+    run = a_run(tmp_path / "run", net(CORNER), labelled=30)
+    found = audit(run, classifier=net(CORNER), oracle=ORACLE)
+    assert found.right.of == 30
+    assert {one.heals.of for one in found.places} == {30}
+    assert {("attribute", "corner"), ("place", "top, left")} <= {
+        (warning.kind, warning.name) for warning in found.warnings
+    }
+    assert any("10 of 40 images have no label" in note for note in found.notes)
+    # Of so few no effect can be told: the answer is then of all images.
+    few = audit(a_run(tmp_path / "few", net(CORNER), labelled=3), oracle=ORACLE)
+    assert few.attributes[0].name == "corner"
+    assert few.attributes[0].label is None
+
+
+def test_a_run_that_is_not_finished_says_how_far_it_is(tmp_path):
+    found = audit(a_run(tmp_path / "run", net(CORNER), answered=12))
+    assert found.notes[0] == "The run is not finished: 12 of 40 rows are answered."
+
+
+def test_a_target_is_known_by_its_name_where_goals_stand_beside_it(tmp_path):
+    goals = {"name": "prototype", "goals": "0" * 64}
+    with pytest.raises(RatherError, match="more confidence"):
+        audit(a_run(tmp_path / "run", net(CORNER), target=goals))
+
+
 def test_an_expectation_that_nobody_reads_is_refused(tmp_path):
     run = a_run(tmp_path / "run", net(CORNER))
     with pytest.raises(RatherError) as refused:
@@ -316,6 +357,12 @@ def test_the_page_tells_and_asks_nothing_of_the_network(tmp_path):
     for address in re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", page):
         assert address.startswith(("data:image/png;base64,", "#"))
     assert "default-src &#39;none&#39;" in page
+
+
+def test_the_page_shows_places_where_there_is_no_counterfactual(tmp_path):
+    run = a_run(tmp_path / "run", net(CORNER))
+    found = replace(audit(run, classifier=net(CORNER)), pairs=[], found=0)
+    assert "top, left" in write_audit(found, run).read_text("utf-8")
 
 
 def test_a_run_without_rows_is_refused(tmp_path):
@@ -341,8 +388,20 @@ def test_the_command_audits_a_run_and_can_fail_on_a_warning(tmp_path, capsys):
     assert told["rows"] == 40
     assert (run_folder / "audit.html").read_text("utf-8").startswith("<!doctype html>")
     code, out, _ = command(capsys, run_folder, "--expect", "sharp picture", "--fail-on-warning")
-    assert ("warning:" in out) == (code == 3)
-    assert code == 3
+    assert "warning:" in out
+    assert code == 7
+
+
+def test_what_the_command_tells_is_json_whatever_the_numbers(tmp_path):
+    found = audit(a_run(tmp_path / "run", net(CORNER)))
+    endless = Estimate(value=0.5, low=-torch.inf, high=torch.nan)
+    region = Region(name="mouth", share=endless, area=0.1, examples=[])
+    said = _finite(told(replace(found, regions=[region]), Run.open(tmp_path / "run"), tmp_path))
+    assert json.loads(json.dumps(said, allow_nan=False))["regions"][0]["share"] == {
+        "value": 0.5,
+        "low": None,
+        "high": None,
+    }
 
 
 def test_the_command_makes_a_run_first(tmp_path, capsys):
@@ -358,6 +417,10 @@ def test_the_command_makes_a_run_first(tmp_path, capsys):
     ("words", "code"),
     [
         (["{run}", "--data", "digits"], "CFG-OPTIONS"),
+        (["{run}", "--target", "next"], "CFG-OPTIONS"),
+        (["{run}", "--seed", "0"], "CFG-OPTIONS"),
+        (["{run}", "--references", "digits"], "CFG-OPTIONS"),
+        (["{run}", "--generator", "digits-vae"], "CFG-OPTIONS"),
         (["{run}", "--expect", "nose"], "CFG-UNKNOWN"),
         (["{run}", "--classifier", "digits"], "RUN-MISMATCH"),
         (["{run}", "--attributes", "faces-oracle"], "CFG-OPTIONS"),

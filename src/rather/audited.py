@@ -21,6 +21,7 @@ def audited_classifier(
     layer: str | None = None,
     shape: tuple[int, int, int] | None = None,
     classes: Sequence[str] | None = None,
+    output: str = "logits",
     trust: Sequence[str] = (),
 ) -> Classifier | None:
     """The classifier that a run explains; None if it is not said where it is, and it is no bundled one.
@@ -31,6 +32,7 @@ def audited_classifier(
         layer: where to cut it.
         shape: of its images.
         classes: their names.
+        output: what its output is.
         trust: sha256 sums of code that may be run.
 
     Raises:
@@ -40,7 +42,7 @@ def audited_classifier(
     name = str(asked.get("name"))
     if spec is None and name not in list_weights("classifier"):
         return None
-    net = bring(spec or name, layer=layer, shape=shape, classes=classes, trust=trust)
+    net = bring(spec or name, layer=layer, shape=shape, classes=classes, output=output, trust=trust)
     if net.fingerprint() == asked.get("sha256"):
         return net
     if spec is None:  # somebody's own, which is called as ours

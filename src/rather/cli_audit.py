@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json as jsonlib
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
-from rather.errors import SOME_FAILED, RatherError
+from rather.errors import SOME_FAILED, WARNED, RatherError
 from rather.words import settings_of
 
 if TYPE_CHECKING:
     from rather.audit import Audit
     from rather.store import Run
 
-#: The cheapest that finds the cause (docs/audit-figures.md), and needs nothing but a gradient.
+#: Cheap, and needs nothing but a gradient. The rules of attributes and places do not read its pictures.
 DEFAULT_METHOD: Final = "attack"
 DEFAULT_SETTINGS: Final = {"steps": 25, "lr": 2 / 255, "closeness": 0.01, "patience": 25, "frames": 0}
 DEFAULT_COUNT: Final = 100
+DEFAULT_TARGET: Final = "runner-up"
 SHOWN: Final = 6  # attributes in the terminal
+
+Output = Literal["logits", "probabilities", "binary-logit", "binary-probability"]
 
 
 def audit(
@@ -31,14 +35,15 @@ def audit(
     classifier: str | None = None,
     method: str | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
-    target: str = "runner-up",
+    target: str | None = None,
     count: PositiveInt | None = None,
-    seed: NonNegativeInt = 0,
+    seed: NonNegativeInt | None = None,
     references: str | None = None,
     generator: str | None = None,
     layer: str | None = None,
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None,
     classes: list[str] | None = None,
+    output: Output = "logits",
     trust: list[str] | None = None,
     attributes: str | None = None,
     regions: str | None = None,
@@ -56,16 +61,18 @@ def audit(
         images: The folder of a run; or image files, or a folder of them.
         data: A data set (`rather list data`) or a folder, instead of images.
         classifier: Whom to ask, as of `rather explain`; of a run, the one that it explains.
-        method: How counterfactuals are searched; by default attack.
+        method: How counterfactuals are searched; by default attack, for few steps. Regions, maps, clusters
+            and prototypes are read of them; the warnings about attributes and places are not.
         set_: A setting of the method, KEY=VALUE; may be given again.
-        target: A class, or a rule, as of `rather explain`.
+        target: A class, or a rule, as of `rather explain`; by default runner-up.
         count: How many of the images, evenly spread; by default 100 of a data set, all of your own.
-        seed: Of all that is random.
+        seed: Of all that is random; by default 0.
         references: Where reference images come from: a data set or a folder.
         generator: What the method makes pictures with.
         layer: Where to cut the classifier into features and decision.
         shape: Channels, height and width of its images, where it does not say so itself.
         classes: A name for an output, in their order; given again for each.
+        output: What its output is: logits, probabilities, binary-logit or binary-probability.
         trust: sha256:HASH of code that may be run; may be given again.
         attributes: Who reads attributes: a net of `rather train oracle`; by default a bundled one, of the
             bundled data.
@@ -75,7 +82,7 @@ def audit(
         expect: An attribute or a region that may decide; may be given again. All others are then suspicious.
         out: The run's folder; by default one under runs/, named by what is asked.
         json: Print one JSON object and nothing else.
-        fail_on_warning: Exit with 3 if there is a warning.
+        fail_on_warning: Exit with 7 if there is a warning.
     """
     from rather.audit import audit as look
     from rather.audit_page import write_audit
@@ -92,7 +99,17 @@ def audit(
         )
     failed = 0
     if there is not None:
-        making = {"--data": data, "--method": method, "--set": set_, "--count": count, "--out": out}
+        making = {
+            "--data": data,
+            "--method": method,
+            "--set": set_,
+            "--target": target,
+            "--count": count,
+            "--seed": seed,
+            "--references": references,
+            "--generator": generator,
+            "--out": out,
+        }
         for option, value in making.items():
             if value is not None:
                 raise RatherError("CFG-OPTIONS", where=option, why=f"{there} is a run that is there already")
@@ -108,14 +125,15 @@ def audit(
                 classifier=classifier,
                 method=method or DEFAULT_METHOD,
                 settings=settings if method else {**DEFAULT_SETTINGS, **settings},
-                target=target,
+                target=target or DEFAULT_TARGET,
                 count=count or (None if images else DEFAULT_COUNT),
-                seed=seed,
+                seed=seed or 0,
                 references=references,
                 generator=generator,
                 layer=layer,
                 shape=shape,
                 classes=classes,
+                output=output,
                 trust=trust or (),
                 out=out,
                 progress=progress,
@@ -124,7 +142,9 @@ def audit(
         failed = explained.counts["failed"]
         for note in explained.notes:
             print(f"rather: note: {note}", file=sys.stderr)
-    net = audited_classifier(run, classifier, layer=layer, shape=shape, classes=classes, trust=trust or ())
+    net = audited_classifier(
+        run, classifier, layer=layer, shape=shape, classes=classes, output=output, trust=trust or ()
+    )
     found = look(
         run,
         classifier=net,
@@ -135,10 +155,12 @@ def audit(
     )
     page = write_audit(found, run)
     if json:
-        print(jsonlib.dumps(told(found, run, page)))
+        print(jsonlib.dumps(_finite(told(found, run, page)), allow_nan=False))
     else:
         _summary(found, run, page)
-    return SOME_FAILED if failed or (fail_on_warning and found.warnings) else 0
+    if fail_on_warning and found.warnings:
+        return WARNED
+    return SOME_FAILED if failed else 0
 
 
 def told(found: Audit, run: Run, page: Path) -> dict[str, Any]:
@@ -161,6 +183,19 @@ def told(found: Audit, run: Run, page: Path) -> dict[str, Any]:
         "outliers": {one.predicted: [each.id for each in one.outliers] for one in found.kin},
         "notes": list(found.notes),
     }
+
+
+def _finite(value: Any) -> Any:
+    """What JSON can say: null for ends of an interval that do not exist, as of one row.
+
+    >>> _finite({"low": float("-inf"), "rows": [1, 0.5]})
+    {'low': None, 'rows': [1, 0.5]}
+    """
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _summary(found: Audit, run: Run, page: Path) -> None:

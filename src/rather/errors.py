@@ -6,8 +6,9 @@ from typing import Final
 
 #: Exit codes: 0 all inputs have an outcome, 1 a fault of ours, 2 usage, 3 finished but some inputs failed,
 #: 4 refused before computing (classifier, data, method), 5 the machine (disk, memory, permission),
-#: 6 the run folder is in use or belongs to another question, 130 interrupted.
-USAGE, SOME_FAILED, REFUSED, MACHINE, BUSY, INTERRUPTED = 2, 3, 4, 5, 6, 130
+#: 6 the run folder is in use or belongs to another question, 7 an audit warns, and was asked to fail then,
+#: 130 interrupted.
+USAGE, SOME_FAILED, REFUSED, MACHINE, BUSY, WARNED, INTERRUPTED = 2, 3, 4, 5, 6, 7, 130
 
 #: code -> (exit code, what is wrong). The one table; docs/errors.md is made from it.
 CODES: Final[dict[str, tuple[int, str]]] = {
