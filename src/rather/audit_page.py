@@ -185,15 +185,11 @@ def _region_panel(found: Audit) -> Panel | None:
 
 def _places(found: Audit) -> list[tuple[Place, Picture]]:
     """The places that decide most, one of each size, drawn on the mean image."""
-    if not found.places or not found.pairs:
-        return []
-    rows = sum(pair.rows for pair in found.pairs)
-    ground = torch.stack([pair.query * (pair.rows / rows) for pair in found.pairs]).sum(0)
     best: dict[int, Place] = {}
     for one in found.places:
         if one.size not in best or one.decides.count > best[one.size].decides.count:
             best[one.size] = one
-    return [(one, _drawn(_veiled(ground, one), f"The place: {one.name}")) for one in best.values()]
+    return [(one, _drawn(_veiled(found.image, one), f"The place: {one.name}")) for one in best.values()]
 
 
 def _veiled(ground: Image, place: Place) -> Image:

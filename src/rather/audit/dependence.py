@@ -16,7 +16,7 @@ _INFLATION: Final = 5.0  # of the variance by other attributes, above which one 
 
 
 def dependence(
-    values: Float[Tensor, "n m"], has: Bool[Tensor, "n a"], *, minor: int = 0
+    values: Float[Tensor, "n m"], has: Bool[Tensor, "n a"], *, minor: int = 0, calls: int = 1
 ) -> dict[int, list[Estimate]]:
     """What having each attribute adds to values, all other attributes being equal.
 
@@ -30,6 +30,7 @@ def dependence(
         values: of each image some numbers, such as the probabilities of classes.
         has: of the same images, what they have.
         minor: so many of the attributes, the last ones, are left out before all others.
+        calls: over how many calls the 95 % shall hold, as where the largest effect of all classes is taken.
 
     Returns:
         By the attribute's number its effect on each of the m values. Attributes are left out that fewer than
@@ -46,7 +47,7 @@ def dependence(
     leverage = ((x @ inverse) * x).sum(1) + 1 / n
     pulled = (y - x @ effect) / (1 - leverage).clamp(min=1e-3)[:, None]
     spread = ((inverse @ x.T).square() @ pulled.square()).sqrt()
-    z = torch.special.ndtri(torch.tensor(1 - _ERROR / 2 / effect.numel(), dtype=torch.float64))
+    z = torch.special.ndtri(torch.tensor(1 - _ERROR / 2 / effect.numel() / calls, dtype=torch.float64))
     return {
         attribute: [
             Estimate(value=b, low=b - s, high=b + s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final, Literal, final
 
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from rather.intervals import wilson
 
 #: Rows, and columns, of the places.
 GRID: Final = 4
+_ERROR: Final = 0.05
 Kind = Literal["attribute", "region", "place"]
 
 
@@ -52,6 +54,11 @@ class Share:
         """By Wilson; of nothing everything is possible."""
         return wilson(self.count, self.of) if self.of else (0.0, 1.0)
 
+    def among(self, shares: int) -> tuple[float, float]:
+        """The interval if the share was picked from so many: all of theirs hold with 95 % (Bonferroni)."""
+        z = NormalDist().inv_cdf(1 - _ERROR / 2 / shares)
+        return wilson(self.count, self.of, z=z) if self.of else (0.0, 1.0)
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +96,7 @@ class Place:
     cells: Sequence[tuple[int, int]]  # row and column of a grid of 4 x 4; none where it is no part of it
     decides: Share  # images that take on another image's answer with that image's content there
     heals: Share | None  # images with a wrong answer that becomes right with the content of a right one of
-    # the same label there; of all images, right ones too; None without labels
+    # the same label there; of all with a label, right ones too; None without labels
     examples: Sequence[str]  # rows that are healed, or that take on the other answer
 
     @property
@@ -162,13 +169,14 @@ class Suspicion:
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Audit:
     """All of it."""
 
     rows: int
     found: int  # with a counterfactual
-    right: Share | None  # images whose label the classifier says; None without labels
+    image: Float[Tensor, "c h w"]  # the mean of all
+    right: Share | None  # of images with a label those of which the classifier says it; None without labels
     warnings: Sequence[Suspicion]
     attributes: Sequence[Attribute]
     regions: Sequence[Region]

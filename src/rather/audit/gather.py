@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rather.audit.appearance import APPEARANCES, appearances
-from rather.audit.dependence import dependence
+from rather.audit.dependence import FEWEST, dependence
 from rather.audit.findings import (
     Attribute,
     Audit,
@@ -97,12 +97,20 @@ def audit(
         )
         if missing
     ]
+    answered, without = sum(run.counts().values()), len(seen.ids) - len(seen.labelled)
+    if answered < len(run.asked):
+        notes.insert(0, f"The run is not finished: {answered} of {len(run.asked)} rows are answered.")
+    if seen.labels is not None and without:
+        notes.append(
+            f"{without} of {len(seen.ids)} images have no label: what goes by labels leaves them out."
+        )
     return Audit(
         rows=len(seen.ids),
         found=len(seen.found),
+        image=seen.images.mean(0),
         right=None
         if seen.labels is None
-        else Share(count=int((seen.labels == seen.predicted).sum()), of=len(seen.ids)),
+        else Share(count=int((seen.labels == seen.predicted).sum()), of=len(seen.labelled)),
         warnings=sorted(warnings, key=lambda one: -one.strength),
         attributes=attributes,
         regions=regions,
@@ -117,12 +125,18 @@ def audit(
 def _refuse_mixed(run: Run, prototypes: Run | None) -> None:
     """Each run for what it asked, and both of one classifier."""
     for one, wanted in ((run, False), (prototypes, True)):
-        if one is not None and (one.question.get("target") == "prototype") is not wanted:
+        if one is not None and (_target(one) == "prototype") is not wanted:
             why = "it asks for another class" if wanted else "it asks for more confidence in the same class"
             do = "Give it with --prototypes, beside a run for another class" if not wanted else ""
             raise RatherError("CFG-OPTIONS", where=one.folder, why=why, do=do)
     if prototypes is not None and prototypes.question.get("classifier") != run.question.get("classifier"):
         raise RatherError("CFG-OPTIONS", where=prototypes.folder, why="it explains another classifier")
+
+
+def _target(run: Run) -> object:
+    """The name of what was asked for; a run whose goals another chose has them beside it."""
+    target = run.question.get("target")
+    return target.get("name") if isinstance(target, dict) else target
 
 
 def _attributes(seen: Seen, classes: Sequence[str], oracle: Oracle | None) -> list[Attribute]:
@@ -166,16 +180,23 @@ def _values(x: Images, oracle: Oracle | None) -> Float[Tensor, "n a"]:
 def _effects(
     seen: Seen, has: Bool[Tensor, "n a"]
 ) -> dict[int, tuple[int, Estimate, Estimate | None, Estimate | None]]:
-    """Of each attribute the class that it moves most; what it adds to answer, label, and the difference."""
+    """Of each attribute the class that it moves most; what it adds to answer, label, and the difference.
+
+    Of images that have a label, so that the three are of the same ones; of all if too few have.
+    """
     count = seen.probabilities.shape[1]
+    enough = len(seen.labelled) >= 2 * FEWEST
+    rows, labels = (seen.labelled, seen.labels) if enough else (torch.arange(len(has)), None)
     found: dict[int, tuple[int, Estimate, Estimate | None, Estimate | None]] = {}
-    for k in range(1 if count == 2 else 0, count):  # noqa: PLR2004 - two classes are each other's opposite
-        answer = seen.probabilities[:, k]
-        columns = [answer]
-        if seen.labels is not None:
-            truth = (seen.labels == k).float()
-            columns += [truth, answer - truth]
-        for n, effect in dependence(torch.stack(columns, 1), has, minor=len(APPEARANCES)).items():
+    moved = range(1 if count == 2 else 0, count)  # noqa: PLR2004 - two classes are each other's opposite
+    for k in moved:
+        columns = [seen.probabilities[:, k]]
+        if labels is not None:
+            truth = (labels == k).float()
+            columns += [truth, columns[0] - truth]
+        values = torch.stack(columns, 1)[rows]
+        effects = dependence(values, has[rows], minor=len(APPEARANCES), calls=len(moved))
+        for n, effect in effects.items():
             if n not in found or abs(effect[0].value) > abs(found[n][1].value):
                 found[n] = (k, effect[0], *(effect[1:] if len(effect) > 1 else (None, None)))
     return found
@@ -224,7 +245,7 @@ def _places(seen: Seen, classifier: Classifier) -> list[Place]:
             name=spot.name,
             cells=[(row, column) for row, column in spot.cells.nonzero().tolist()],
             decides=Share(count=int(takes[n].sum()), of=len(rows)),
-            heals=None if seen.labels is None else Share(count=int(heals[n].sum()), of=len(seen.ids)),
+            heals=None if seen.labels is None else Share(count=int(heals[n].sum()), of=len(seen.labelled)),
             examples=seen.examples(wrong, heals[n].float())
             if heals[n].any()
             else seen.examples(rows, takes[n].float()),

@@ -50,14 +50,17 @@ def suspicious_attributes(found: Sequence[Attribute], expected: Collection[str])
 
 
 def suspicious_places(found: Sequence[Place]) -> Iterator[Suspicion]:
-    """The smallest place that alone accounts for wrong answers in many images, if there is one."""
+    """The smallest place that alone accounts for wrong answers in many images, if there is one.
+
+    It is the best of many, so its interval is one that would hold for all of them together.
+    """
     healing = [(one, one.heals) for one in found if one.heals is not None]
     if not healing:
         return
     most = max(heals.count for _, heals in healing)
     able = [(one, heals) for one, heals in healing if heals.count >= _NARROW * most]
     one, heals = min(able, key=lambda each: (each[0].size, -each[1].count))
-    low, high = heals.interval
+    low, high = heals.among(len(healing))
     if low < MATTERS:
         return
     yield Suspicion(

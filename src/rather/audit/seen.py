@@ -28,10 +28,16 @@ class Seen:
     images: Images
     probabilities: Float[Tensor, "n k"]
     predicted: Int[Tensor, " n"]
-    labels: Int[Tensor, " n"] | None  # None if not all are known
+    labels: Int[Tensor, " n"] | None  # -1 where there is none; None if there is none at all
     found: Int[Tensor, " f"]  # the rows that have a counterfactual
     target: Int[Tensor, " f"]
     counterfactuals: Images
+
+    @property
+    def labelled(self) -> Int[Tensor, " m"]:
+        """The rows that have a label."""
+        none = self.found[:0]
+        return none if self.labels is None else (self.labels >= 0).nonzero()[:, 0]
 
     @property
     def queries(self) -> Images:
@@ -97,7 +103,7 @@ def read(run: Run, classes: Sequence[str]) -> Seen:
         images=x,
         probabilities=probabilities,
         predicted=probabilities.argmax(1),
-        labels=None if -1 in labels else torch.tensor(labels),
+        labels=torch.tensor(labels) if max(labels) >= 0 else None,
         found=torch.tensor(found, dtype=torch.long),
         target=torch.tensor(target, dtype=torch.long),
         counterfactuals=torch.stack(counterfactuals) if counterfactuals else x[:0],
