@@ -1,5 +1,6 @@
 """Planted classifiers: what is planted, what they truly go by, and who names it."""
 
+import json
 import math
 import re
 import subprocess
@@ -207,8 +208,29 @@ def test_what_is_made_is_kept(tmp_path, monkeypatch):
         assert other.recipe == recipe
         assert other.classifier.fingerprint() == known.classifier.fingerprint()
         assert torch.equal(other.sizes, known.sizes)
+    for other, change in ((replace(recipe, seed=1), {}), (recipe, {"count": 41}), (recipe, {"asked": 3})):
+        with pytest.raises(TypeError):  # it is trained anew
+            make(other, tmp_path, **TINY | change)
+
+
+def test_a_card_that_does_not_say_how_it_was_made_is_of_the_usual_way(tmp_path, monkeypatch):
+    recipe = Planted(label="smile", cue="beard", contrast=0.05)
+    known = make(recipe, tmp_path, **TINY)
+    card = tmp_path / f"{recipe.name}.json"
+    told = json.loads(card.read_text("utf-8"))
+    assert told.pop("made")["count"] == TINY["count"]
+    card.write_text(json.dumps(told), "utf-8")
+    monkeypatch.setattr(planted, "train_classifier", None)
+    assert make(recipe, tmp_path).classifier.fingerprint() == known.classifier.fingerprint()
     with pytest.raises(TypeError):
-        make(replace(recipe, seed=1), tmp_path, **TINY)
+        make(recipe, tmp_path, **TINY)
+
+
+def test_only_classifiers_are_loaded_and_only_of_a_folder(tmp_path):
+    (tmp_path / "figures.json").write_text("{}", "utf-8")
+    assert load(tmp_path) == []
+    with pytest.raises(RatherError, match="no such"):
+        load(tmp_path / "none")
 
 
 def test_every_world_has_a_training():
@@ -220,7 +242,7 @@ def test_the_same_recipe_gives_the_same_classifier(tmp_path):
     assert one.classifier.fingerprint() == other.classifier.fingerprint()
 
 
-@pytest.mark.parametrize("damage", ["{", "{}", '{"recipe": {"data": "faces", "colour": 1}}'])
+@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"recipe": {"data": "faces", "colour": 1}}'])
 def test_a_damaged_card_is_refused(tmp_path, damage):
     (tmp_path / "some.json").write_text(damage, "utf-8")
     with pytest.raises(RatherError, match="damaged"):

@@ -190,9 +190,10 @@ def make(
     asked: int = ASKED,
     training: Recipe | None = None,
 ) -> Known:
-    """Train a classifier and measure it, or read it if the folder has it.
+    """Train a classifier and measure it, or read it if the folder has it, made in the same way.
 
-    Two files are written: NAME.safetensors, which `rather.bring` and every command take, and NAME.json.
+    Two files are written: NAME.safetensors, which `rather.bring` and every command take, and NAME.json. One
+    that was made of other pictures, scenes or training is made anew, and replaced.
 
     Args:
         recipe: what to make.
@@ -206,16 +207,18 @@ def make(
     """
     folder = Path(folder)
     card, file = (folder / f"{recipe.name}.{end}" for end in ("json", "safetensors"))
-    if card.exists() and file.exists():
-        return read(card)
     usual = TRAININGS[recipe.data]
     count = usual.pictures if count is None else count
-    train, test = recipe.pictures(count), recipe.pictures(max(count // 10, 20), part=1)
     training = (training or usual.recipe).model_copy(update={"seed": recipe.seed})
+    made = {"count": count, "asked": asked, "training": training.model_dump(mode="json")}
+    if card.exists() and file.exists() and _made(card, recipe) == made:
+        return read(card)
+    train, test = recipe.pictures(count), recipe.pictures(max(count // 10, 20), part=1)
     classifier, figures = train_classifier(train, test, training, name=recipe.name)
     effects = recipe.world.effects(classifier, recipe.ordinary(asked, part=1), 1)
     told = {
         "recipe": asdict(recipe),
+        "made": made,
         "right": figures.accuracy,
         "effects": {
             name: {
@@ -225,6 +228,7 @@ def make(
         },
     }
     with writing(folder):
+        card.unlink(missing_ok=True)  # or a net that is made anew would have, for a moment, the old one's
         save_classifier(
             file,
             classifier,
@@ -235,6 +239,25 @@ def make(
     return read(card)
 
 
+def _made(card: Path, recipe: Planted) -> dict[str, Any]:
+    """How it was made; cards that do not say so are of the time when there was only the usual way."""
+    usual = TRAININGS[recipe.data]
+    training = usual.recipe.model_copy(update={"seed": recipe.seed})
+    made = {"count": usual.pictures, "asked": ASKED, "training": training.model_dump(mode="json")}
+    told = _told(card).get("made", {})
+    return made | told if isinstance(told, dict) else {}
+
+
+def _told(card: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(card.read_text("utf-8"))
+    except ValueError as error:
+        raise RatherError("MODEL-FILE-DAMAGED", where=card, why=str(error)) from None
+    if not isinstance(told, dict):
+        raise RatherError("MODEL-FILE-DAMAGED", where=card, why="no JSON object")
+    return told
+
+
 def read(card: str | os.PathLike[str]) -> Known:
     """The classifier of a JSON file that `make` has written, with the file beside it.
 
@@ -242,8 +265,8 @@ def read(card: str | os.PathLike[str]) -> Known:
         RatherError: what `load_classifier` raises, and MODEL-FILE-DAMAGED for another JSON.
     """
     card = Path(card)
+    told = _told(card)
     try:
-        told = json.loads(card.read_text("utf-8"))
         recipe = Planted(**told["recipe"])
         effects = {
             name: Effect(*(torch.tensor(values[kind]).double() for kind in Effect._fields))
@@ -257,8 +280,17 @@ def read(card: str | os.PathLike[str]) -> Known:
 
 
 def load(folder: str | os.PathLike[str]) -> list[Known]:
-    """All classifiers of a folder that `make` has written, by name."""
-    return [read(card) for card in sorted(Path(folder).glob("*.json"))]
+    """All classifiers of a folder that `make` has written, by name; other files there are left alone.
+
+    Raises:
+        RatherError: DATA-NOT-FOUND if there is no such folder, or what `read` raises.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RatherError("DATA-NOT-FOUND", where=folder, do="`planted.make` writes classifiers into one")
+    return [
+        read(card) for card in sorted(folder.glob("*.json")) if card.with_suffix(".safetensors").is_file()
+    ]
 
 
 def _recipes(data: str, *rows: tuple[str, str | None, float, float]) -> tuple[Planted, ...]:
