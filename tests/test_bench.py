@@ -162,7 +162,7 @@ def test_what_seeds_and_further_nets_say(tmp_path):
     measures = f"measures = {names}".replace("'", '"')
     text = SPEC.replace(
         'data = "digits"',
-        'data = "digits"\njudge = "digits"\nencoder = "digits-simsiam"\nfilter = "digits-ddpm"',
+        'data = "digits"\njudge = "digits-ensemble"\nencoder = "digits-simsiam"\nfilter = "digits-ddpm"',
     )
     text = text.replace("steps = 3", "steps = 100")
     text = text.replace('measures = ["found", "confidence", "l1", "frechet", "evaluations"]', measures)
@@ -176,7 +176,7 @@ def test_what_seeds_and_further_nets_say(tmp_path):
 
 
 def test_answers_of_several_seeds_differ_where_they_ended_alike(tmp_path):
-    text = SPEC.replace('data = "digits"', 'data = "digits"\njudge = "digits"')
+    text = SPEC.replace('data = "digits"', 'data = "digits"\njudge = "digits-ensemble"')
     text = text.replace('{ method = "attack", label = "a", settings = { steps = 2 } }', '"dive"')
     text = text.replace('"frechet", "evaluations"', '"diversity"').replace("count = 4", "count = 3")
     benched = bench(written(tmp_path, text), runs=tmp_path / "runs")

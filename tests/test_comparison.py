@@ -18,11 +18,11 @@ from rather.core import Classifier
 from rather.data import InMemory
 from rather.errors import RatherError
 from rather.execute import Work, answer, choose_goals, question
-from rather.explain import _of_same_goals as of_same_goals
 from rather.methods.wachter import Wachter
 from rather.png import png
 from rather.report import write_report
 from rather.store import Row, Run
+from rather.works import of_same_goals
 from test_report import ALL_LOADED, CLASSES, PAYLOADS, QUESTION, browser, found, picture, read, visit
 
 assert browser, "the fixture is used by its name"

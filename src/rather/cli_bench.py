@@ -19,6 +19,7 @@ def bench(
     with_: Annotated[list[str] | None, Parameter(name="--with", negative=())] = None,
     out: Path | None = None,
     runs: Path = Path("runs"),
+    trust: Annotated[list[str] | None, Parameter(negative=())] = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Compare methods on data, classifiers and seeds: runs, tables with intervals and tests, and a page.
@@ -30,6 +31,7 @@ def bench(
         with_: What stands for {NAME} in the spec, NAME=VALUE, such as a folder of data; may be given again.
         out: The folder for the tables and the page; by default one in that of the runs.
         runs: The folder that has the runs, of this benchmark and of others.
+        trust: sha256:HASH of code that may be run; may be given again.
         json: Print one JSON object and nothing else.
     """
     from rather.bench.bench import bench as work_off
@@ -43,7 +45,7 @@ def bench(
             raise RatherError("CFG-OPTIONS", where=f"--with {pair}", why="not of the form NAME=VALUE")
         given[name] = value
     with progress_bar("benchmark", shown=not json) as progress:
-        benched = work_off(spec, given=given, out=out, runs=runs, progress=progress)
+        benched = work_off(spec, given=given, out=out, runs=runs, trust=trust or (), progress=progress)
     for note in benched.notes:
         print(f"rather: note: {note}", file=sys.stderr)
     if json:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, final
@@ -17,14 +17,22 @@ from rather.core import Classifier
 from rather.data import load, load_files, read_all
 from rather.data.folder import Folder
 from rather.errors import RatherError
-from rather.execute import Work, choose_goals, question
+from rather.execute import Work, question
 from rather.methods import build
 from rather.references import References
 from rather.report import write_report
 from rather.resources import Sources, Want, spread, wanted
 from rather.store import STATUSES, Run
 from rather.targets import check_target
-from rather.works import folder_name, given, look, references_in, work_off
+from rather.works import (
+    folder_name,
+    given,
+    look,
+    of_same_goals,
+    references_in,
+    refuse_other_images,
+    work_off,
+)
 from rather.writing import refuse_unwritable
 
 #: The best there is without a generative model: edits of which a person sees the sense.
@@ -138,7 +146,8 @@ def explain(
         if classifier is None and of_data is None:
             notes.append(f"no --classifier given: the images are taken for {bundled}")
     first = nets[asked[0].classifier]
-    _refuse_shapes(first, nets.values())
+    for net in nets.values():
+        refuse_other_images(net, first)
     pictures = load_files(images, shape=first.shape) if images else load(name, shape=first.shape)
     source = pictures.test
     mine = isinstance(source, Folder)  # a person's pictures, whatever they are called
@@ -173,7 +182,7 @@ def explain(
         for column, mine in zip(asked, filled, strict=True)
     ]
     if len(works) > 1:
-        works = _of_same_goals(works)
+        works = of_same_goals(works)
     code = {"trust": list(trust)}  # code may change, and the weights stay
     asks = [question(work, pictures.name) | code for work in works]
     folder, runs = _start(asked, asks, [source.id(i) for i in indices], out, batch_size)
@@ -200,26 +209,6 @@ def _wants(asked: Sequence[Column], target: str, given: Mapping[str, str | None]
             methods = ", ".join(column.label for column in asked)
             raise RatherError("CFG-OPTIONS", where=f"--{name} {spec}", why=f"nothing that {methods} needs")
     return wants
-
-
-def _refuse_shapes(first: Classifier, nets: Iterable[Classifier]) -> None:
-    for net in nets:
-        if net.shape != first.shape:
-            raise RatherError(
-                "DATA-SHAPE",
-                where=f"{first.name} takes {first.shape}",
-                why=f"{net.name} takes {net.shape}",
-                do="Compare classifiers of the same images",
-            )
-
-
-def _of_same_goals(works: Sequence[Work]) -> list[Work]:
-    """Each asked for what the first one's classifier chooses: only so can they be compared."""
-    goals = choose_goals(works[0])
-    for name in dict.fromkeys(name for name, _ in goals.values()):
-        for work in works:
-            work.classifier.class_named(name)
-    return [replace(work, goals=goals, references=None) for work in works]
 
 
 def _start(

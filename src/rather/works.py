@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from rather.classifiers.preflight import preflight
 from rather.core import Classifier, Images, Resource
-from rather.execute import Work, execute
+from rather.errors import RatherError
+from rather.execute import Work, choose_goals, execute
 from rather.frozen_net import FrozenNet
 from rather.latent import LatentClassifiers
 from rather.references import References
@@ -48,6 +50,34 @@ def look_at_resources(
         if isinstance(one, FrozenNet):
             notes += one.preflight(net, images)
     return notes
+
+
+def refuse_other_images(net: Classifier, first: Classifier) -> None:
+    """Refuse a classifier that cannot be asked of the first one's images.
+
+    Raises:
+        RatherError: DATA-SHAPE.
+    """
+    if net.shape != first.shape:
+        raise RatherError(
+            "DATA-SHAPE",
+            where=f"{first.name} takes {first.shape}",
+            why=f"{net.name} takes {net.shape}",
+            do="Compare classifiers of the same images",
+        )
+
+
+def of_same_goals(works: Sequence[Work]) -> list[Work]:
+    """Each asked for what the first one's classifier chooses: only so can they be compared.
+
+    Raises:
+        RatherError: CFG-CLASS for a classifier that does not know a class that was chosen.
+    """
+    goals = choose_goals(works[0])
+    for name in dict.fromkeys(name for name, _ in goals.values()):
+        for work in works:
+            work.classifier.class_named(name)
+    return [replace(work, goals=goals, references=None) for work in works]
 
 
 def work_off(runs: Sequence[Run], works: Sequence[Work], progress: Callable[[int, int], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -44,6 +44,7 @@ def bench(
     given: Mapping[str, str] | None = None,
     out: Path | None = None,
     runs: Path = RUNS,
+    trust: Sequence[str] = (),
     progress: Progress = lambda _done, _asked: None,
 ) -> Benched:
     """Answer, measure and tell a benchmark.
@@ -56,6 +57,7 @@ def bench(
         given: what stands for each `{NAME}` of the file.
         out: the folder for tables and page; by default `bench-NAME` in `runs`.
         runs: the folder that has the runs.
+        trust: sha256 sums of code that may be run.
         progress: told (rows done, rows asked).
 
     Raises:
@@ -66,7 +68,7 @@ def bench(
     folder = out or runs / f"bench-{spec.name}"
     for place in (folder, runs):
         refuse_unwritable(place)
-    planned = plan(spec, runs)
+    planned = plan(spec, runs, trust)
     units, broken, working = work_off(planned.units, progress)
     scores = score_all(units)
     figures, unmeasured = figures_of(units, scores, spec.measures)

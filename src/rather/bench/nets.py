@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,26 +19,27 @@ from typing_extensions import override
 from rather.classifiers import bring
 from rather.core import Classifier, Images
 from rather.data import DataSet, read_all
-from rather.data.faces import DrawnFaces, draw
+from rather.data.faces import DrawnFaces
 from rather.data.faces import effects as measured_effects
-from rather.data.faces import set as set_attributes
 from rather.data.faces.attributes import HAIR_COLOURS
-from rather.data.faces.source import SIDE
 from rather.denoiser import Denoiser
 from rather.encoder import Encoder
 from rather.errors import RatherError
 from rather.features import pooled
+from rather.frozen_net import FrozenNet
 from rather.generators import bring_generator
 from rather.generators._file import expected
 from rather.oracle import Oracle
 from rather.resources import spread
 from rather.squeezenet import SqueezeNet
+from rather.worlds import WORLDS
 from rather.writing import write_whole, writing
 
 _POPULATION: Final = 2_000  # training images whose labels say what goes along with what
 _TWO: Final = 2  # classes: without an attribute and with it
 _DIFFERENT: Final = 64  # pictures, of whose pairs a hundredth are alike
 _FACES: Final = 64  # of which each attribute is set, for its true effect
+_F = TypeVar("_F", bound=FrozenNet)
 
 
 @final
@@ -53,9 +54,8 @@ class Truth:
     def images(self, ids: Sequence[str], second: Bool[Tensor, " b"]) -> Images:
         """Of faces by their ids, towards the second class or the first."""
         place = {self.source.id(n): n for n in range(len(self.source))}
-        some = self.source.faces[[place[one] for one in ids]]
-        images, _ = draw(set_attributes(some, **{self.cause: (second == self.rises).float()}), SIDE)
-        return (images * 255).round() / 255
+        some, world = self.source.faces[[place[one] for one in ids]], WORLDS["faces"]
+        return world.draw(world.turn(some, self.cause, second == self.rises))
 
 
 @final
@@ -74,11 +74,15 @@ class Nets:
     labels: Float[Tensor, "n a"] | None = None  # of a training population, the oracle's attributes
     effects: Float[Tensor, " a"] | None = None  # true ones, of the same attributes on the classifier
     truth: Truth | None = None  # what true counterfactuals are like
+    explained: frozenset[str] = frozenset()  # what there is not, since the classifier was to be it itself
 
     def lacks(self, need: str) -> str:
         """Why a need cannot be met, or nothing if it can."""
         if getattr(self, need) is not None:
             return ""
+        if need in self.explained:
+            told = {"judge": "the judge", "features": "the net whose features measure"}[need]
+            return f"{told} is the one that is explained"
         return {
             "judge": "no second classifier",
             "features": "no net whose features measure",
@@ -92,11 +96,21 @@ class Nets:
         }[need]
 
     def explaining(self, classifier: Classifier) -> Nets:
-        """The same for another classifier: of which nobody has measured the true effects."""
-        return (
-            self
-            if classifier is self.classifier
-            else replace(self, classifier=classifier, effects=None, truth=None)
+        """The same for another classifier: of which nobody has measured the true effects.
+
+        Whoever is explained measures nothing: it believes all that has been made to deceive it.
+        """
+        other = {} if classifier is self.classifier else {"effects": None, "truth": None}
+        mine = {
+            name
+            for name in ("judge", "features")
+            if isinstance(net := getattr(self, name), Classifier) and _same(net, classifier)
+        }
+        return replace(
+            self,
+            classifier=classifier,
+            explained=self.explained | mine,
+            **(other | dict.fromkeys(mine)),
         )
 
     def question(self) -> dict[str, Any]:
@@ -120,6 +134,7 @@ def nets_of(
     attribute: str | None = None,
     encoder: str | None = None,
     filter: str | None = None,  # noqa: A002 - as the spec has it
+    trust: Sequence[str] = (),
 ) -> Nets:
     """The nets that a benchmark names for its data, see `spec.AskedData`.
 
@@ -133,30 +148,43 @@ def nets_of(
         attribute: of the classes.
         encoder: that was told no classes.
         filter: a diffusion model.
+        trust: sha256 sums of code that may be run.
 
     Raises:
         RatherError: for a net that is not there or is of other images, MODEL-CLASSES for a judge that knows
             not all classes, CFG-SETTING for an attribute that the oracle does not know.
     """
-    reader = None if oracle is None else expected(bring_generator(oracle), Oracle)
+    reader = None if oracle is None else _of_images(oracle, Oracle, classifier)
     place = None if attribute is None else _attribute(attribute, reader, classifier)
     own = reader and _of_oracle(reader, place, classifier)
-    second = _judge(judge, classifier) if judge else own if place is not None else None
+    second = _judge(judge, classifier, trust) if judge else own if place is not None else None
     effects = reader and _effects(reader, classifier, pictures, kept)
-    net = _features(features, classifier) if features else second or own
-    return Nets(
+    net = _features(features, classifier, trust) if features else second or own
+    nets = Nets(
         classifier=classifier,
         judge=second,
         features=net,
         alike=math.nan if net is None else _alike(net, pictures),
-        encoder=None if encoder is None else expected(bring_generator(encoder), Encoder),
-        filter=None if filter is None else expected(bring_generator(filter), Denoiser),
+        encoder=None if encoder is None else _of_images(encoder, Encoder, classifier),
+        filter=None if filter is None else _of_images(filter, Denoiser, classifier),
         oracle=reader,
         attribute=place,
         labels=reader and _labels(reader, pictures),
         effects=effects,
         truth=None if effects is None or reader is None else _truth(reader, effects, pictures),
     )
+    return nets.explaining(classifier)
+
+
+def _of_images(name: str, kind: type[_F], classifier: Classifier) -> _F:
+    """A net of a kind, of the same images as the classifier."""
+    net = expected(bring_generator(name), kind)
+    net.refuse_other_images(classifier)
+    return net
+
+
+def _same(one: Classifier, other: Classifier) -> bool:
+    return one is other or one.fingerprint() == other.fingerprint()
 
 
 def _attribute(name: str, oracle: Oracle | None, classifier: Classifier) -> int:
@@ -167,8 +195,8 @@ def _attribute(name: str, oracle: Oracle | None, classifier: Classifier) -> int:
     return oracle.attributes.index(name)
 
 
-def _judge(spec: str, classifier: Classifier) -> Classifier:
-    judge = _same_images(bring(spec), classifier)
+def _judge(spec: str, classifier: Classifier, trust: Sequence[str]) -> Classifier:
+    judge = _same_images(bring(spec, trust=trust), classifier)
     if not {*classifier.classes} <= {*judge.classes}:
         raise RatherError(
             "MODEL-CLASSES",
@@ -225,8 +253,8 @@ def _labels(oracle: Oracle, pictures: DataSet) -> Tensor | None:
     return torch.stack([source.attribute_values(i) for i in range(min(len(source), _POPULATION))])
 
 
-def _features(spec: str, classifier: Classifier) -> Classifier | SqueezeNet:
-    return SqueezeNet() if spec == "squeezenet" else _same_images(bring(spec), classifier)
+def _features(spec: str, classifier: Classifier, trust: Sequence[str]) -> Classifier | SqueezeNet:
+    return SqueezeNet() if spec == "squeezenet" else _same_images(bring(spec, trust=trust), classifier)
 
 
 def _alike(net: Classifier | SqueezeNet, pictures: DataSet) -> float:

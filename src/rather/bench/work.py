@@ -16,13 +16,21 @@ from rather.classifiers.preflight import preflight
 from rather.core import Classifier, Images, Method, Resource
 from rather.data import DataSet, load, read_all
 from rather.errors import REFUSED, RatherError
-from rather.execute import Work, choose_goals, execute, question
+from rather.execute import Work, execute, question
 from rather.methods import build
 from rather.references import References
 from rather.resources import Sources, Want, spread, wanted
 from rather.store import Run
 from rather.targets import check_target
-from rather.works import Take, folder_name, given, look_at_resources, references_in
+from rather.works import (
+    Take,
+    folder_name,
+    given,
+    look_at_resources,
+    of_same_goals,
+    references_in,
+    refuse_other_images,
+)
 
 Progress = Callable[[int, int], None]
 _SEED: Final = 0  # of targets that are drawn: the same, whatever the seeds of the methods are
@@ -53,6 +61,7 @@ class Task:
     take: Take
     look: Callable[[Classifier, Resource], list[str]]  # at a net of a method's: what is odd
     target: str
+    trust: Sequence[str]
 
 
 @final
@@ -88,7 +97,7 @@ class Plan:
     notes: tuple[str, ...]
 
 
-def plan(spec: Spec, runs: Path) -> Plan:
+def plan(spec: Spec, runs: Path, trust: Sequence[str] = ()) -> Plan:
     """Make ready all that a benchmark asks: nets are read, targets chosen, the folders of the runs made.
 
     A method whose net is not there is no mistake: it is absent, with the reason.
@@ -96,6 +105,7 @@ def plan(spec: Spec, runs: Path) -> Plan:
     Args:
         spec: of the benchmark.
         runs: the folder that has the runs, of this benchmark and of others.
+        trust: sha256 sums of code that may be run.
 
     Raises:
         RatherError: for what the spec gets wrong, and for data and classifiers that cannot be used.
@@ -111,7 +121,7 @@ def plan(spec: Spec, runs: Path) -> Plan:
             why = f"needs --with {' --with '.join(f'{gap}=...' for gap in dict.fromkeys(gaps))}"
             absent.append(Absent(task=name, method="", why=why))
             continue
-        task = _task(spec, name, asked.as_far_as_given(), classifier, kept=runs)
+        task = _task(spec, name, asked.as_far_as_given(), classifier, kept=runs, trust=trust)
         notes += [f"{name}: {note}" for note in preflight(task.nets.classifier, task.some[:4]).notes]
         built = []
         for method in methods:
@@ -129,7 +139,9 @@ def plan(spec: Spec, runs: Path) -> Plan:
     return Plan(units=tuple(units), absent=tuple(absent), notes=tuple(dict.fromkeys(notes)))
 
 
-def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, kept: Path) -> Task:
+def _task(
+    spec: Spec, name: str, asked: AskedData, classifier: str | None, *, kept: Path, trust: Sequence[str]
+) -> Task:
     whom = classifier or classifier_of(asked.data)
     if whom is None:
         raise RatherError(
@@ -138,7 +150,14 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
             why="no classifier comes with it",
             do="Name one: classifier",
         )
-    net = bring(whom)
+    net = bring(
+        whom,
+        layer=asked.layer,
+        shape=asked.shape,
+        classes=asked.classes,
+        output=asked.output,
+        trust=trust,
+    )
     pictures = load(asked.data, shape=net.shape)
     indices = spread(len(pictures.test), asked.count or spec.count)
     some, _ = read_all(pictures.test, indices, limit=8)
@@ -151,6 +170,7 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
             generator=generator,
             denoiser=asked.denoiser,
             latent=asked.latent,
+            trust=trust,
         )
         for generator in asked.generator or (None,)
     ]
@@ -164,6 +184,7 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
         attribute=asked.attribute,
         encoder=asked.encoder,
         filter=asked.filter,
+        trust=trust,
     )
     return Task(
         name=name,
@@ -175,6 +196,7 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
         take=_of_a_fitting_kind([cache(one.take) for one in sources]),  # methods share what several want
         look=cache(lambda net, one: look_at_resources(net, [{"": one}], some)),
         target=target,
+        trust=trust,
     )
 
 
@@ -197,7 +219,8 @@ def _built(task: Task, asked: AskedMethod) -> tuple[Built, list[str]]:
     """A method, and what a look at its nets says."""
     column, net = asked.column, task.nets.classifier
     if column.classifier:
-        net = bring(column.classifier)
+        net = bring(column.classifier, trust=task.trust)
+        refuse_other_images(net, task.nets.classifier)
     resources = given(wanted(column.plan), net, task.take)
     notes = [note for one in resources.values() for note in task.look(net, one)]
     return Built(name=asked.name, classifier=net, method=build(column.plan, resources)), notes
@@ -206,7 +229,7 @@ def _built(task: Task, asked: AskedMethod) -> tuple[Built, list[str]]:
 def _units(spec: Spec, task: Task, built: Sequence[Built], runs: Path) -> Iterator[Unit]:
     """The runs of all methods and seeds, for the same targets."""
     source, confidence = task.pictures.test, task.asked.confidence
-    first = Work(
+    chooses = Work(
         source=source,
         indices=task.indices,
         classifier=task.nets.classifier,
@@ -216,13 +239,14 @@ def _units(spec: Spec, task: Task, built: Sequence[Built], runs: Path) -> Iterat
         confidence=spec.confidence if confidence is None else confidence,
         seed=_SEED,
     )
-    same = replace(first, goals=choose_goals(first), references=None)
+    asked = [replace(chooses, classifier=one.classifier, method=one.method) for one in built]
+    code = {"trust": list(task.trust)} if task.trust else {}  # code may change, and the weights stay
     ids = [source.id(i) for i in task.indices]
-    for one in built:
+    for one, same in zip(built, of_same_goals([chooses, *asked])[1:], strict=True):
         nets = task.nets.explaining(one.classifier)
         for seed in spec.seeds:
-            work = replace(same, classifier=one.classifier, method=one.method, seed=seed)
-            asks = question(work, task.pictures.name)
+            work = replace(same, seed=seed)
+            asks = question(work, task.pictures.name) | code
             folder = runs / folder_name(f"{one.classifier.name}-{one.method.name()}", asks, ids)
             run = Run.start(folder, asks, ids, spec.batch_size)
             yield Unit(task=task.name, method=one.name, seed=seed, run=run, nets=nets, work=work)

@@ -1,0 +1,131 @@
+"""Who measures is of the same images, and is not the one that is explained; runs are planned accordingly."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from rather.bench.nets import Truth, nets_of
+from rather.bench.spec import read_spec
+from rather.bench.work import Plan, plan
+from rather.classifiers import bring
+from rather.data import load
+from rather.data.faces.population import RULES, Population
+from rather.data.faces.source import DrawnFaces
+from rather.errors import RatherError
+from rather.worlds import WORLDS
+
+DIGITS = bring("digits")
+
+SPEC = """
+name = "try"
+methods = ["wachter", METHOD]
+count = 2
+target = "next"
+[[data]]
+data = "digits"
+"""
+
+
+def planned(
+    folder: Path, text: str, *, given: dict[str, str] | None = None, trust: tuple[str, ...] = ()
+) -> Plan:
+    (folder / "spec.toml").write_text(text)
+    return plan(read_spec(str(folder / "spec.toml"), given), folder / "runs", trust)
+
+
+def test_whoever_is_explained_judges_nothing(tmp_path):
+    nets = nets_of(DIGITS, load("digits"), kept=tmp_path, judge="digits")
+    assert (nets.judge, nets.features) == (None, None)
+    assert nets.lacks("judge") == "the judge is the one that is explained"
+    assert nets.lacks("features") == "the net whose features measure is the one that is explained"
+    apart = nets_of(DIGITS, load("digits"), kept=tmp_path, judge="digits-ensemble")
+    assert apart.judge is apart.features is not None
+    assert apart.lacks("judge") == apart.lacks("features") == ""
+    other = apart.explaining(bring("digits-ensemble"))
+    assert other.lacks("judge") == "the judge is the one that is explained"
+    assert "judge" not in other.question()
+
+
+@pytest.mark.parametrize(
+    ("field", "name"), [("oracle", "faces-oracle"), ("filter", "faces-ddpm"), ("judge", "faces-smile")]
+)
+def test_a_net_of_other_images_is_refused(tmp_path, field, name):
+    with pytest.raises(RatherError, match=r"faces.*\(3, 64, 64\).*digits takes \(1, 28, 28\)"):
+        nets_of(DIGITS, load("digits"), kept=tmp_path, **{field: name})
+
+
+def test_the_true_counterfactual_has_the_mirrored_amount_of_the_cause():
+    source = DrawnFaces("some", "test", 6, seed=3, population=Population(RULES["smile"]))
+    world, ids = WORLDS["faces"], [source.id(n) for n in range(6)]
+    amount = world.amount(source.faces, "smile")
+    there = amount > 0.5
+    assert there.any()
+    assert not there.all()
+    assert not {0.0, 1.0} & {*amount.tolist()}  # to set it to the ends would be another picture
+    truth = Truth(source, "smile", rises=True)
+    pictures = torch.stack([source.read(n) for n in range(6)])
+    assert torch.equal(truth.images(ids, there), pictures)
+    turned = world.draw(world.give(source.faces, "smile", 1 - amount))
+    assert torch.equal(truth.images(ids, ~there), turned)
+    assert torch.equal(Truth(source, "smile", rises=False).images(ids, there), turned)
+
+
+def test_a_method_of_another_classifier_explains_it_for_the_same_targets(tmp_path):
+    told = planned(tmp_path, SPEC.replace("METHOD", '"attack@digits-ensemble"'))
+    first, second = told.units
+    assert (first.run.question["classifier"]["name"], second.run.question["classifier"]["name"]) == (
+        "digits",
+        "digits-ensemble",
+    )
+    assert first.work.goals == second.work.goals
+    assert second.method == "attack@digits-ensemble"
+
+
+def test_a_classifier_of_other_images_is_absent(tmp_path):
+    told = planned(tmp_path, SPEC.replace("METHOD", '"attack@faces-smile"'))
+    assert [unit.method for unit in told.units] == ["wachter"]
+    (absent,) = told.absent
+    assert absent.method == "attack@faces-smile"
+    assert "faces-smile takes (3, 64, 64)" in absent.why
+
+
+def test_code_is_run_with_consent_and_told_its_shape_and_classes(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from torch import nn\n"
+        "def net():\n"
+        "    return nn.Sequential(nn.Conv2d(1, 2, 5), nn.ReLU(), nn.Flatten(), nn.Linear(1152, 2))\n"
+    )
+    text = SPEC.replace("METHOD", '"attack@digits"').replace('"attack@digits"', '"attack"')
+    text += f'classifier = "{file}:net"\nshape = [1, 28, 28]\nclasses = ["low", "high"]\nlayer = "1"\n'
+    with pytest.raises(RatherError, match="consent"):
+        planned(tmp_path, text)
+    trust = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+    told = planned(tmp_path, text, trust=(trust,))
+    assert {unit.work.classifier.classes for unit in told.units} == {("low", "high")}
+    assert {unit.run.question["trust"][0] for unit in told.units} == {trust}
+
+
+def test_a_classifier_of_other_classes_is_refused_by_their_name(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from torch import nn\nimport rather\n"
+        "def net():\n"
+        "    return rather.adapt(nn.Sequential(nn.Conv2d(1, 2, 5), nn.ReLU(), nn.Flatten(),\n"
+        "        nn.Linear(1152, 2)), shape=(1, 28, 28), classes=('low', 'high'), layer='1')\n"
+    )
+    trust = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+    with pytest.raises(RatherError, match="knows 2 classes") as error:
+        planned(tmp_path, SPEC.replace("METHOD", f'"attack@{file}:net"'), trust=(trust,))
+    assert error.value.code == "CFG-CLASS"
+    assert not [*(tmp_path / "runs").glob("*")]
+
+
+def test_the_same_data_under_two_labels_share_their_runs(tmp_path):
+    text = SPEC.replace("METHOD", '"attack"') + '[[data]]\nlabel = "again"\ndata = "{images}"\n'
+    told = planned(tmp_path, text + 'classifier = "digits"\n', given={"images": "digits"})
+    assert [unit.task for unit in told.units] == ["digits"] * 2 + ["again"] * 2
+    folders = [unit.run.folder for unit in told.units]
+    assert folders[:2] == folders[2:]
