@@ -88,7 +88,7 @@ def markdown(figures: Sequence[Figure], absent: Sequence[Absent], name: str) -> 
     task = ""
     for table in tables(figures):
         if table.task != task:
-            lines += [f"## {table.task}", ""]
+            lines += [f"## {_escaped(table.task)}", ""]
             task = table.task
         lines += [f"### {table.theme}{', of all answers' if table.variant == 'all' else ''}", ""]
         lines += ["| method | " + " | ".join(table.heads) + " |", "|---|" + "---:|" * len(table.measures)]
@@ -108,7 +108,7 @@ def markdown(figures: Sequence[Figure], absent: Sequence[Absent], name: str) -> 
         ]
     if absent:
         lines += ["## What there is not", ""]
-        lines += [f"- {told}" for told in dict.fromkeys(map(absence, absent))]
+        lines += [f"- {_escaped(told)}" for told in dict.fromkeys(map(absence, absent))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -134,7 +134,9 @@ def _cell(figure: Figure | None) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """Somebody's words in Markdown: they make no link, no code and no tag."""
+    marks = {"&": "&amp;", "<": "&lt;", "\n": " "}
+    return "".join(marks.get(c, f"\\{c}" if c in "\\`*[]|" else c) for c in text)
 
 
 def latex(figures: Sequence[Figure]) -> str:
