@@ -2,8 +2,8 @@
 
     python benchmarks/audit_figures.py [SECTION ...] [--rows 100] [--work FOLDER]
 
-The twenty classifiers of faces of `rather.planted` are made in WORK/planted, 12 s of processor time each, if
-they are not there yet; runs are kept beside them, and go on where they were interrupted. The audit is the
+The twenty classifiers of faces of `rather.worlds.planted` are made in WORK/planted, 12 s of processor time
+each, if they are not there yet; runs are kept beside them, and go on where they were interrupted. The audit is the
 command's own, with its own defaults; it knows neither the recipe nor what can be set of a drawn face.
 """
 
@@ -14,11 +14,11 @@ from typing import Any
 
 from audits_page import page
 from rather.audit import Audit, audit
-from rather.audited import take_oracle
+from rather.audit.nets import take_oracle
 from rather.cli_audit import DEFAULT_METHOD, DEFAULT_SETTINGS
 from rather.core import Classifier
 from rather.explain import explain
-from rather.planted import PLANTED, Known, make, recipes
+from rather.worlds.planted import PLANTED, Known, make, recipes
 from runs import Asked
 from sections import measure
 

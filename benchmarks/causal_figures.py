@@ -21,14 +21,14 @@ import torch
 from torch import Tensor
 
 from causal_page import page
-from rather.causal import Questions, ask, judge
 from rather.core import Method
 from rather.generators import bring_generator
 from rather.methods import Attack, Attributes, Goyal, Nearest, Schut, Wachter
 from rather.metrics.causes import area_under_curve
-from rather.planted import Known, make, recipes
 from rather.references import References
 from rather.resources import take_references
+from rather.worlds.causal import Questions, ask, judge
+from rather.worlds.planted import Known, make, recipes
 from runs import Asked, Queries, explain, pack, pack_resampled
 from sections import measure
 

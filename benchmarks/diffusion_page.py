@@ -158,7 +158,11 @@ def verdicts(known: Results) -> Iterator[Verdict]:
             if ratios := [exact / fast for exact, fast in pairs]:
                 middle, low, high = middle_of(ratios)
                 told = f"{middle:.1f} times ({low:.1f} to {high:.1f})"
-                yield f"ace's fast mode is at least 8 times as fast as the exact one, {name}", told, middle >= 8
+                yield (
+                    f"ace's fast mode is at least 8 times as fast as the exact one, {name}",
+                    told,
+                    middle >= 8,
+                )
     if r := known.get("memory"):
         yield (
             "128 pixels and ten million parameters in under 4 GB",

@@ -12,9 +12,9 @@ from rather.audit import Attribute, Estimate, Place, Region, Share, audit
 from rather.audit.appearance import APPEARANCES, appearances
 from rather.audit.changes import cluster, coarse, spread
 from rather.audit.dependence import FEWEST, dependence
+from rather.audit.page import write_audit
 from rather.audit.rules import suspicious_attributes, suspicious_places, suspicious_regions
 from rather.audit.swaps import answers, nearest_allowed, spots, swapped
-from rather.audit_page import write_audit
 from rather.cli import main
 from rather.cli_audit import _finite, told
 from rather.core import Classifier

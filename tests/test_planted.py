@@ -12,15 +12,14 @@ import pytest
 import torch
 from torch import nn
 
-from rather import causal, planted
-from rather.causal import ask, detection, judge
 from rather.core import Classifier
 from rather.data.faces import HAIR_COLOURS, NUISANCES, Effect
 from rather.errors import RatherError
 from rather.metrics.causes import area_under_curve
-from rather.planted import CLEAN, PLANTED, Known, Planted, load, make, read, recipes
 from rather.train import Recipe
-from rather.worlds import WORLDS, switched
+from rather.worlds import WORLDS, causal, planted, switched
+from rather.worlds.causal import ask, detection, judge
+from rather.worlds.planted import CLEAN, PLANTED, Known, Planted, load, make, read, recipes
 
 TINY = {"count": 40, "asked": 2, "training": Recipe(architecture="patches", epochs=1)}
 WORLD = WORLDS["faces"]

@@ -85,8 +85,8 @@ def audit(
         fail_on_warning: Exit with 7 if there is a warning.
     """
     from rather.audit import audit as look
-    from rather.audit_page import write_audit
-    from rather.audited import audited_classifier, take_oracle, take_segmenter
+    from rather.audit.nets import audited_classifier, take_oracle, take_segmenter
+    from rather.audit.page import write_audit
     from rather.comparison import is_comparison
     from rather.explain import explain
     from rather.store import Run
@@ -203,7 +203,7 @@ def _summary(found: Audit, run: Run, page: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rather.audit_page import interval
+    from rather.audit.page import interval
 
     console = Console()
     known = [one for one in found.attributes if one.answer]

@@ -2,7 +2,8 @@
 
 Only where the true effect of every attribute is known can an explanation be right or wrong: of drawn faces
 `rather.data.faces.effects` measures it, by setting one attribute and leaving all else. There the true
-counterfactual is known as well: the same face drawn with nothing changed but the cause (`rather.planted`).
+counterfactual is known as well: the same face drawn with nothing changed but the cause
+(`rather.worlds.planted`).
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from rather.metrics.causes import (
     largest_changes,
     rank_agreement,
 )
-from rather.planted import Known
+from rather.worlds.planted import Known
 
 ROWS: Final = 200
 LOOKED_AT: Final = 20  # of the changes of all explanations, the largest first
