@@ -3,8 +3,8 @@
     python benchmarks/audit_figures.py [SECTION ...] [--rows 100] [--work FOLDER]
 
 The twenty classifiers of faces of `rather.worlds.planted` are made in WORK/planted, 12 s of processor time
-each, if they are not there yet; runs are kept beside them, and go on where they were interrupted. The audit is the
-command's own, with its own defaults; it knows neither the recipe nor what can be set of a drawn face.
+each, if they are not there yet; runs are kept beside them, and go on where they were interrupted. The audit
+is the command's own, with its own defaults; it knows neither the recipe nor what can be set of a drawn face.
 """
 
 from __future__ import annotations
