@@ -19,8 +19,8 @@ CLASSIFIERS = """\
 Ten classifiers of drawn faces that were trained with a cue that goes with the label, and ten without one, or
 with one that is of no use. What each goes by is measured by setting one cause at a time
 (`rather.worlds.planted`); the audit does not see that. A clean one goes by the label's own cause most, and
-may go by its cue as well: the true effect, on the probability, says how much, and where it is large an accusation is none too many. Of
-background, the light behind the head, the oracle knows nothing. Right: the share of the {rows} audited faces
+may go by its cue as well: the true effect, on the probability, says how much, and where it is large an
+accusation is none too many. Of background, the light behind the head, the oracle knows nothing. Right: the share of the {rows} audited faces
 whose label the classifier says. In these nothing goes with the label: where the cue goes with it, labels do
 not tell them apart.
 
