@@ -52,6 +52,18 @@ def test_a_sample_is_worth_what_the_metric_gives_of_its_rows(name, size):
         torch.testing.assert_close(one, expected, rtol=1e-9, atol=1e-9, equal_nan=True)
 
 
+def test_a_picture_is_not_compared_with_its_own_counterfactual():
+    x, y = columns(3)["features_after"], columns(3)["features_before"]
+
+    def k(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float((a @ b / 3 + 1) ** 3)
+
+    pairs = [(i, j) for i in range(ROWS) for j in range(ROWS) if i != j]
+    slow = sum(k(x[i], x[j]) + k(y[i], y[j]) - 2 * k(x[i], y[j]) for i, j in pairs) / len(pairs)
+    told = MEASURES["kid"].of({"features_after": x, "features_before": y}, NETS)
+    assert float(told) == pytest.approx(slow, rel=1e-9)
+
+
 def test_in_parts_as_at_once(monkeypatch):
     told, weights = columns(12), torch.ones(5, ROWS).double()
     whole = samples.frechet(told["features_after"], told["features_before"], weights, weights)

@@ -82,8 +82,9 @@ def _column(name: str) -> Callable[[Columns, Nets], Tensor]:
     return lambda columns, _nets: columns[name]
 
 
-def _changed(columns: Columns, nets: Nets) -> Tensor:
-    return attributes_changed(columns["attributes_before"], columns["attributes_after"], nets.attribute)
+def _changed(columns: Columns, _nets: Nets) -> Tensor:
+    """The queried attribute counts: so it does in published numbers."""
+    return attributes_changed(columns["attributes_before"], columns["attributes_after"])
 
 
 def _asked(columns: Columns, nets: Nets) -> tuple[Tensor, Tensor, int, Tensor]:
@@ -296,7 +297,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         metric=_metric("kid_of_features"),
         theme="realism",
         columns=_FEATURES,
-        of=lambda c, _nets: kid_of_features(c["features_after"], c["features_before"]),
+        of=lambda c, _nets: kid_of_features(c["features_after"], c["features_before"], paired=True),
         samples=lambda c, _nets, w: samples.kid(c["features_after"], c["features_before"], w),
         biased=True,
         needs=("features",),
@@ -316,6 +317,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         columns=_ATTRIBUTES,
         of=_correlation,
         samples=_correlations,
+        biased=True,  # a sum of distances, each away from 0
         needs=("oracle", "attribute", "labels"),
     ),
     "names_cause": Measure(

@@ -70,14 +70,13 @@ def _short(root: Float[Tensor, "s k d"]) -> Float[Tensor, "s _ d"]:
 
 
 def kid(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], weights: Weights) -> Of:
-    """`kid_of_features`."""
+    """`kid_of_features` of pairs."""
     many = weights.sum(1)
-    within = [
-        (_kernels(some, some, weights) - weights @ _kernel(some.square().sum(1), x.shape[1]))
-        / (many * (many - 1))
-        for some in (x, y)
-    ]
-    found = within[0] + within[1] - 2 * _kernels(x, y, weights) / many.square()
+    own, others, across = (
+        _kernels(one, other, weights) - weights @ _kernel((one * other).sum(1), x.shape[1])
+        for one, other in ((x, x), (y, y), (x, y))
+    )
+    found: Tensor = (own + others - 2 * across) / (many * (many - 1))
     return found.masked_fill(many < _FEWEST, torch.nan)
 
 

@@ -149,7 +149,9 @@ def kid(images: Images, others: Float[Tensor, "m c h w"], net: FeatureNet) -> Fl
     return kid_of_features(pooled(net, images), pooled(net, others))
 
 
-def kid_of_features(features: Float[Tensor, "n d"], others: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
+def kid_of_features(
+    features: Float[Tensor, "n d"], others: Float[Tensor, "m d"], *, paired: bool = False
+) -> Float[Tensor, ""]:
     """Unbiased squared maximum mean discrepancy of feature vectors, by a cubic kernel (lower is better).
 
     mean k(x, x') + mean k(y, y') - 2 mean k(x, y), k(x, y) = (x.y / d + 1)^3, over pairs of different rows,
@@ -159,28 +161,31 @@ def kid_of_features(features: Float[Tensor, "n d"], others: Float[Tensor, "m d"]
     Unit: of a kernel without a unit; around 0 for sets of one kind, and then also below.
     Source: M. Binkowski, D. Sutherland, M. Arbel, A. Gretton, "Demystifying MMD GANs", ICLR 2018.
     Avoids: the biased estimate, in which each row is like itself and which falls as the sets grow; subsets
-    drawn without a seed; and a negative estimate cut off at 0, which is no longer unbiased.
+    drawn without a seed; a negative estimate cut off at 0, which is no longer unbiased; and, if `paired`,
+    counterfactuals compared with their own queries, to which they are like whatever they look like.
 
     Args:
         features: of any net, a vector for each picture.
         others: of another set.
+        paired: whether row n of both is a picture and its own counterfactual. Such a pair is then left out of
+            the mean of k(x, y), as rows with themselves are of the others (Gretton et al., JMLR 2012, eq. 4).
 
     Raises:
         RatherError: DATA-EMPTY for a set of fewer than two vectors.
     """
     x, y = features.double(), others.double()
-    return _similar(x, x) + _similar(y, y) - 2 * _similar(x, y)
+    return _similar(x, x, paired=True) + _similar(y, y, paired=True) - 2 * _similar(x, y, paired=paired)
 
 
-def _similar(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
-    """Mean kernel of two rows; within one set, of two different ones."""
+def _similar(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, paired: bool) -> Float[Tensor, ""]:
+    """Mean kernel of two rows; of pairs, of two rows that are none."""
     for some in (x, y):
         if len(some) < _FEWEST:
             raise RatherError("DATA-EMPTY", where=f"a set of {len(some)}", do="Give two pictures at least")
     total = torch.stack([_kernel(part @ y.T, x.shape[1]).sum() for part in x.split(_TOGETHER)]).sum()
-    if x is not y:
+    if not paired:
         return total / (len(x) * len(y))
-    return (total - _kernel(x.square().sum(1), x.shape[1]).sum()) / (len(x) * (len(x) - 1))
+    return (total - _kernel((x * y).sum(1), x.shape[1]).sum()) / (len(x) * (len(x) - 1))
 
 
 def _kernel(product: Tensor, size: int) -> Tensor:
