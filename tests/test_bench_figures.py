@@ -12,6 +12,7 @@ from rather.bench.statistics import draws
 from rather.bench.tables import interval, number
 from rather.core import Classifier
 from rather.intervals import wilson
+from rather.scores import Scores
 
 N = 40
 NETS = Nets(
@@ -114,6 +115,55 @@ def test_a_distance_of_sets_is_tested_on_the_rows_that_both_have():
     assert figures["near"].low <= figures["near"].value <= figures["near"].high
     assert figures["far"].p is not None
     assert figures["far"].p < 0.05
+
+
+def test_who_is_better_on_the_rows_that_both_have_is_not_worse():
+    best = np.concatenate([np.full(20, 0.5), np.full(20, 0.0)])  # easy images, that the other has none of
+    other = best - 0.1
+    able = [
+        answered("best", ["found"] * N, l1=best),
+        answered("other", ["found"] * 20 + ["not_found"] * 20, l1=other),
+    ]
+    figures = told(able, "l1")
+    assert figures["best"].best
+    assert figures["other"].value > figures["best"].value
+    assert figures["other"].tied
+
+
+def test_a_seed_without_an_answer_takes_no_measure_from_the_others():
+    class Told:
+        asked = tuple(str(n) for n in range(N))
+
+    class Made:
+        method, nets, run = "m", NETS, Told
+
+    ids = tuple(Told.asked)
+    whole = Scores(ids, ("found",) * N, {"l1": torch.from_numpy(values(0))})
+    none = Scores(ids, ("failed",) * N, {})
+    one = Answered.of([Made, Made], [whole, none])  # type: ignore[list-item] - of a unit no more is read
+    figure = told([one], "l1")["m"]
+    assert (figure.rows, figure.value) == (N, pytest.approx(float(whole.values["l1"].mean())))
+
+
+def test_a_measure_of_sets_is_the_mean_over_seeds():
+    stream = np.random.default_rng(0)
+    before = stream.standard_normal((N, 3))
+    first, second = (before + stream.standard_normal((N, 3)) * scale for scale in (0.5, 2.0))
+    apart = [
+        told([answered("m", ["found"] * N, features_before=before, features_after=after)], "frechet")["m"]
+        for after in (first, second)
+    ]
+    both = answered(
+        "m",
+        ["found"] * 2 * N,
+        2,
+        features_before=np.tile(before, (2, 1)),
+        features_after=np.concatenate([first, second]),
+    )
+    figure = told([both], "frechet")["m"]
+    assert figure.value == pytest.approx((apart[0].value + apart[1].value) / 2)
+    assert (figure.images, figure.rows) == (N, 2 * N)
+    assert figure.low < figure.value < figure.high
 
 
 def figure(method: str, measure: str, value: float) -> Figure:

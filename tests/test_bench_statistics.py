@@ -15,24 +15,26 @@ from rather.bench.statistics import (
     holm,
     image_means,
     jackknife_error,
+    jackknife_interval,
     left_out,
-    normal_p,
     percentiles,
     resampled,
     sign_flip,
+    student_p,
 )
 
 
 def test_sign_flip_is_the_exact_test_of_all_signs():
     d = np.array([0.3, -0.1, 0.7, 0.2, 0.5, -0.4, 0.9, 0.05])
-    sums = [abs(np.dot(signs, d)) for signs in itertools.product([-1, 1], repeat=len(d))]
-    exact = np.mean([s >= abs(d.sum()) - 1e-12 for s in sums])
+    sums = [np.dot(signs, d) for signs in itertools.product([-1, 1], repeat=len(d))]
+    exact = np.mean([s >= d.sum() - 1e-12 for s in sums])
     assert sign_flip(d) == pytest.approx(exact, abs=0.02)
+    assert sign_flip(-d) > 0.9
 
 
 def test_sign_flip_of_yes_and_no_is_mcnemar():
     d = np.array([1.0] * 9 + [-1.0] * 2 + [0.0] * 20)
-    assert sign_flip(d) == pytest.approx(scipy.stats.binomtest(9, 11).pvalue, abs=0.01)
+    assert sign_flip(d) == pytest.approx(scipy.stats.binomtest(9, 11, alternative="greater").pvalue, abs=0.01)
 
 
 def test_sign_flip_holds_its_level():
@@ -88,6 +90,21 @@ def test_percentiles_leave_out_what_is_not_defined():
     assert np.isnan(percentiles(np.array([np.nan]))).all()
 
 
-def test_normal_p_is_that_of_scipy():
-    assert normal_p(1.3, 0.7) == pytest.approx(2 * scipy.stats.norm.sf(1.3 / 0.7))
-    assert normal_p(0, 0) == 1
+def test_student_p_is_that_of_scipy():
+    assert student_p(1.3, 0.7) == pytest.approx(scipy.stats.norm.sf(1.3 / 0.7))
+    assert student_p(1.3, 0.7, 4) == pytest.approx(scipy.stats.t.sf(1.3 / 0.7, 4))
+    assert student_p(-1.3, 0.7, 4) == pytest.approx(1 - student_p(1.3, 0.7, 4))
+    assert (student_p(0, 0), student_p(1, 0)) == (1, 0)
+
+
+def test_the_jackknife_interval_of_a_mean_is_that_of_students_t():
+    values = np.random.default_rng(3).standard_normal(9)  # of 40 images: each in a group of its own, or not
+    image = np.arange(9) * 4
+    there = left_out(image, 40)
+    assert 1 < len(there) <= 9
+    assert (there.sum(1) < 9).all()  # a group without rows is no sample
+    image = np.arange(9)
+    there = left_out(image, 9)
+    without = there @ values / there.sum(1)
+    low, high = scipy.stats.t.interval(0.95, 8, values.mean(), scipy.stats.sem(values))
+    assert jackknife_interval(values.mean(), without) == pytest.approx((low, high))

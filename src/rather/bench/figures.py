@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Final, Literal, final
 
 import numpy as np
@@ -24,10 +25,10 @@ from rather.bench.statistics import (
     jackknife_error,
     jackknife_interval,
     left_out,
-    normal_p,
     percentiles,
     resampled,
     sign_flip,
+    student_p,
 )
 from rather.bench.work import Absent, Unit
 from rather.intervals import wilson
@@ -54,11 +55,11 @@ class Figure:
     rows: int
     images: int
     best: bool = False
-    p: float | None = None  # that it is as good as the best, corrected for all methods; None if not compared
+    p: float | None = None  # of being worse than the best, corrected for all methods; None if not compared
 
     @property
     def tied(self) -> bool:
-        """Not significantly different from the best."""
+        """Not significantly worse than the best."""
         return self.p is not None and self.p >= LEVEL
 
 
@@ -82,8 +83,16 @@ class Answered:
         statuses = tuple(status for one in scores for status in one.statuses)
         image = np.array([place[name] for one in scores for name in one.ids], dtype=np.int64)
         halves = np.random.default_rng(0).permuted(np.tile(np.arange(len(place)) % 2, (_SPLITS, 1)), axis=1)
-        known = set.intersection(*({*one.values} for one in scores))
-        columns = {name: torch.cat([one.values[name] for one in scores]) for name in known}
+        like = {name: values for one in scores for name, values in one.values.items()}
+        columns = {  # a run of which no row has an answer has no numbers: it takes them from no other
+            name: torch.cat(
+                [
+                    one.values.get(name, some.new_full((len(one), *some.shape[1:]), torch.nan))
+                    for one in scores
+                ]
+            )
+            for name, some in like.items()
+        }
         columns["found"] = torch.tensor([float(status == "found") for status in statuses])
         columns["halves"] = torch.from_numpy(halves.T[image])
         seed = np.repeat(np.arange(len(scores)), [len(one) for one in scores])
@@ -115,6 +124,20 @@ class Answered:
         found: Numbers = value(measure, self.chosen(measure, rows), self.nets).numpy()
         return found
 
+    def by_seed(self, measure: Measure, rows: Places) -> list[tuple[Places, float]]:
+        """The rows of each seed, with their measure as a set; without seeds that have too few for it.
+
+        To pool them would have each image in the set as often as there are seeds.
+        """
+        each = [np.flatnonzero(self.seed[rows] == seed) for seed in np.unique(self.seed[rows])]
+        told = [(some, float(value(measure, self.chosen(measure, rows[some]), self.nets))) for some in each]
+        return [(some, found) for some, found in told if not math.isnan(found)]
+
+    def of_set(self, measure: Measure, rows: Places) -> float:
+        """The measure of a set of rows, the mean over seeds; NaN of too few."""
+        found = [one for _, one in self.by_seed(measure, rows)]
+        return fmean(found) if found else math.nan
+
 
 @final
 class Samples:
@@ -136,11 +159,15 @@ class Samples:
         assert self.measure.samples is not None  # noqa: S101 - it is of a set
         image = one.image[rows]
         samples = left_out(image, one.images) if self.measure.biased else resampled(image, self.weights)
-        filled = samples[samples.any(1)]
-        found = self.measure.samples(one.chosen(self.measure, rows), one.nets, torch.from_numpy(filled))
-        spread = np.full(len(samples), np.nan)
-        spread[samples.any(1)] = found.numpy()
-        return spread
+        spread = []
+        for some, _ in one.by_seed(self.measure, rows):
+            mine = samples[:, some]
+            filled = mine.any(1)
+            columns = one.chosen(self.measure, rows[some])
+            found = np.full(len(samples), np.nan)
+            found[filled] = self.measure.samples(columns, one.nets, torch.from_numpy(mine[filled])).numpy()
+            spread.append(found)
+        return np.mean(spread, 0) if spread else np.full(len(samples), np.nan)
 
 
 def figures_of(
@@ -213,7 +240,7 @@ def _column(
                 wilson(found * several, several) if measure.share else bootstrap_mean(means, samples.weights)
             )
         else:
-            found = float(value(measure, one.chosen(measure, rows), one.nets))
+            found = one.of_set(measure, rows)
             several = len(np.unique(image))
             if math.isnan(found) or several < FEWEST:
                 continue
@@ -242,7 +269,7 @@ def _tested(
     if len(column) < 2 or not candidates:  # noqa: PLR2004 - a comparison is of two
         return [*column]
     best = max(candidates, key=lambda figure: sign * figure.value)
-    p = {
+    p = {  # one side alone: who is better on the rows that both have is not worse, whatever the mean of all
         figure.method: _p(by_name[figure.method], by_name[best.method], measure, figure.variant, samples)
         for figure in column
         if figure is not best
@@ -253,14 +280,15 @@ def _tested(
 
 
 def _p(one: Answered, best: Answered, measure: Measure, variant: Variant, samples: Samples) -> float | None:
-    """Of the difference of two methods; None if they share too few images."""
+    """That the one is worse than the best; None if they share too few images."""
+    sign = -1 if measure.higher_is_better else 1  # above 0, it is worse
     mine, others = one.rows(measure, variant), best.rows(measure, variant)
     if measure.per_row:
         differences = image_means(one.each(measure, mine), one.image[mine], one.images) - image_means(
             best.each(measure, others), best.image[others], best.images
         )
         differences = differences[~np.isnan(differences)]
-        return sign_flip(differences) if len(differences) >= FEWEST else None
+        return sign_flip(sign * differences) if len(differences) >= FEWEST else None
     key = {(i, s): n for n, i, s in zip(others, best.image[others], best.seed[others], strict=True)}
     both = [
         (n, key[i, s]) for n, i, s in zip(mine, one.image[mine], one.seed[mine], strict=True) if (i, s) in key
@@ -270,10 +298,10 @@ def _p(one: Answered, best: Answered, measure: Measure, variant: Variant, sample
     first, second = (np.array(rows, dtype=np.int64) for rows in zip(*both, strict=True))
     if len(np.unique(one.image[first])) < FEWEST:
         return None
-    differences = samples.of(one, first) - samples.of(best, second)
-    error = jackknife_error(differences) if measure.biased else float(np.nanstd(differences))
-    whole = float(
-        value(measure, one.chosen(measure, first), one.nets)
-        - value(measure, best.chosen(measure, second), best.nets)
-    )
-    return None if math.isnan(whole) or math.isnan(error) else normal_p(whole, error)
+    without = samples.of(one, first) - samples.of(best, second)
+    whole = one.of_set(measure, first) - best.of_set(measure, second)
+    if measure.biased:
+        error, degrees = jackknife_error(without), float(len(without) - 1)
+    else:
+        error, degrees = float(np.nanstd(without)), math.inf
+    return None if math.isnan(whole) or math.isnan(error) else student_p(sign * whole, error, degrees)

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -16,7 +17,7 @@ STATISTICS: Final = 500  # resamples of what is no mean, and takes longer
 SIGNS: Final = 9_999  # draws of signs; the smallest p is one in ten thousand
 GROUPS: Final = 20  # of images, that the jackknife leaves out
 FEWEST: Final = 8  # images of which some can be left out, or that two methods are compared on
-_Z: Final = 1.959964
+_HIGHEST: Final = 0.975  # quantile of an interval of 95 %
 
 
 def image_means(values: Numbers, image: Places, count: int) -> Numbers:
@@ -53,16 +54,17 @@ def bootstrap_mean(means: Numbers, weights: Numbers) -> tuple[float, float]:
 
 
 def sign_flip(differences: Numbers, seed: int = 0) -> float:
-    """The p-value of a mean difference of pairs: how often random signs give one as large (Fisher, 1935).
+    """The p-value of a mean difference of pairs above 0: how often random signs give as much (Fisher, 1935).
 
-    Exact up to the number of draws, whatever the numbers are; of yes and no it is McNemar's exact test.
+    Exact up to the number of draws, whatever the numbers are; of yes and no it is McNemar's exact test. One
+    side: differences that are below 0 on the whole have a p of more than a half.
 
-    >>> sign_flip(np.array([1.0, -1.0, 0.0]))
+    >>> sign_flip(np.array([0.0, 0.0]))
     1.0
     """
     signs = np.random.default_rng(seed).integers(0, 2, (SIGNS, len(differences))) * 2.0 - 1
-    observed = abs(differences.sum())
-    as_large = np.abs(signs @ differences) >= observed - 1e-9 * max(observed, 1e-300)
+    observed = differences.sum()
+    as_large = signs @ differences >= observed - 1e-9 * np.abs(differences).sum()
     return float((1 + as_large.sum()) / (SIGNS + 1))
 
 
@@ -81,9 +83,12 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def left_out(image: Places, count: int, seed: int = 0) -> Numbers:
-    """How often each row is in each of the jackknife's samples: all rows but those of a group of images."""
+    """How often each row is in each of the jackknife's samples: all rows but those of a group of images.
+
+    There is a sample for each group that has rows: to leave out none says nothing.
+    """
     group = np.random.default_rng(seed).permutation(np.arange(count) % GROUPS)
-    return np.array([group[image] != n for n in range(GROUPS) if (group == n).any()], dtype=np.float64)
+    return np.array([group[image] != n for n in range(GROUPS) if (group[image] == n).any()], dtype=np.float64)
 
 
 def jackknife_error(without: Numbers) -> float:
@@ -93,16 +98,19 @@ def jackknife_error(without: Numbers) -> float:
 
 
 def jackknife_interval(value: float, without: Numbers) -> tuple[float, float]:
-    """95 % of what is biased in few rows: a bootstrap would resample the bias, and miss the figure."""
-    half = _Z * jackknife_error(without)
+    """95 % of what is biased in few rows: a bootstrap would resample the bias, and miss the figure.
+
+    By Student's t, of a degree of freedom less than there are samples.
+    """
+    half = float(stdtrit(len(without) - 1, _HIGHEST)) * jackknife_error(without)
     return value - half, value + half
 
 
-def normal_p(difference: float, error: float) -> float:
-    """The p-value of a difference with a standard error, both sides of the normal distribution."""
+def student_p(difference: float, error: float, degrees: float = math.inf) -> float:
+    """The p-value of a difference above 0 with an error: one side of Student's t, or of the normal."""
     if error == 0:
-        return 1.0 if difference == 0 else 0.0
-    return math.erfc(abs(difference) / error / math.sqrt(2))
+        return 0.0 if difference > 0 else 1.0
+    return float(stdtr(degrees, -difference / error))
 
 
 def resampled(image: Places, weights: Numbers) -> Numbers:

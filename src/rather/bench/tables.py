@@ -120,7 +120,7 @@ def absence(one: Absent) -> str:
 def _reading() -> list[str]:
     return [
         "Mean over the images (of an image, over its seeds), the 95 % interval, the number of images.",
-        "**Bold** is the best of a column; ≈ is not significantly different from the best (paired, on the",
+        "**Bold** is the best of a column; ≈ is not significantly worse than the best (paired, on the",
         "images that both have; p corrected after Holm for all methods of the column, 5 %).",
     ]
 
