@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from rather.bench import bench_file, list_benches
@@ -125,6 +126,19 @@ def test_scores_are_measured_once(tmp_path, monkeypatch):
     monkeypatch.setattr("rather.bench.scoring.l1", lambda *_: pytest.fail("measured again"))
     bench(spec, runs=tmp_path / "runs")
     assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("runs/*/scores-*.parquet")} == kept
+
+
+def test_what_other_code_has_measured_is_measured_anew_and_only_what_is_asked(tmp_path, monkeypatch):
+    text = SPEC.replace('"frechet", "evaluations"', '"evaluations"').replace("seeds = [0, 1]", "seeds = [0]")
+    spec = written(tmp_path, text)
+    bench(spec, runs=tmp_path / "runs")
+    kept = {*tmp_path.glob("runs/*/scores-*.parquet")}
+    assert {name for file in kept for name in pq.read_schema(file).names} == {
+        *("id", "status", "seconds", "evaluations", "steps", "confidence", "l1")
+    }
+    monkeypatch.setattr("rather.bench.scoring._code", lambda: "another")
+    bench(spec, runs=tmp_path / "runs")
+    assert len({*tmp_path.glob("runs/*/scores-*.parquet")} - kept) == len(kept) == 2
 
 
 def test_all_methods_have_the_same_targets_whatever_the_seed(tmp_path):

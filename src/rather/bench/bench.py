@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, final
 
 from rather.bench.figures import Figure, figures_of
+from rather.bench.measures import MEASURES
 from rather.bench.page import page
 from rather.bench.scoring import score_all
 from rather.bench.spec import Spec, read_spec
@@ -70,7 +71,8 @@ def bench(
         refuse_unwritable(place)
     planned = plan(spec, runs, trust)
     units, broken, working = work_off(planned.units, progress)
-    scores = score_all(units)
+    columns = {column for name in spec.measures or MEASURES for column in MEASURES[name].columns}
+    scores = score_all(units, columns)
     figures, unmeasured = figures_of(units, scores, spec.measures)
     absent = (*planned.absent, *broken, *unmeasured)
     told = {

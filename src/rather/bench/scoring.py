@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Final, NamedTuple, final
 
 import torch
@@ -163,13 +165,22 @@ SCORES: Final[Mapping[str, Score]] = {
 }
 
 
-def score_all(units: Sequence[Unit]) -> list[Scores]:
+DIVERSITY: Final = "diversity"  # of an image's answers, of all seeds together
+
+
+def score_all(units: Sequence[Unit], names: Collection[str] = (*SCORES, DIVERSITY)) -> list[Scores]:
     """The scores of each run; of each method's first seed also how much all of its seeds' answers differ.
+
+    Args:
+        units: the runs.
+        names: of the scores that are asked for.
 
     Raises:
         RatherError: as `score`.
     """
-    scores = [score(unit.run, unit.nets) for unit in units]
+    scores = [score(unit.run, unit.nets, names) for unit in units]
+    if DIVERSITY not in names:
+        return scores
     by_method: dict[tuple[str, str], list[int]] = {}
     for place, unit in enumerate(units):
         by_method.setdefault((unit.task, unit.method), []).append(place)
@@ -205,20 +216,39 @@ def _together(first: Run, others: Sequence[Run], nets: Nets) -> Scores:
                 apart[place] = feature_diversity(torch.stack(images)[None], net)[0]
         return {"diversity": apart}
 
-    question = {"scores": ["diversity"], "nets": nets.question(), "with": [run.shards() for run in others]}
+    question = {
+        "scores": [DIVERSITY],
+        "code": _code(),
+        "nets": nets.question(),
+        "with": [run.shards() for run in others],
+    }
     return scores_of(first, question, measure)
 
 
-def score(run: Run, nets: Nets) -> Scores:
-    """All scores that the nets allow, of the rows of a run.
+@cache
+def _code() -> str:
+    """A sha256 of what computes scores: after a change of a metric, those that are kept are of another."""
+    here = Path(__file__)
+    package = here.parent.parent
+    files = [here, here.with_name("nets.py"), package / "features.py", package / "handling.py"]
+    digest = hashlib.sha256()
+    for file in (*files, *sorted(package.glob("metrics/*.py"))):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def score(run: Run, nets: Nets, names: Collection[str] = SCORES) -> Scores:
+    """Those of the scores that the nets allow, of the rows of a run.
 
     Raises:
         RatherError: RUN-DAMAGED, or a judge does not know a class.
     """
-    possible = {name: one for name, one in SCORES.items() if not any(map(nets.lacks, one.needs))}
+    possible = {
+        name: one for name, one in SCORES.items() if name in names and not any(map(nets.lacks, one.needs))
+    }
 
     def measure(rows: Sequence[Row]) -> Measured:
         answers = Answers(rows, nets)
         return {name: one.of(answers) for name, one in possible.items()}
 
-    return scores_of(run, {"scores": [*possible], "nets": nets.question()}, measure)
+    return scores_of(run, {"scores": [*possible], "code": _code(), "nets": nets.question()}, measure)
