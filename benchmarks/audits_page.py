@@ -16,13 +16,13 @@ with its defaults, on test faces where nothing is planted; it is told neither th
 Found means that a warning names the cue; accused, that there is a warning at all. Intervals are 95 %.
 """
 CLASSIFIERS = """\
-Ten classifiers of drawn faces that were trained with a cue that goes with the label, and ten without one, or
-with one that is of no use. What each goes by is measured by setting one cause at a time
+Ten classifiers of drawn faces that were trained with a cue that goes with the label, and ten without one,
+or with one that is of no use. What each goes by is measured by setting one cause at a time
 (`rather.worlds.planted`); the audit does not see that. A clean one goes by the label's own cause most, and
 may go by its cue as well: the true effect, on the probability, says how much, and where it is large an
-accusation is none too many. Of background, the light behind the head, the oracle knows nothing. Right: the share of the {rows} audited faces
-whose label the classifier says. In these nothing goes with the label: where the cue goes with it, labels do
-not tell them apart.
+accusation is none too many. Of background, the light behind the head, the oracle knows nothing. Right: the
+share of the {rows} audited faces whose label the classifier says. In these nothing goes with the label:
+where the cue goes with it, labels do not tell them apart.
 
 What makes this easy: the oracle was trained on the drawn faces' own attributes, and each cue is one of these
 or, the light behind the head, what one of the appearances reads. A cue without a name was not tried. Those
