@@ -34,8 +34,10 @@ whole by the respaced chain (FR-CE) or by every level (F-CE), refined (ACE). Pic
 four by l1 and by l2; dark ones are no successes.
 """
 METHODS = """\
-With their default settings, but for ACE on digits (preset `ace-digits`). Calls are of the denoiser,
-evaluations of the classifier, seconds of one thread.
+With their default settings, but for methods of diffusion that have a preset for these images: `ace-digits`,
+`ace-faces`, `maskdime-faces` and so on, chosen by eye on training images. Fast: `ace-digits-fast`,
+`ace-faces-fast`. Calls are of the denoiser, evaluations of the classifier, seconds of one thread, which were
+measured while other work ran beside it.
 """
 SPEED = """\
 Seconds of a thread for a row, {rows} rows, median of {rounds} rounds in turns in one process, their range.
