@@ -12,6 +12,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGES = {
     "latent-figures": "latent_page",
     "audit-figures": "audits_page",
+    "causal-figures": "causal_page",
     "faces-figures": "faces_page",
     "diffusion-figures": "diffusion_page",
 }
