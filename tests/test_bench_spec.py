@@ -63,3 +63,10 @@ def test_a_method_of_another_classifier_says_which(tmp_path):
     assert first.column.classifier is None
     assert second.column.classifier == "digits-ensemble"
     assert second.column.plan["name"] == "attack"
+
+
+def test_a_slip_in_a_name_is_said_before_what_is_missing_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "slip.toml"
+    file.write_text('name = "slip"\nmethodz = ["wachter"]\ndata = [{ data = "digits" }]\n')
+    with pytest.raises(RatherError, match=r"methodz .*Did you mean methods"):
+        read_spec(str(file))

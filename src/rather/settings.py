@@ -100,7 +100,9 @@ def checked(model: type[Model], settings: Mapping[str, Any], name: str) -> Model
 
 def refusal(error: ValidationError, model: type[BaseModel], name: str) -> RatherError:
     """The first of a model's complaints, in one line."""
-    first = error.errors()[0]
+    found = error.errors()
+    # A name with a slip is unknown, and the one that was meant is missing: the slip says more.
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, RatherError):  # of a validator that knows more
         return cause
