@@ -38,19 +38,19 @@ class _A(published.InceptionA):  # type: ignore[misc] # torchvision is untyped
 
 
 @final
-class _C(published.InceptionC):  # type: ignore[misc]
+class _C(published.InceptionC):  # type: ignore[misc] # as above
     def _forward(self, x: Features) -> list[Features]:
         return [*super()._forward(x)[:-1], self.branch_pool(_mean(x))]
 
 
 @final
-class _E(published.InceptionE):  # type: ignore[misc]
+class _E(published.InceptionE):  # type: ignore[misc] # as above
     def _forward(self, x: Features) -> list[Features]:
         return [*super()._forward(x)[:-1], self.branch_pool(_mean(x))]
 
 
 @final
-class _LastE(published.InceptionE):  # type: ignore[misc]
+class _LastE(published.InceptionE):  # type: ignore[misc] # as above
     def _forward(self, x: Features) -> list[Features]:
         return [*super()._forward(x)[:-1], self.branch_pool(F.max_pool2d(x, 3, stride=1, padding=1))]
 

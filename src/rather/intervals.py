@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-_Z = 1.959964  # of the standard normal distribution, 95 % lie within
+#: Of the standard normal distribution 95 % lie within this on either side.
+Z = 1.959964
 
 
-def wilson(count: float, of: int, *, z: float = _Z) -> tuple[float, float]:
+def wilson(count: float, of: int, *, z: float = Z) -> tuple[float, float]:
     """The interval of a share (Wilson, 1927), of 95 % if z is not given.
 
     >>> tuple(round(end, 3) for end in wilson(81, 90))

@@ -26,13 +26,13 @@ from rather.audit.seen import Seen, read
 from rather.audit.swaps import Spot, answers, nearest_allowed, spots
 from rather.core import Classifier, Images
 from rather.errors import RatherError
+from rather.intervals import Z
 from rather.oracle import Oracle
 from rather.semantic import Semantic, changes_by_region
 from rather.store import Run
 from rather.suggest import near
 
 _HALF: Final = 0.5
-_Z: Final = 1.959964
 _SWAPPED: Final = 64  # images with each place swapped
 
 
@@ -221,7 +221,7 @@ def _regions(seen: Seen, segmenter: Semantic) -> list[Region]:
 
 def _mean(values: Float[Tensor, " n"]) -> Estimate:
     mean = float(values.mean())
-    half = _Z * float(values.std()) / len(values) ** 0.5 if len(values) > 1 else float("inf")
+    half = Z * float(values.std()) / len(values) ** 0.5 if len(values) > 1 else float("inf")
     return Estimate(value=mean, low=mean - half, high=mean + half)
 
 

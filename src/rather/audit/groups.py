@@ -11,6 +11,7 @@ import torch
 from rather.audit import changes
 from rather.audit.findings import Cluster, Kin, Member, Pair, Share
 from rather.audit.seen import Seen
+from rather.losses import l1
 from rather.ranks import mid_ranks
 
 _KIN: Final = 5  # prototypes and outliers of a class
@@ -88,5 +89,5 @@ def kin(seen: Seen, surer: Mapping[str, float] | None, classes: Sequence[str]) -
 
 def distances(seen: Seen) -> dict[str, float]:
     """How far each counterfactual is from its image."""
-    distance = (seen.counterfactuals - seen.queries).abs().flatten(1).mean(1)
+    distance = l1(seen.counterfactuals, seen.queries)
     return dict(zip((seen.ids[n] for n in seen.found.tolist()), distance.tolist(), strict=True))

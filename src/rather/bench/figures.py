@@ -108,11 +108,7 @@ class Answered:
         }[over]
         there = np.array([status in count for status in self.statuses], dtype=bool)
         for name in measure.columns:
-            there &= (
-                ~self.columns[name].isnan().flatten(1).any(1).numpy()
-                if self.columns[name].ndim > 1
-                else ~self.columns[name].isnan().numpy()
-            )
+            there &= ~self.columns[name].isnan().reshape(len(there), -1).any(1).numpy()
         return np.flatnonzero(there)
 
     def chosen(self, measure: Measure, rows: Places) -> Columns:

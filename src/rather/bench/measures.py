@@ -78,8 +78,19 @@ def _cost(name: str, what: str, unit: str) -> Metric:
     return Metric(name, "", "", what, higher_is_better=False, unit=unit)
 
 
-def _column(name: str) -> Callable[[Columns, Nets], Tensor]:
-    return lambda columns, _nets: columns[name]
+def _score(
+    name: str, title: str, theme: str, *, metric: Metric | None = None, over: Over = "found", need: str = ""
+) -> Measure:
+    """A score as it is, of the metric of its name if no other is given."""
+    return Measure(
+        title=title,
+        metric=metric or _metric(name),
+        theme=theme,
+        over=over,
+        columns=(name,),
+        of=lambda columns, _nets: columns[name],
+        needs=(need,) if need else (),
+    )
 
 
 def _changed(columns: Columns, _nets: Nets) -> Tensor:
@@ -130,121 +141,24 @@ _EVALUATIONS: Final = _cost(
 _SECONDS: Final = _cost("seconds", "Of the method's call (lower is better).", "a row")
 
 MEASURES: Final[Mapping[str, Measure]] = {
-    "found": Measure(
-        title="found",
-        metric=_metric("reached"),
-        theme="answers",
-        over="asked",
-        columns=("found",),
-        of=_column("found"),
+    "found": _score("found", "found", "answers", metric=_metric("reached"), over="asked"),
+    "confidence": _score("confidence", "confidence", "answers"),
+    "transfer": _score("transfer", "transfer", "answers", need="judge"),
+    "survives_jpeg": _score("survives_jpeg", "after JPEG", "answers", metric=_metric("survives")),
+    "survives_filter": _score(
+        "survives_filter", "after a filter", "answers", metric=_metric("survives"), need="filter"
     ),
-    "confidence": Measure(
-        title="confidence",
-        metric=_metric("confidence"),
-        theme="answers",
-        columns=("confidence",),
-        of=_column("confidence"),
-    ),
-    "transfer": Measure(
-        title="transfer",
-        metric=_metric("transfer"),
-        theme="answers",
-        columns=("transfer",),
-        of=_column("transfer"),
-        needs=("judge",),
-    ),
-    "survives_jpeg": Measure(
-        title="after JPEG",
-        metric=_metric("survives"),
-        theme="answers",
-        columns=("survives_jpeg",),
-        of=_column("survives_jpeg"),
-    ),
-    "survives_filter": Measure(
-        title="after a filter",
-        metric=_metric("survives"),
-        theme="answers",
-        columns=("survives_filter",),
-        of=_column("survives_filter"),
-        needs=("filter",),
-    ),
-    "cout": Measure(
-        title="COUT",
-        metric=_metric("cout"),
-        theme="answers",
-        over="searched",
-        columns=("cout",),
-        of=_column("cout"),
-    ),
-    "telling": Measure(
-        title="telling",
-        metric=_metric("telling"),
-        theme="meaning",
-        over="searched",
-        columns=("telling",),
-        of=_column("telling"),
-        needs=("judge",),
-    ),
-    "noncausal_flip": Measure(
-        title="non-causal",
-        metric=_metric("noncausal_flip"),
-        theme="meaning",
-        over="searched",
-        columns=("noncausal_flip",),
-        of=_column("noncausal_flip"),
-        needs=("judge",),
-    ),
-    "trivial_flip": Measure(
-        title="trivial",
-        metric=_metric("trivial_flip"),
-        theme="meaning",
-        over="searched",
-        columns=("trivial_flip",),
-        of=_column("trivial_flip"),
-        needs=("judge",),
-    ),
-    "l1": Measure(
-        title="L1",
-        metric=_metric("l1"),
-        theme="distance",
-        columns=("l1",),
-        of=_column("l1"),
-    ),
-    "l2": Measure(
-        title="L2",
-        metric=_metric("l2"),
-        theme="distance",
-        columns=("l2",),
-        of=_column("l2"),
-    ),
-    "share_changed": Measure(
-        title="pixels",
-        metric=_metric("share_changed"),
-        theme="distance",
-        columns=("share_changed",),
-        of=_column("share_changed"),
-    ),
-    "hoyer": Measure(
-        title="Hoyer",
-        metric=_metric("hoyer"),
-        theme="distance",
-        columns=("hoyer",),
-        of=_column("hoyer"),
-    ),
-    "edits": Measure(
-        title="edits",
-        metric=_metric("edit_count"),
-        theme="distance",
-        columns=("edits",),
-        of=_column("edits"),
-    ),
-    "similarity": Measure(
-        title="similarity",
-        metric=_metric("identity_similarity"),
-        theme="realism",
-        columns=("similarity",),
-        of=_column("similarity"),
-        needs=("features",),
+    "cout": _score("cout", "COUT", "answers", over="searched"),
+    "telling": _score("telling", "telling", "meaning", over="searched", need="judge"),
+    "noncausal_flip": _score("noncausal_flip", "non-causal", "meaning", over="searched", need="judge"),
+    "trivial_flip": _score("trivial_flip", "trivial", "meaning", over="searched", need="judge"),
+    "l1": _score("l1", "L1", "distance"),
+    "l2": _score("l2", "L2", "distance"),
+    "share_changed": _score("share_changed", "pixels", "distance"),
+    "hoyer": _score("hoyer", "Hoyer", "distance"),
+    "edits": _score("edits", "edits", "distance", metric=_metric("edit_count")),
+    "similarity": _score(
+        "similarity", "similarity", "realism", metric=_metric("identity_similarity"), need="features"
     ),
     "identity": Measure(
         title="identity",
@@ -254,21 +168,9 @@ MEASURES: Final[Mapping[str, Measure]] = {
         of=lambda c, nets: (c["similarity"] > nets.alike).double(),
         needs=("features",),
     ),
-    "s3": Measure(
-        title="S3",
-        metric=_metric("s3"),
-        theme="realism",
-        columns=("s3",),
-        of=_column("s3"),
-        needs=("encoder",),
-    ),
-    "diversity": Measure(
-        title="diversity",
-        metric=_metric("feature_diversity"),
-        theme="realism",
-        columns=("diversity",),
-        of=_column("diversity"),
-        needs=("features",),
+    "s3": _score("s3", "S3", "realism", need="encoder"),
+    "diversity": _score(
+        "diversity", "diversity", "realism", metric=_metric("feature_diversity"), need="features"
     ),
     "frechet": Measure(
         title="Frechet",
@@ -346,38 +248,10 @@ MEASURES: Final[Mapping[str, Measure]] = {
         samples=lambda c, nets, w: samples.cosine_agreement(_moves(c), _effects(nets), w),
         needs=("oracle", "effects"),
     ),
-    "inside_true_change": Measure(
-        title="inside",
-        metric=_metric("inside_true_change"),
-        theme="causes",
-        columns=("inside_true_change",),
-        of=_column("inside_true_change"),
-        needs=("truth",),
-    ),
-    "distance_to_truth": Measure(
-        title="to the truth",
-        metric=_metric("distance_to_truth"),
-        theme="causes",
-        columns=("distance_to_truth",),
-        of=_column("distance_to_truth"),
-        needs=("truth",),
-    ),
-    "evaluations": Measure(
-        title="evaluations",
-        metric=_EVALUATIONS,
-        theme="costs",
-        over="searched",
-        columns=("evaluations",),
-        of=_column("evaluations"),
-    ),
-    "seconds": Measure(
-        title="seconds",
-        metric=_SECONDS,
-        theme="costs",
-        over="searched",
-        columns=("seconds",),
-        of=_column("seconds"),
-    ),
+    "inside_true_change": _score("inside_true_change", "inside", "causes", need="truth"),
+    "distance_to_truth": _score("distance_to_truth", "to the truth", "causes", need="truth"),
+    "evaluations": _score("evaluations", "evaluations", "costs", metric=_EVALUATIONS, over="searched"),
+    "seconds": _score("seconds", "seconds", "costs", metric=_SECONDS, over="searched"),
 }
 
 

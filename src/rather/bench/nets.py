@@ -32,6 +32,7 @@ from rather.generators._file import expected
 from rather.oracle import Oracle
 from rather.resources import spread
 from rather.squeezenet import SqueezeNet
+from rather.works import refuse_other_images
 from rather.worlds import WORLDS
 from rather.writing import write_whole, writing
 
@@ -196,7 +197,8 @@ def _attribute(name: str, oracle: Oracle | None, classifier: Classifier) -> int:
 
 
 def _judge(spec: str, classifier: Classifier, trust: Sequence[str]) -> Classifier:
-    judge = _same_images(bring(spec, trust=trust), classifier)
+    judge = bring(spec, trust=trust)
+    refuse_other_images(classifier, judge)  # the judge is what is wrong
     if not {*classifier.classes} <= {*judge.classes}:
         raise RatherError(
             "MODEL-CLASSES",
@@ -204,16 +206,6 @@ def _judge(spec: str, classifier: Classifier, trust: Sequence[str]) -> Classifie
             why=f"{classifier.name} knows {', '.join(classifier.classes)}"[:200],
         )
     return judge
-
-
-def _same_images(net: Classifier, classifier: Classifier) -> Classifier:
-    if net.shape != classifier.shape:
-        raise RatherError(
-            "DATA-SHAPE",
-            where=f"{net.name} takes {net.shape}",
-            why=f"{classifier.name} takes {classifier.shape}",
-        )
-    return net
 
 
 def _of_oracle(oracle: Oracle, attribute: int | None, classifier: Classifier) -> Classifier:
@@ -254,7 +246,11 @@ def _labels(oracle: Oracle, pictures: DataSet) -> Tensor | None:
 
 
 def _features(spec: str, classifier: Classifier, trust: Sequence[str]) -> Classifier | SqueezeNet:
-    return SqueezeNet() if spec == "squeezenet" else _same_images(bring(spec, trust=trust), classifier)
+    if spec == "squeezenet":
+        return SqueezeNet()
+    net = bring(spec, trust=trust)
+    refuse_other_images(classifier, net)
+    return net
 
 
 def _alike(net: Classifier | SqueezeNet, pictures: DataSet) -> float:

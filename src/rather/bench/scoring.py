@@ -189,12 +189,12 @@ def score_all(units: Sequence[Unit], names: Collection[str] = (*SCORES, DIVERSIT
         if not others or first.nets.features is None:
             continue
         together = _together(first.run, [one.run for one in others], first.nets).values
-        if "diversity" not in together:  # no row has an answer
+        if DIVERSITY not in together:  # no row has an answer
             continue
-        none = torch.full_like(together["diversity"], torch.nan)
+        none = torch.full_like(together[DIVERSITY], torch.nan)
         for place in places:
-            own = together["diversity"] if place == places[0] else none
-            scores[place] = replace(scores[place], values={**scores[place].values, "diversity": own})
+            own = together[DIVERSITY] if place == places[0] else none
+            scores[place] = replace(scores[place], values={**scores[place].values, DIVERSITY: own})
     return scores
 
 
@@ -214,7 +214,7 @@ def _together(first: Run, others: Sequence[Run], nets: Nets) -> Scores:
             images = [unpng(one.image) for one in same if one.image and one.status == row.status]
             if len(images) == len(same):
                 apart[place] = feature_diversity(torch.stack(images)[None], net)[0]
-        return {"diversity": apart}
+        return {DIVERSITY: apart}
 
     question = {
         "scores": [DIVERSITY],

@@ -27,6 +27,7 @@ from rather.metrics.causes import (
     largest_changes,
     rank_agreement,
 )
+from rather.search import on_grid
 from rather.worlds.planted import Known
 
 ROWS: Final = 200
@@ -97,7 +98,7 @@ def judge(questions: Questions, images: Images) -> Scores:
             where=f"answers {tuple(images.shape)}",
             why=f"the questions are {tuple(questions.images.shape)}",
         )
-    images = (images.clamp(0, 1) * 255).round() / 255
+    images = on_grid(images.clamp(0, 1))
     found = known.classifier.probabilities(images).argmax(1) == questions.target
     causes, world = known.recipe.world.causes, known.recipe.world
     changes = (world.read(images) - world.read(questions.images))[found]

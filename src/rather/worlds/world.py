@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rather.core import Classifier, Images
+from rather.core import Classifier, Images, Logits
 from rather.data.faces import Effect
+from rather.data.faces.effects import log_odds
 from rather.errors import RatherError
 from rather.suggest import near
 
@@ -100,15 +101,14 @@ def switched(world: World[S], classifier: Classifier, scenes: S, cause: str, tar
     """What setting one cause from 0 to 1 adds to the log-odds and to the probability of a class."""
     amount = world.amount(scenes, cause)
     off, on = (
-        log_odds(classifier, world.draw(world.give(scenes, cause, torch.full_like(amount, to))), target)
+        log_odds(
+            _logits(classifier, world.draw(world.give(scenes, cause, torch.full_like(amount, to)))), target
+        )
         for to in (0.0, 1.0)
     )
     return Effect(on - off, on.sigmoid() - off.sigmoid())
 
 
 @torch.no_grad()
-def log_odds(classifier: Classifier, images: Images, target: int, block: int = 64) -> Float[Tensor, " n"]:
-    """Log of p(target) / (1 - p(target)) of pictures, in 64 bits."""
-    logits = torch.cat([classifier(part) for part in images.split(block)]).double()
-    others = torch.cat([logits[:, :target], logits[:, target + 1 :]], 1)
-    return logits[:, target] - others.logsumexp(1)
+def _logits(classifier: Classifier, images: Images, block: int = 64) -> Logits:
+    return torch.cat([classifier(part) for part in images.split(block)])

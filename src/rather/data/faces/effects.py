@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rather.core import Classifier
+from rather.core import Classifier, Logits
 from rather.data.faces.attributes import ATTRIBUTES, HAIR_COLOURS
 from rather.data.faces.drawing import draw
 from rather.data.faces.sample import Faces, set  # noqa: A004 - see there
@@ -65,10 +65,15 @@ def effects(classifier: Classifier, faces: Faces, target: int) -> dict[str, Effe
 
 def _said(classifier: Classifier, faces: Faces, side: int, target: int) -> Float[Tensor, "2 n"]:
     """Log-odds and probability of a class, in 64 bits."""
-    logits = torch.cat([*_logits(classifier, faces, side)]).double()
+    odds = log_odds(torch.cat([*_logits(classifier, faces, side)]), target)
+    return torch.stack([odds, odds.sigmoid()])
+
+
+def log_odds(logits: Logits, target: int) -> Float[Tensor, " n"]:
+    """Log of p(target) / (1 - p(target)), in 64 bits."""
+    logits = logits.double()
     others = torch.cat([logits[:, :target], logits[:, target + 1 :]], 1)
-    log_odds = logits[:, target] - others.logsumexp(1)
-    return torch.stack([log_odds, log_odds.sigmoid()])
+    return logits[:, target] - others.logsumexp(1)
 
 
 @torch.no_grad()
