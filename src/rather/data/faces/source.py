@@ -7,12 +7,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, final
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from typing_extensions import override
 
-from rather.data.faces.attributes import ATTRIBUTES, REGIONS
+from rather.data.faces.attributes import ATTRIBUTES, HAIR_COLOURS, REGIONS
 from rather.data.faces.cache import Drawn, cached
 from rather.data.faces.drawing import draw
 from rather.data.faces.population import RULES, Population
@@ -24,6 +25,7 @@ from rather.suggest import near
 SIDE: Final = 64
 BLOCK: Final = 32  # faces that are drawn when one of them is asked for
 WORTH_KEEPING: Final = 1_000  # of fewer faces, drawing takes seconds
+TAKEN: Final = 1 / 3  # of its attributes a twin takes from another face: of few one sees what each does
 
 Part = Literal["train", "test"]
 
@@ -140,14 +142,19 @@ class DrawnFaces(Source):
     @property
     @override
     def twins(self) -> DrawnFaces:
-        """The same faces, each with the attributes of the one before; with labels that go with these."""
+        """The same faces, each with a few attributes of the one before; with labels that go with these."""
         if self._twins is None:
             twins = DrawnFaces(
                 self.name, self.part, len(self), seed=self._seed, population=self._population, side=self.side
             )
-            twins.faces = replace(self.faces, attributes=self.faces.attributes.roll(1, 0))
+            own = self.faces.attributes
+            random = np.random.default_rng((self._seed, int(self.part == "test"), len(own)))
+            taken = torch.from_numpy(random.random(own.shape) < TAKEN)
+            colours = [[*ATTRIBUTES].index(name) for name in HAIR_COLOURS]
+            taken[:, colours] = taken[:, colours[:1]]  # a face has exactly one
+            twins.faces = replace(self.faces, attributes=torch.where(taken, own.roll(1, 0), own))
             twins._labels = self._population.rule.label(twins.faces.attributes).int().tolist()
-            twins._key += " twins"
+            twins._key += f" twins {TAKEN}"
             self._twins = twins
         return self._twins
 
