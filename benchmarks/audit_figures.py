@@ -15,7 +15,7 @@ from typing import Any
 from audits_page import page
 from rather.audit import Audit, audit
 from rather.audit.nets import take_oracle
-from rather.cli_audit import DEFAULT_METHOD, DEFAULT_SETTINGS
+from rather.commands.audit import DEFAULT_METHOD, DEFAULT_SETTINGS
 from rather.core import Classifier
 from rather.explain import explain
 from rather.worlds.planted import PLANTED, Known, make, recipes

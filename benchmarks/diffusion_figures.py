@@ -25,7 +25,8 @@ from torch.nn import functional as F
 from diffusion_page import page
 from rather.core import Classifier, Goal, Images, Method, Noise
 from rather.data.faces import ATTRIBUTES
-from rather.denoising import lowest
+from rather.diffusion.denoising import lowest
+from rather.diffusion.refinement import Refinement
 from rather.features import pooled
 from rather.generators.ddpm import DDPM
 from rather.methods import Ace, Attack, Dive, Revise, Several, Steex, Wachter
@@ -35,7 +36,6 @@ from rather.metrics.distribution import split_frechet_of_features
 from rather.metrics.identity import identity_similarity
 from rather.metrics.proximity import l1
 from rather.metrics.sparsity import share_changed
-from rather.refinement import Refinement
 from rather.search import on_grid
 from runs import (
     FACES,

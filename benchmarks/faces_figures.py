@@ -44,10 +44,10 @@ from rather.methods import (
 from rather.metrics.causes import cosine_agreement, named_among, rank_agreement
 from rather.metrics.distribution import frechet_of_features
 from rather.metrics.proximity import l1
-from rather.oracle import Oracle
+from rather.nets.oracle import Oracle
+from rather.nets.semantic import changes_by_region, one_hot
 from rather.ranks import rank_correlation
 from rather.search import on_grid
-from rather.semantic import changes_by_region, one_hot
 from rather.train import Recipe, train_classifier
 from runs import (
     FACES,

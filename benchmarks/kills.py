@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from rather.store import Row, Run
+from rather.runs.store import Row, Run
 
 
 def command(run: Path, rows: int) -> list[str]:

@@ -26,20 +26,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from latent_page import page, shortly
-from rather.autoencoder import Autoencoder
 from rather.classifiers import bring
 from rather.core import Classifier, Counterfactuals, Goal, Images, Labels, Method, Noise
 from rather.data import load, read_all
 from rather.data.source import Source
-from rather.generator import Phase
 from rather.generators import bring_generator
-from rather.latent import LatentClassifiers
+from rather.latents.classifiers import LatentClassifiers
 from rather.methods import Clarity, Dive, Introspection, Minimal, Revise, Schut, Several, Wachter
 from rather.metrics.distribution import frechet_distance
 from rather.metrics.diversity import feature_diversity
 from rather.metrics.proximity import l1
 from rather.metrics.realism import Reconstruct, im1, im2
 from rather.metrics.transfer import transfer
+from rather.nets.autoencoder import Autoencoder
+from rather.nets.generator import Phase
 from rather.png import png
 from rather.references import References
 from rather.train import LatentRecipe, train_heads

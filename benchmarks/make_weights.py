@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from rather.bundled import WEIGHTS
 from rather.classifiers import bring
 from rather.generators import generator_class
-from rather.net_file import read_plan
+from rather.nets.bundled import WEIGHTS
+from rather.nets.file import read_plan
 from rather.train import (
     Figures,
     GeneratorFigures,

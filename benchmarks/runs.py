@@ -23,12 +23,12 @@ from rather.core import Classifier, Goal, Images, Labels, Method, Resource
 from rather.data import faces, load
 from rather.data.faces import ATTRIBUTES, DrawnFaces
 from rather.data.source import Source
-from rather.denoiser import Denoiser
-from rather.frozen_net import FrozenNet
+from rather.diffusion.denoiser import Denoiser
 from rather.generators import bring_generator
-from rather.latent import LatentClassifiers
+from rather.latents.classifiers import LatentClassifiers
 from rather.methods import build
-from rather.oracle import Oracle
+from rather.nets.frozen import FrozenNet
+from rather.nets.oracle import Oracle
 from rather.presets import expand, list_presets
 from rather.references import References
 from rather.resources import take_references

@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Method
-from rather.denoiser import Denoiser
-from rather.diffusion import linear
-from rather.editor import Editor
-from rather.exaggerator import Exaggerator
-from rather.latent import LatentClassifiers, LatentHeads
+from rather.diffusion.arithmetic import linear
+from rather.diffusion.denoiser import Denoiser
+from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.methods import method_class
 from rather.methods.wachter import Wachter
+from rather.nets.autoencoder import Autoencoder
+from rather.nets.editor import Editor
+from rather.nets.exaggerator import Exaggerator
+from rather.nets.semantic import Semantic
 from rather.references import References
-from rather.semantic import Semantic
 
 CLASSES = ("bright", "left", "top")
 

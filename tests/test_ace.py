@@ -10,14 +10,14 @@ from torch.nn import functional as F
 from analytic import grey_denoiser, others, pictures, resources, spatial
 from rather.attacks import margin
 from rather.core import Classifier, Counterfactuals, Goal, Noise
-from rather.denoiser import Denoiser
-from rather.denoising import lowest
-from rather.diffusion import linear, signed
+from rather.diffusion.arithmetic import linear, signed
+from rather.diffusion.denoiser import Denoiser
+from rather.diffusion.denoising import lowest
+from rather.diffusion.refinement import change_mask
 from rather.errors import RatherError
 from rather.methods.ace import Ace
 from rather.methods.attack import Attack
 from rather.methods.refined import Refined
-from rather.refinement import change_mask
 
 pytestmark = pytest.mark.shapes
 IDS = ("ann", "bob", "cy", "dee")

@@ -16,12 +16,12 @@ from rather.audit.page import write_audit
 from rather.audit.rules import suspicious_attributes, suspicious_places, suspicious_regions
 from rather.audit.swaps import answers, nearest_allowed, spots, swapped
 from rather.cli import main
-from rather.cli_audit import _finite, told
+from rather.commands.audit import _finite, told
 from rather.core import Classifier
 from rather.errors import RatherError
-from rather.oracle import Oracle
+from rather.nets.oracle import Oracle
 from rather.png import png
-from rather.store import Row, Run
+from rather.runs.store import Row, Run
 
 SIDE = 16
 CLASSES = ("dark", "light")

@@ -12,7 +12,7 @@ from rather.bench.statistics import draws
 from rather.bench.tables import interval, number
 from rather.core import Classifier
 from rather.intervals import wilson
-from rather.scores import Scores
+from rather.runs.scores import Scores
 
 N = 40
 NETS = Nets(

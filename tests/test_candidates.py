@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from rather.candidates import Candidates
 from rather.core import Classifier, Goal
+from rather.diffusion.candidates import Candidates
 
 
 class Able(Classifier):

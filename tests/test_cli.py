@@ -17,13 +17,13 @@ from torch import nn
 import rather.explain
 import rather.generators
 import rather.resources
-from rather.autoencoder import Autoencoder
 from rather.cli import main, settings_of
-from rather.comparison import open_comparison
-from rather.latent import LatentClassifiers, LatentHeads
+from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.methods import list_methods
+from rather.nets.autoencoder import Autoencoder
+from rather.pages.comparison import open_comparison
 from rather.presets import list_presets
-from rather.store import Run
+from rather.runs.store import Run
 
 FAST = ["--method", "wachter", "--count", "3"]
 

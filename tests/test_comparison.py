@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import nn
 
-import rather.comparison
+import rather.pages.comparison
 from analytic import pictures, spatial
-from rather.comparison import is_comparison, open_comparison, start_comparison, write_comparison
 from rather.core import Classifier
 from rather.data import InMemory
 from rather.errors import RatherError
-from rather.execute import Work, answer, choose_goals, question
 from rather.methods.wachter import Wachter
+from rather.pages.comparison import is_comparison, open_comparison, start_comparison, write_comparison
+from rather.pages.report import write_report
 from rather.png import png
-from rather.report import write_report
-from rather.store import Row, Run
-from rather.works import of_same_goals
+from rather.runs.execute import Work, answer, choose_goals, question
+from rather.runs.store import Row, Run
+from rather.runs.works import of_same_goals
 from test_report import ALL_LOADED, CLASSES, PAYLOADS, QUESTION, browser, found, picture, read, visit
 
 assert browser, "the fixture is used by its name"
@@ -239,7 +239,7 @@ def test_prototypes_are_told_as_such(tmp_path):
 
 
 def test_many_images_are_pages_that_lead_to_each_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(rather.comparison, "PICTURES_A_PAGE", 40)
+    monkeypatch.setattr(rather.pages.comparison, "PICTURES_A_PAGE", 40)
     rows = [found(n) for n in range(20)]
     file = write_comparison(compared(tmp_path / "c", {"wachter": rows, "schut": rows}))
     names = ["comparison.html", "comparison-2.html", "comparison-3.html"]

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from analytic import two_classes
-from rather.denoiser import Denoiser
-from rather.diffusion import Chain, cosine, linear, signed
+from rather.diffusion.arithmetic import Chain, cosine, linear, signed
+from rather.diffusion.denoiser import Denoiser
 from rather.errors import RatherError
 
 SHAPE = (1, 4, 4)

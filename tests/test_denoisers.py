@@ -10,13 +10,13 @@ from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, 
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from rather.autoencoder import Autoencoder
 from rather.core import Classifier
-from rather.denoiser import Denoiser
 from rather.denoisers import bring_denoiser, guided, is_denoiser
 from rather.denoisers.guided import Trained, load_guided
-from rather.diffusion import linear
+from rather.diffusion.arithmetic import linear
+from rather.diffusion.denoiser import Denoiser
 from rather.errors import RatherError
+from rather.nets.autoencoder import Autoencoder
 from rather.presets import expand
 from rather.resources import Want, take_generator, wanted
 

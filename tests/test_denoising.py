@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-import rather.denoising
+import rather.diffusion.denoising
 from analytic import Gaussian, grey_denoiser, pictures
 from rather.core import Noise
-from rather.denoiser import Denoiser
-from rather.denoising import Filter, lowest
-from rather.diffusion import linear, signed
+from rather.diffusion.arithmetic import linear, signed
+from rather.diffusion.denoiser import Denoiser
+from rather.diffusion.denoising import Filter, lowest
+from rather.diffusion.refinement import Refinement, change_mask
 from rather.errors import RatherError
-from rather.refinement import Refinement, change_mask
 
 pytestmark = pytest.mark.shapes
 TAU = 3
@@ -130,7 +130,7 @@ def slopes(generator: Denoiser, checkpoint: str) -> Tensor:
     ("checkpoint", "memory", "again"), [("always", 1e12, TAU), ("never", 0, 0), ("auto", 0, TAU - 1)]
 )
 def test_what_is_forgotten_is_computed_again_to_the_last_bit(checkpoint, memory, again, monkeypatch):
-    monkeypatch.setattr(rather.denoising, "at_hand", lambda _: int(memory))
+    monkeypatch.setattr(rather.diffusion.denoising, "at_hand", lambda _: int(memory))
     generator, plain = convolved(), slopes(convolved(), "never")
     assert torch.equal(slopes(generator, checkpoint), plain)
     assert len(generator.net.steps) == TAU + again
@@ -140,7 +140,7 @@ def test_memory_is_asked_for_what_all_steps_keep(monkeypatch):
     """Per row and step at least the net's input and its hidden map, which tanh and the last layer share."""
     least = TAU * 3 * (1 + 8) * 36 * 4
     for memory, again in ((4 * least - 4, TAU - 1), (4 * 4 * least, 0)):
-        monkeypatch.setattr(rather.denoising, "at_hand", lambda _, memory=memory: memory)
+        monkeypatch.setattr(rather.diffusion.denoising, "at_hand", lambda _, memory=memory: memory)
         generator = convolved()
         slopes(generator, "auto")
         assert len(generator.net.steps) == TAU + again

@@ -12,11 +12,11 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from analytic import pictures, two_classes
-from rather.autoencoder import Autoencoder
 from rather.classifiers import ensemble
 from rather.core import Classifier, Counterfactuals, Found, Method
-from rather.curves import diagnose, latent_space
-from rather.diagnostics import (
+from rather.latents.classifiers import LatentClassifiers, LatentHeads
+from rather.latents.curves import diagnose, latent_space
+from rather.latents.diagnostics import (
     along_decoded,
     along_images,
     along_latents,
@@ -28,10 +28,10 @@ from rather.diagnostics import (
     target_probabilities,
     uncertainty,
 )
-from rather.latent import LatentClassifiers, LatentHeads
 from rather.losses import member_logits
 from rather.methods.several import Several
 from rather.methods.wachter import Wachter
+from rather.nets.autoencoder import Autoencoder
 
 pytestmark = pytest.mark.shapes
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rather.diffusion import Chain, cosine, linear, pixels, signed
+from rather.diffusion.arithmetic import Chain, cosine, linear, pixels, signed
 from rather.errors import RatherError
 
 LINEAR, COSINE = Chain.of(linear(1000)), Chain.of(cosine(500))

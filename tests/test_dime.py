@@ -6,15 +6,15 @@ from torch import Tensor, nn
 
 from analytic import grey_denoiser, others, pictures, spatial
 from rather.core import Classifier, Counterfactuals, Goal, Method, Noise
-from rather.denoiser import Denoiser
-from rather.denoising import lowest
-from rather.diffusion import linear, pixels, signed
+from rather.diffusion.arithmetic import linear, pixels, signed
+from rather.diffusion.denoiser import Denoiser
+from rather.diffusion.denoising import lowest
+from rather.diffusion.guidance import away_from_target, log_odds
+from rather.diffusion.refinement import change_mask
 from rather.errors import RatherError
-from rather.guidance import away_from_target, log_odds
 from rather.methods.dime import Dime
 from rather.methods.fastdime import Fastdime
 from rather.methods.maskdime import Maskdime, _top
-from rather.refinement import change_mask
 
 pytestmark = pytest.mark.shapes
 IDS = ("ann", "bob", "cy", "dee")

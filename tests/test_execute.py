@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-import rather.execute
-from rather.autoencoder import Autoencoder
+import rather.runs.execute
 from rather.core import Classifier, Found, Method
 from rather.data.source import InMemory
 from rather.errors import RatherError
-from rather.execute import Work, answer, execute, question
 from rather.methods.wachter import Wachter
+from rather.nets.autoencoder import Autoencoder
 from rather.png import unpng
-from rather.store import Run
+from rather.runs.execute import Work, answer, execute, question
+from rather.runs.store import Run
 
 
 def classifier():
@@ -148,11 +148,11 @@ def test_seconds_are_those_of_the_method_alone(monkeypatch):
 
         return slowed
 
-    monkeypatch.setattr(rather.execute, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(rather.runs.execute, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(InMemory, "read", slow(InMemory.read, 100))
     monkeypatch.setattr(Picky, "search", slow(Picky.search, 6))
     for name in ("png", "unpng", "diagnose"):
-        monkeypatch.setattr(rather.execute, name, slow(getattr(rather.execute, name), 1000))
+        monkeypatch.setattr(rather.runs.execute, name, slow(getattr(rather.runs.execute, name), 1000))
     images = source().images.clone()
     images[3] = 1.0  # is there already
     told = work(Picky(refuses=9), source=dataclasses.replace(source(), images=images))

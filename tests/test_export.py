@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from rather.errors import RatherError
-from rather.export import export_parquet, export_png, file_name
 from rather.png import png
-from rather.store import Row, Run
+from rather.runs.export import export_parquet, export_png, file_name
+from rather.runs.store import Row, Run
 
 
 def rows_of(count: int) -> list[Row]:

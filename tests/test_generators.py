@@ -19,9 +19,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 import rather
 from rather.core import Classifier
-from rather.encoder import Encoder
 from rather.errors import RatherError
-from rather.generator import Generator, Phase
 from rather.generators import bring_generator, generator_class, list_generators
 from rather.generators._conditional import coin_divergence as asked_for
 from rather.generators._file import load_generator, save_generator
@@ -29,6 +27,8 @@ from rather.generators.gan import Inversion
 from rather.generators.simsiam import agreement, view
 from rather.generators.tcvae import decomposed, log_normal
 from rather.generators.vae import divergence
+from rather.nets.encoder import Encoder
+from rather.nets.generator import Generator, Phase
 from rather.train.fit import Schedule, fit
 
 ALL = sorted(list_generators())
@@ -508,8 +508,8 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_files_of_another_kind_are_told_apart(tmp_path):
-    from rather.bundled import weights_file
     from rather.classifiers import bring
+    from rather.nets.bundled import weights_file
 
     file = saved(tmp_path)
     assert code_of(bring_generator, str(weights_file("digits", "classifier"))) == "MODEL-KIND"

@@ -16,11 +16,14 @@ FILES = sorted(HOME.rglob("*.py"))
 STAGES = (
     {"errors", "suggest"},
     {"core"},
-    {"search", "losses", "best", "references", "autoencoder", "latent", "diffusion", "generators"},
-    {"methods", "metrics"},
-    {"data", "store"},
-    {"execute", "bench", "audit"},
-    {"explain", "report", "explorer", "study"},
+    {"search", "losses", "best", "references", "nets"},
+    {"diffusion", "generators"},
+    {"latents"},
+    {"features", "methods", "metrics"},
+    {"data", "runs"},
+    {"pages"},
+    {"explain", "bench", "audit", "explorer", "study"},
+    {"commands"},
     {"cli"},
 )
 #: A result draws itself; that is imported when it does.

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from analytic import CLASSES, latent_stripes, others, pictures, spatial, stripes
-from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Goal, Method, Noise
 from rather.errors import RatherError
-from rather.fisher import fisher_information, latent_information, spectral_clusters
 from rather.generators.gan import GAN
-from rather.latent import LatentClassifiers, LatentHeads
-from rather.latent_masks import all_but_a_part, fisher_masks
+from rather.latents.classifiers import LatentClassifiers, LatentHeads
+from rather.latents.fisher import fisher_information, latent_information, spectral_clusters
+from rather.latents.masks import all_but_a_part, fisher_masks
 from rather.methods import dive
 from rather.methods.clarity import Clarity
 from rather.methods.dive import Dive
@@ -24,6 +23,7 @@ from rather.methods.introspection import Introspection
 from rather.methods.minimal import Minimal
 from rather.methods.revise import Revise
 from rather.methods.several import Several
+from rather.nets.autoencoder import Autoencoder
 from rather.references import References
 from rather.search import on_grid
 

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Goal
 from rather.errors import RatherError
 from rather.metrics import _metric, list_metrics, proximity, sparsity, validity
@@ -20,6 +19,7 @@ from rather.metrics.distribution import frechet_distance, frechet_of_features, s
 from rather.metrics.diversity import feature_diversity
 from rather.metrics.realism import im1, im2
 from rather.metrics.transfer import transfer
+from rather.nets.autoencoder import Autoencoder
 
 SLOW = {
     "l1": lambda a, b: np.abs(a - b).mean(),

@@ -10,15 +10,15 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import inception_v3, squeezenet1_1
 
-from rather.bundled import list_weights, weights_file
 from rather.classifiers import bring
 from rather.errors import RatherError
 from rather.features import pooled, prepared
-from rather.inception import Inception, architecture
+from rather.features.inception import Inception, architecture
+from rather.features.squeezenet import SqueezeNet
 from rather.metrics.distribution import frechet_distance, kid, kid_of_features
 from rather.metrics.diversity import feature_diversity, layered_diversity
 from rather.metrics.identity import identity_kept, identity_similarity, s3
-from rather.squeezenet import SqueezeNet
+from rather.nets.bundled import list_weights, weights_file
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from rather.handling import as_jpeg, as_png
 from rather.metrics.meaning import causal_flip, noncausal_flip, telling, trivial_flip
 from rather.metrics.sanity import change_correlation
 from rather.metrics.survival import survives
-from rather.shuffled import shuffled
+from rather.nets.shuffled import shuffled
 
 
 @pytest.mark.shapes

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytic import example, others, pictures, spatial
-from rather.cards import plain
-from rather.charts import confidence_chart
 from rather.core import rows_of
 from rather.draw import BRIGHTER, DARKER
-from rather.pages import environment
-from rather.panels import FIRST, SHOWN, TARGETS, panels, summary
+from rather.pages.cards import plain
+from rather.pages.charts import confidence_chart
+from rather.pages.html import environment
+from rather.pages.panels import FIRST, SHOWN, TARGETS, panels, summary
+from rather.pages.report import write_report
 from rather.png import png
-from rather.report import write_report
 from test_report import found, kept, picture, read, run_of
 
 REGIONS = {

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from analytic import resources
-from rather.columns import columns
+from rather.commands.listing import listing
 from rather.errors import RatherError
-from rather.listing import listing
 from rather.methods import build, list_methods, method_class
 from rather.presets import expand, list_presets, preset
 from rather.resources import wanted
+from rather.runs.columns import columns
 
 GIVEN = resources()
 

@@ -18,14 +18,14 @@ from analytic import (
 )
 from rather.core import Classifier, Goal, Noise
 from rather.errors import RatherError
-from rather.exaggerator import bin_of, condition_count, conditions
 from rather.methods import build
 from rather.methods.attributes import Attributes
 from rather.methods.exaggeration import Exaggeration
 from rather.methods.steex import Steex
+from rather.nets.exaggerator import bin_of, condition_count, conditions
+from rather.nets.semantic import Semantic, changes_by_region, one_hot
 from rather.references import References
-from rather.semantic import Semantic, changes_by_region, one_hot
-from rather.works import look
+from rather.runs.works import look
 
 pytestmark = pytest.mark.shapes
 

@@ -14,13 +14,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import rather.report
-from rather.cards import FRAMES, card, percent, plain, reason
-from rather.charts import charts
+import rather.pages.report
 from rather.errors import RatherError
+from rather.pages.cards import FRAMES, card, percent, plain, reason
+from rather.pages.charts import charts
+from rather.pages.report import ROWS_A_PAGE, write_report
 from rather.png import png, unpng
-from rather.report import ROWS_A_PAGE, write_report
-from rather.store import Row, Run
+from rather.runs.store import Row, Run
 
 CLASSES = ["cat", "dog", "fox"]
 QUESTION = {
@@ -735,7 +735,7 @@ def test_the_policy_allows_our_script_and_style_word_for_word_and_nothing_else(t
 
 
 def test_the_templates_trust_nothing():
-    folder = Path(rather.report.__file__).parent / "templates"
+    folder = Path(rather.pages.report.__file__).parent / "templates"
     text = "".join(file.read_text() for file in folder.iterdir())
     assert not re.findall(
         r"\|\s*safe|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?:|//\w", text

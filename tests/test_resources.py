@@ -6,14 +6,14 @@ import torch
 import rather.generators
 import rather.resources
 from analytic import example, latent_stripes, pictures, resources, spatial, stripes
-from rather.autoencoder import Autoencoder
 from rather.core import Classifier
 from rather.data import DataSet, InMemory
-from rather.denoiser import Denoiser
+from rather.diffusion.denoiser import Denoiser
 from rather.errors import RatherError
-from rather.execute import Work, question
-from rather.latent import LatentClassifiers
+from rather.latents.classifiers import LatentClassifiers
 from rather.methods import build, list_methods, method_class
+from rather.nets.autoencoder import Autoencoder
+from rather.nets.semantic import Semantic
 from rather.presets import expand
 from rather.references import References
 from rather.resources import (
@@ -26,7 +26,7 @@ from rather.resources import (
     take_oracle,
     wanted,
 )
-from rather.semantic import Semantic
+from rather.runs.execute import Work, question
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rather.errors import RatherError
-from rather.store import SCHEMA, Row, Run, record
+from rather.runs.store import SCHEMA, Row, Run, record
 from rather.writing import refuse_unwritable, write_whole
 
 ASKED = [f"image-{n}" for n in range(7)]

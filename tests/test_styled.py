@@ -5,7 +5,7 @@ import torch
 
 from rather.generators._styled import StyledGenerator, StyleEncoder, extent, waves
 from rather.generators.semantic import Semantic
-from rather.semantic import one_hot
+from rather.nets.semantic import one_hot
 
 pytestmark = pytest.mark.shapes
 SHAPE, REGIONS, SIZE = (3, 32, 32), 3, 5

@@ -19,13 +19,13 @@ from safetensors.torch import load_file, save, save_file
 from torch import nn
 
 from rather import bundled
-from rather.bundled import list_weights
 from rather.classifiers import bring, ensemble, nets
 from rather.classifiers.file import load_classifier, save_classifier
 from rather.core import Classifier
 from rather.data import DataSet, InMemory, load
 from rather.errors import RatherError
-from rather.net_file import read_plan
+from rather.nets.bundled import list_weights
+from rather.nets.file import read_plan
 from rather.train import Figures, Recipe, train_classifier, train_to_file
 from rather.train import classifier as train
 

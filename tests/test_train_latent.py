@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from rather.autoencoder import Autoencoder
 from rather.classifiers import bring
 from rather.cli import main
 from rather.data.source import InMemory
 from rather.errors import RatherError
 from rather.generators.vae import VAE
-from rather.latent import LatentClassifiers
-from rather.latent_file import load_latent, save_latent
+from rather.latents.classifiers import LatentClassifiers
+from rather.latents.file import load_latent, save_latent
+from rather.nets.autoencoder import Autoencoder
 from rather.train import LatentRecipe, train_heads
 
 SHAPE = (1, 8, 8)
@@ -101,7 +101,7 @@ def test_file_is_a_classifier_that_gives_back_its_latents(tmp_path):
     with pytest.raises(RatherError) as caught:
         load_latent(file)
     assert caught.value.code == "MODEL-FILE-DAMAGED"
-    from rather.latent import LatentHeads
+    from rather.latents.classifiers import LatentHeads
 
     latent = LatentClassifiers(autoencoder, LatentHeads(4, 3, 8, 3), ["a", "b", "c"], "mine")
     save_latent(file, latent, vae.settings(), {"seed": 0})

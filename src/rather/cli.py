@@ -14,8 +14,8 @@ from cyclopts.types import NonNegativeInt, PositiveInt
 from cyclopts.validators import Number
 
 from rather import __version__
+from rather.commands.words import from_file, settings_of
 from rather.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError
-from rather.words import from_file, settings_of
 
 app = App(
     name="rather",
@@ -26,9 +26,11 @@ app = App(
     suppress_keyboard_interrupt=False,  # an interrupted run has something to say
     default_parameter=Parameter(negative=()),
 )
-app.command("rather.cli_train:train", name="train", help="Make the nets that the methods need.")
-app.command("rather.cli_audit:audit", name="audit", help="What a classifier goes by, and what is suspicious.")
-app.command("rather.cli_bench:bench", name="bench", help="Compare methods, with intervals and tests.")
+app.command("rather.commands.train:train", name="train", help="Make the nets that the methods need.")
+app.command(
+    "rather.commands.audit:audit", name="audit", help="What a classifier goes by, and what is suspicious."
+)
+app.command("rather.commands.bench:bench", name="bench", help="Compare methods, with intervals and tests.")
 
 
 @app.command
@@ -94,8 +96,8 @@ def explain(
         json: Print one JSON object and nothing else.
     """
     del config  # `main` has put what the file says in its place
+    from rather.commands.terminal import progress_bar, summary
     from rather.explain import explain as work_off
-    from rather.terminal import progress_bar, summary
 
     with progress_bar("explaining", shown=not json) as progress:
         explained = work_off(
@@ -154,7 +156,7 @@ def list_(
         what: Which list.
         json: Print a JSON list of objects with a name and a text.
     """
-    from rather.listing import listing
+    from rather.commands.listing import listing
 
     named = listing(what)
     if json:
@@ -174,7 +176,7 @@ def describe(name: str, /, *, json: bool = False) -> int:
         name: Of a method (`rather list methods`), a kind of generator (vae, ...), or latent-classifier.
         json: Print one JSON object with the settings.
     """
-    from rather.terminal import description
+    from rather.commands.terminal import description
 
     description(name, json=json)
     return 0
@@ -189,9 +191,9 @@ def report(run: Path, /, *, out: Path | None = None, single_file: bool | None = 
         out: Where to; by default into the run's folder.
         single_file: One file with the pictures inside; by default for up to 50 rows.
     """
-    from rather.comparison import is_comparison, write_comparison
-    from rather.report import write_report
-    from rather.store import Run
+    from rather.pages.comparison import is_comparison, write_comparison
+    from rather.pages.report import write_report
+    from rather.runs.store import Run
 
     if is_comparison(run):
         if out or single_file is not None:
@@ -213,8 +215,8 @@ def export(run: Path, /, *, png: Path | None = None, parquet: Path | None = None
         png: A folder for one ID.png a row, the counterfactual, and index.csv.
         parquet: A file for all rows; `datasets`, pandas and DuckDB read it.
     """
-    from rather.export import export_parquet, export_png
-    from rather.store import Run
+    from rather.runs.export import export_parquet, export_png
+    from rather.runs.store import Run
 
     if not (png or parquet):
         raise RatherError("CFG-OPTIONS", where="export", why="neither --png nor --parquet", do="Give one")
@@ -235,8 +237,8 @@ def tune(run: Path, /, *, success: Annotated[float, Parameter(validator=Number(g
             sweep --set method=steex --set "values=[0.1,0.3,1.0]".
         success: More than this share of the rows must reach it.
     """
-    from rather.store import Run
-    from rather.terminal import trials_table
+    from rather.commands.terminal import trials_table
+    from rather.runs.store import Run
     from rather.tune import largest, trials
 
     tried = trials(Run.open(run))
@@ -266,7 +268,7 @@ def tune_filter(
         count: How many images to filter, evenly spread.
         seed: Of the noise.
     """
-    from rather.terminal import heights_table
+    from rather.commands.terminal import heights_table
     from rather.tune import filter_heights, highest
 
     tried = filter_heights(

@@ -11,20 +11,19 @@ from typing import Any, Final, final
 
 from rather.classifiers import bring, classifier_of
 from rather.classifiers.answers import Output
-from rather.columns import Column, columns
-from rather.comparison import refuse_comparison, start_comparison, write_comparison
 from rather.core import Classifier
 from rather.data import load, load_files, read_all
 from rather.data.folder import Folder
 from rather.errors import RatherError
-from rather.execute import Work, question
 from rather.methods import build
+from rather.pages.comparison import refuse_comparison, start_comparison, write_comparison
+from rather.pages.report import write_report
 from rather.references import References
-from rather.report import write_report
 from rather.resources import Sources, Want, spread, wanted
-from rather.store import STATUSES, Run
-from rather.targets import check_target
-from rather.works import (
+from rather.runs.columns import Column, columns
+from rather.runs.execute import Work, question
+from rather.runs.store import STATUSES, Run
+from rather.runs.works import (
     folder_name,
     given,
     look,
@@ -33,6 +32,7 @@ from rather.works import (
     refuse_other_images,
     work_off,
 )
+from rather.targets import check_target
 from rather.writing import refuse_unwritable
 
 #: The best there is without a generative model: edits of which a person sees the sense.

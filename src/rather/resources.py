@@ -9,16 +9,16 @@ from typing import Final, NamedTuple, final, get_args
 import torch
 from pydantic.fields import FieldInfo
 
-from rather.autoencoder import Autoencoder
-from rather.bundled import list_weights
 from rather.classifiers import bring, classifier_of
 from rather.core import Classifier, Resource
 from rather.data import DataSet, Source, list_data, load, read_all
 from rather.data.folder import Folder
 from rather.errors import RatherError
-from rather.frozen_net import Bundled, FrozenNet
-from rather.latent import LatentClassifiers
+from rather.latents.classifiers import LatentClassifiers
 from rather.methods import method_class
+from rather.nets.autoencoder import Autoencoder
+from rather.nets.bundled import list_weights
+from rather.nets.frozen import Bundled, FrozenNet
 from rather.presets import Plan, wrapped
 from rather.references import References
 

@@ -17,12 +17,12 @@ import torch
 from rather.classifiers import bring, classifier_of
 from rather.core import Classifier, Images, Noise
 from rather.data import load, read_all
-from rather.denoiser import Denoiser
-from rather.denoising import Filter, lowest
+from rather.diffusion.denoiser import Denoiser
+from rather.diffusion.denoising import Filter, lowest
 from rather.errors import RatherError
 from rather.intervals import wilson
 from rather.resources import Want, spread, take_generator
-from rather.store import Run
+from rather.runs.store import Run
 
 _TOGETHER: Final = 64  # images in memory
 

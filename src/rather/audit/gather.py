@@ -27,9 +27,9 @@ from rather.audit.swaps import Spot, answers, nearest_allowed, spots
 from rather.core import Classifier, Images
 from rather.errors import RatherError
 from rather.intervals import Z
-from rather.oracle import Oracle
-from rather.semantic import Semantic, changes_by_region
-from rather.store import Run
+from rather.nets.oracle import Oracle
+from rather.nets.semantic import Semantic, changes_by_region
+from rather.runs.store import Run
 from rather.suggest import near
 
 _HALF: Final = 0.5

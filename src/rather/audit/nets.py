@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rather.bundled import list_weights
 from rather.classifiers import bring
 from rather.core import Classifier
 from rather.errors import RatherError
-from rather.oracle import Oracle
+from rather.nets.bundled import list_weights
+from rather.nets.oracle import Oracle
+from rather.nets.semantic import Semantic
 from rather.resources import Want, bundled_net, take_generator
-from rather.semantic import Semantic
-from rather.store import Run
+from rather.runs.store import Run
 
 
 def audited_classifier(

@@ -15,12 +15,12 @@ from torch.nn import functional as F
 from rather import __version__
 from rather.audit import Attribute, Audit, Estimate, Member, Pair, Place
 from rather.audit.findings import GRID
-from rather.cards import MEDIUM, SMALL, Picture, picture, plain
 from rather.draw import BRIGHTER, signed_difference
-from rather.pages import environment, inside, policy
-from rather.panels import Measure, Panel
+from rather.pages.cards import MEDIUM, SMALL, Picture, picture, plain
+from rather.pages.html import environment, inside, policy
+from rather.pages.panels import Measure, Panel
 from rather.png import Image, png
-from rather.store import Row, Run
+from rather.runs.store import Row, Run
 from rather.writing import write_whole, writing
 
 SHOWN: Final = 12  # rows of a table

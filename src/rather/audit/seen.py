@@ -14,7 +14,7 @@ from rather.core import Images
 from rather.errors import RatherError
 from rather.png import unpng
 from rather.resources import spread
-from rather.store import Run
+from rather.runs.store import Run
 
 _EXAMPLES: Final = 6
 

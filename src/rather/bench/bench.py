@@ -16,7 +16,7 @@ from rather.bench.scoring import score_all
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import formats
 from rather.bench.work import Absent, Progress, Unit, plan, work_off
-from rather.store import STATUSES
+from rather.runs.store import STATUSES
 from rather.writing import refuse_unwritable, write_whole, writing
 
 RUNS: Final = Path("runs")

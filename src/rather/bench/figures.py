@@ -32,7 +32,7 @@ from rather.bench.statistics import (
 )
 from rather.bench.work import Absent, Unit
 from rather.intervals import wilson
-from rather.scores import Scores
+from rather.runs.scores import Scores
 
 Variant = Literal["main", "all"]  # of what counts successes only: the same of all rows that have an answer
 LEVEL: Final = 0.05  # of all tests of one column together

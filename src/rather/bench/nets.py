@@ -22,17 +22,17 @@ from rather.data import DataSet, read_all
 from rather.data.faces import DrawnFaces
 from rather.data.faces import effects as measured_effects
 from rather.data.faces.attributes import HAIR_COLOURS
-from rather.denoiser import Denoiser
-from rather.encoder import Encoder
+from rather.diffusion.denoiser import Denoiser
 from rather.errors import RatherError
 from rather.features import pooled
-from rather.frozen_net import FrozenNet
+from rather.features.squeezenet import SqueezeNet
 from rather.generators import bring_generator
 from rather.generators._file import expected
-from rather.oracle import Oracle
+from rather.nets.encoder import Encoder
+from rather.nets.frozen import FrozenNet
+from rather.nets.oracle import Oracle
 from rather.resources import spread
-from rather.squeezenet import SqueezeNet
-from rather.works import refuse_other_images
+from rather.runs.works import refuse_other_images
 from rather.worlds import WORLDS
 from rather.writing import write_whole, writing
 

@@ -15,8 +15,8 @@ from rather.bench.measures import MEASURES
 from rather.bench.spec import Spec
 from rather.bench.tables import Table, absence, interval, number, tables
 from rather.bench.work import Absent, Unit
-from rather.cards import SMALL, Picture, picture
-from rather.pages import environment, inside, policy
+from rather.pages.cards import SMALL, Picture, picture
+from rather.pages.html import environment, inside, policy
 
 PICTURES: Final = 8  # images of a task that are shown
 #: Measures against each other: one, and the first of some that are there.

@@ -28,8 +28,8 @@ from rather.metrics.survival import survives
 from rather.metrics.transfer import transfer
 from rather.metrics.validity import confidence
 from rather.png import unpng
-from rather.scores import Measured, Scores, scores_of
-from rather.store import Row, Run
+from rather.runs.scores import Measured, Scores, scores_of
+from rather.runs.store import Row, Run
 
 
 @final
@@ -230,7 +230,7 @@ def _code() -> str:
     """A sha256 of what computes scores: after a change of a metric, those that are kept are of another."""
     here = Path(__file__)
     package = here.parent.parent
-    files = [here, here.with_name("nets.py"), package / "features.py", package / "handling.py"]
+    files = [here, here.with_name("nets.py"), *package.glob("features/*.py"), package / "handling.py"]
     digest = hashlib.sha256()
     for file in (*files, *sorted(package.glob("metrics/*.py"))):
         digest.update(file.read_bytes())

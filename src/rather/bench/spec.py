@@ -21,9 +21,9 @@ from pydantic import (
 from rather.bench import bench_file, list_benches
 from rather.bench.measures import MEASURES
 from rather.classifiers.answers import Output
-from rather.columns import Column
 from rather.errors import RatherError
 from rather.presets import expand
+from rather.runs.columns import Column
 from rather.settings import Seed, refusal
 from rather.suggest import near
 

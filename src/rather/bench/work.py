@@ -16,13 +16,12 @@ from rather.classifiers.preflight import preflight
 from rather.core import Classifier, Images, Method, Resource
 from rather.data import DataSet, load, read_all
 from rather.errors import REFUSED, RatherError
-from rather.execute import Work, execute, question
 from rather.methods import build
 from rather.references import References
 from rather.resources import Sources, Want, spread, wanted
-from rather.store import Run
-from rather.targets import check_target
-from rather.works import (
+from rather.runs.execute import Work, execute, question
+from rather.runs.store import Run
+from rather.runs.works import (
     Take,
     folder_name,
     given,
@@ -31,6 +30,7 @@ from rather.works import (
     references_in,
     refuse_other_images,
 )
+from rather.targets import check_target
 
 Progress = Callable[[int, int], None]
 _SEED: Final = 0  # of targets that are drawn: the same, whatever the seeds of the methods are

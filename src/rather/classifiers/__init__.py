@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rather.bundled import list_weights, weights_file
 from rather.errors import RatherError
+from rather.nets.bundled import list_weights, weights_file
 from rather.suggest import near
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ def bring(
 def _ours(path: Path) -> Classifier:
     from rather.classifiers.checkpoints import is_safetensors, read_state
     from rather.classifiers.file import load_classifier
-    from rather.latent_file import load_latent
-    from rather.net_file import kind_of
+    from rather.latents.file import load_latent
+    from rather.nets.file import kind_of
 
     if not path.is_dir() and is_safetensors(path):
         return (

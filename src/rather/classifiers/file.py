@@ -13,7 +13,7 @@ from pydantic import Field
 
 from rather.classifiers import nets
 from rather.core import Classifier
-from rather.net_file import NetPlan, read_net, save_net
+from rather.nets.file import NetPlan, read_net, save_net
 
 
 class _Plan(NetPlan):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from rather.denoiser import Denoiser
+    from rather.diffusion.denoiser import Denoiser
 
 _PIPELINE: Final = "diffusers:"
 _GUIDED: Final = "guided:"

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from rather.classifiers.checkpoints import read_state
-from rather.denoiser import Denoiser
 from rather.denoisers.pipeline import fill
-from rather.diffusion import linear
+from rather.diffusion.arithmetic import linear
+from rather.diffusion.denoiser import Denoiser
 from rather.errors import RatherError
 from rather.generators._unet import UNet
 from rather.suggest import near

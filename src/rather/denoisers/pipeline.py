@@ -19,10 +19,10 @@ from torch import Tensor
 
 from rather.classifiers.checkpoints import load_state, read_state
 from rather.classifiers.preflight import brief
-from rather.denoiser import Denoiser, Says, Variance
+from rather.diffusion.denoiser import Denoiser, Says, Variance
 from rather.errors import RatherError
 from rather.generators._unet import UNet
-from rather.net_file import Side
+from rather.nets.file import Side
 
 _JSON: Final = 1_000_000  # bytes, at most
 _WEIGHTS: Final = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")

@@ -11,8 +11,8 @@ from rather.errors import RatherError
 from rather.suggest import near
 
 if TYPE_CHECKING:
-    from rather.frozen_net import FrozenNet
-    from rather.generator import Generator
+    from rather.nets.frozen import FrozenNet
+    from rather.nets.generator import Generator
 
 _HERE = Path(__file__).parent
 
@@ -31,7 +31,7 @@ def generator_class(name: str) -> type[Generator]:
     Raises:
         RatherError: CFG-UNKNOWN.
     """
-    from rather.generator import Generator
+    from rather.nets.generator import Generator
     from rather.settings import class_in
 
     if name not in list_generators():
@@ -45,7 +45,7 @@ def generator_file(spec: str) -> Path:
     Raises:
         RatherError: GEN-NOT-FOUND.
     """
-    from rather.bundled import list_weights, weights_file
+    from rather.nets.bundled import list_weights, weights_file
 
     bundled = list_weights("generator")
     if spec in bundled:

@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeVar
 
-from rather.autoencoder import Autoencoder
 from rather.errors import RatherError
-from rather.frozen_net import FrozenNet
-from rather.generator import Generator
 from rather.generators import generator_class
-from rather.net_file import NetPlan, read_net, save_net
+from rather.nets.autoencoder import Autoencoder
+from rather.nets.file import NetPlan, read_net, save_net
+from rather.nets.frozen import FrozenNet
+from rather.nets.generator import Generator
 
 Product = TypeVar("Product", bound=FrozenNet)
 #: Which generators make which kind of product.

@@ -10,7 +10,7 @@ from typing import Final
 from torch import nn
 
 from rather.errors import RatherError
-from rather.generator import Shape
+from rather.nets.generator import Shape
 
 Norm = Callable[[int], nn.Module]
 _SMALL = 7  # pixels a side: where going down ends

@@ -21,12 +21,12 @@ from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
 from rather.core import Classifier, Images
-from rather.denoiser import Denoiser
-from rather.diffusion import Chain, cosine, linear, pixels, signed
+from rather.diffusion.arithmetic import Chain, cosine, linear, pixels, signed
+from rather.diffusion.denoiser import Denoiser
 from rather.errors import RatherError
-from rather.frozen_net import FrozenNet
-from rather.generator import Columns, Figure, Generator, GeneratorNet, Phase, Shape
 from rather.generators._unet import small
+from rather.nets.frozen import FrozenNet
+from rather.nets.generator import Columns, Figure, Generator, GeneratorNet, Phase, Shape
 
 
 @final

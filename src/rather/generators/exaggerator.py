@@ -23,10 +23,6 @@ from typing_extensions import override
 
 from rather.core import Classifier, Images
 from rather.errors import RatherError
-from rather.exaggerator import Exaggerator as Product
-from rather.exaggerator import bin_of, condition_count, conditions
-from rather.frozen_net import FrozenNet
-from rather.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
 from rather.generators._conditional import (
     Critic,
     Decoder,
@@ -35,6 +31,10 @@ from rather.generators._conditional import (
     critic_loss,
 )
 from rather.generators._layers import refuse_sides
+from rather.nets.exaggerator import Exaggerator as Product
+from rather.nets.exaggerator import bin_of, condition_count, conditions
+from rather.nets.frozen import FrozenNet
+from rather.nets.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
 from rather.ranks import rank_correlation
 
 

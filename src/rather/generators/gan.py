@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from rather.autoencoder import Autoencoder, Latents
 from rather.core import Classifier, Images
-from rather.generator import Generator, GeneratorNet, Latent, Phase, Shape
 from rather.generators._layers import down, group_norm, up
+from rather.nets.autoencoder import Autoencoder, Latents
+from rather.nets.generator import Generator, GeneratorNet, Latent, Phase, Shape
 from rather.search import Rows, descend
 
 _PIXELS = 0.5  # weight of an image's squared error, summed over its pixels, beside the error of its latent

@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from rather.core import Classifier, Images
-from rather.editor import Editor as Product
-from rather.frozen_net import FrozenNet
-from rather.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
 from rather.generators._conditional import Decoder, Encoder
 from rather.generators._layers import down, group_norm, refuse_sides
 from rather.generators._styled import over_pixels_and_regions
 from rather.generators.oracle import attribute_loss
+from rather.nets.editor import Editor as Product
+from rather.nets.frozen import FrozenNet
+from rather.nets.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
 
 _CHANGED = 0.05  # from where on a pixel value counts as changed
 _READING = 0.2  # share of the steps after which the reader is done, and the editor begins
@@ -104,10 +104,10 @@ class PairedNet(GeneratorNet):
         features = self.encoder(x)
         same, made = (self.decoder(features, values).float() for values in (own, asked))
         changes = (edited - x).abs().amax(1, keepdim=True) > _CHANGED
-        wrong = over_pixels_and_regions(
-            (made - edited).abs().mean(1, keepdim=True), torch.cat([changes, ~changes], 1).float()
-        )
-        return wrong + (same - x).abs().flatten(1).mean(1)
+        changed_or_not = torch.cat([changes, ~changes], 1).float()
+        wrong = over_pixels_and_regions((made - edited).abs().mean(1, keepdim=True), changed_or_not)
+        kept: Tensor = (same - x).abs().flatten(1).mean(1)
+        return wrong + kept
 
     @override
     def product(self, name: str) -> Product:

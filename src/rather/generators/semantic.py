@@ -27,12 +27,12 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.core import Classifier, Images
-from rather.frozen_net import FrozenNet
-from rather.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
 from rather.generators._layers import refuse_sides
 from rather.generators._styled import StyledGenerator, StyleEncoder, UNet, extent, over_pixels_and_regions
-from rather.semantic import Semantic as Product
-from rather.semantic import one_hot
+from rather.nets.frozen import FrozenNet
+from rather.nets.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
+from rather.nets.semantic import Semantic as Product
+from rather.nets.semantic import one_hot
 from rather.settings import indices
 
 _SEGMENTING = 0.3  # share of the steps after which the segmenter is done, and the generator begins

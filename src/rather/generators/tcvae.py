@@ -19,10 +19,10 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 from typing_extensions import override
 
-from rather.autoencoder import Autoencoder, Latents
 from rather.core import Classifier
-from rather.generator import Cells, Generator, GeneratorNet, Latent, Phase, Shape
 from rather.generators.vae import VariationalNets
+from rather.nets.autoencoder import Autoencoder, Latents
+from rather.nets.generator import Cells, Generator, GeneratorNet, Latent, Phase, Shape
 
 
 @final

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from rather.autoencoder import Autoencoder, Latents
 from rather.core import Classifier, Images
-from rather.generator import Cells, Generator, GeneratorNet, Latent, Phase, Shape
 from rather.generators._layers import down, group_norm, up
+from rather.nets.autoencoder import Autoencoder, Latents
+from rather.nets.generator import Cells, Generator, GeneratorNet, Latent, Phase, Shape
 
 
 @final

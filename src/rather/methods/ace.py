@@ -18,12 +18,12 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from rather.attacks import ATTACKS, DISTANCES, Kind, Norm
-from rather.candidates import Candidates
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.denoiser import Denoiser
-from rather.denoising import Checkpoint, Filter, lowest
-from rather.frozen_net import Bundled
-from rather.refinement import Mask, Refinement, Share, Side, change_mask
+from rather.diffusion.candidates import Candidates
+from rather.diffusion.denoiser import Denoiser
+from rather.diffusion.denoising import Checkpoint, Filter, lowest
+from rather.diffusion.refinement import Mask, Refinement, Share, Side, change_mask
+from rather.nets.frozen import Bundled
 from rather.search import Rows, descend, falling
 
 

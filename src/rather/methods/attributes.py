@@ -19,11 +19,11 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.editor import Editor
-from rather.frozen_net import Bundled
-from rather.latent_search import found_on
+from rather.latents.search import found_on
 from rather.losses import l1, toward
-from rather.oracle import Attributes as Values
+from rather.nets.editor import Editor
+from rather.nets.frozen import Bundled
+from rather.nets.oracle import Attributes as Values
 from rather.references import References
 from rather.search import Rows, descend, on_grid
 from rather.settings import NameList, indices

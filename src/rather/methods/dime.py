@@ -16,11 +16,11 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt, model_validator
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.denoiser import Denoiser
-from rather.denoising import lowest, step_back
-from rather.diffusion import pixels, signed
-from rather.frozen_net import Bundled
-from rather.guidance import Scales, away_from_target, climb, pull
+from rather.diffusion.arithmetic import pixels, signed
+from rather.diffusion.denoiser import Denoiser
+from rather.diffusion.denoising import lowest, step_back
+from rather.diffusion.guidance import Scales, away_from_target, climb, pull
+from rather.nets.frozen import Bundled
 from rather.search import Rows
 
 

@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.exaggerator import Exaggerator, bin_of
-from rather.frozen_net import Bundled
+from rather.nets.exaggerator import Exaggerator, bin_of
+from rather.nets.frozen import Bundled
 from rather.search import on_grid
 
 

@@ -18,12 +18,12 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.denoiser import Denoiser
-from rather.denoising import lowest
-from rather.diffusion import pixels, signed
-from rather.frozen_net import Bundled
-from rather.guidance import Scales, away_from_target, climb, pull
-from rather.refinement import Mask, Share, Side, change_mask
+from rather.diffusion.arithmetic import pixels, signed
+from rather.diffusion.denoiser import Denoiser
+from rather.diffusion.denoising import lowest
+from rather.diffusion.guidance import Scales, away_from_target, climb, pull
+from rather.diffusion.refinement import Mask, Share, Side, change_mask
+from rather.nets.frozen import Bundled
 from rather.search import Rows
 
 #: Of the image that is expected, the query and the level: where the one may differ from the other.

@@ -20,11 +20,11 @@ from typing import Annotated, final
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from rather.autoencoder import Autoencoder, Latents
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.frozen_net import Bundled
-from rather.latent_search import decoder, encoded, found_on
+from rather.latents.search import decoder, encoded, found_on
 from rather.losses import l1, toward
+from rather.nets.autoencoder import Autoencoder, Latents
+from rather.nets.frozen import Bundled
 from rather.search import Rows, descend, on_grid
 
 

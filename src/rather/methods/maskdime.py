@@ -17,12 +17,12 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.denoiser import Denoiser
-from rather.denoising import lowest
-from rather.diffusion import Noisy, pixels, signed
-from rather.frozen_net import Bundled
-from rather.guidance import Scales, away_from_target, climb, pull
-from rather.refinement import Mask, Side, dilated
+from rather.diffusion.arithmetic import Noisy, pixels, signed
+from rather.diffusion.denoiser import Denoiser
+from rather.diffusion.denoising import lowest
+from rather.diffusion.guidance import Scales, away_from_target, climb, pull
+from rather.diffusion.refinement import Mask, Side, dilated
+from rather.nets.frozen import Bundled
 from rather.search import Rows
 
 #: Of the pixels.

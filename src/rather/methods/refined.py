@@ -15,10 +15,10 @@ from pydantic import PositiveInt, model_validator
 
 from rather.best import Best
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.denoiser import Denoiser
-from rather.denoising import lowest
-from rather.frozen_net import Bundled
-from rather.refinement import Refinement, Share, Side
+from rather.diffusion.denoiser import Denoiser
+from rather.diffusion.denoising import lowest
+from rather.diffusion.refinement import Refinement, Share, Side
+from rather.nets.frozen import Bundled
 from rather.search import on_grid
 
 

@@ -17,10 +17,10 @@ from typing import Final, Literal, final
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from rather.autoencoder import Autoencoder, Latents
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.latent_search import decoder, encoded, found_on
+from rather.latents.search import decoder, encoded, found_on
 from rather.losses import l1, l2, toward
+from rather.nets.autoencoder import Autoencoder, Latents
 from rather.search import Rows, descend, on_grid
 
 _DISTANCES: Final = {"l1": l1, "l2": l2}

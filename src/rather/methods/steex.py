@@ -16,11 +16,11 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.frozen_net import Bundled
-from rather.latent_search import found_on
+from rather.latents.search import found_on
 from rather.losses import toward
+from rather.nets.frozen import Bundled
+from rather.nets.semantic import Codes, Layout, Semantic, changes_by_region
 from rather.search import Rows, descend, on_grid
-from rather.semantic import Codes, Layout, Semantic, changes_by_region
 from rather.settings import NameList, indices
 
 

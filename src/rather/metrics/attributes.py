@@ -1,7 +1,7 @@
 """What else than the queried attribute changed, as an oracle sees it?
 
-An oracle (`rather.oracle.Oracle`) says of each picture how likely it has each attribute; above a half it has
-it. Its numbers are as good as the oracle: name it beside them.
+An oracle (`rather.nets.oracle.Oracle`) says of each picture how likely it has each attribute; above a half
+it has it. Its numbers are as good as the oracle: name it beside them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rather.errors import RatherError
-from rather.oracle import Attributes
+from rather.nets.oracle import Attributes
 
 _HALF: Final = 0.5
 

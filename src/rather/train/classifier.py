@@ -105,7 +105,7 @@ def train_to_file(
         RatherError: what `data.load`, `train_classifier` and `save_classifier` raise.
     """
     from rather.classifiers.file import save_classifier
-    from rather.net_file import refuse_unwritable
+    from rather.nets.file import refuse_unwritable
 
     refuse_unwritable(Path(out))
     recipe = recipe or Recipe()

@@ -25,7 +25,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from rather.errors import RatherError
-from rather.generator import Phase
+from rather.nets.generator import Phase
 from rather.writing import write_whole, writing
 
 Precision = Literal["auto", "fp32", "bf16"]

@@ -15,19 +15,19 @@ import torch
 from accelerate import PartialState
 from torch import Tensor
 
-from rather.autoencoder import Autoencoder
 from rather.core import Classifier, Images
 from rather.data.source import Source
-from rather.denoiser import Denoiser
-from rather.editor import Editor
+from rather.diffusion.denoiser import Denoiser
 from rather.errors import RatherError
-from rather.frozen_net import FrozenNet
-from rather.generator import Column, Figure, Generator
 from rather.generators._file import save_generator
 from rather.metrics.distribution import frechet_distance
-from rather.net_file import refuse_unwritable
+from rather.nets.autoencoder import Autoencoder
+from rather.nets.editor import Editor
+from rather.nets.file import refuse_unwritable
+from rather.nets.frozen import FrozenNet
+from rather.nets.generator import Column, Figure, Generator
+from rather.nets.semantic import Semantic
 from rather.png import png
-from rather.semantic import Semantic
 from rather.train.fit import Precision, Progress, Schedule, fit, usable
 from rather.train.pictures import Pictures, load_to_train, read_parts
 from rather.writing import write_whole

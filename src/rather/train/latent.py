@@ -14,16 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFlo
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rather.autoencoder import Autoencoder, Latents
 from rather.data import load
 from rather.data.source import Source
 from rather.errors import RatherError
-from rather.generator import Phase
 from rather.generators import generator_file
 from rather.generators._file import load_autoencoder
-from rather.latent import LatentClassifiers, LatentHeads
-from rather.latent_file import save_latent
-from rather.net_file import read_plan, refuse_unwritable
+from rather.latents.classifiers import LatentClassifiers, LatentHeads
+from rather.latents.file import save_latent
+from rather.nets.autoencoder import Autoencoder, Latents
+from rather.nets.file import read_plan, refuse_unwritable
+from rather.nets.generator import Phase
 from rather.settings import Seed
 from rather.train.classifier import Figures, check_classes
 from rather.train.fit import Progress, Schedule, fit

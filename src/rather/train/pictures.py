@@ -13,7 +13,7 @@ from torch import Tensor
 from rather.data import list_data, load
 from rather.data.source import DataSet, Source
 from rather.errors import RatherError
-from rather.net_file import LARGEST
+from rather.nets.file import LARGEST
 
 
 @final

@@ -16,7 +16,7 @@ from rather.core import Classifier, Images
 from rather.data import faces
 from rather.data.faces import ATTRIBUTES, HAIR_COLOURS, NUISANCES, RULES, Effect, Faces, Population
 from rather.generators import bring_generator
-from rather.oracle import Oracle
+from rather.nets.oracle import Oracle
 from rather.worlds.world import HALF, Amounts, Label, World, switched
 
 _CORNER: Final = 6  # pixels

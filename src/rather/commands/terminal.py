@@ -1,0 +1,201 @@
+"""What a person sees in the terminal: a progress bar, the table at the end, a method's description."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from rather.errors import RatherError
+from rather.generators import generator_class, list_generators
+from rather.methods import list_methods, method_class
+from rather.presets import Plan, expand, list_presets, preset
+from rather.resources import NAMES, bundled_nets, wanted
+from rather.suggest import near
+
+if TYPE_CHECKING:
+    from rather.explain import Explained
+    from rather.runs.store import Run
+    from rather.tune import Height, Trial
+
+ROWS = 20  # in the table; the report has all
+
+
+@contextmanager
+def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, if that is a terminal; it yields a function of (done, asked)."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, asked: bar.update(task, completed=done, total=asked)
+
+
+def summary(explained: Explained) -> None:
+    """The first rows as a table, or of several methods a line each; the counts, and where to look."""
+    console = Console()
+    runs = explained.runs
+    console.print(_rows(*runs.values()) if len(runs) == 1 else _methods(runs))
+    counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in explained.counts.items() if n)
+    asked = sum(len(run.asked) for run in runs.values())
+    console.print(Text(f"\n{counts} of {asked} in {explained.seconds:.1f} s"))
+    console.print(Text(f"report: {explained.report}"), soft_wrap=True)
+
+
+def _rows(run: Run) -> Table:
+    table = Table("image", "says", "rather than", "with", "status", "steps", box=None, pad_edge=False)
+    for shown, row in enumerate(run.rows()):
+        if shown == ROWS:
+            table.add_row(Text("..."))
+            break
+        classes = run.question["classes"]
+        sure = row.after[classes.index(row.target)] if row.after and row.target else None
+        table.add_row(
+            Text(row.id),
+            Text(row.target or ""),
+            Text(row.predicted or ""),
+            "" if sure is None else f"{sure:.0%}",
+            Text(row.status.replace("_", " ") + (f" ({row.code})" if row.code else "")),
+            str(row.steps) if row.image else "",
+        )
+    return table
+
+
+def _methods(runs: Mapping[str, Run]) -> Table:
+    counted = {label: run.counts() for label, run in runs.items()}
+    statuses = [name for name in next(iter(counted.values())) if any(c[name] for c in counted.values())]
+    names = [name.replace("_", " ") for name in statuses]
+    table = Table("method", "classifier", *names, box=None, pad_edge=False)
+    for label, run in runs.items():
+        numbers = [str(counted[label][name]) for name in statuses]
+        table.add_row(Text(label), Text(run.question["classifier"]["name"]), *numbers)
+    return table
+
+
+def trials_table(tried: Sequence[Trial], chosen: Trial | None, success: float) -> None:
+    """What each value did, and which one is chosen, and why."""
+    console = Console()
+    table = Table("value", "found", "95 % interval", "mean change", "", box=None, pad_edge=False)
+    for trial in tried:
+        low, high = trial.interval
+        share = f"{trial.found} of {trial.rows}"
+        mark = "chosen" if trial == chosen else ""
+        table.add_row(f"{trial.value:g}", share, f"{low:.1%} to {high:.1%}", f"{trial.change:.4f}", mark)
+    console.print(table)
+    why = f"more than {success:.1%} of the rows reach their goal"
+    if chosen:
+        console.print(Text(f"\n{chosen.value:g} is the largest value at which {why}"))
+    else:
+        console.print(Text(f"\nat no value {why}: try smaller ones"))
+
+
+def heights_table(tried: Sequence[Height], chosen: Height | None, *, share: float, respacing: int) -> None:
+    """What each height of a filter did, and which one is chosen, and why."""
+    console = Console()
+    table = Table("tau", "keep their class", "95 % interval", "", box=None, pad_edge=False)
+    for height in tried:
+        low, high = height.interval
+        mark = "chosen" if height == chosen else ""
+        kept = f"{height.kept} of {height.rows}"
+        table.add_row(str(height.tau), kept, f"{low:.1%} to {high:.1%}", mark)
+    console.print(table)
+    why = f"at least {share:.1%} of the images keep their class when they are filtered and nothing else"
+    if not chosen:
+        console.print(Text(f"\nnot even at tau 1 {why}: train the generator longer, or take more levels"))
+        return
+    console.print(Text(f"\n{chosen.tau} is the highest up to which {why}"))
+    console.print(Text(f"next: --method ace --set tau={chosen.tau} --set respacing={respacing}"))
+    console.print(
+        Text("or, with the weight of the distance that each image allows: --method minimal --set method=ace")
+    )
+
+
+def description(name: str, *, json: bool) -> None:
+    """What a method or a trainable net is, and its settings; of a preset, what it stands for."""
+    found, line, plan = _described(name)
+    bundled = (
+        {want.name: nets for want in wanted(plan) if (nets := bundled_nets(want.bundled))} if plan else {}
+    )
+    settings = [
+        {
+            "name": key,
+            "default": plan.get(key, None if field.is_required() else field.default),
+            "required": field.is_required() and key not in plan,
+            "values": f"--{key}"  # not a setting
+            if key in NAMES and plan
+            else " ".join([_kind(field.annotation), *_bounds(field.metadata)]),
+            "text": field.description or "",
+        }
+        for key, field in found.model_fields.items()
+    ]
+    if json:
+        told = {"name": name, "text": line, "plan": plan, "settings": settings, "bundled": bundled}
+        print(jsonlib.dumps(told))
+        return
+    console = Console()
+    console.print(Text(f"{name}: {line}\n{cleandoc(found.__doc__ or '')}\n"))
+    if preset(name):
+        console.print(Text(f"Stands for: {' '.join(_words(plan))}\n"), soft_wrap=True)
+    if bundled:
+        taken = "; ".join(f"--{key} {' or '.join(nets)}" for key, nets in bundled.items())
+        console.print(Text(f"By default, of the bundled data: {taken}\n"), soft_wrap=True)
+    table = Table("setting", "default", "values", "meaning", box=None, pad_edge=False)
+    for setting in settings:
+        default = "required" if setting["required"] else str(setting["default"])
+        cells = setting["name"], default, setting["values"], setting["text"]
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    console.print(table)
+
+
+def _described(name: str) -> tuple[type[BaseModel], str, Plan]:
+    """The model of the settings, a line on what it is, and what is set already."""
+    if name in list_generators():
+        return generator_class(name), list_generators()[name], {}
+    if name == "latent-classifier":
+        from rather.train import LatentRecipe
+
+        return LatentRecipe, "classifiers of a generator's latents, an ensemble, for clarity", {}
+    methods = list_methods() | list_presets()
+    if name not in methods:
+        choices = [*methods, *list_generators(), "latent-classifier"]
+        raise RatherError("CFG-UNKNOWN", where=name, do=near(name, choices))
+    plan = expand({"name": name})
+    return method_class(plan["name"]), methods[name], plan
+
+
+def _words(plan: Plan, above: str = "") -> Iterator[str]:
+    """A plan as the command line has it."""
+    yield f"--set {above.rstrip('.')}={plan['name']}" if above else f"--method {plan['name']}"
+    for key, value in plan.items():
+        if isinstance(value, dict):
+            yield from _words(value, f"{above}{key}.")
+        elif key != "name":
+            yield f"--set {above}{key}={value}"
+
+
+def _kind(annotation: Any) -> str:
+    """A type as a person reads it: `exhaustive | relaxed`, `int > 0 | none`."""
+    if annotation is type(None):
+        return "none"
+    parts = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return " ".join([_kind(parts[0]), *_bounds(parts[1:])])
+    if parts and get_origin(annotation) is Literal:
+        return " | ".join(map(str, parts))
+    if get_origin(annotation) is tuple:
+        return f"list of {_kind(parts[0])}"
+    return " | ".join(map(_kind, parts)) if parts else getattr(annotation, "__name__", str(annotation))
+
+
+def _bounds(metadata: Iterable[Any]) -> list[str]:
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    every = ((name, sign, bound) for bound in metadata for name, sign in signs.items())
+    return [f"{sign} {getattr(bound, name)}" for name, sign, bound in every if hasattr(bound, name)]

@@ -1,0 +1,1 @@
+"""Denoising diffusion as counterfactuals use it: the chain, its nets, filters, guidance and refinement."""

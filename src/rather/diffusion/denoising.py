@@ -1,0 +1,120 @@
+"""A short way into noise and back: the filter of ACE, Jeanneret et al. (2023), and its single steps.
+
+    F_tau(x):  z = sqrt(a) x + sqrt(1 - a) e  at the highest of tau levels,  then tau steps back
+
+G. Jeanneret, L. Simon, F. Jurie, "Adversarial counterfactual visual explanations", CVPR 2023, section 3.1.
+All that is random is given: draws (b, n, c, h, w) of standard normal numbers, n for each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Literal, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from rather.core import Images
+from rather.diffusion.arithmetic import Chain, Noisy, pixels, signed
+from rather.diffusion.denoiser import Denoiser
+from rather.errors import RatherError
+from rather.memory import at_hand
+
+Draws = Float[Tensor, "b n c h w"]
+#: Whether steps forget what their gradient needs and compute it again: by the memory at hand, or as said.
+Checkpoint = Literal["auto", "always", "never"]
+_SHARE: Final = 4  # a fourth of the memory at hand: the classifier and other processes need some as well
+
+
+def lowest(generator: Denoiser, respacing: int, tau: int) -> Chain:
+    """The lowest `tau` of `respacing` levels that are evenly spread over a generator's chain.
+
+    Raises:
+        RatherError: CFG-SETTING if there are not so many, or if the generator has not learned the highest.
+    """
+    whole = generator.chain.respaced(respacing)
+    if tau > respacing:
+        raise RatherError("CFG-SETTING", where=f"tau {tau}", why=f"the respaced chain has {respacing} levels")
+    known = int((whole.steps < generator.reach).sum())
+    if tau > known:
+        raise RatherError(
+            "CFG-SETTING",
+            where=f"tau {tau} of {respacing} levels",
+            why=f"{generator.name} has learned the lowest {known} of them",
+            do=f"Say tau={max(known, 1)}, or train it on more of its chain",
+        )
+    return Chain(whole.alpha_bar[:tau], whole.steps[:tau])
+
+
+def step_back(generator: Denoiser, z: Noisy, chain: Chain, t: int, noise: Noisy | None) -> Noisy:
+    """From level t to the one before, or without noise to what is expected there; before 0 is the image."""
+    mean, variance = generator.back(z, chain, t)
+    return mean if noise is None else mean + variance.sqrt() * noise
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """F_tau: images into noise, up a chain of tau levels, and back step by step; differentiable."""
+
+    generator: Denoiser
+    chain: Chain
+    one_call: bool = False  # back by the image expected at the highest level, instead of by tau steps
+    bfloat16: bool = False  # whether the generator computes in half the bits
+    checkpoint: Checkpoint = "auto"
+
+    @property
+    def calls(self) -> int:
+        """How often the generator is asked, and how many draws that takes."""
+        return 1 if self.one_call else len(self.chain)
+
+    def __call__(self, x: Images, draws: Draws) -> Images:
+        """Images as the generator would have them.
+
+        Args:
+            x: images (b, c, h, w) in [0, 1].
+            draws: `calls` for each.
+        """
+        first, *rest = draws.unbind(1)
+        top = len(self.chain) - 1
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
+            z = self.chain.noised(signed(x), top, first)
+            if self.one_call:
+                return pixels(self.generator.image(z, self.chain, top))
+            return pixels(self._back(z, [*rest, None]))
+
+    def _back(self, z: Noisy, noises: list[Noisy | None]) -> Noisy:
+        steps = list(zip(reversed(range(len(self.chain))), noises, strict=True))
+        forget = self.checkpoint == "always" and z.requires_grad
+        if self.checkpoint == "auto" and z.requires_grad and len(steps) > 1:
+            with _kept(self.generator) as sizes:
+                z = step_back(self.generator, z, self.chain, *steps.pop(0))
+            forget = len(self.chain) * sum(sizes.values()) > at_hand(z.device) // _SHARE
+        for step in steps:
+            args = (self.generator, z, self.chain, *step)
+            z = (
+                checkpoint(step_back, *args, use_reentrant=False, preserve_rng_state=False)
+                if forget
+                else step_back(*args)
+            )
+        return z
+
+
+@contextmanager
+def _kept(generator: Denoiser) -> Iterator[dict[int, int]]:
+    """The bytes that are kept for a gradient meanwhile, by address; the generator's own do not count."""
+    own = {p.untyped_storage().data_ptr() for p in generator.parameters()}
+    sizes: dict[int, int] = {}
+
+    def note(kept: Tensor) -> Tensor:
+        storage = kept.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return kept
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
+        yield sizes

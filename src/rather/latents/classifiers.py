@@ -1,0 +1,163 @@
+"""Classifiers of latents: small nets that see what an encoder says of an image, not the image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rather.core import Classifier, Features, Images, Logits, Resource
+from rather.nets.autoencoder import Autoencoder, Latents
+
+
+@final
+class LatentHeads(nn.Module):
+    """M perceptrons with two hidden layers, asked in one go; their weights are one tensor for a layer.
+
+    Args:
+        members: M.
+        size: numbers of a latent.
+        hidden: units of a hidden layer.
+        classes: k.
+    """
+
+    def __init__(self, members: int, size: int, hidden: int, classes: int) -> None:
+        super().__init__()
+        sizes = [size, hidden, hidden, classes]
+        layers = list(pairwise(sizes))
+        self.weights = nn.ParameterList([torch.empty(members, i, o) for i, o in layers])
+        self.biases = nn.ParameterList([torch.empty(members, 1, o) for _, o in layers])
+        for weight, bias in zip(self.weights, self.biases, strict=True):  # as nn.Linear does
+            bound = 1 / math.sqrt(weight.shape[1])
+            nn.init.uniform_(weight, -bound, bound)
+            nn.init.uniform_(bias, -bound, bound)
+
+    @property
+    def members(self) -> int:
+        """M."""
+        return len(self.weights[0])
+
+    def forward(self, z: Float[Tensor, "b l"] | Float[Tensor, "m b l"]) -> Float[Tensor, "m b k"]:
+        """The logits of each member: of the same latents for all, or of its own for each."""
+        h = z.expand(self.members, *z.shape[-2:])
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            h = torch.baddbmm(bias, h, weight).relu()
+        return torch.baddbmm(self.biases[-1], h, self.weights[-1])
+
+
+@final
+class LatentClassifiers(Resource, nn.Module):
+    """An autoencoder and classifiers of its latents, an ensemble or a single one.
+
+    `classifier()` makes a classifier of images of it, which encodes what it is shown.
+    """
+
+    def __init__(
+        self, autoencoder: Autoencoder, heads: LatentHeads, classes: Sequence[str], name: str = "latent"
+    ) -> None:
+        super().__init__()
+        self.autoencoder, self.heads = autoencoder, heads
+        self.classes, self.name = tuple(classes), name
+        self.eval().requires_grad_(requires_grad=False)
+
+    def logits(self, z: Latents) -> Float[Tensor, "m b k"]:
+        """What each member says of latents."""
+        given: Tensor = self.heads(z)
+        return given
+
+    def classifier(self) -> Classifier:
+        """The classifier of images whose map is their latents, (b, l, 1, 1)."""
+        body = _Encode(self)
+        members = [
+            Classifier(
+                body,
+                _Member(self.heads, m),
+                classes=self.classes,
+                shape=self.autoencoder.shape,
+                name=f"{self.name}-{m}",
+            )
+            for m in range(self.heads.members)
+        ]
+        return Classifier(
+            body,
+            _Mean(self.heads),
+            classes=self.classes,
+            shape=self.autoencoder.shape,
+            name=self.name,
+            members=members,
+        )
+
+    @staticmethod
+    def of(classifier: Classifier) -> LatentClassifiers | None:
+        """What `classifier()` made this classifier of, if it did; of a member of it, that member alone."""
+        body, head = classifier.body, classifier.head
+        if not isinstance(body, _Encode):
+            return None
+        if isinstance(head, _Member):
+            return body.latent.member(head.number)
+        return body.latent
+
+    def member(self, number: int) -> LatentClassifiers:
+        """One of them alone."""
+        some = self.heads.weights
+        with torch.device("meta"):  # where first weights draw nothing from anybody's random numbers
+            one = LatentHeads(1, some[0].shape[1], some[0].shape[2], some[-1].shape[2])
+        own = {key: t[number : number + 1].clone() for key, t in self.heads.state_dict().items()}
+        one.load_state_dict(own, assign=True)
+        return LatentClassifiers(self.autoencoder, one, self.classes, f"{self.name}-{number}")
+
+
+@final
+class _Encode(nn.Module):
+    """Images to latents, as a map of one cell."""
+
+    def __init__(self, latent: LatentClassifiers) -> None:
+        super().__init__()
+        self.encoder = latent.autoencoder
+        self._latent = (latent,)  # a tuple, so that nothing is registered twice
+
+    @property
+    def latent(self) -> LatentClassifiers:
+        """That this belongs to."""
+        return self._latent[0]
+
+    def forward(self, x: Images) -> Features:
+        """Of images in [0, 1]: the classifier has neither mean nor deviation."""
+        return self.encoder.encode(x)[:, :, None, None]
+
+
+@final
+class _Member(nn.Module):
+    """What one of them says."""
+
+    def __init__(self, heads: LatentHeads, number: int) -> None:
+        super().__init__()
+        self.heads, self.number = heads, number
+
+    def forward(self, features: Features) -> Logits:
+        """Of latents as a map."""
+        given: Tensor = self.heads(features.flatten(1))[self.number]
+        return given
+
+
+@final
+class _Mean(nn.Module):
+    """The mean of their log-probabilities, as of any ensemble."""
+
+    def __init__(self, heads: LatentHeads) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, features: Features) -> Logits:
+        """Of latents as a map."""
+        return self.each(features).log_softmax(-1).mean(0)
+
+    def each(self, features: Features) -> Float[Tensor, "m b k"]:
+        """What each of them says, see `losses.MembersHead`."""
+        given: Tensor = self.heads(features.flatten(1))
+        return given

@@ -1,0 +1,1 @@
+"""Pages that a person opens: reports, comparisons, and what they are made of."""
