@@ -17,12 +17,12 @@ from torch import Tensor
 
 from rather import __version__
 from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, rows_of
-from rather.latents.curves import diagnose
 from rather.data.source import Source
 from rather.errors import REASONS, RatherError
-from rather.nets.frozen import FrozenNet
 from rather.latents.classifiers import LatentClassifiers
+from rather.latents.curves import diagnose
 from rather.memory import was_short
+from rather.nets.frozen import FrozenNet
 from rather.png import png, unpng
 from rather.references import References
 from rather.runs.store import Row, Run

@@ -10,11 +10,11 @@ from dataclasses import replace
 from rather.classifiers.preflight import preflight
 from rather.core import Classifier, Images, Resource
 from rather.errors import RatherError
-from rather.runs.execute import Work, choose_goals, execute
-from rather.nets.frozen import FrozenNet
 from rather.latents.classifiers import LatentClassifiers
+from rather.nets.frozen import FrozenNet
 from rather.references import References
 from rather.resources import Want
+from rather.runs.execute import Work, choose_goals, execute
 from rather.runs.store import Run
 
 Take = Callable[[Want, Classifier], Resource | None]

@@ -1,0 +1,1 @@
+"""Runs: asked for, worked off, kept on disk, measured and taken elsewhere."""
