@@ -75,6 +75,18 @@ def test_a_row_that_two_workers_stored_counts_once(tmp_path):
     assert run.counts()["found"] == 3
 
 
+def test_shards_of_the_first_format_are_read(tmp_path):
+    run = start(tmp_path)
+    first = SCHEMA.remove(SCHEMA.get_field_index("memory"))
+    told = [record(row(n, memory=7)) for n in range(3)]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist([{**one, "memory": None} for one in told], first), sink)
+    data = sink.getvalue().to_pybytes()
+    name = f"rows-00000000-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+    (tmp_path / name).write_bytes(data)
+    assert [*run.rows()] == [row(n) for n in range(3)]
+
+
 def test_another_question_is_refused_and_nothing_touched(tmp_path):
     start(tmp_path)
     before = (tmp_path / "run.json").read_bytes()

@@ -138,6 +138,14 @@ _FEATURES: Final = ("features_before", "features_after")
 _EVALUATIONS: Final = _cost(
     "evaluations", "How often the classifier, or its head, was asked (lower is better).", "a row"
 )
+_DENOISER_CALLS: Final = _cost(
+    "denoiser_calls", "How often a diffusion model's net was asked (lower is better).", "a row"
+)
+_MEMORY: Final = _cost(
+    "memory",
+    "What the method's call took at its peak, beyond what was in use before (lower is better).",
+    "MB, of a call with all images of a chunk",
+)
 _SECONDS: Final = _cost("seconds", "Of the method's call (lower is better).", "a row")
 
 MEASURES: Final[Mapping[str, Measure]] = {
@@ -251,7 +259,16 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "inside_true_change": _score("inside_true_change", "inside", "causes", need="truth"),
     "distance_to_truth": _score("distance_to_truth", "to the truth", "causes", need="truth"),
     "evaluations": _score("evaluations", "evaluations", "costs", metric=_EVALUATIONS, over="searched"),
+    "denoiser_calls": _score("denoiser_calls", "denoised", "costs", metric=_DENOISER_CALLS, over="searched"),
     "seconds": _score("seconds", "seconds", "costs", metric=_SECONDS, over="searched"),
+    "memory": Measure(
+        title="MB",
+        metric=_MEMORY,
+        theme="costs",
+        over="searched",
+        columns=("memory",),
+        of=lambda columns, _nets: columns["memory"].masked_fill(columns["memory"] == 0, torch.nan) / 1e6,
+    ),
 }
 
 

@@ -134,6 +134,11 @@ def _inside(a: Answers) -> Tensor:
     return inside_true_change(a.images, a.queries, a.truths).masked_fill(~solved, torch.nan)
 
 
+def _denoiser_calls(a: Answers) -> Tensor:
+    told = [row.facts.get("denoiser_calls") for row in a.rows]
+    return torch.tensor([float(n) if isinstance(n, int) else torch.nan for n in told], dtype=torch.float64)
+
+
 def _edits(a: Answers) -> Tensor:
     told = [row.facts.get("edits") for row in a.rows]
     counts = [len(one) if isinstance(one, list) else one for one in told]
@@ -155,6 +160,7 @@ SCORES: Final[Mapping[str, Score]] = {
     "share_changed": Score(lambda a: share_changed(a.images, a.queries)),
     "hoyer": Score(lambda a: hoyer(a.images, a.queries)),
     "edits": Score(_edits),
+    "denoiser_calls": Score(_denoiser_calls),
     "cout": Score(lambda a: cout(a.images, a.queries, a.predicted, a.target, a.nets.classifier)),
     "similarity": Score(lambda a: identity_similarity(a.features[1], a.features[0]), ("features",)),
     "s3": Score(_s3, ("encoder",)),

@@ -21,7 +21,7 @@ from rather.data.source import Source
 from rather.errors import REASONS, RatherError
 from rather.latents.classifiers import LatentClassifiers
 from rather.latents.curves import diagnose
-from rather.memory import was_short
+from rather.memory import peak, was_short
 from rather.nets.frozen import FrozenNet
 from rather.png import png, unpng
 from rather.references import References
@@ -128,17 +128,21 @@ def _explain(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     (open_rows,) = (~there).nonzero(as_tuple=True)
     if len(open_rows):
         places = [list(rows)[n] for n in open_rows.tolist()]
-        began = time.monotonic()
-        answers = work.method(
-            classifier,
-            x[open_rows],
-            goal[open_rows],
-            seed=work.seed,
-            ids=[ids[n] for n in open_rows.tolist()],
-        )
-        share = (time.monotonic() - began) / len(places)
+        with peak(next(classifier.parameters(), x).device) as memory:
+            began = time.monotonic()
+            answers = work.method(
+                classifier,
+                x[open_rows],
+                goal[open_rows],
+                seed=work.seed,
+                ids=[ids[n] for n in open_rows.tolist()],
+            )
+            costs: dict[str, Any] = {
+                "seconds": (time.monotonic() - began) / len(places),
+                "memory": memory(),
+            }
         for place, row in zip(places, _judged(work, answers, [result[p] for p in places]), strict=True):
-            result[place] = replace(row, seconds=share)
+            result[place] = replace(row, **costs)
     return result
 
 

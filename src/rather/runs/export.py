@@ -18,7 +18,7 @@ from rather.runs.store import SCHEMA, Run, record
 from rather.writing import write_whole, writing
 
 _COLUMNS = ("id", "file", "where", "status", "code", "label", "predicted", "target", "confidence")
-_COSTS = ("steps", "evaluations", "seconds")
+_COSTS = ("steps", "evaluations", "seconds", "memory")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 

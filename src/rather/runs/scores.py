@@ -24,7 +24,7 @@ from rather.writing import write_whole, writing
 
 FORMAT: Final = 1
 _TOGETHER: Final = 64  # rows whose pictures are in memory
-COSTS: Final = ("seconds", "evaluations", "steps")  # that every row knows
+COSTS: Final = ("seconds", "evaluations", "steps", "memory")  # that every row knows
 
 #: Of some rows, all with a query and an answer, a number or a vector for each.
 Measured = Mapping[str, Float[Tensor, "b *d"]]

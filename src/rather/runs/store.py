@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from rather.errors import RatherError
 from rather.writing import unwritable, write_whole, writing
 
-FORMAT = 1
+FORMAT = 2  # 1 had no `memory`
 Status = Literal["found", "not_found", "skipped", "failed"]
 STATUSES: tuple[Status, ...] = ("found", "not_found", "skipped", "failed")
 
@@ -47,6 +47,7 @@ class Row:
     steps: int = 0
     evaluations: int = 0
     seconds: float = 0.0  # of the method's call, its share; not of judging, diagnostics and pictures; else 0
+    memory: int = 0  # bytes more at the peak of the method's call than before it; 0 where it is not known
     query: bytes | None = None  # PNG
     image: bytes | None = None  # PNG
     pictures: dict[str, list[bytes]] = field(default_factory=dict)  # PNGs that only the method knows
@@ -69,6 +70,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "steps": pa.int64(),
     "evaluations": pa.int64(),
     "seconds": pa.float64(),
+    "memory": pa.int64(),
     "query": _PNG,
     "image": _PNG,
     "pictures": pa.list_(pa.struct([("name", pa.string()), ("png", pa.binary())])),
@@ -98,6 +100,7 @@ _HUGGING_FACE = json.dumps(
     }
 )
 SCHEMA = pa.schema(list(_COLUMNS.items()), metadata={"huggingface": _HUGGING_FACE})
+_FIRST_SCHEMA = SCHEMA.remove(SCHEMA.get_field_index("memory"))
 
 
 @final
@@ -214,13 +217,13 @@ class Run:
                 if not shard.stem.endswith(f"-{_digest(data)}"):
                     raise ValueError("its content is not what its name was made from")
                 table = pq.ParquetFile(pa.BufferReader(data))
-                if not table.schema_arrow.equals(SCHEMA):
+                if not any(table.schema_arrow.equals(schema) for schema in (SCHEMA, _FIRST_SCHEMA)):
                     raise ValueError("its columns are not those of a run")
                 for batch in table.iter_batches(batch_size=64):
                     for told in batch.to_pylist():
                         if told["id"] not in seen:
                             seen.add(told["id"])
-                            yield _row(told)
+                            yield _row({"memory": 0} | told)
 
     def damaged(self, row: str, why: str) -> RatherError:
         """What to say of a stored row that holds something else than its columns promise."""
