@@ -1,5 +1,7 @@
 """Which rows a figure is of, who is called the best, and what the drawings show."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from rather.bench.figures import Answered, Figure, Samples, Variant, _column, _t
 from rather.bench.measures import MEASURES
 from rather.bench.nets import Nets
 from rather.bench.statistics import draws
-from rather.bench.tables import interval, number
+from rather.bench.tables import interval, markdown, number
 from rather.core import Classifier
 from rather.intervals import wilson
 from rather.runs.scores import Scores
@@ -206,3 +208,11 @@ def test_a_ranking_has_the_best_first():
 def test_numbers_as_a_person_reads_them():
     assert number(0.5, MEASURES["found"]) == "50.0 %"
     assert interval(figure("a", "cout", -0.5)) == "-0.51 \N{EN DASH} -0.49"
+
+
+def test_a_table_says_whose_numbers_it_is_made_of():
+    mine = [replace(figure("m", "kid", 0.1), nets="squeezenet-128"), figure("m", "l1", 0.1)]
+    lines = markdown(mine, [], "some").splitlines()
+    assert [line for line in lines if line.startswith("- ") and line.endswith("By squeezenet-128.")] == [
+        line for line in lines if line.startswith("- KID")
+    ]

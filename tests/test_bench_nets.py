@@ -14,6 +14,7 @@ from rather.data import load
 from rather.data.faces.population import RULES, Population
 from rather.data.faces.source import DrawnFaces
 from rather.errors import RatherError
+from rather.features.inception import Inception, architecture
 from rather.worlds import WORLDS
 
 DIGITS = bring("digits")
@@ -46,6 +47,20 @@ def test_whoever_is_explained_judges_nothing(tmp_path):
     other = apart.explaining(bring("digits-ensemble"))
     assert other.lacks("judge") == "the judge is the one that is explained"
     assert "judge" not in other.question()
+
+
+def test_realism_is_measured_by_a_net_that_is_named(tmp_path):
+    file = tmp_path / "weights.pth"
+    torch.save(architecture().state_dict(), file)
+    nets = nets_of(DIGITS, load("digits"), kept=tmp_path, features=f"inception:{file}")
+    assert isinstance(nets.features, Inception)
+    assert nets.named("features") == f"inception-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
+    assert nets.question()["features"] == nets.named("features")
+    small = nets_of(DIGITS, load("digits"), kept=tmp_path, features="squeezenet")
+    assert (small.named("features"), small.named("judge")) == ("squeezenet-128", "")
+    with pytest.raises(RatherError, match="FID needs the weights") as caught:
+        nets_of(DIGITS, load("digits"), kept=tmp_path, features="inception:none.pth")
+    assert caught.value.code == "MODEL-NOT-FOUND"
 
 
 @pytest.mark.parametrize(

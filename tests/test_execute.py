@@ -47,7 +47,7 @@ def work(method=None, **changes):
 
 
 def without_time(rows):
-    return [dataclasses.replace(row, seconds=0.0, memory=0) for row in rows]
+    return [dataclasses.replace(row, seconds=0.0, memory=None) for row in rows]
 
 
 @final
@@ -264,7 +264,7 @@ def test_a_diagnostic_that_fails_leaves_the_answer_as_it_is():
     def told(row):
         facts = {key: value for key, value in row.facts.items() if key != "curves"}
         pictures = {key: value for key, value in row.pictures.items() if key != "trajectory"}
-        return dataclasses.replace(row, facts=facts, pictures=pictures, seconds=0.0, memory=0)
+        return dataclasses.replace(row, facts=facts, pictures=pictures, seconds=0.0, memory=None)
 
     rows = answer(work(Whitening(generator=plane(Tired()))), range(5))
     assert {row.status for row in rows} == {"found"}

@@ -55,6 +55,7 @@ class Figure:
     rows: int
     images: int
     best: bool = False
+    nets: str = ""  # names of those that measured it
     p: float | None = None  # of being worse than the best, corrected for all methods; None if not compared
 
     @property
@@ -247,6 +248,7 @@ def _column(
             method=one.method,
             measure="",
             variant=variant,
+            nets=", ".join(filter(None, map(one.nets.named, measure.needs))),
             value=found,
             low=low,
             high=high,

@@ -25,6 +25,7 @@ from rather.data.faces.attributes import HAIR_COLOURS
 from rather.diffusion.denoiser import Denoiser
 from rather.errors import RatherError
 from rather.features import pooled
+from rather.features.inception import Inception
 from rather.features.squeezenet import SqueezeNet
 from rather.generators import bring_generator
 from rather.generators._file import expected
@@ -66,7 +67,7 @@ class Nets:
 
     classifier: Classifier  # that is explained
     judge: Classifier | None = None
-    features: Classifier | SqueezeNet | None = None
+    features: Classifier | SqueezeNet | Inception | None = None
     alike: float = math.nan  # the cosine of its features that hardly two different pictures exceed
     encoder: Encoder | None = None
     filter: Denoiser | None = None
@@ -96,6 +97,10 @@ class Nets:
             "truth": "true counterfactuals are known of drawn faces only",
         }[need]
 
+    def named(self, need: str) -> str:
+        """What the net that meets a need is called; nothing of what is no net."""
+        return getattr(getattr(self, need), "name", "")
+
     def explaining(self, classifier: Classifier) -> Nets:
         """The same for another classifier: of which nobody has measured the true effects.
 
@@ -118,7 +123,7 @@ class Nets:
         """All of it that can change a score of a row, as plain data."""
         nets = {name: getattr(self, name) for name in ("judge", "oracle", "features", "encoder", "filter")}
         return {
-            name: net.name if isinstance(net, SqueezeNet) else net.fingerprint()
+            name: net.name if isinstance(net, SqueezeNet | Inception) else net.fingerprint()
             for name, net in nets.items()
             if net is not None
         } | {"attribute": self.attribute, "truth": self.truth and [self.truth.cause, self.truth.rises]}
@@ -144,7 +149,7 @@ def nets_of(
         pictures: on which.
         kept: a folder for true effects, which take a while to measure.
         judge: as the spec has it, and so are the others.
-        features: by default the judge; `squeezenet`, or a classifier.
+        features: by default the judge; `squeezenet`, `inception:FILE` or a classifier.
         oracle: of attributes.
         attribute: of the classes.
         encoder: that was told no classes.
@@ -245,15 +250,18 @@ def _labels(oracle: Oracle, pictures: DataSet) -> Tensor | None:
     return torch.stack([source.attribute_values(i) for i in range(min(len(source), _POPULATION))])
 
 
-def _features(spec: str, classifier: Classifier, trust: Sequence[str]) -> Classifier | SqueezeNet:
+def _features(spec: str, classifier: Classifier, trust: Sequence[str]) -> Classifier | SqueezeNet | Inception:
+    kind, _, file = spec.partition(":")
     if spec == "squeezenet":
         return SqueezeNet()
+    if kind == "inception":
+        return Inception(file)
     net = bring(spec, trust=trust)
     refuse_other_images(classifier, net)
     return net
 
 
-def _alike(net: Classifier | SqueezeNet, pictures: DataSet) -> float:
+def _alike(net: Classifier | SqueezeNet | Inception, pictures: DataSet) -> float:
     """The cosine of the features that one in a hundred pairs of different pictures exceeds."""
     x, _ = read_all(pictures.references, spread(len(pictures.references), _DIFFERENT))
     features = F.normalize(pooled(net, x), dim=1)

@@ -100,7 +100,8 @@ class AskedData(Part):
     attribute: str | None = None
     """The attribute that tells the classifier's second class from its first, as the oracle calls it."""
     features: str | None = None
-    """A classifier in whose features realism is measured; by default the judge, or the oracle's net."""
+    """In whose features realism is measured: `squeezenet`, `inception:FILE` with the weights of FID's net, or
+    a classifier; by default the judge, or the oracle's net."""
     encoder: str | None = None
     """A net that was told no classes, in which S3 compares pictures."""
     filter: str | None = None

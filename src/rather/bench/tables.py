@@ -100,16 +100,21 @@ def markdown(figures: Sequence[Figure], absent: Sequence[Absent], name: str) -> 
         ]
         lines += [
             "",
-            *(
-                f"- {MEASURES[name].title}: {MEASURES[name].what} Unit: {MEASURES[name].unit}."
-                for name in table.measures
-            ),
+            *(_legend(table, name) for name in table.measures),
             "",
         ]
     if absent:
         lines += ["## What there is not", ""]
         lines += [f"- {_escaped(told)}" for told in dict.fromkeys(map(absence, absent))]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _legend(table: Table, name: str) -> str:
+    """What a measure is, and whose numbers it is made of."""
+    measure = MEASURES[name]
+    nets = {f.nets: None for (_, own), f in table.figures.items() if own == name and f.nets}
+    by = f" By {_escaped(', '.join(nets))}." if nets else ""
+    return f"- {measure.title}: {measure.what} Unit: {measure.unit}.{by}"
 
 
 def absence(one: Absent) -> str:

@@ -8,6 +8,7 @@ border that is added, and the last block takes a maximum. The package does not b
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Final, final
@@ -83,8 +84,6 @@ class Inception(Resource, nn.Module):
             that is no state dict, or of another net.
     """
 
-    name = "inception"
-
     def __init__(self, weights: str | os.PathLike[str]) -> None:
         super().__init__()
         path = Path(weights)
@@ -95,6 +94,8 @@ class Inception(Resource, nn.Module):
                 why="FID needs the weights of its Inception net, which the package does not bring",
                 do="Give pt_inception-2015-12-05-6726825d.pth, or measure in the features of SqueezeNet",
             )
+        # The name of the published file ends in the beginning of its hash: inception-6726825d is FID's net.
+        self.name = f"inception-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
         self.net = architecture()
         load_state(self.net, read_state(path), path)
         self.eval().requires_grad_(requires_grad=False)

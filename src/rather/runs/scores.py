@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -77,7 +78,7 @@ def _measured(rows: Iterator[Row], measure: Callable[[Sequence[Row]], Measured])
         ids += [row.id for row in some]
         statuses += [row.status for row in some]
         if searched := [row for row in some if row.query and row.image]:
-            costs = {name: torch.tensor([float(getattr(row, name)) for row in searched]) for name in COSTS}
+            costs = {name: torch.tensor([_number(getattr(row, name)) for row in searched]) for name in COSTS}
             parts.append(costs | dict(measure(searched)))
     names = [*parts[0]] if parts else []
     values = {name: torch.cat([part[name] for part in parts]).double() for name in names}
@@ -92,6 +93,10 @@ def _measured(rows: Iterator[Row], measure: Callable[[Sequence[Row]], Measured])
             for name, one in values.items()
         },
     )
+
+
+def _number(told: float | None) -> float:
+    return math.nan if told is None else float(told)
 
 
 def _written(scores: Scores) -> bytes:

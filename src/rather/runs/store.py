@@ -47,7 +47,7 @@ class Row:
     steps: int = 0
     evaluations: int = 0
     seconds: float = 0.0  # of the method's call, its share; not of judging, diagnostics and pictures; else 0
-    memory: int = 0  # bytes more at the peak of the method's call than before it; 0 where it is not known
+    memory: int | None = None  # bytes more at the peak of the method's call than before it, where known
     query: bytes | None = None  # PNG
     image: bytes | None = None  # PNG
     pictures: dict[str, list[bytes]] = field(default_factory=dict)  # PNGs that only the method knows
@@ -76,7 +76,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "pictures": pa.list_(pa.struct([("name", pa.string()), ("png", pa.binary())])),
     "facts": pa.string(),
 }
-_OPTIONAL = {"label", "predicted", "target", "query", "image"}
+_OPTIONAL = {"label", "predicted", "target", "memory", "query", "image"}
 # So that `datasets.load_dataset` shows pictures and not bytes.
 _HUGGING_FACE = json.dumps(
     {
@@ -223,7 +223,7 @@ class Run:
                     for told in batch.to_pylist():
                         if told["id"] not in seen:
                             seen.add(told["id"])
-                            yield _row({"memory": 0} | told)
+                            yield _row({"memory": None} | told)
 
     def damaged(self, row: str, why: str) -> RatherError:
         """What to say of a stored row that holds something else than its columns promise."""
