@@ -18,7 +18,8 @@ from rather.audit.nets import take_oracle
 from rather.commands.audit import DEFAULT_METHOD, DEFAULT_SETTINGS
 from rather.core import Classifier
 from rather.explain import explain
-from rather.worlds.planted import PLANTED, Known, make, recipes
+from rather.worlds.known import Known, make
+from rather.worlds.planted import PLANTED, recipes
 from runs import Asked
 from sections import measure
 

@@ -28,7 +28,8 @@ from rather.metrics.causes import area_under_curve
 from rather.references import References
 from rather.resources import take_references
 from rather.worlds.causal import Questions, ask, judge
-from rather.worlds.planted import Known, make, recipes
+from rather.worlds.known import Known, make
+from rather.worlds.planted import recipes
 from runs import Asked, Queries, explain, pack, pack_resampled
 from sections import measure
 

@@ -28,7 +28,7 @@ from rather.metrics.causes import (
     rank_agreement,
 )
 from rather.search import on_grid
-from rather.worlds.planted import Known
+from rather.worlds.known import Known
 
 ROWS: Final = 200
 LOOKED_AT: Final = 20  # of the changes of all explanations, the largest first
