@@ -188,7 +188,7 @@ NETS = {
             data="faces",
             judge="faces-smile",
             width=24,
-            steps=2400,
+            steps=3200,
         ),
         DRAWN,
     ),

@@ -1,7 +1,7 @@
 """Pairs: Isola, Zhu, Zhou and Efros (2017), an editor that is shown what it shall make; for introspection.
 
     reader: min  sum_a BCE(C(x)_a, a)
-    editor: min  |G(x, a) - x| + |G(x, b) - x_b|, over pixels + over what changes and what does not
+    editor: min  |G(x, b) - x_b|, over pixels + over what changes and what does not
 
 P. Isola, J.-Y. Zhu, T. Zhou, A. Efros, "Image-to-image translation with conditional adversarial networks",
 CVPR 2017, without their critic. Where AttGAN, `editor`, must guess what an image would be with other
@@ -101,13 +101,10 @@ class PairedNet(GeneratorNet):
         x, own, edited, asked = batch
         if phase == "reader":
             return attribute_loss(self.reader(x), own)
-        features = self.encoder(x)
-        same, made = (self.decoder(features, values).float() for values in (own, asked))
+        made: Tensor = self.decoder(self.encoder(x), asked)
         changes = (edited - x).abs().amax(1, keepdim=True) > _CHANGED
         changed_or_not = torch.cat([changes, ~changes], 1).float()
-        wrong = over_pixels_and_regions((made - edited).abs().mean(1, keepdim=True), changed_or_not)
-        kept: Tensor = (same - x).abs().flatten(1).mean(1)
-        return wrong + kept
+        return over_pixels_and_regions((made.float() - edited).abs().mean(1, keepdim=True), changed_or_not)
 
     @override
     def product(self, name: str) -> Product:

@@ -25,7 +25,6 @@ from rather.suggest import near
 SIDE: Final = 64
 BLOCK: Final = 32  # faces that are drawn when one of them is asked for
 WORTH_KEEPING: Final = 1_000  # of fewer faces, drawing takes seconds
-TAKEN: Final = 1 / 3  # of its attributes a twin takes from another face: of few one sees what each does
 
 Part = Literal["train", "test"]
 
@@ -142,19 +141,24 @@ class DrawnFaces(Source):
     @property
     @override
     def twins(self) -> DrawnFaces:
-        """The same faces, each with a few attributes of the one before; with labels that go with these."""
+        """The same faces with one thing changed in each; with labels that go with that.
+
+        What a face has or has not is turned; graded attributes and hair colours are those of the face before.
+        """
         if self._twins is None:
             twins = DrawnFaces(
                 self.name, self.part, len(self), seed=self._seed, population=self._population, side=self.side
             )
-            own = self.faces.attributes
+            own, other = self.faces.attributes, self.faces.attributes.roll(1, 0)
+            graded = torch.tensor([one.graded for one in ATTRIBUTES.values()])
+            colour = torch.tensor([name in HAIR_COLOURS for name in ATTRIBUTES])
+            things = torch.cumsum(~colour, 0).masked_fill(colour, 0)  # a hair colour is one thing
             random = np.random.default_rng((self._seed, int(self.part == "test"), len(own)))
-            taken = torch.from_numpy(random.random(own.shape) < TAKEN)
-            colours = [[*ATTRIBUTES].index(name) for name in HAIR_COLOURS]
-            taken[:, colours] = taken[:, colours[:1]]  # a face has exactly one
-            twins.faces = replace(self.faces, attributes=torch.where(taken, own.roll(1, 0), own))
+            changed = things == torch.from_numpy(random.integers(0, int(things.max()) + 1, len(own)))[:, None]
+            new = torch.where(graded | colour, other, 1 - own)
+            twins.faces = replace(self.faces, attributes=torch.where(changed, new, own))
             twins._labels = self._population.rule.label(twins.faces.attributes).int().tolist()
-            twins._key += f" twins {TAKEN}"
+            twins._key += " twins of one change"
             self._twins = twins
         return self._twins
 
