@@ -1,6 +1,6 @@
 """What `rather bench` takes beside the methods themselves: processor time of each stage, as Markdown.
 
-    python benchmarks/bench_overhead.py SPEC [--out FILE]
+    python benchmarks/bench_overhead.py SPEC [--count 30] [--seeds 1] [--only LABEL ...] [--out FILE]
 
 Of runs that are made now, in a folder that goes away. The methods' own time is that of their calls; making
 their runs takes more, since each answer is saved as a picture, read back and judged, as of `rather explain`.
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from leaderboard import smaller
 from rather.bench.figures import figures_of
 from rather.bench.page import page
 from rather.bench.scoring import score_all
@@ -54,10 +55,13 @@ Method.__call__ = call  # type: ignore[method-assign, assignment] # to see what 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("spec")
+    words.add_argument("--count", type=int, help="images of each data set")
+    words.add_argument("--seeds", type=int, help="how many")
+    words.add_argument("--only", nargs="+", default=[], help="labels of the data")
     words.add_argument("--out", type=Path)
     asked = words.parse_args()
     torch.set_num_threads(1)
-    spec = read_spec(asked.spec)
+    spec = smaller(read_spec(asked.spec), asked.count, asked.seeds, asked.only)
     with tempfile.TemporaryDirectory() as folder:
         with timed("nets, data and targets"):
             planned = plan(spec, Path(folder))
