@@ -18,12 +18,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from torch import nn
 
-from rather import bundled
 from rather.classifiers import bring, ensemble, nets
 from rather.classifiers.file import load_classifier, save_classifier
 from rather.core import Classifier
 from rather.data import DataSet, InMemory, load
 from rather.errors import RatherError
+from rather.nets import bundled
 from rather.nets.bundled import list_weights
 from rather.nets.file import read_plan
 from rather.train import Figures, Recipe, train_classifier, train_to_file
