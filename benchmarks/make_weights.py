@@ -165,6 +165,7 @@ NETS = {
             judge="faces-smile",
             loose="skin,lips,mouth,beard",
             width=24,
+            steps=8000,
         ),
         DRAWN,
     ),
