@@ -210,6 +210,8 @@ def _able(answered: Sequence[Answered], measure: Measure) -> tuple[list[Answered
         lacks = [why for need in measure.needs if (why := one.nets.lacks(need))]
         if lacks:
             without[one.method] = lacks[0]
+        elif len(np.unique(one.seed)) < measure.seeds:
+            without[one.method] = f"it is of the answers of {measure.seeds} seeds"
         elif all(name in one.columns for name in measure.columns):
             able.append(one)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final, Literal, final
 
@@ -38,6 +38,7 @@ class Measure:
     samples: Callable[[Columns, Nets, samples.Weights], Tensor] | None = None  # (s,): then it is of a set
     biased: bool = False  # in few rows: then its interval is a jackknife's
     needs: tuple[str, ...] = ()  # fields of Nets
+    seeds: int = 1  # of which it needs the answers
 
     @property
     def what(self) -> str:
@@ -177,8 +178,9 @@ MEASURES: Final[Mapping[str, Measure]] = {
         needs=("features",),
     ),
     "s3": _score("s3", "S3", "realism", need="encoder"),
-    "diversity": _score(
-        "diversity", "diversity", "realism", metric=_metric("feature_diversity"), need="features"
+    "diversity": replace(
+        _score("diversity", "diversity", "realism", metric=_metric("feature_diversity"), need="features"),
+        seeds=2,
     ),
     "frechet": Measure(
         title="Frechet",
