@@ -18,6 +18,8 @@ from rather.errors import RatherError
 from rather.methods.ace import Ace
 from rather.methods.attack import Attack
 from rather.methods.refined import Refined
+from rather.methods.several import Several
+from rather.methods.wachter import Wachter
 
 pytestmark = pytest.mark.shapes
 IDS = ("ann", "bob", "cy", "dee")
@@ -121,6 +123,20 @@ def test_the_nearest_answer_s_calls_are_counted_too() -> None:
     generator = convolved()
     result = ask(Ace(generator=generator, checkpoint="never"))
     assert generator.net.rows == sum(result.facts["denoiser_calls"])
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda inner: Several(method=inner, count=3),
+        lambda inner: Refined(method=inner, denoiser=inner.generator),
+        lambda inner: Refined(method=Wachter(steps=3), denoiser=inner.generator),
+    ],
+)
+def test_whoever_wraps_a_method_tells_the_calls_of_all(wrapped) -> None:
+    inner = Ace(generator=convolved(), checkpoint="never", iterations=4)
+    result = ask(wrapped(inner))
+    assert inner.generator.net.rows == sum(result.facts["denoiser_calls"]) > 0
 
 
 # What the settings do

@@ -1,6 +1,7 @@
 """Working a run off: every image has an outcome, and no image can harm another's."""
 
 import dataclasses
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import final
 
@@ -159,6 +160,14 @@ def test_seconds_are_those_of_the_method_alone(monkeypatch):
     assert [row.seconds for row in answer(told, range(5))] == [1.5, 1.5, 1.5, 0, 1.5]
     together = answer(work(Picky()), range(5))  # refused together, and then asked one by one
     assert [row.seconds for row in together] == [6, 6, 0, 6, 6]
+
+
+def test_a_row_that_was_searched_says_what_its_call_took(monkeypatch):
+    monkeypatch.setattr(rather.runs.execute, "peak", lambda _: nullcontext(lambda: 5_000_000))
+    images = source().images.clone()
+    images[3] = 1.0  # is there already
+    told = work(source=dataclasses.replace(source(), images=images))
+    assert [row.memory for row in answer(told, range(5))] == [5_000_000] * 3 + [None, 5_000_000]
 
 
 def test_a_row_at_its_target_is_skipped_by_name():

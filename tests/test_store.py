@@ -85,6 +85,13 @@ def test_shards_of_the_first_format_are_read(tmp_path):
     name = f"rows-00000000-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
     (tmp_path / name).write_bytes(data)
     assert [*run.rows()] == [row(n) for n in range(3)]
+    file = tmp_path / "run.json"
+    file.write_text(file.read_text("utf-8").replace('"format": 2', '"format": 1'), "utf-8")
+    assert Run.open(tmp_path).pending() == [range(3, 6), range(6, 7)]
+    again = start(tmp_path)
+    assert '"format": 2' in file.read_text("utf-8")  # for what comes now is not read by older ones
+    again.commit([row(n, memory=7) for n in range(3, 6)])
+    assert [one.memory for one in again.rows()] == [None] * 3 + [7] * 3
 
 
 def test_another_question_is_refused_and_nothing_touched(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, Final, final
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,13 +12,16 @@ from rather.core import Classifier, Found, Goal, Images
 from rather.losses import l1
 from rather.search import Rows, on_grid
 
+DENOISER_CALLS: Final = "denoiser_calls"  # the fact of a method of diffusion that is a cost
+
 
 @final
 class Best:
     """For each row the nearest answer that reaches its goal, or else the one with the most of its target.
 
     Answers are judged as at the door: by the classifier, on the 8-bit picture. "Nearest" is the mean absolute
-    difference of the pixels; of equals the last one counts. Steps and evaluations are those of all together.
+    difference of the pixels; of equals the last one counts. Steps, evaluations and calls of a denoiser are
+    those of all together.
     """
 
     def __init__(self, classifier: Classifier, x: Images, goal: Goal) -> None:
@@ -29,12 +32,15 @@ class Best:
         self.score = torch.full((len(x),), torch.inf, device=x.device)
         self.pictures: list[dict[str, Tensor]] = [{} for _ in range(len(x))]
         self.facts: list[dict[str, Any]] = [{} for _ in range(len(x))]
+        self.calls = [0] * len(x)
 
     def offer(self, rows: Rows, found: Found) -> Bool[Tensor, " n"]:
         """Take what is better than what there was; which of the answers reach their goal."""
         score, reached = self._judge(rows, found.images.detach())
         self.steps[rows] += found.steps
         self.evaluations[rows] += found.evaluations + 1
+        for row, calls in zip(rows.tolist(), found.facts.get(DENOISER_CALLS, ()), strict=False):
+            self.calls[row] += calls
         better = score <= self.score[rows]
         self.score[rows[better]] = score[better]
         self.images[rows[better]] = found.images.detach()[better]
@@ -58,7 +64,7 @@ class Best:
             steps=self.steps,
             evaluations=self.evaluations,
             pictures=_columns(self.pictures),
-            facts=_columns(self.facts),
+            facts=_columns(self.facts) | ({DENOISER_CALLS: self.calls} if any(self.calls) else {}),
         )
 
 

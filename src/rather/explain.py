@@ -91,7 +91,7 @@ def explain(
         classifier: see `classifiers.bring`; by default the bundled net for the data, or for digits.
         method: of `methods.list_methods` or `presets.list_presets`, by default goyal, judged by the picture;
             METHOD@CLASSIFIER explains another classifier; several with commas between them are compared.
-        settings: of the method; of several, see `columns.columns`.
+        settings: of the method; of several, see `runs.columns`.
         target: a class, or a rule of `targets.RULES`.
         confidence: probability that the target must have at least, beside being the first choice.
         count: how many of the images, evenly spread; all of a folder by default, 12 of a data set.

@@ -43,7 +43,7 @@ def was_short(error: Exception) -> bool:
 def peak(device: torch.device) -> Iterator[Callable[[], int | None]]:
     """How many bytes more than before are in use at the peak of what is inside; None where nobody can say.
 
-    Of an accelerator exactly, as torch counts them; of a processor the pages of this process, on Linux: what
+    Of CUDA devices exactly, as torch counts them; of a processor the pages of this process, on Linux: what
     was freed before is given back first, or it would be used again without being seen.
     """
     if device.type == "cuda":
@@ -51,17 +51,25 @@ def peak(device: torch.device) -> Iterator[Callable[[], int | None]]:
         start = torch.cuda.memory_allocated(device)
         yield lambda: torch.cuda.max_memory_allocated(device) - start
         return
-    with suppress(OSError, AttributeError, TypeError):  # a C library that keeps what it has
-        ctypes.CDLL(None).malloc_trim(0)
+    before = None
+    if device.type == "cpu":
+        with suppress(OSError, AttributeError, TypeError):  # a C library that keeps what it has
+            ctypes.CDLL(None).malloc_trim(0)
+        with suppress(OSError):
+            (_SELF / "clear_refs").write_text("5", "ascii")  # the peak is from here on
+            before = _pages("VmRSS")
+
+    def taken() -> int | None:
+        most = _pages("VmHWM")
+        return None if before is None or most is None else max(most - before, 0)
+
+    yield taken
+
+
+def _pages(name: str) -> int | None:
+    """Bytes of this process, where the system tells."""
     try:
-        (_SELF / "clear_refs").write_text("5", "ascii")  # the peak is from here on
-        before = _pages("VmRSS")
-    except OSError:
-        yield lambda: None
-        return
-    yield lambda: max(_pages("VmHWM") - before, 0)
-
-
-def _pages(name: str) -> int:
-    """Bytes of this process."""
-    return 1024 * int((_SELF / "status").read_text("ascii", "replace").partition(f"{name}:")[2].split()[0])
+        told = (_SELF / "status").read_text("ascii", "replace")
+        return 1024 * int(told.partition(f"{name}:")[2].split()[0])
+    except (OSError, IndexError, ValueError):
+        return None

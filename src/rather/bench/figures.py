@@ -269,6 +269,8 @@ def _tested(
     if len(column) < 2 or not candidates:  # noqa: PLR2004 - a comparison is of two
         return [*column]
     best = max(candidates, key=lambda figure: sign * figure.value)
+    if measure.shared:
+        return [replace(figure, best=figure is best) for figure in column]
     p = {  # one side alone: who is better on the rows that both have is not worse, whatever the mean of all
         figure.method: _p(by_name[figure.method], by_name[best.method], measure, figure.variant, samples)
         for figure in column

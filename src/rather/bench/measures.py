@@ -38,6 +38,7 @@ class Measure:
     samples: Callable[[Columns, Nets, samples.Weights], Tensor] | None = None  # (s,): then it is of a set
     biased: bool = False  # in few rows: then its interval is a jackknife's
     needs: tuple[str, ...] = ()  # fields of Nets
+    shared: bool = False  # by all rows of a chunk: then no test can tell methods apart
     seeds: int = 1  # of which it needs the answers
 
     @property
@@ -262,13 +263,14 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "distance_to_truth": _score("distance_to_truth", "to the truth", "causes", need="truth"),
     "evaluations": _score("evaluations", "evaluations", "costs", metric=_EVALUATIONS, over="searched"),
     "denoiser_calls": _score("denoiser_calls", "denoised", "costs", metric=_DENOISER_CALLS, over="searched"),
-    "seconds": _score("seconds", "seconds", "costs", metric=_SECONDS, over="searched"),
+    "seconds": replace(_score("seconds", "seconds", "costs", metric=_SECONDS, over="searched"), shared=True),
     "memory": Measure(
         title="MB",
         metric=_MEMORY,
         theme="costs",
         over="searched",
         columns=("memory",),
+        shared=True,
         of=lambda columns, _nets: columns["memory"] / 1e6,
     ),
 }

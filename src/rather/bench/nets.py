@@ -99,7 +99,7 @@ class Nets:
 
     def named(self, need: str) -> str:
         """What the net that meets a need is called; nothing of what is no net."""
-        return getattr(getattr(self, need), "name", "")
+        return getattr(getattr(self, need), "name", None) or ""  # a tensor's name is None
 
     def explaining(self, classifier: Classifier) -> Nets:
         """The same for another classifier: of which nobody has measured the true effects.

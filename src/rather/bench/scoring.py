@@ -236,7 +236,7 @@ def _code() -> str:
     """A sha256 of what computes scores: after a change of a metric, those that are kept are of another."""
     here = Path(__file__)
     package = here.parent.parent
-    files = [here, here.with_name("nets.py"), *package.glob("features/*.py"), package / "handling.py"]
+    files = [here, here.with_name("nets.py"), *sorted(package.glob("features/*.py")), package / "handling.py"]
     digest = hashlib.sha256()
     for file in (*files, *sorted(package.glob("metrics/*.py"))):
         digest.update(file.read_bytes())

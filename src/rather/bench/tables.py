@@ -39,6 +39,17 @@ class Table:
             for name in self.measures
         ]
 
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """Of each measure its title, and what it is, in which unit and whose numbers it is made of."""
+        return [(MEASURES[name].title, self._told(name)) for name in self.measures]
+
+    def _told(self, name: str) -> str:
+        measure = MEASURES[name]
+        nets = {f.nets: None for (_, own), f in self.figures.items() if own == name and f.nets}
+        by = f" By {', '.join(nets)}." if nets else ""
+        return f"{measure.what} Unit: {measure.unit}.{by}"
+
 
 def tables(figures: Sequence[Figure]) -> Iterator[Table]:
     """The figures task by task, theme by theme; those of all answers after those of successes."""
@@ -100,21 +111,13 @@ def markdown(figures: Sequence[Figure], absent: Sequence[Absent], name: str) -> 
         ]
         lines += [
             "",
-            *(_legend(table, name) for name in table.measures),
+            *(f"- {title}: {_escaped(text)}" for title, text in table.legend),
             "",
         ]
     if absent:
         lines += ["## What there is not", ""]
         lines += [f"- {_escaped(told)}" for told in dict.fromkeys(map(absence, absent))]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _legend(table: Table, name: str) -> str:
-    """What a measure is, and whose numbers it is made of."""
-    measure = MEASURES[name]
-    nets = {f.nets: None for (_, own), f in table.figures.items() if own == name and f.nets}
-    by = f" By {_escaped(', '.join(nets))}." if nets else ""
-    return f"- {measure.title}: {measure.what} Unit: {measure.unit}.{by}"
 
 
 def absence(one: Absent) -> str:

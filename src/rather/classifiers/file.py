@@ -1,4 +1,4 @@
-"""The file of a trained classifier, or of an ensemble of them; see `net_file`.
+"""The file of a trained classifier, or of an ensemble of them; see `nets.file`.
 
 Its tensors are the members' state dicts, named `0.body.0.weight` and so on, mean and std among them.
 """
@@ -52,7 +52,7 @@ def load_classifier(path: str | os.PathLike[str]) -> Classifier:
     """The classifier of a file that `save_classifier` has written.
 
     Raises:
-        RatherError: what `net_file.read_net` raises.
+        RatherError: what `nets.file.read_net` raises.
     """
     plan, members = read_net(path, _Plan, _members)
     if plan.members == 1:

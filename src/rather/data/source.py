@@ -54,7 +54,7 @@ class Source(ABC):
 
     @property
     def twins(self) -> Source | None:
-        """The same pictures, each with the attributes of another one, from those who can make them."""
+        """The same pictures, with something changed in each, from those who can make them."""
         return None
 
     def layout(self, index: int) -> UInt8[Tensor, "h w"]:

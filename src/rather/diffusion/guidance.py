@@ -72,14 +72,10 @@ def climb(
         goal: of each.
     """
     best, rows = Best(classifier, x, goal), torch.arange(len(x), device=x.device)
-    calls = [0] * len(x)  # of the generator, at all scales
     for scale in scales:
         found = search(scale, rows)
-        for row, more in zip(rows.tolist(), found.facts["denoiser_calls"], strict=True):
-            calls[row] += more
         reached = best.offer(rows, replace(found, facts={**found.facts, "scale": [scale] * len(rows)}))
         rows = rows[~reached]
         if not len(rows):
             break
-    found = best.found()
-    return replace(found, facts={**found.facts, "denoiser_calls": calls})
+    return best.found()

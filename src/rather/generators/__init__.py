@@ -59,7 +59,7 @@ def bring_generator(spec: str) -> FrozenNet:
     """What a name, or a file, holds: an autoencoder, a semantic generator, ..., see `generator_file`.
 
     Raises:
-        RatherError: GEN-NOT-FOUND, or what `net_file.read_net` raises of a file.
+        RatherError: GEN-NOT-FOUND, or what `nets.file.read_net` raises of a file.
     """
     from rather.generators._file import load_generator
 

@@ -1,4 +1,4 @@
-"""The file of a trained generator: its settings, and the tensors of its autoencoder; see `net_file`."""
+"""The file of a trained generator: its settings, and the tensors of its autoencoder; see `nets.file`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def load_generator(path: str | os.PathLike[str]) -> FrozenNet:
     """What a file that `save_generator` has written holds.
 
     Raises:
-        RatherError: what `net_file.read_net` raises.
+        RatherError: what `nets.file.read_net` raises.
     """
     _, nets = read_net(path, _Plan, _built)
     (product,) = nets.values()
@@ -64,7 +64,7 @@ def load_autoencoder(path: str | os.PathLike[str]) -> Autoencoder:
     """The autoencoder of a file that `save_generator` has written.
 
     Raises:
-        RatherError: MODEL-KIND if it is something else, and what `net_file.read_net` raises.
+        RatherError: MODEL-KIND if it is something else, and what `nets.file.read_net` raises.
     """
     return expected(load_generator(path), Autoencoder)
 

@@ -58,7 +58,7 @@ def load_latent(path: str | os.PathLike[str]) -> LatentClassifiers:
     """The classifiers of a file that `save_latent` has written.
 
     Raises:
-        RatherError: what `net_file.read_net` raises.
+        RatherError: what `nets.file.read_net` raises.
     """
     plan, nets = read_net(path, _Plan, _build)
     autoencoder, heads = nets["autoencoder"], nets["heads"]

@@ -13,7 +13,7 @@ from typing import Annotated, final
 import torch
 from pydantic import PositiveInt, model_validator
 
-from rather.best import Best
+from rather.best import DENOISER_CALLS, Best
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
 from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import lowest
@@ -58,7 +58,11 @@ class Refined(Method):
             draws = other[rows].normal(2 * refinement.calls, *x.shape[1:]).to(x)
             images, mask = refinement(pre[rows], x[rows], draws)
             none = torch.zeros_like(rows)
-            facts = {"mask_share": mask.flatten(1).mean(1).tolist(), "refinements": [tried] * len(rows)}
+            facts = {
+                "mask_share": mask.flatten(1).mean(1).tolist(),
+                "refinements": [tried] * len(rows),
+                DENOISER_CALLS: [refinement.calls] * len(rows),
+            }
             again = Found(
                 images=images, steps=none, evaluations=none, pictures={"mask": [*mask]}, facts=facts
             )
@@ -66,12 +70,14 @@ class Refined(Method):
             if not len(rows):
                 break
         kept = best.found()
+        inner = found.facts.get(DENOISER_CALLS, [0] * len(x))
+        calls = [own + more for own, more in zip(inner, kept.facts[DENOISER_CALLS], strict=True)]
         return Found(
             images=kept.images,
             steps=found.steps,
             evaluations=found.evaluations + kept.evaluations,
             pictures={**found.pictures, **kept.pictures, "pre_explanation": [*pre.nan_to_num(0)]},
-            facts={**found.facts, **kept.facts},
+            facts={**found.facts, **kept.facts, DENOISER_CALLS: calls},
         )
 
     def _refinement(self) -> Refinement:

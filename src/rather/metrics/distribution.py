@@ -19,7 +19,7 @@ _TOGETHER: Final = 1024  # rows of a table of kernels in memory
 def frechet_distance(images: Images, others: Float[Tensor, "m c h w"], net: FeatureNet) -> Float[Tensor, ""]:
     """Frechet distance of two sets of pictures in a net's pooled features (lower is better).
 
-    Of the features, each averaged over the cells of its map. It is FID in those of `inception.Inception`, and
+    Of the features, each averaged over the cells of its map. It is FID in those of `features.inception`, and
     in no others. It falls as the sets grow: compare only distances of sets of the same sizes, in the features
     of the same net; beside small sets give `kid`.
 
@@ -47,7 +47,7 @@ def split_frechet_distance(
     A counterfactual is nearly its query, so the distance of both sets is small however strange the change
     looks. Here the rows are split at random into halves A and B: a value is the mean of the distances of the
     queries A to the counterfactuals of B, and of B to those of A. It is sFID in the features of
-    `inception.Inception`. Their mean is what to report; their spread says how much the split matters, and not
+    `features.inception`. Their mean is what to report; their spread says how much the split matters, and not
     how much other queries would.
 
     Unit: squared units of the features.
@@ -131,7 +131,7 @@ def frechet_of_features(features: Float[Tensor, "n d"], others: Float[Tensor, "m
 def kid(images: Images, others: Float[Tensor, "m c h w"], net: FeatureNet) -> Float[Tensor, ""]:
     """Kernel distance of two sets of pictures in a net's pooled features (lower is better).
 
-    It is KID in the features of `inception.Inception`, and in no others. Its expectation does not depend on
+    It is KID in the features of `features.inception`, and in no others. Its expectation does not depend on
     the sizes of the sets: beside a Frechet distance of fewer than some 5,000 pictures, give this.
 
     Unit: of a kernel without a unit; around 0 for sets of one kind, and then also below.

@@ -11,7 +11,7 @@ from rather.core import Images
 def change_correlation(images: Images, others: Images, queries: Images) -> Float[Tensor, " b"]:
     """|Correlation| of two changes of the same query, pixel by pixel, 0 to 1 (lower is better).
 
-    Of the answers for a classifier and for the same one with shuffled weights (`shuffled.shuffled`), which
+    Of the answers for a classifier and for the same one with shuffled weights (`nets.shuffled`), which
     knows nothing: a method that answers both alike shows the picture, and not the classifier. So does one
     that makes the very opposite change, which is why the sign does not count. NaN where one of them did not
     change the query, or changed all of it alike.

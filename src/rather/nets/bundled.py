@@ -20,7 +20,7 @@ def list_weights(*kinds: str) -> dict[str, str]:
     """Name and one line of every bundled net of these kinds; nothing but the cards is read for it.
 
     Args:
-        kinds: as in `net_file`: classifier, latent-classifier, generator.
+        kinds: as in `nets.file`: classifier, latent-classifier, generator.
     """
     cards = {file.stem: _card(file) for file in WEIGHTS.glob("*.json")}
     return {name: card["what"] for name, card in sorted(cards.items()) if card["kind"] in kinds}

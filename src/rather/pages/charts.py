@@ -58,7 +58,7 @@ def charts(curves: Any, target: str, end: str) -> tuple[list[Chart], Any]:
     """The charts of a row's `curves`, and what of them is none: why there is none, or somebody else's facts.
 
     Args:
-        curves: of the store, see `curves.diagnose`; anything else is not drawn.
+        curves: of the store, see `latents.curves.diagnose`; anything else is not drawn.
         target: the name of the class whose probabilities they are.
         end: what the search ended in.
     """

@@ -23,7 +23,7 @@ from torch import Tensor
 from rather.runs.store import Row, Run, Status
 from rather.writing import write_whole, writing
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _TOGETHER: Final = 64  # rows whose pictures are in memory
 COSTS: Final = ("seconds", "evaluations", "steps", "memory")  # that every row knows
 

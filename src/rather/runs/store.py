@@ -153,6 +153,9 @@ class Run:
                 if not file.exists():
                     write_whole(file, data)
         run = cls.open(folder)
+        if json.loads(file.read_text("utf-8"))["format"] < FORMAT and run.question == plain:
+            with run.lock():  # what it stores from now on no older version can read
+                write_whole(file, json.dumps(told | {"chunk": run.chunk}, indent=1).encode())
         different = sorted(
             key for key in {*run.question, *plain} if run.question.get(key) != plain.get(key)
         ) + ["images"] * (run.asked != tuple(asked))
