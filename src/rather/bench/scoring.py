@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Final, NamedTuple, final
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rather.bench.nets import Nets
 from rather.bench.work import Unit
+from rather.best import DENOISER_CALLS
 from rather.core import Goal, Images, Labels
 from rather.features import pooled
 from rather.handling import as_jpeg
@@ -134,13 +135,9 @@ def _inside(a: Answers) -> Tensor:
     return inside_true_change(a.images, a.queries, a.truths).masked_fill(~solved, torch.nan)
 
 
-def _denoiser_calls(a: Answers) -> Tensor:
-    told = [row.facts.get("denoiser_calls") for row in a.rows]
-    return torch.tensor([float(n) if isinstance(n, int) else torch.nan for n in told], dtype=torch.float64)
-
-
-def _edits(a: Answers) -> Tensor:
-    told = [row.facts.get("edits") for row in a.rows]
+def _counted(fact: str, a: Answers) -> Tensor:
+    """A fact that is a number, or a list whose length counts; NaN of a method that does not tell it."""
+    told = [row.facts.get(fact) for row in a.rows]
     counts = [len(one) if isinstance(one, list) else one for one in told]
     return torch.tensor([float(n) if isinstance(n, int) else torch.nan for n in counts], dtype=torch.float64)
 
@@ -159,8 +156,8 @@ SCORES: Final[Mapping[str, Score]] = {
     "l2": Score(lambda a: l2(a.images, a.queries)),
     "share_changed": Score(lambda a: share_changed(a.images, a.queries)),
     "hoyer": Score(lambda a: hoyer(a.images, a.queries)),
-    "edits": Score(_edits),
-    "denoiser_calls": Score(_denoiser_calls),
+    "edits": Score(partial(_counted, "edits")),
+    "denoiser_calls": Score(partial(_counted, DENOISER_CALLS)),
     "cout": Score(lambda a: cout(a.images, a.queries, a.predicted, a.target, a.nets.classifier)),
     "similarity": Score(lambda a: identity_similarity(a.features[1], a.features[0]), ("features",)),
     "s3": Score(_s3, ("encoder",)),

@@ -107,8 +107,16 @@ _FIRST_SCHEMA = SCHEMA.remove(SCHEMA.get_field_index("memory"))
 class Run:
     """A run's folder. Make one with `start`, or open what is there with `open`."""
 
-    def __init__(self, folder: Path, question: Mapping[str, Any], asked: Sequence[str], chunk: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        question: Mapping[str, Any],
+        asked: Sequence[str],
+        chunk: int,
+        written_as: int = FORMAT,
+    ) -> None:
         self.folder, self.question, self.asked, self.chunk = folder, question, tuple(asked), chunk
+        self.written_as = written_as
 
     @classmethod
     def open(cls, folder: Path | str) -> Run:
@@ -120,7 +128,7 @@ class Run:
                 raise RatherError(
                     "RUN-DAMAGED", where=file, why="written by a newer version", do="Upgrade rather"
                 )
-            return cls(Path(folder), told["question"], told["asked"], told["chunk"])
+            return cls(Path(folder), told["question"], told["asked"], told["chunk"], told["format"])
         except (FileNotFoundError, NotADirectoryError):
             raise RatherError(
                 "RUN-NOT-FOUND", where=folder, why="it has no run.json", do="Give the folder of a run"
@@ -153,9 +161,6 @@ class Run:
                 if not file.exists():
                     write_whole(file, data)
         run = cls.open(folder)
-        if json.loads(file.read_text("utf-8"))["format"] < FORMAT and run.question == plain:
-            with run.lock():  # what it stores from now on no older version can read
-                write_whole(file, json.dumps(told | {"chunk": run.chunk}, indent=1).encode())
         different = sorted(
             key for key in {*run.question, *plain} if run.question.get(key) != plain.get(key)
         ) + ["images"] * (run.asked != tuple(asked))
@@ -166,6 +171,9 @@ class Run:
                 why=f"another {', '.join(different)}",
                 do="Choose another --out, or repeat that run's own command",
             )
+        if run.written_as < FORMAT:
+            with run.lock():  # what it stores from now on no older version can read
+                write_whole(file, json.dumps(told | {"chunk": run.chunk}, indent=1).encode())
         return run
 
     @contextmanager
