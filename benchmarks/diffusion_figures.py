@@ -213,6 +213,7 @@ METHODS: Mapping[str, Callable[[Nets, str], Method]] = {
     "fastdime": partial(tuned, "fastdime"),
     "maskdime": partial(tuned, "maskdime"),
     "ace": ace,
+    "ace, smallest mask": partial(ace, halvings=4),
     "ace, one call": partial(ace, filter="one-call"),
     "ace, fast": partial(tuned, "ace", fast="-fast", frames=0),
 }
@@ -269,6 +270,7 @@ def speed_section(asked: Asked, name: str) -> dict[str, Any]:
         "one by one": lambda: [ask(paper, classifier, queries[n : n + 1]) for n in range(TIMED)],
         "in a batch": lambda: ask(paper, classifier, queries),
         "until no nearer": lambda: ask(ace(asked.nets, name), classifier, queries),
+        "smallest mask": lambda: ask(ace(asked.nets, name, halvings=4), classifier, queries),
         "one call": lambda: ask(ace(asked.nets, name, filter="one-call"), classifier, queries),
         "fast": lambda: ask(METHODS["ace, fast"](asked.nets, name), classifier, queries),
         "maskdime": lambda: ask(tuned("maskdime", asked.nets, name), classifier, queries),

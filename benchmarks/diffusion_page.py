@@ -36,14 +36,16 @@ four by l1 and by l2; dark ones are no successes.
 METHODS = """\
 With their default settings, but for methods of diffusion that have a preset for these images: `ace-digits`,
 `ace-faces`, `maskdime-faces` and so on, chosen by eye on training images. Fast: `ace-digits-fast`,
-`ace-faces-fast`. Calls are of the denoiser, evaluations of the classifier, seconds of one thread, which were
-measured while other work ran beside it.
+`ace-faces-fast`. Smallest mask: of the same attack's answer the smallest region that does, by `halvings = 4`.
+Calls are of the denoiser, evaluations of the classifier, seconds of one thread, which were measured while
+other work ran beside it.
 """
 SPEED = """\
 Seconds of a thread for a row, {rows} rows, median of {rounds} rounds in turns in one process, their range.
 One by one and in a batch: the paper's fifty steps; their pictures differ by {apart:.2g} at most. Until no
-nearer: the default, which looks for the nearest success. One call: its filter by one prediction of the image.
-Fast: the same with 25 steps that get shorter.
+nearer: the default, which looks for the nearest success. Smallest mask: that with `halvings = 4`. One call:
+its filter by one prediction of the image. Fast: the same with fewer steps that get shorter, and of faces with
+the smallest mask.
 """
 MEMORY = """\
 ACE on one picture of {side} x {side} pixels, tau 5, nothing computed twice, a U-Net of {parameters:,}
@@ -194,8 +196,8 @@ def order(name: str, r: Results) -> Iterator[Verdict]:
     if not (ace and mask):
         return
     for key, sign in (("frechet", 1), ("cout", -1), ("attributes", 1), ("identity", -1)):
-        apart = ("ace, one call", "ace, fast", "the queries themselves")
-        some = {title: each[key] for title, each in r.items() if key in each and title not in apart}
+        rivals = {title: each for title, each in r.items() if not title.startswith(("ace,", "the queries"))}
+        some = {title: each[key] for title, each in rivals.items() if key in each}
         if "ace" in some:
             best = min(some, key=lambda title: sign * some[title][0])
             told = f"ace {number(some['ace'])}, best {best} {number(some[best])}"

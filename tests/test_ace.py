@@ -13,13 +13,14 @@ from rather.core import Classifier, Counterfactuals, Goal, Noise
 from rather.diffusion.arithmetic import linear, signed
 from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import lowest
-from rather.diffusion.refinement import change_mask
+from rather.diffusion.refinement import Refinement, change_mask
 from rather.errors import RatherError
 from rather.methods.ace import Ace
 from rather.methods.attack import Attack
 from rather.methods.refined import Refined
 from rather.methods.several import Several
 from rather.methods.wachter import Wachter
+from rather.search import on_grid
 
 pytestmark = pytest.mark.shapes
 IDS = ("ann", "bob", "cy", "dee")
@@ -353,3 +354,41 @@ def test_levels_go_up_the_same_share_at_the_end() -> None:
         method = Ace(generator=generator, last_respacing=respacing, iterations=1, **PAPER)
         assert ask(method).facts["denoiser_calls"] == [5 + tau] * len(IDS)
     assert len(lowest(generator, 500, 50)) == 50
+
+
+def test_of_the_masks_of_its_answer_the_smallest_that_succeeds_is_taken() -> None:
+    """By brute force over thresholds; what it costs is counted."""
+    generator, classifier, x = convolved(), spatial(), pictures(len(IDS))
+    target = others(classifier, x)
+    settings = {"generator": generator, "dilation": 1, "frames": 0, "checkpoint": "never"}
+    wide = ask(Ace(**settings))
+    before = generator.net.rows
+    least = ask(Ace(**settings, halvings=4))
+    assert generator.net.rows - before == sum(least.facts["denoiser_calls"])
+    assert (least.found == wide.found).all()
+    masks, pres = (torch.stack([*least.pictures[key]]) for key in ("mask", "pre_explanation"))
+    assert torch.equal(pres, torch.stack([*wide.pictures["pre_explanation"]]))
+    sizes, wider = masks.sum((1, 2, 3)), torch.stack([*wide.pictures["mask"]]).sum((1, 2, 3))
+    assert (sizes <= wider).all()
+    assert (sizes < wider).any()
+    end = Noise(0, IDS).split(3)[2].normal(10, *x.shape[1:])
+    refinement = Refinement(generator=generator, chain=lowest(generator, 50, 5), threshold=0.15, dilation=1)
+    change = (pres - x).abs().sum((1,)).flatten(1)
+    for row in least.found.nonzero()[:, 0].tolist():
+        one = slice(row, row + 1)
+        grid = torch.linspace(0.15, 1, 17)
+        passed = []
+        for threshold in grid:
+            images, mask = refinement(pres[one], x[one], end[one], threshold[None])
+            passed.append(bool((classifier(on_grid(images)).argmax(1) == target[one]).item()))
+            if torch.equal(mask, masks[one]):
+                assert passed[-1]
+        assert change[row].max() > 0
+        if passed == sorted(passed, reverse=True):  # else bisection may stop at another border
+            share = grid[max(n for n, good in enumerate(passed) if good)]
+            assert sizes[row] == (change[row] >= share * change[row].max()).sum()
+
+
+def test_a_smallest_mask_needs_a_refinement() -> None:
+    with pytest.raises(ValueError, match="without refine"):
+        Ace(generator=convolved(), refine=False, halvings=2)

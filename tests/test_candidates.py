@@ -30,7 +30,8 @@ def search(points: list[list[float]], able: set[float]) -> tuple[Candidates, Ten
     for values in points:
         z = torch.tensor(values, dtype=torch.float32)[:, None, None, None]
         kept.append(seen.among(z, rows, z[:, 0, 0, 0] > 0, z[:, 0, 0, 0]).tolist())
-    best, (images, _) = seen.nearest(otherwise=-torch.ones(len(rows), 1, 1, 1))
+    seen.nearest(otherwise=-torch.ones(len(rows), 1, 1, 1))
+    best, (images, _) = seen.taken()
     assert torch.equal(images, best / 2.55)
     return seen, best[:, 0, 0, 0], kept
 
@@ -61,3 +62,20 @@ def test_it_is_the_nearest_of_those_since_the_first_success(points: list[int], a
     _, best, _ = search([[float(point)] for point in points], able={float(a) for a in able})
     since = next((n for n, point in enumerate(points) if point in able), len(points))
     assert best.item() == min((p for p in points[since:] if p in able), default=-1)
+
+
+@given(st.integers(0, 8))
+def test_the_smallest_mask_is_that_of_the_largest_threshold_that_succeeds(last: int) -> None:
+    """An answer by a threshold of at most last / 8 keeps its brightness, by a larger one it has none."""
+    seen, _, _ = search([[2, 3]], able={2})
+
+    def masked(z: Tensor, rows: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor]:
+        assert rows.tolist() == [0]
+        kept = thresholds[:, None, None, None]
+        return z / 2.55 * (kept <= last / 8), kept
+
+    seen.smallest(masked, 0.0, halvings=3)
+    _, (images, masks) = seen.taken()
+    expected = [last / 8 if last else 0, 0]
+    assert masks.flatten().tolist() == expected
+    assert seen.goal.reached(seen.classifier(images)).tolist() == [True, False]

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from rather.core import Classifier, Goal, Images
 from rather.diffusion.refinement import Mask
-from rather.search import PerRow, Rows, on_grid
+from rather.search import PerRow, Rows, bisect, on_grid
 
 #: Images, and where each was changed.
 Answer = tuple[Images, Mask]
+#: Answers to points with a threshold each.
+Masked = Callable[[Images, Rows, PerRow], Answer]
 
 _FARTHER: Final = 1.02  # times the distance of one that failed: less than that is not worth another look
 
@@ -57,13 +59,36 @@ class Candidates:
         return kept
 
     @torch.no_grad()
-    def nearest(self, otherwise: Images) -> tuple[Images, Answer]:
-        """The nearest candidate of each row that succeeds, or what is given, and its answer."""
+    def nearest(self, otherwise: Images) -> None:
+        """Take the nearest candidate of each row that succeeds, or else what is given."""
         if self._kept:
             self._look_back(*(torch.cat(parts) for parts in zip(*self._kept, strict=True)))
         (never,) = (~self.sure).nonzero(as_tuple=True)
         if len(never):
             self._note(never, otherwise[never], self.answer(otherwise[never], never))
+
+    @torch.no_grad()
+    def smallest(self, masked: Masked, threshold: float, halvings: int) -> None:
+        """For each success, once `nearest` has found it, the smallest mask whose answer succeeds as well.
+
+        Args:
+            masked: the answer to a point by a threshold; a larger one makes a smaller mask.
+            threshold: by which it has succeeded; sought is the largest between this and 1.
+            halvings: of what lies between.
+        """
+        (able,) = self.sure.nonzero(as_tuple=True)
+        if not len(able):
+            return
+        points = torch.stack([self._best[row][0] for row in able.tolist()])
+
+        def succeeds(thresholds: PerRow, some: Rows) -> Bool[Tensor, " n"]:
+            return self._look(points[some], able[some], masked(points[some], able[some], thresholds))
+
+        low = points.new_full((len(able),), threshold)
+        bisect(succeeds, low, torch.ones_like(low), steps=halvings)
+
+    def taken(self) -> tuple[Images, Answer]:
+        """The point of each row, and its answer."""
         z, images, masks = (
             torch.stack([*some])
             for some in zip(*(self._best[row] for row in range(len(self.sure))), strict=True)
@@ -81,8 +106,8 @@ class Candidates:
             rest = {row_of[n]: [m for m in queues[row_of[n]] if far[m] > _FARTHER * far[n]] for n in failed}
             queues = {row: queue for row, queue in rest.items() if queue}
 
-    def _look(self, z: Images, rows: Rows) -> Bool[Tensor, " n"]:
-        images, masks = self.answer(z, rows)
+    def _look(self, z: Images, rows: Rows, answer: Answer | None = None) -> Bool[Tensor, " n"]:
+        images, masks = answer or self.answer(z, rows)
         good = self.goal[rows].reached(self.classifier(on_grid(images)))
         self._note(rows[good], z[good], (images[good], masks[good]))
         self.asked[rows] += 1

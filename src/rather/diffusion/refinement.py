@@ -22,6 +22,7 @@ from rather.core import Images
 from rather.diffusion.arithmetic import Chain, pixels, signed
 from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import Draws, step_back
+from rather.search import PerRow
 
 #: 1 where a pixel may change, else 0.
 Mask = Float[Tensor, "b 1 h w"]
@@ -44,21 +45,22 @@ def dilated(values: Mask, side: int) -> Mask:
     return F.max_pool2d(values, side, stride=1, padding=side // 2)
 
 
-def change_mask(z: Images, x: Images, threshold: float, dilation: int) -> Mask:
+def change_mask(z: Images, x: Images, threshold: float | PerRow, dilation: int) -> Mask:
     """Where z is another picture than x: nowhere if it is the same, everywhere if it has a NaN.
 
     Args:
         z: the changed images.
         x: as they were.
-        threshold: the least change that counts, as a share of the row's largest; summed over the channels.
-            With 0 everything does, whether it has changed or not.
+        threshold: the least change that counts, as a share of the row's largest, of all rows or of each;
+            summed over the channels. With 0 everything does, whether it has changed or not.
         dilation: the side of the square around a pixel whose largest change counts as its own.
     """
     change = (z - x).abs().sum(1, keepdim=True)
     most = change.amax((1, 2, 3), keepdim=True)
     seen = most > x.shape[1] * 0.5 / 255  # what no picture of 8 bits shows is no change
     share = change * seen / torch.where(seen, most, 1) + 0 * most  # NaN stays what it is
-    return (~(dilated(share, dilation) < threshold)).to(x)
+    least = threshold[:, None, None, None] if isinstance(threshold, Tensor) else threshold
+    return (~(dilated(share, dilation) < least)).to(x)
 
 
 @final
@@ -77,15 +79,18 @@ class Refinement:
         return len(self.chain)
 
     @torch.no_grad()
-    def __call__(self, z: Images, x: Images, draws: Draws) -> tuple[Images, Mask]:
+    def __call__(
+        self, z: Images, x: Images, draws: Draws, threshold: PerRow | None = None
+    ) -> tuple[Images, Mask]:
         """The refined images and their masks; outside of its mask each is its query, to the last bit.
 
         Args:
             z: changed images (b, c, h, w) in [0, 1].
             x: the queries.
             draws: `2 * calls` for each.
+            threshold: of each row; by default the refinement's own.
         """
-        mask = change_mask(z, x, self.threshold, self.dilation)
+        mask = change_mask(z, x, self.threshold if threshold is None else threshold, self.dilation)
         first, *rest = draws.unbind(1)
         top, query = len(self.chain) - 1, signed(x)
         inside = self.chain.noised(signed(z), top, first)

@@ -5,7 +5,8 @@
 G. Jeanneret, L. Simon, F. Jurie, "Adversarial counterfactual visual explanations", CVPR 2023. z is the
 pre-explanation. Of their table 5 Pre-CE is `refine=false`, FR-CE `threshold=0`, and F-CE that with
 `last_respacing=all`. Ours: the weight is per row (theirs grows with the batch); as later steps shrink the
-change, the nearest point whose very answer succeeds is taken by default, theirs is the last, `answer=last`.
+change, the nearest point whose very answer succeeds is taken by default, theirs is the last, `answer=last`;
+and of that point's masks the smallest whose answer still succeeds, with `halvings`.
 """
 
 from __future__ import annotations
@@ -69,12 +70,16 @@ class Ace(Method):
     """The least change that refinement keeps, as a share of the image's largest; with 0 all is filtered."""
     dilation: Side = 15
     """Side of the square of pixels that a change stands for."""
+    halvings: NonNegativeInt = 0
+    """Of the range in which the largest threshold is sought whose answer succeeds; 0 takes `threshold`."""
     frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
 
     @model_validator(mode="after")
     def _levels_exist(self) -> Ace:
         self._filter(), self._refinement()
+        if self.halvings and not self.refine:
+            raise ValueError("halvings: a mask without refine changes nothing, so none is smallest")
         return self
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
@@ -114,7 +119,14 @@ class Ace(Method):
             patience=self.patience,
             frames=self.frames,
         )
-        pre, (images, mask) = seen.nearest(otherwise=attack.image(path.end))
+        seen.nearest(otherwise=attack.image(path.end))
+        if self.halvings:
+            seen.smallest(
+                lambda z, rows, thresholds: last(z, x[rows], draws[rows], thresholds),
+                self.threshold,
+                self.halvings,
+            )
+        pre, (images, mask) = seen.taken()
         asked = path.evaluations.clamp(max=self.iterations + (self.answer == "nearest"))
         calls = asked * through.calls + (seen.asked + ~seen.sure) * last.calls * self.refine
         return Found(
