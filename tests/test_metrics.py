@@ -16,7 +16,7 @@ from rather.errors import RatherError
 from rather.metrics import _metric, list_metrics, proximity, sparsity, validity
 from rather.metrics.cout import cout
 from rather.metrics.distribution import frechet_distance, frechet_of_features, split_frechet_distance
-from rather.metrics.diversity import feature_diversity
+from rather.metrics.diversity import cardinality, feature_diversity
 from rather.metrics.realism import im1, im2
 from rather.metrics.transfer import transfer
 from rather.nets.autoencoder import Autoencoder
@@ -130,6 +130,15 @@ def test_the_same_answer_again_is_no_diversity_and_one_answer_has_none():
     same = torch.rand(2, 1, *SHAPE).expand(-1, 4, -1, -1, -1)
     assert feature_diversity(same, net).tolist() == [0, 0]
     assert feature_diversity(same[:, :1], net).isnan().all()
+
+
+def test_cardinality_counts_no_failure_no_opposite_and_nothing_twice():
+    more, other = torch.eye(3)[:2]
+    changes = torch.stack([more, -2 * more, other, more + 0.1 * other, torch.zeros(3), torch.eye(3)[2]])
+    successful = torch.tensor([True, True, True, True, True, False])
+    assert cardinality(changes[None], successful[None]).tolist() == [2]
+    assert cardinality(changes[None], ~successful[None]).tolist() == [1]
+    assert cardinality(changes[None, :0], successful[None, :0]).tolist() == [0]
 
 
 def gaussian(mean, deviations):

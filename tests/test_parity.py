@@ -26,7 +26,7 @@ from rather.metrics.distribution import (
     split_frechet_distance,
     split_frechet_of_features,
 )
-from rather.metrics.diversity import feature_diversity, layered_diversity
+from rather.metrics.diversity import cardinality, feature_diversity, layered_diversity
 from rather.metrics.identity import identity_kept, identity_similarity, s3
 from rather.metrics.meaning import causal_flip, noncausal_flip, telling, trivial_flip
 from rather.metrics.proximity import l1, l2
@@ -332,6 +332,26 @@ def of_cells(metric, slow):
     return case
 
 
+def of_sets_of_changes(draw):
+    changes, successful = draw.normal(size=(3, 7, 4)), draw.random((3, 7)) < 0.8
+    changes[:, 1], changes[:, 2] = -2 * changes[:, 0], 0
+    threshold = draw.uniform(0.1, 0.9)
+
+    def apart(a, b):
+        return abs(a @ b) < threshold * np.linalg.norm(a) * np.linalg.norm(b)
+
+    expected = [
+        max(
+            size
+            for size in range(8)
+            for some in combinations([c for c, s in zip(row, told, strict=True) if s and c.any()], size)
+            if all(apart(a, b) for a, b in combinations(some, 2))
+        )
+        for row, told in zip(changes, successful, strict=True)
+    ]
+    return cardinality(*tensors(changes, successful), threshold), expected
+
+
 def of_counts(draw):
     edits = [[(0, 0)] * n for n in draw.integers(0, 9, 4)]
     return edit_count(edits), [len(row) for row in edits]
@@ -380,6 +400,7 @@ CASES = {
     "cout_as_published": of_cout(cout_as_published, trapezoids_as_published),
     "feature_diversity": diversity(feature_diversity, CLASSIFIER, [1]),
     "layered_diversity": diversity(layered_diversity, NET, [0, 1]),
+    "cardinality": of_sets_of_changes,
     "im1": of_im1,
     "im2": of_im2,
     "attributes_changed": of_attributes,
