@@ -241,6 +241,21 @@ def test_from_one_shape_to_another_only_key_by_key_is_right():
         assert right.nonzero().tolist() == [[4 * row + column, 4 * its_row + its_column]]
 
 
+def test_the_key_is_the_one_red_thing_and_its_key_point_lies_on_it():
+    test = load("shapes").test
+    clear, unclear = (
+        [n for n in range(40) if (test.label(n) == shapes.UNCLEAR) is which] for which in (False, True)
+    )
+    for n in clear:
+        ((x, y, seen),) = test.key_points(n).tolist()
+        red, green, blue = test.read(n)[:, int(64 * y), int(64 * x)].tolist()
+        assert seen == 1
+        assert red > 0.7
+        assert max(green, blue) < 0.4
+    for n in unclear:
+        assert test.key_points(n)[0, 2] == 0
+
+
 def test_a_finer_map_has_the_right_cells_of_the_scene_below_them():
     test = load("shapes").test
     i, j = (next(n for n in range(100) if test.label(n) == label) for label in (0, 1))

@@ -15,7 +15,7 @@ def cells_of_points(points: Float[Tensor, "b p 3"], grid: tuple[int, int]) -> Bo
 
     Args:
         points: x and y, from 0 at the left and top to 1 at the right and bottom, and 1 where it is seen, as
-            `rather.data.cub.Birds.key_points` tells them.
+            `Source.key_points` tells them.
         grid: (u, v), rows and columns of the map.
     """
     u, v = grid

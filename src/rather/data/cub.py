@@ -36,12 +36,9 @@ class Birds(Listed):
     segmentations: Path | None = None
     regions: tuple[str, ...] = ()
 
+    @override
     def key_points(self, index: int) -> Float[Tensor, "p 3"]:
-        """Where each part is in the pixels of `read`.
-
-        Returns:
-            For each part x and y, from 0 at the left and top to 1 at the right and bottom, and 1; or NaN, NaN
-            and 0, if it is hidden or cut off.
+        """Where each part is; a part that is hidden or cut off is not seen.
 
         Raises:
             RatherError: IMG-* if the picture, whose size is needed, cannot be read.

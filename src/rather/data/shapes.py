@@ -60,6 +60,7 @@ class Shapes(Source):
 
     name = "shapes"
     classes = CLASSES
+    parts = ("key",)
 
     def __init__(self, part: Part, count: int, seed: int = 0) -> None:
         self.part, self._key = part, (seed, int(part == "test"))
@@ -92,6 +93,15 @@ class Shapes(Source):
             return None
         row, column = red(self.scenes[index]).nonzero()[0].tolist()
         return row, column
+
+    @override
+    def key_points(self, index: int) -> Float[Tensor, "1 3"]:
+        """The middle of the key's cell; in an unclear picture there is no key to be seen."""
+        cell = self.key_cell(index)
+        if cell is None:
+            return torch.tensor([[torch.nan, torch.nan, 0]])
+        row, column = cell
+        return torch.tensor([[(column + 0.5) / SIDE, (row + 0.5) / SIDE, 1]])
 
 
 def red(scenes: Int[Tensor, "*n 4 4"]) -> Bool[Tensor, "*n 4 4"]:

@@ -19,14 +19,16 @@ from rather.errors import RatherError
 class Source(ABC):
     """Pictures with an id each, a label where one is known, and a place that a person can find.
 
-    Some know more of a picture: attributes beside its class, and the region that each pixel belongs to. They
-    name what they know; where `attributes` or `regions` is empty, its values are not to be asked for.
+    Some know more of a picture: attributes beside its class, the region that each pixel belongs to, and the
+    key points where its parts are. They name what they know; where `attributes`, `regions` or `parts` is
+    empty, its values are not to be asked for.
     """
 
     name: str
     classes: tuple[str, ...]  # names of the labels; empty where nothing is labelled
     attributes: tuple[str, ...] = ()  # names of what is known of each picture beside its class
     regions: tuple[str, ...] = ()  # names of what its pixels may show
+    parts: tuple[str, ...] = ()  # names of its key points
 
     @abstractmethod
     def __len__(self) -> int:
@@ -60,6 +62,15 @@ class Source(ABC):
     def layout(self, index: int) -> UInt8[Tensor, "h w"]:
         """The region of each of its pixels, as an index in `regions`."""
         raise NotImplementedError(f"{self.name} knows no regions")
+
+    def key_points(self, index: int) -> Float[Tensor, "p 3"]:
+        """Where each part is in the pixels of `read`.
+
+        Returns:
+            For each part x and y, from 0 at the left and top to 1 at the right and bottom, and 1; or NaN, NaN
+            and 0, if it is not seen.
+        """
+        raise NotImplementedError(f"{self.name} knows no key points")
 
 
 @final
