@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from rather.core import Classifier, Images, Labels
 from rather.errors import RatherError
+
+_TOGETHER: Final = 64  # pictures: more are slower on a processor, whose caches they exceed
 
 
 @torch.no_grad()
@@ -94,12 +98,14 @@ def _leads(
     place = order.argsort(1).view(-1, 1, *images.shape[2:])
     stride = max(1, pixels // steps)
     counts = torch.tensor([*range(0, pixels, stride), pixels], device=images.device)
-    leads = []
+    changed = (images != queries).any(1).flatten(1).sum(1, keepdim=True)  # these come first
+    last = (counts < changed).sum(1, keepdim=True)  # the first step that has them all: from there nothing new
+    new = torch.arange(len(counts), device=images.device) <= last
+    lead = torch.zeros(new.shape, dtype=torch.float64, device=images.device)
     # A row at a step is one picture; never are those of all steps in memory.
-    for pairs in torch.cartesian_prod(torch.arange(len(images), device=images.device), counts).split(256):
-        row, count = pairs.unbind(1)
-        mixed = torch.where(place[row] < count[:, None, None, None], images[row], queries[row])
+    for pairs in new.nonzero().split(_TOGETHER):
+        row, step = pairs.unbind(1)
+        mixed = torch.where(place[row] < counts[step, None, None, None], images[row], queries[row])
         p = classifier(mixed).softmax(1).double()
-        leads.append((p.gather(1, target[row, None]) - p.gather(1, predicted[row, None]))[:, 0])
-    lead = torch.cat(leads) if leads else images.new_zeros(0, dtype=torch.float64)
-    return lead.view(len(images), len(counts)), counts, stride
+        lead[row, step] = (p.gather(1, target[row, None]) - p.gather(1, predicted[row, None]))[:, 0]
+    return torch.where(new, lead, lead.gather(1, last)), counts, stride

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rather.core import Classifier, Goal, Images
 
-_TOGETHER = 256  # images in memory
+_TOGETHER = 64  # images in memory
 
 
 @torch.no_grad()
