@@ -136,6 +136,16 @@ NETS = {
         ),
         CC_BY_SA,
     ),
+    "digits-classwise": (
+        generator(
+            "classwise",
+            "small autoencoders, one of each digit and one of all, for IM1 and IM2",
+            latent=10,
+            width=8,
+            steps=1500,
+        ),
+        CC_BY_SA,
+    ),
     "shapes": (
         classifier(
             "shapes",

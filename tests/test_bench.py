@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from rather.bench import bench_file, list_benches
 from rather.bench.bench import bench
 from rather.bench.spec import read_spec
 from rather.errors import RatherError
+from rather.generators import bring_generator
 from rather.methods.wachter import Wachter
+from rather.metrics.realism import im1, im2
+from rather.png import unpng
 
 SPEC = """
 name = "try"
@@ -172,11 +176,12 @@ def test_a_measure_without_its_net_is_absent_and_not_zero(tmp_path):
 
 
 def test_what_seeds_and_further_nets_say(tmp_path):
-    names = ["identity", "s3", "diversity", "survives_filter"]
+    names = ["identity", "s3", "im1", "im2", "diversity", "survives_filter"]
     measures = f"measures = {names}".replace("'", '"')
     text = SPEC.replace(
         'data = "digits"',
-        'data = "digits"\njudge = "digits-ensemble"\nencoder = "digits-simsiam"\nfilter = "digits-ddpm"',
+        'data = "digits"\njudge = "digits-ensemble"\nencoder = "digits-simsiam"\nfilter = "digits-ddpm"\n'
+        'autoencoders = "digits-classwise"',
     )
     text = text.replace("steps = 3", "steps = 100")
     text = text.replace('measures = ["found", "confidence", "l1", "frechet", "evaluations"]', measures)
@@ -185,6 +190,15 @@ def test_what_seeds_and_further_nets_say(tmp_path):
     assert [*found] == names
     assert found["diversity"] == pytest.approx(0, abs=1e-9)  # of a method that draws nothing
     assert 0.3 < found["s3"] < 1
+    (unit, _) = (unit for unit in benched.units if unit.method == "w")
+    rows = [row for row in unit.run.rows() if row.status == "found"]
+    x = torch.stack([unpng(row.image) for row in rows])
+    query, target = (
+        torch.tensor([int(getattr(row, key)) for row in rows]) for key in ("predicted", "target")
+    )
+    nets = bring_generator("digits-classwise")
+    assert found["im1"] == pytest.approx(float(im1(x, query, target, nets.autoencoders).mean()))
+    assert found["im2"] == pytest.approx(float(im2(x, target, nets.autoencoders, nets.everything).mean()))
     assert found["identity"] in {0, 0.25, 0.5, 0.75, 1}
     assert found["survives_filter"] in {0, 0.25, 0.5, 0.75, 1}
 

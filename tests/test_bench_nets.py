@@ -15,6 +15,8 @@ from rather.data.faces.population import RULES, Population
 from rather.data.faces.source import DrawnFaces
 from rather.errors import RatherError
 from rather.features.inception import Inception, architecture
+from rather.generators import generator_class
+from rather.generators._file import save_generator
 from rather.worlds import WORLDS
 
 DIGITS = bring("digits")
@@ -69,6 +71,19 @@ def test_realism_is_measured_by_a_net_that_is_named(tmp_path):
 def test_a_net_of_other_images_is_refused(tmp_path, field, name):
     with pytest.raises(RatherError, match=r"faces.*\(3, 64, 64\).*digits takes \(1, 28, 28\)"):
         nets_of(DIGITS, load("digits"), kept=tmp_path, **{field: name})
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels", "code"),
+    [((1, 28, 28), ("0", "1"), "MODEL-CLASSES"), ((1, 16, 16), DIGITS.classes, "GEN-SIZE")],
+)
+def test_autoencoders_of_other_classes_or_images_are_refused(tmp_path, shape, labels, code):
+    generator = generator_class("classwise").of({"labels": labels, "width": 4, "latent": 2})
+    file = tmp_path / "mine.safetensors"
+    save_generator(file, generator, generator.build(shape).product("mine"), {})
+    with pytest.raises(RatherError, match="mine") as caught:
+        nets_of(DIGITS, load("digits"), kept=tmp_path, autoencoders=str(file))
+    assert caught.value.code == code
 
 
 def test_the_true_counterfactual_has_the_mirrored_amount_of_the_cause():

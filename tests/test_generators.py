@@ -23,6 +23,7 @@ from rather.errors import RatherError
 from rather.generators import bring_generator, generator_class, list_generators
 from rather.generators._conditional import coin_divergence as asked_for
 from rather.generators._file import load_generator, save_generator
+from rather.generators.classwise import by_class
 from rather.generators.gan import Inversion
 from rather.generators.simsiam import agreement, view
 from rather.generators.tcvae import decomposed, log_normal
@@ -48,6 +49,7 @@ MORE = {
     "ddpm": {"levels": 12, "ema": 0.5},
     "exaggerator": {"classes": ("dark", "bright"), "bins": 4},
     "simsiam": {"projection": 2},
+    "classwise": {"labels": ("dark", "bright"), "latent": 3},
 }
 
 
@@ -71,6 +73,7 @@ def known(kind: str, images: Tensor) -> list[Tensor]:
     x = images.float() / 255
     columns = {
         "images": images,
+        "labels": torch.arange(len(x)) % 2,
         "layouts": (x[:, 0] > 0.5).short(),
         "attributes": torch.stack([x[..., :16].flatten(1).mean(1), x[:, :, :16].flatten(1).mean(1)], 1)
         > 0.04,
@@ -90,6 +93,17 @@ def squares(count: int = 16, side: int = 28) -> Tensor:
     for image, (x, y) in zip(images, torch.randint(side - 10, (count, 2), generator=g).tolist(), strict=True):
         image[:, y : y + 10, x : x + 10] = 255
     return images
+
+
+class Constant(nn.Module):
+    """Whatever it sees, one grey."""
+
+    def __init__(self, grey: float) -> None:
+        super().__init__()
+        self.grey = grey
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.full_like(x, self.grey)
 
 
 def code_of(call, *args, **more) -> str:
@@ -324,6 +338,37 @@ def test_agreement_is_a_cosine_through_which_the_projection_has_no_gradient():
     found.sum().backward()
     assert p.grad.abs().sum() > 0
     assert z.grad is None
+
+
+def test_an_autoencoder_sees_the_pictures_of_its_class_alone():
+    torch.manual_seed(0)
+    nets = nn.ModuleList(nn.Linear(3, 3) for _ in range(4))
+    x, labels = torch.rand(6, 3), torch.tensor([2, 0, 2, 3, 0, 2])  # and no picture of class 1
+    made = by_class(nets, x, labels)
+    torch.testing.assert_close(made, torch.stack([nets[k](row) for k, row in zip(labels, x, strict=True)]))
+    made.sum().backward()
+    assert [bool(net.weight.grad.any()) for net in nets] == [True, False, True, True]
+
+
+def test_autoencoders_are_of_the_classes_of_the_labels():
+    generator = generator_class("classwise").of({})
+    assert code_of(generator.build, (1, 28, 28)) == "CFG-SETTING"
+    suited = generator.suited(["dark", "bright"], [], [], None)
+    product = suited.build((1, 28, 28)).product("a")
+    assert product.of(["bright", "dark"]) == [product.autoencoders[1], product.autoencoders[0]]
+    assert code_of(product.of, ["dark", "grey"]) == "MODEL-CLASSES"
+
+
+def test_pictures_are_nearest_to_the_autoencoder_of_their_class_if_it_repeats_them():
+    generator = tiny("classwise")
+    product = generator.build((1, 8, 8)).product("a")
+    product.autoencoders = nn.ModuleList([Constant(0.0), Constant(1.0)])
+    product.everything = Constant(0.5)
+    x = torch.tensor([0.1, 0.2, 0.9, 0.9]).view(4, 1, 1, 1).expand(4, 1, 8, 8)
+    figures = generator.figures(product, {"images": x, "labels": torch.tensor([0, 0, 1, 0])})
+    assert figures["nearest_own"] == 0.75
+    assert figures["own_error"] == pytest.approx((0.01 + 0.04 + 0.01 + 0.81) / 4)
+    assert figures["all_error"] == pytest.approx((0.16 + 0.09 + 0.16 + 0.16) / 4)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -179,6 +179,8 @@ MEASURES: Final[Mapping[str, Measure]] = {
         needs=("features",),
     ),
     "s3": _score("s3", "S3", "realism", need="encoder"),
+    "im1": _score("im1", "IM1", "realism", need="autoencoders"),
+    "im2": _score("im2", "IM2", "realism", need="autoencoders"),
     "diversity": replace(
         _score("diversity", "diversity", "realism", metric=_metric("feature_diversity"), need="features"),
         seeds=2,

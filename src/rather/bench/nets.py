@@ -29,6 +29,7 @@ from rather.features.inception import Inception
 from rather.features.squeezenet import SqueezeNet
 from rather.generators import bring_generator
 from rather.generators._file import expected
+from rather.nets.classwise import Classwise
 from rather.nets.encoder import Encoder
 from rather.nets.frozen import FrozenNet
 from rather.nets.oracle import Oracle
@@ -70,6 +71,7 @@ class Nets:
     features: Classifier | SqueezeNet | Inception | None = None
     alike: float = math.nan  # the cosine of its features that hardly two different pictures exceed
     encoder: Encoder | None = None
+    autoencoders: Classwise | None = None
     filter: Denoiser | None = None
     oracle: Oracle | None = None
     attribute: int | None = None  # of the oracle: what tells the second class from the first
@@ -89,6 +91,7 @@ class Nets:
             "judge": "no second classifier",
             "features": "no net whose features measure",
             "encoder": "no encoder that was told no classes",
+            "autoencoders": "no autoencoders of the classes",
             "filter": "no diffusion model to filter by",
             "oracle": "no oracle of attributes",
             "attribute": "nobody says which attribute the classes are of",
@@ -121,7 +124,8 @@ class Nets:
 
     def question(self) -> dict[str, Any]:
         """All of it that can change a score of a row, as plain data."""
-        nets = {name: getattr(self, name) for name in ("judge", "oracle", "features", "encoder", "filter")}
+        named = ("judge", "oracle", "features", "encoder", "autoencoders", "filter")
+        nets = {name: getattr(self, name) for name in named}
         return {
             name: net.name if isinstance(net, SqueezeNet | Inception) else net.fingerprint()
             for name, net in nets.items()
@@ -139,6 +143,7 @@ def nets_of(
     oracle: str | None = None,
     attribute: str | None = None,
     encoder: str | None = None,
+    autoencoders: str | None = None,
     filter: str | None = None,  # noqa: A002 - as the spec has it
     trust: Sequence[str] = (),
 ) -> Nets:
@@ -153,12 +158,14 @@ def nets_of(
         oracle: of attributes.
         attribute: of the classes.
         encoder: that was told no classes.
+        autoencoders: of the classes, and of all of them.
         filter: a diffusion model.
         trust: sha256 sums of code that may be run.
 
     Raises:
         RatherError: for a net that is not there or is of other images, MODEL-CLASSES for a judge that knows
-            not all classes, CFG-SETTING for an attribute that the oracle does not know.
+            not all classes, or for such autoencoders; CFG-SETTING for an attribute that the oracle does not
+            know.
     """
     reader = None if oracle is None else _of_images(oracle, Oracle, classifier)
     place = None if attribute is None else _attribute(attribute, reader, classifier)
@@ -172,6 +179,7 @@ def nets_of(
         features=net,
         alike=math.nan if net is None else _alike(net, pictures),
         encoder=None if encoder is None else _of_images(encoder, Encoder, classifier),
+        autoencoders=None if autoencoders is None else _classwise(autoencoders, classifier),
         filter=None if filter is None else _of_images(filter, Denoiser, classifier),
         oracle=reader,
         attribute=place,
@@ -186,6 +194,12 @@ def _of_images(name: str, kind: type[_F], classifier: Classifier) -> _F:
     """A net of a kind, of the same images as the classifier."""
     net = expected(bring_generator(name), kind)
     net.refuse_other_images(classifier)
+    return net
+
+
+def _classwise(name: str, classifier: Classifier) -> Classwise:
+    net = _of_images(name, Classwise, classifier)
+    net.of(classifier.classes)  # it knows all of them
     return net
 
 

@@ -24,6 +24,7 @@ from rather.metrics.diversity import feature_diversity
 from rather.metrics.identity import identity_similarity, s3
 from rather.metrics.meaning import noncausal_flip, telling, trivial_flip
 from rather.metrics.proximity import l1, l2
+from rather.metrics.realism import im1, im2
 from rather.metrics.sparsity import hoyer, share_changed
 from rather.metrics.survival import survives
 from rather.metrics.transfer import transfer
@@ -130,6 +131,17 @@ def _s3(a: Answers) -> Tensor:
     return s3(a.images, a.queries, a.nets.encoder)
 
 
+def _im1(a: Answers) -> Tensor:
+    assert a.nets.autoencoders is not None  # noqa: S101 - asked for only then
+    return im1(a.images, a.predicted, a.target, a.nets.autoencoders.of(a.nets.classifier.classes))
+
+
+def _im2(a: Answers) -> Tensor:
+    nets = a.nets.autoencoders
+    assert nets is not None  # noqa: S101 - asked for only then
+    return im2(a.images, a.target, nets.of(a.nets.classifier.classes), nets.everything)
+
+
 def _inside(a: Answers) -> Tensor:
     solved = ~a.truths.isnan().flatten(1).any(1)
     return inside_true_change(a.images, a.queries, a.truths).masked_fill(~solved, torch.nan)
@@ -161,6 +173,8 @@ SCORES: Final[Mapping[str, Score]] = {
     "cout": Score(lambda a: cout(a.images, a.queries, a.predicted, a.target, a.nets.classifier)),
     "similarity": Score(lambda a: identity_similarity(a.features[1], a.features[0]), ("features",)),
     "s3": Score(_s3, ("encoder",)),
+    "im1": Score(_im1, ("autoencoders",)),
+    "im2": Score(_im2, ("autoencoders",)),
     "features_before": Score(lambda a: a.features[0], ("features",)),
     "features_after": Score(lambda a: a.features[1], ("features",)),
     "attributes_before": Score(lambda a: a.attributes[0], ("oracle",)),

@@ -104,6 +104,8 @@ class AskedData(Part):
     a classifier; by default the judge, or the oracle's net."""
     encoder: str | None = None
     """A net that was told no classes, in which S3 compares pictures."""
+    autoencoders: str | None = None
+    """An autoencoder of each class and one of all, that IM1 and IM2 ask whose pictures an answer is like."""
     filter: str | None = None
     """A diffusion model, through which a flip should last."""
     references: str | None = None

@@ -183,6 +183,7 @@ def _task(
         oracle=asked.oracle,
         attribute=asked.attribute,
         encoder=asked.encoder,
+        autoencoders=asked.autoencoders,
         filter=asked.filter,
         trust=trust,
     )

@@ -23,6 +23,7 @@ MAKERS: Final = {
     "oracle": ("oracle",),
     "denoiser": ("ddpm",),
     "encoder": ("simsiam",),
+    "classwise": ("classwise",),
 }
 
 

@@ -20,10 +20,10 @@ Shape = tuple[int, int, int]  # c, h, w
 Latent = Annotated[int, Field(gt=0, le=4096)]
 Cells = Annotated[int, Field(gt=0, le=64)]
 Names = Annotated[NameList, Field(max_length=4096)]
-#: What a batch can have of pictures: the images (b, c, h, w), their layouts (b, h, w), their attributes
-#: (b, a), what the classifier that is explained says of them (b, k), and the same images with the attributes
-#: of others (b, c, h, w), and these (b, a).
-Column = Literal["images", "layouts", "attributes", "probabilities", "edited", "asked"]
+#: What a batch can have of pictures: the images (b, c, h, w), their labels (b,), their layouts (b, h, w),
+#: their attributes (b, a), what the classifier that is explained says of them (b, k), and the same images
+#: with the attributes of others (b, c, h, w), and these (b, a).
+Column = Literal["images", "labels", "layouts", "attributes", "probabilities", "edited", "asked"]
 Columns = Mapping[Column, Tensor]
 Figure = float | int | str | None
 
@@ -82,13 +82,17 @@ class Generator(Settings, ABC):
 
     @final
     def suited(
-        self, regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
+        self,
+        labels: Sequence[str],
+        regions: Sequence[str],
+        attributes: Sequence[str],
+        classifier: Classifier | None,
     ) -> Generator:
         """With the names that the pictures to train on, and the classifier, decide.
 
-        They are for whoever has a setting of that name: `regions`, `attributes`, `classes`.
+        They are for whoever has a setting of that name: `labels`, `regions`, `attributes`, `classes`.
         """
-        known = {"regions": tuple(regions), "attributes": tuple(attributes)}
+        known = {"labels": tuple(labels), "regions": tuple(regions), "attributes": tuple(attributes)}
         known |= {} if classifier is None else {"classes": classifier.classes}
         own = type(self).model_fields
         return self.model_copy(update={name: names for name, names in known.items() if name in own})

@@ -84,8 +84,8 @@ def train_generator(
 
     Args:
         generator: what to train, and how.
-        data: a data set's name, or a folder of pictures; labels are not needed, but of what a generator reads
-            beside the images (regions, attributes) only some data sets know.
+        data: a data set's name, or a folder of pictures; of what a generator reads beside the images (labels,
+            regions, attributes) only some data sets know, and most read nothing.
         out: the new file; its stem is the generator's name.
         size: pixels a side to which a folder's pictures are brought; a data set that has a name has its own.
         seed: of the first weights and of all that is random.
@@ -107,7 +107,8 @@ def train_generator(
     refuse_unwritable(out)
     pictures = load_to_train(data, size)
     sources = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
-    train, test, left_out = read_parts(*sources, labelled=False, seed=seed, beside=generator.reads)
+    labelled = "labels" in generator.reads
+    train, test, left_out = read_parts(*sources, labelled=labelled, seed=seed, beside=generator.reads)
     shape = (int(train.images.shape[1]), int(train.images.shape[2]), int(train.images.shape[3]))
     if judge is not None and judge.shape != shape:
         raise RatherError(
@@ -164,7 +165,7 @@ def train_generator(
 
 def _suited(generator: Generator, source: Source, judge: Classifier | None) -> Generator:
     """With the names that pictures and judge decide; whoever gave others expects what will not be."""
-    suited = generator.suited(source.regions, source.attributes, judge)
+    suited = generator.suited(source.classes, source.regions, source.attributes, judge)
     for key in sorted(generator.model_fields_set):
         if getattr(suited, key) != getattr(generator, key):
             raise RatherError(
