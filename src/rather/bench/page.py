@@ -72,6 +72,7 @@ def page(spec: Spec, units: Sequence[Unit], figures: Sequence[Figure], absent: S
     names = dict.fromkeys([f.task for f in figures] + [unit.task for unit in units])
     return templates.get_template("bench.html").render(
         version=__version__,
+        name=spec.name,
         spec=spec,
         sections=[_section(name, units, figures) for name in names],
         absent=[*dict.fromkeys(map(absence, absent))],
