@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,7 @@ import torch
 from rather.bench import bench_file, list_benches
 from rather.bench.bench import bench
 from rather.bench.spec import read_spec
+from rather.data import load
 from rather.errors import RatherError
 from rather.generators import bring_generator
 from rather.methods.wachter import Wachter
@@ -215,6 +217,43 @@ def test_answers_of_several_seeds_differ_where_they_ended_alike(tmp_path):
     )
     assert figure.images == len(alike)
     assert (figure.value > 0) == any(alike)
+
+
+def test_exchanged_cells_are_looked_up_in_query_and_distractor(tmp_path):
+    names = ["near_key_point", "same_key_point", "inside_object", "cell_agreement"]
+    text = SPEC.replace(
+        '["found", "confidence", "l1", "frechet", "evaluations"]', str(names).replace("'", '"')
+    )
+    text = text.replace('{ method = "attack", label = "a", settings = { steps = 2 } }', '"goyal"')
+    text = text.replace('data = "digits"', 'data = "shapes"').replace("count = 4", "count = 12")
+    benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
+    assert [one.why for one in benched.absent] == [
+        "inside_object: nobody knows which pixels of queries and distractors show the object"
+    ]
+    data = load("shapes")
+    keys = {
+        source.id(n): None if cell is None else 4 * cell[0] + cell[1]
+        for source in (data.test, data.train)
+        for n in range(len(source))
+        for cell in [source.key_cell(n)]
+    }
+    shares: dict[str, list[float]] = {}
+    first: dict[str, list[int]] = {}
+    for unit in benched.units:
+        for row in unit.run.rows() if unit.method == "goyal" else ():
+            if row.image is None:
+                continue
+            first.setdefault(row.id, []).append(row.facts["edits"][0][0])
+            both = keys[row.id], keys[row.facts["distractor"]]
+            if row.status == "found" and None not in both:
+                shares.setdefault(row.id, []).append(fmean((i, j) == both for i, j in row.facts["edits"]))
+    told = {(f.measure, f.variant): f for f in benched.figures}
+    assert {f.method for f in benched.figures} == {"goyal"}
+    assert len(shares) >= 3
+    assert told["same_key_point", "main"].images == len(shares)
+    assert told["same_key_point", "main"].value == pytest.approx(fmean(map(fmean, shares.values())))
+    assert told["near_key_point", "main"].value >= told["same_key_point", "main"].value
+    assert told["cell_agreement", "main"].value == fmean(a == b for a, b in first.values())
 
 
 @pytest.mark.parametrize(

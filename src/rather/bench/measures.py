@@ -21,7 +21,7 @@ from rather.metrics.distribution import frechet_of_features, kid_of_features, sp
 #: Which rows count: all that were asked, those that have an answer, or those whose answer is at its goal.
 Over = Literal["asked", "searched", "found"]
 Columns = Mapping[str, Tensor]
-THEMES: Final = ("answers", "meaning", "distance", "realism", "attributes", "causes", "costs")
+THEMES: Final = ("answers", "meaning", "distance", "realism", "cells", "attributes", "causes", "costs")
 
 
 @final
@@ -150,6 +150,9 @@ _MEMORY: Final = _cost(
 )
 _SECONDS: Final = _cost("seconds", "Of the method's call (lower is better).", "a row")
 
+#: All seeds have one target: then it is better if they go for one place.
+_AGREEMENT: Final = replace(_metric("cell_agreement"), higher_is_better=True)
+
 MEASURES: Final[Mapping[str, Measure]] = {
     "found": _score("found", "found", "answers", metric=_metric("reached"), over="asked"),
     "confidence": _score("confidence", "confidence", "answers"),
@@ -184,6 +187,15 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "diversity": replace(
         _score("diversity", "diversity", "realism", metric=_metric("feature_diversity"), need="features"),
         seeds=2,
+    ),
+    "cardinality": replace(
+        _score("cardinality", "cardinality", "meaning", over="searched"), needs=("judge", "oracle"), seeds=2
+    ),
+    "near_key_point": _score("near_key_point", "near KP", "cells", need="parts"),
+    "same_key_point": _score("same_key_point", "same KP", "cells", need="parts"),
+    "inside_object": _score("inside_object", "in the object", "cells", need="objects"),
+    "cell_agreement": replace(
+        _score("cell_agreement", "agreement", "cells", metric=_AGREEMENT, over="searched"), seeds=2
     ),
     "frechet": Measure(
         title="Frechet",

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
+from rather.bench.places import GROUND
 from rather.classifiers import bring
 from rather.core import Classifier, Images
 from rather.data import DataSet, read_all
 from rather.data.faces import DrawnFaces
 from rather.data.faces import effects as measured_effects
 from rather.data.faces.attributes import HAIR_COLOURS
+from rather.data.source import Source
 from rather.diffusion.denoiser import Denoiser
 from rather.errors import RatherError
 from rather.features import pooled
@@ -78,6 +80,8 @@ class Nets:
     labels: Float[Tensor, "n a"] | None = None  # of a training population, the oracle's attributes
     effects: Float[Tensor, " a"] | None = None  # true ones, of the same attributes on the classifier
     truth: Truth | None = None  # what true counterfactuals are like
+    parts: tuple[Source, Source] | None = None  # of queries and distractors, if they know key points
+    objects: tuple[Source, Source] | None = None  # the same, if they know which pixels show the object
     explained: frozenset[str] = frozenset()  # what there is not, since the classifier was to be it itself
 
     def lacks(self, need: str) -> str:
@@ -98,6 +102,8 @@ class Nets:
             "labels": "the oracle's attributes are not known of these images",
             "effects": "the true effects are known of drawn faces only",
             "truth": "true counterfactuals are known of drawn faces only",
+            "parts": "no key points are known of queries and distractors",
+            "objects": "nobody knows which pixels of queries and distractors show the object",
         }[need]
 
     def named(self, need: str) -> str:
@@ -145,6 +151,7 @@ def nets_of(
     encoder: str | None = None,
     autoencoders: str | None = None,
     filter: str | None = None,  # noqa: A002 - as the spec has it
+    references: str | None = None,
     trust: Sequence[str] = (),
 ) -> Nets:
     """The nets that a benchmark names for its data, see `spec.AskedData`.
@@ -160,6 +167,7 @@ def nets_of(
         encoder: that was told no classes.
         autoencoders: of the classes, and of all of them.
         filter: a diffusion model.
+        references: where distractors are from, if not from `pictures`: of these places are not known.
         trust: sha256 sums of code that may be run.
 
     Raises:
@@ -173,6 +181,7 @@ def nets_of(
     second = _judge(judge, classifier, trust) if judge else own if place is not None else None
     effects = reader and _effects(reader, classifier, pictures, kept)
     net = _features(features, classifier, trust) if features else second or own
+    both = (pictures.test, pictures.references)
     nets = Nets(
         classifier=classifier,
         judge=second,
@@ -186,6 +195,8 @@ def nets_of(
         labels=reader and _labels(reader, pictures),
         effects=effects,
         truth=None if effects is None or reader is None else _truth(reader, effects, pictures),
+        parts=both if references is None and all(one.parts for one in both) else None,
+        objects=both if references is None and all(GROUND in one.regions for one in both) else None,
     )
     return nets.explaining(classifier)
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Final, NamedTuple, final
+from typing import Final, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from rather.bench.answers import Answers
+from rather.bench.exchanges import cell_agreement, inside_object, near_key_point, same_key_point
 from rather.bench.nets import Nets
 from rather.bench.work import Unit
 from rather.best import DENOISER_CALLS
-from rather.core import Goal, Images, Labels
-from rather.features import pooled
 from rather.handling import as_jpeg
 from rather.metrics.causes import distance_to_truth, inside_true_change
 from rather.metrics.cout import cout
-from rather.metrics.diversity import feature_diversity
+from rather.metrics.diversity import cardinality, feature_diversity
 from rather.metrics.identity import identity_similarity, s3
 from rather.metrics.meaning import noncausal_flip, telling, trivial_flip
 from rather.metrics.proximity import l1, l2
@@ -29,78 +29,8 @@ from rather.metrics.sparsity import hoyer, share_changed
 from rather.metrics.survival import survives
 from rather.metrics.transfer import transfer
 from rather.metrics.validity import confidence
-from rather.png import unpng
 from rather.runs.scores import Measured, Scores, scores_of
 from rather.runs.store import Row, Run
-
-
-@final
-@dataclass(frozen=True)
-class Answers:
-    """Rows that have a query and an answer, as tensors; what several scores need is computed once."""
-
-    rows: Sequence[Row]
-    nets: Nets
-
-    @cached_property
-    def queries(self) -> Images:
-        """The images."""
-        return torch.stack([unpng(row.query or b"") for row in self.rows])
-
-    @cached_property
-    def images(self) -> Images:
-        """The counterfactuals, or the best attempts."""
-        return torch.stack([unpng(row.image or b"") for row in self.rows])
-
-    @cached_property
-    def predicted(self) -> Labels:
-        """The classes that the classifier sees in the queries."""
-        return torch.tensor([self.nets.classifier.class_named(row.predicted or "") for row in self.rows])
-
-    @cached_property
-    def target(self) -> Labels:
-        """The classes that were asked for."""
-        return torch.tensor([self.nets.classifier.class_named(row.target or "") for row in self.rows])
-
-    @cached_property
-    def goal(self) -> Goal:
-        """With the confidence that was asked for."""
-        return Goal(self.target, torch.tensor([row.confidence for row in self.rows]))
-
-    @cached_property
-    def after(self) -> Tensor:
-        """Log-probabilities of the answers."""
-        return torch.tensor([row.after for row in self.rows], dtype=torch.float64).log()
-
-    @cached_property
-    def features(self) -> tuple[Tensor, Tensor]:
-        """Of queries and answers."""
-        assert self.nets.features is not None  # noqa: S101 - asked for only then
-        return pooled(self.nets.features, self.queries), pooled(self.nets.features, self.images)
-
-    @cached_property
-    def attributes(self) -> tuple[Tensor, Tensor]:
-        """Of queries and answers, as the oracle reads them."""
-        assert self.nets.oracle is not None  # noqa: S101 - asked for only then
-        return self.nets.oracle.values(self.queries), self.nets.oracle.values(self.images)
-
-    @cached_property
-    def said(self) -> tuple[Labels, Labels, Labels, Labels]:
-        """What the classifier says before and after, and the judge, whose classes are taken for the truth."""
-        judge = self.nets.judge
-        assert judge is not None  # noqa: S101 - asked for only then
-        names = self.nets.classifier.classes
-        own = torch.tensor([names.index(name) if name in names else -1 for name in judge.classes])
-        before, after = (judge.probabilities(x).argmax(1) for x in (self.queries, self.images))
-        return self.predicted, self.after.argmax(1), own[before], own[after]
-
-    @cached_property
-    def truths(self) -> Images:
-        """The true counterfactuals; NaN of those that do not reach the target."""
-        assert self.nets.truth is not None  # noqa: S101 - asked for only then
-        truths = self.nets.truth.images([row.id for row in self.rows], self.target == 1)
-        solved = self.nets.classifier.probabilities(truths).argmax(1) == self.target
-        return torch.where(solved[:, None, None, None], truths, torch.nan)
 
 
 class Score(NamedTuple):
@@ -169,6 +99,9 @@ SCORES: Final[Mapping[str, Score]] = {
     "share_changed": Score(lambda a: share_changed(a.images, a.queries)),
     "hoyer": Score(lambda a: hoyer(a.images, a.queries)),
     "edits": Score(partial(_counted, "edits")),
+    "near_key_point": Score(near_key_point, ("parts",)),
+    "same_key_point": Score(same_key_point, ("parts",)),
+    "inside_object": Score(inside_object, ("objects",)),
     "denoiser_calls": Score(partial(_counted, DENOISER_CALLS)),
     "cout": Score(lambda a: cout(a.images, a.queries, a.predicted, a.target, a.nets.classifier)),
     "similarity": Score(lambda a: identity_similarity(a.features[1], a.features[0]), ("features",)),
@@ -182,11 +115,44 @@ SCORES: Final[Mapping[str, Score]] = {
 }
 
 
-DIVERSITY: Final = "diversity"  # of an image's answers, of all seeds together
+class Together(NamedTuple):
+    """A number of each image, of the answers of all seeds, which have the same rows."""
+
+    of: Callable[[Sequence[Answers]], Tensor]
+    needs: tuple[str, ...] = ()  # fields of `Nets`
 
 
-def score_all(units: Sequence[Unit], names: Collection[str] = (*SCORES, DIVERSITY)) -> list[Scores]:
-    """The scores of each run; of each method's first seed also how much all of its seeds' answers differ.
+def _diversity(seeds: Sequence[Answers]) -> Tensor:
+    """Of images with which all seeds ended alike."""
+    net = seeds[0].nets.features
+    assert net is not None  # noqa: S101 - asked for only then
+    alike = [len({row.status for row in rows}) == 1 for rows in zip(*(a.rows for a in seeds), strict=True)]
+    apart = feature_diversity(torch.stack([a.images for a in seeds], 1), net)
+    return apart.masked_fill(~torch.tensor(alike), torch.nan)
+
+
+def _cardinality(seeds: Sequence[Answers]) -> Tensor:
+    """Of attributes, as the oracle reads them."""
+    changes = torch.stack([after - before for before, after in (a.attributes for a in seeds)], 1)
+    return cardinality(changes, torch.stack([telling(*a.said) for a in seeds], 1))
+
+
+_S = TypeVar("_S", Score, Together)
+
+TOGETHER: Final[Mapping[str, Together]] = {
+    "diversity": Together(_diversity, ("features",)),
+    "cardinality": Together(_cardinality, ("judge", "oracle")),
+    "cell_agreement": Together(cell_agreement),
+}
+
+
+def _possible(known: Mapping[str, _S], nets: Nets, names: Collection[str]) -> dict[str, _S]:
+    """Those that are asked for, and that the nets allow."""
+    return {name: one for name, one in known.items() if name in names and not any(map(nets.lacks, one.needs))}
+
+
+def score_all(units: Sequence[Unit], names: Collection[str] = (*SCORES, *TOGETHER)) -> list[Scores]:
+    """The scores of each run; those of all seeds together stand with a method's first seed.
 
     Args:
         units: the runs.
@@ -196,45 +162,42 @@ def score_all(units: Sequence[Unit], names: Collection[str] = (*SCORES, DIVERSIT
         RatherError: as `score`.
     """
     scores = [score(unit.run, unit.nets, names) for unit in units]
-    if DIVERSITY not in names:
-        return scores
     by_method: dict[tuple[str, str], list[int]] = {}
     for place, unit in enumerate(units):
         by_method.setdefault((unit.task, unit.method), []).append(place)
     for places in by_method.values():
         first, *others = (units[place] for place in places)
-        if not others or first.nets.features is None:
+        possible = _possible(TOGETHER, first.nets, names)
+        if not others or not possible:
             continue
-        together = _together(first.run, [one.run for one in others], first.nets).values
-        if DIVERSITY not in together:  # no row has an answer
-            continue
-        none = torch.full_like(together[DIVERSITY], torch.nan)
+        values = _together(possible, first.run, [one.run for one in others], first.nets).values
+        own = {name: values[name] for name in possible if name in values}  # none if no row has an answer
+        none = {name: torch.full_like(column, torch.nan) for name, column in own.items()}
         for place in places:
-            own = together[DIVERSITY] if place == places[0] else none
-            scores[place] = replace(scores[place], values={**scores[place].values, DIVERSITY: own})
+            more = own if place == places[0] else none
+            scores[place] = replace(scores[place], values={**scores[place].values, **more})
     return scores
 
 
-def _together(first: Run, others: Sequence[Run], nets: Nets) -> Scores:
-    """The diversity of the answers of several seeds, where all of them ended alike."""
-    net = nets.features
-    assert net is not None  # noqa: S101 - asked for only then
+def _together(possible: Mapping[str, Together], first: Run, others: Sequence[Run], nets: Nets) -> Scores:
+    """Scores of the answers of several seeds, of images of which all have one."""
 
     @cache
     def further() -> list[dict[str, Row]]:
         return [{row.id: row for row in run.rows()} for run in others]
 
     def measure(rows: Sequence[Row]) -> Measured:
-        apart = torch.full((len(rows),), torch.nan)
-        for place, row in enumerate(rows):
-            same = [row, *(known[row.id] for known in further())]
-            images = [unpng(one.image) for one in same if one.image and one.status == row.status]
-            if len(images) == len(same):
-                apart[place] = feature_diversity(torch.stack(images)[None], net)[0]
-        return {DIVERSITY: apart}
+        values = {name: torch.full((len(rows),), torch.nan, dtype=torch.float64) for name in possible}
+        same = [[row, *(known[row.id] for known in further())] for row in rows]
+        some = [n for n, each in enumerate(same) if all(row.image for row in each)]
+        if some:
+            seeds = [Answers(each, nets) for each in zip(*(same[n] for n in some), strict=True)]
+            for name, one in possible.items():
+                values[name][some] = one.of(seeds).double()
+        return values
 
     question = {
-        "scores": [DIVERSITY],
+        "scores": [*possible],
         "code": _code(),
         "nets": nets.question(),
         "with": [run.shards() for run in others],
@@ -247,7 +210,9 @@ def _code() -> str:
     """A sha256 of what computes scores: after a change of a metric, those that are kept are of another."""
     here = Path(__file__)
     package = here.parent.parent
-    files = [here, here.with_name("nets.py"), *sorted(package.glob("features/*.py")), package / "handling.py"]
+    beside = [here.with_name(f"{name}.py") for name in ("answers", "exchanges", "nets", "places")]
+    others = [package / "handling.py", package / "cells" / "key_points.py"]
+    files = [here, *beside, *others, *sorted(package.glob("features/*.py"))]
     digest = hashlib.sha256()
     for file in (*files, *sorted(package.glob("metrics/*.py"))):
         digest.update(file.read_bytes())
@@ -260,9 +225,7 @@ def score(run: Run, nets: Nets, names: Collection[str] = SCORES) -> Scores:
     Raises:
         RatherError: RUN-DAMAGED, or a judge does not know a class.
     """
-    possible = {
-        name: one for name, one in SCORES.items() if name in names and not any(map(nets.lacks, one.needs))
-    }
+    possible = _possible(SCORES, nets, names)
 
     def measure(rows: Sequence[Row]) -> Measured:
         answers = Answers(rows, nets)

@@ -185,6 +185,7 @@ def _task(
         encoder=asked.encoder,
         autoencoders=asked.autoencoders,
         filter=asked.filter,
+        references=asked.references,
         trust=trust,
     )
     return Task(

@@ -1,0 +1,79 @@
+"""Scores of rows that some have not, and of the answers of several seeds."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from rather.bench.answers import Answers
+from rather.bench.exchanges import cell_agreement, near_key_point
+from rather.bench.nets import nets_of
+from rather.bench.scoring import TOGETHER
+from rather.classifiers import bring
+from rather.data import load
+from rather.png import png
+from rather.runs.store import Row
+
+PICTURE = png(torch.zeros(3, 64, 64))
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    """The nets for shapes, and a picture of each part whose key is known."""
+    data, net = load("shapes"), bring("shapes")
+    nets = nets_of(net, data, kept=tmp_path_factory.mktemp("kept"))
+    query, distractor = (
+        next(n for n in range(20) if source.key_cell(n) is not None) for source in (data.test, data.train)
+    )
+    cells = [4 * row + column for row, column in (data.test.key_cell(query), data.train.key_cell(distractor))]
+    return nets, data.test.id(query), data.train.id(distractor), cells
+
+
+def answered(name: str, **facts: object) -> Row:
+    return Row(id=name, where="", status="found", query=PICTURE, image=PICTURE, facts=facts)
+
+
+def test_a_method_that_exchanges_nothing_has_no_score_beside_one_that_does(shapes):
+    nets, query, distractor, (key, its_key) = shapes
+    away = [(key + 1) % 16, (its_key + 1) % 16]
+    rows = [
+        answered(query),
+        answered(query, edits=3, distractor=distractor),
+        answered(query, edits=[], distractor=distractor),
+        answered(query, edits=[[key, its_key], away], distractor=distractor),
+        answered(query, edits=[[key, away[1]]], distractor=distractor),
+        answered(query, edits=[[key, its_key]]),
+    ]
+    found = near_key_point(Answers(rows, nets))
+    assert found.isnan().tolist() == [True, True, True, False, False, True]
+    assert found[3:5].tolist() == [0.5, 0.5]
+    assert near_key_point(Answers(rows[:3], nets)).isnan().all()
+
+
+def test_places_are_not_known_of_pictures_from_elsewhere(tmp_path):
+    nets = nets_of(bring("shapes"), load("shapes"), kept=tmp_path, references="elsewhere")
+    assert nets.lacks("parts") == "no key points are known of queries and distractors"
+    assert nets.lacks("objects")
+
+
+def test_seeds_agree_on_the_first_cell_where_all_of_them_exchange_one():
+    one, other = (
+        [
+            answered("a", edits=[[4, 0]], distractor="x"),
+            answered("b", edits=[[cell, 0], [2, 1]], distractor="x"),
+        ]
+        for cell in (1, 3)
+    )
+    bare = [answered("a"), answered("b", edits=[[1, 0]], distractor="x")]
+    seeds = [SimpleNamespace(rows=rows) for rows in (one, other, one)]
+    assert cell_agreement(seeds).tolist() == pytest.approx([1, 1 / 3])
+    assert cell_agreement([seeds[0], SimpleNamespace(rows=bare)]).isnan().tolist() == [True, False]
+
+
+def test_cardinality_counts_the_telling_answers_of_all_seeds():
+    def seed(change: list[float], after: int) -> SimpleNamespace:
+        labels = [torch.tensor([k]) for k in (0, after, 0, 0)]  # the truth stays
+        return SimpleNamespace(attributes=(torch.zeros(1, 3), torch.tensor([change])), said=labels)
+
+    seeds = [seed([1, 0, 0], 1), seed([0, 1, 0], 1), seed([0, -1, 0], 1), seed([0, 0, 1], 0)]
+    assert TOGETHER["cardinality"].of(seeds).tolist() == [2]
