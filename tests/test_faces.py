@@ -395,6 +395,13 @@ def test_who_reads_on_gets_the_cache(kept):
     assert kept == []
 
 
+def test_one_face_of_many_that_are_in_the_cache_is_not_drawn(kept):
+    expected = some().everything().images[69]
+    kept.clear()
+    assert torch.equal(some().read(69), expected.float() / 255)
+    assert kept == []
+
+
 @pytest.mark.parametrize("damage", [b"", b"nonsense" * 20, None])
 def test_a_damaged_cache_is_drawn_anew(kept, damage):
     first = some().everything()

@@ -47,12 +47,11 @@ def cached(name: str, key: str, count: int, side: int, draw: Callable[[], Drawn]
         side: of a picture, in pixels.
         draw: what takes the time.
     """
-    digest = hashlib.sha256(f"{_version()} {key}".encode()).hexdigest()[:16]
-    file = folder() / f"{name}-{digest}.safetensors"
-    there = _read(file, count, side)
+    there = kept(name, key, count, side)
     if there is not None:
         return there
     images, layouts = draw()
+    file = _file(name, key)
     try:
         with writing(file.parent):
             write_whole(file, save({"images": images, "layouts": layouts}))
@@ -61,10 +60,20 @@ def cached(name: str, key: str, count: int, side: int, draw: Callable[[], Drawn]
     return images, layouts
 
 
+def kept(name: str, key: str, count: int, side: int) -> Drawn | None:
+    """What the cache has of this, see `cached`; None if it has nothing."""
+    return _read(_file(name, key), count, side)
+
+
 def folder() -> Path:
     """Where drawn faces are kept; deleting it costs nothing but time."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "rather" / "faces"
+
+
+def _file(name: str, key: str) -> Path:
+    digest = hashlib.sha256(f"{_version()} {key}".encode()).hexdigest()[:16]
+    return folder() / f"{name}-{digest}.safetensors"
 
 
 def _read(file: Path, count: int, side: int) -> Drawn | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from rather.data.faces.attributes import ATTRIBUTES, HAIR_COLOURS, REGIONS
-from rather.data.faces.cache import Drawn, cached
+from rather.data.faces.cache import Drawn, cached, kept
 from rather.data.faces.drawing import draw
 from rather.data.faces.population import RULES, Population
 from rather.data.faces.sample import Faces, sample, values
@@ -168,13 +168,18 @@ class DrawnFaces(Source):
             if len(self) < WORTH_KEEPING:
                 self._all = self._draw(0, len(self))
             else:
-                name = f"{self.name.replace('/', '-')}-{self.part}"
-                self._all = cached(name, self._key, len(self), self.side, lambda: self._draw(0, len(self)))
+                self._all = cached(*self._kept_as, lambda: self._draw(0, len(self)))
             self._blocks.clear()
         return Everything(*self._all, values(self.faces), torch.tensor(self._labels))
 
+    @property
+    def _kept_as(self) -> tuple[str, str, int, int]:
+        return f"{self.name.replace('/', '-')}-{self.part}", self._key, len(self), self.side
+
     def _drawn(self, index: int) -> tuple[UInt8[Tensor, "n 3 h w"], UInt8[Tensor, "n h w"], int]:
         """Pictures and layouts with the face among them, and its row."""
+        if self._all is None and not self._blocks and len(self) >= WORTH_KEEPING:
+            self._all = kept(*self._kept_as)  # sooner read than one block is drawn
         if len(self._blocks) * BLOCK >= WORTH_KEEPING:  # somebody reads on and on
             self.everything()
         if self._all is not None:
