@@ -151,7 +151,11 @@ _MEMORY: Final = _cost(
 _SECONDS: Final = _cost("seconds", "Of the method's call (lower is better).", "a row")
 
 #: All seeds have one target: then it is better if they go for one place.
-_AGREEMENT: Final = replace(_metric("cell_agreement"), higher_is_better=True)
+_AGREEMENT: Final = replace(
+    _metric("cell_agreement"),
+    what="Share of the pairs of seeds that exchanged the same cell first (higher is better).",
+    higher_is_better=True,
+)
 
 MEASURES: Final[Mapping[str, Measure]] = {
     "found": _score("found", "found", "answers", metric=_metric("reached"), over="asked"),
