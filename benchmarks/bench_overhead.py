@@ -1,7 +1,8 @@
-"""What `rather bench` takes beside the methods themselves: processor time of each stage, as Markdown.
+"""What `rather bench` takes beside the methods themselves: docs/bench-overhead.md.
 
     python benchmarks/bench_overhead.py SPEC [--count 30] [--seeds 1] [--only LABEL ...] [--out FILE]
 
+Processor time of each stage, as Markdown.
 Of runs that are made now, in a folder that goes away. The methods' own time is that of their calls; making
 their runs takes more, since each answer is saved as a picture, read back and judged, as of `rather explain`.
 """
@@ -26,6 +27,14 @@ from rather.bench.tables import formats
 from rather.bench.work import plan, work_off
 from rather.core import Method
 
+TITLE = (
+    "# What a benchmark takes beside its methods",
+    "",
+    "Processor time of each stage of `rather bench`. To save each answer, read it back and judge it is part",
+    "of a run, whoever asks for it; the benchmark's own are the nets, the data, the scores of every measure,",
+    "and what is made of them. Written by",
+    "",
+)
 spent: dict[str, float] = {}
 inside: list[Method] = []
 
@@ -50,6 +59,13 @@ def call(self: Method, *given: object, **more: object) -> object:
 
 whole_call = Method.__call__
 Method.__call__ = call  # type: ignore[method-assign, assignment] # to see what it takes, here only
+
+
+def command(asked: argparse.Namespace) -> str:
+    """What was typed, but for where the page goes."""
+    told = [f"--{name} {value}" for name in ("count", "seeds") if (value := getattr(asked, name)) is not None]
+    only = [f"--only {' '.join(map(repr, asked.only))}"] if asked.only else []
+    return " ".join(["python benchmarks/bench_overhead.py", asked.spec, *told, *only])
 
 
 def main() -> None:
@@ -83,7 +99,7 @@ def main() -> None:
         "the rest of their runs (pictures, judging, store)": runs - methods,
         **spent,
     }
-    lines = [f"{spec.name}: {len(units)} runs, {rows} rows, one thread", ""]
+    lines = [*TITLE, f"    {command(asked)}", "", f"{len(units)} runs of {rows} rows in all, one thread.", ""]
     lines += ["| stage | seconds | of the methods' calls |", "|---|---:|---:|"]
     lines += [f"| {name} | {took:.2f} | {took / methods:.1%} |" for name, took in stages.items()]
     beside = sum(spent.values())
