@@ -255,18 +255,24 @@ def saved(trained, tmp_path):
     return path
 
 
+def same(one, other):
+    """Numbers to the last bit, answers but for rounding: what is loaded lies in memory as suits a processor."""
+    x, numbers = stripes(50).images, other.state_dict()
+    torch.testing.assert_close(one(x), other(x), rtol=1e-5, atol=1e-5)
+    return all(torch.equal(value, numbers[name]) for name, value in one.state_dict().items())
+
+
 @pytest.mark.shapes
 def test_a_saved_classifier_comes_back(trained, saved):
     before = torch.get_rng_state()
     again = load_classifier(saved)
     assert torch.equal(torch.get_rng_state(), before)
-    x = stripes(50).images
-    assert torch.equal(again(x), trained[0](x))
+    assert same(again, trained[0])
     assert (again.name, again.shape, again.classes) == ("stripes", (1, 16, 16), ("lying", "standing"))
     assert not any(p.requires_grad for p in again.parameters())
     assert read_plan(saved)["card"] == {"seed": 0}
     saved.write_bytes(b"x" * len(saved.read_bytes()))
-    assert torch.equal(again(x), trained[0](x))  # it does not live in the file
+    assert same(again, trained[0])  # it does not live in the file
 
 
 def test_a_saved_ensemble_comes_back(trained, tmp_path):
@@ -275,10 +281,9 @@ def test_a_saved_ensemble_comes_back(trained, tmp_path):
     both = ensemble([trained[0], other], "both")
     save_classifier(tmp_path / "both.safetensors", both, architecture="goyal", card={})
     again = load_classifier(tmp_path / "both.safetensors")
-    x = stripes(50).images
     assert (again.name, len(again.members)) == ("both", 2)
-    assert torch.equal(again(x), both(x))
-    assert torch.equal(again.members[1](x), other(x))
+    assert same(again, both)
+    assert same(again.members[1], other)
 
 
 def rewritten(path, tensors=None, **changes):
