@@ -256,7 +256,7 @@ def saved(trained, tmp_path):
 
 
 def same(one, other):
-    """Numbers to the last bit, answers but for rounding: what is loaded lies in memory as suits a processor."""
+    """Numbers to the last bit, answers but for rounding: a loaded net lies in memory as suits a processor."""
     x, numbers = stripes(50).images, other.state_dict()
     torch.testing.assert_close(one(x), other(x), rtol=1e-5, atol=1e-5)
     return all(torch.equal(value, numbers[name]) for name, value in one.state_dict().items())
