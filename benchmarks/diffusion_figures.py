@@ -54,12 +54,13 @@ from runs import (
     tuned,
 )
 from sections import measure
-from sheets import answers_sheet, dimmed, sheet
+from sheets import answers_sheet, differences, dimmed, sheet
 
 NETS = ("digits", "faces-smile", "faces-age")
 #: Of the distances: the paper's, and one that is not published; a root of a sum of squares is the smaller.
 CLOSENESS = {"l1": 0.001, "l2": 0.1}
 HALF = 0.5
+HALVINGS = 4  # of the range of thresholds, for the smallest mask
 SHOWN = 12  # rows on a sheet that has many columns
 QUERIES = "the queries themselves"
 SPLITS = 10  # of the rows, for a Frechet distance by halves
@@ -88,6 +89,23 @@ def attack_section(asked: Asked, name: str) -> dict[str, Any]:
         "calls": pack(torch.tensor(answers.facts["denoiser_calls"]).double()),
         "seconds": answers.seconds.mean().item(),
     }
+
+
+def masks_section(asked: Asked, name: str) -> dict[str, Any]:
+    """One attack, and what becomes of it with the paper's mask and with the smallest that does; of few rows."""
+    found: dict[str, Any] = {}
+    columns = []
+    for title, halvings in {"by the threshold": 0, "the smallest": HALVINGS}.items():
+        answers = asked.explain(name, ace(asked.nets, name, halvings=halvings), asked.few)
+        found[title] = judged(asked, name, answers.images, answers.found, answers.queries) | {
+            "mask": pack(torch.tensor(answers.facts["mask_share"])),
+            "calls": pack(torch.tensor(answers.facts["denoiser_calls"]).double()),
+            "seconds": answers.seconds.mean().item(),
+        }
+        columns += [dimmed(answers.images, answers.found)[:SHOWN]]
+        columns += [differences(answers.queries.images, answers.images)[:SHOWN]]
+    sheet(asked.sheets, f"masks-{name}", [answers.queries.images[:SHOWN], *columns])
+    return found
 
 
 def stages_section(asked: Asked, name: str) -> dict[str, Any]:
@@ -213,7 +231,6 @@ METHODS: Mapping[str, Callable[[Nets, str], Method]] = {
     "fastdime": partial(tuned, "fastdime"),
     "maskdime": partial(tuned, "maskdime"),
     "ace": ace,
-    "ace, smallest mask": partial(ace, halvings=4),
     "ace, one call": partial(ace, filter="one-call"),
     "ace, fast": partial(tuned, "ace", fast="-fast", frames=0),
 }
@@ -270,7 +287,7 @@ def speed_section(asked: Asked, name: str) -> dict[str, Any]:
         "one by one": lambda: [ask(paper, classifier, queries[n : n + 1]) for n in range(TIMED)],
         "in a batch": lambda: ask(paper, classifier, queries),
         "until no nearer": lambda: ask(ace(asked.nets, name), classifier, queries),
-        "smallest mask": lambda: ask(ace(asked.nets, name, halvings=4), classifier, queries),
+        "smallest mask": lambda: ask(ace(asked.nets, name, halvings=HALVINGS), classifier, queries),
         "one call": lambda: ask(ace(asked.nets, name, filter="one-call"), classifier, queries),
         "fast": lambda: ask(METHODS["ace, fast"](asked.nets, name), classifier, queries),
         "maskdime": lambda: ask(tuned("maskdime", asked.nets, name), classifier, queries),
@@ -323,6 +340,7 @@ def most_memory() -> int:
 
 SECTIONS: dict[str, Callable[[Asked], dict[str, Any]]] = {
     **{f"ace-{name}": partial(attack_section, name=name) for name in NETS},
+    **{f"masks-{name}": partial(masks_section, name=name) for name in NETS[:2]},
     **{f"stages-{name}": partial(stages_section, name=name) for name in NETS[:2]},
     **{f"methods-{name}": partial(methods_section, name=name) for name in NETS[:2]},
     **{f"speed-{name}": partial(speed_section, name=name) for name in NETS[:2]},

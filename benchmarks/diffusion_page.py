@@ -33,12 +33,16 @@ One attack, whose last point is kept (the paper's way), and what becomes of it: 
 whole by the respaced chain (FR-CE) or by every level (F-CE), refined (ACE). Pictures: the query, then these
 four by l1 and by l2; dark ones are no successes.
 """
+MASKS = """\
+One attack: its nearest answer within the paper's mask, of all that has changed by a share of the largest
+change, and within the smallest mask whose answer still succeeds, by `halvings = 4`. Pictures: the query, then
+of each the answer and what changed.
+"""
 METHODS = """\
 With their default settings, but for methods of diffusion that have a preset for these images: `ace-digits`,
 `ace-faces`, `maskdime-faces` and so on, chosen by eye on training images. Fast: `ace-digits-fast`,
-`ace-faces-fast`. Smallest mask: of the same attack's answer the smallest region that does, by `halvings = 4`.
-Calls are of the denoiser, evaluations of the classifier, seconds of one thread, which were measured while
-other work ran beside it.
+`ace-faces-fast`, which takes the smallest mask that does. Calls are of the denoiser, evaluations of the
+classifier, seconds of one thread, which were measured while other work ran beside it.
 """
 SPEED = """\
 Seconds of a thread for a row, {rows} rows, median of {rounds} rounds in turns in one process, their range.
@@ -107,6 +111,12 @@ def stages_part(name: str, r: Results) -> Iterator[str]:
     yield picture(f"stages-{name}", "the query, then the stages")
 
 
+def masks_part(name: str, r: Results) -> Iterator[str]:
+    yield MASKS
+    yield figures("mask", r)
+    yield picture(f"masks-{name}", "the query, then both answers, each with what changed")
+
+
 def methods_part(name: str, r: Results) -> Iterator[str]:
     yield METHODS
     yield figures("method", r)
@@ -139,6 +149,7 @@ def memory_part(name: str, r: Results) -> Iterator[str]:
 
 #: Beginning of a section's name -> title, part of the page.
 PAGE: dict[str, tuple[str, Callable[[str, Results], Iterator[str]]]] = {
+    "masks": ("The smallest mask", masks_part),
     "stages": ("Stages", stages_part),
     "methods": ("Beside others", methods_part),
     "speed": ("Speed", speed_part),
