@@ -92,7 +92,7 @@ def attack_section(asked: Asked, name: str) -> dict[str, Any]:
 
 
 def masks_section(asked: Asked, name: str) -> dict[str, Any]:
-    """One attack, and what becomes of it with the paper's mask and with the smallest that does; of few rows."""
+    """One attack, within the paper's mask and within the smallest that does; of few rows."""
     found: dict[str, Any] = {}
     columns = []
     for title, halvings in {"by the threshold": 0, "the smallest": HALVINGS}.items():
