@@ -357,36 +357,30 @@ def test_levels_go_up_the_same_share_at_the_end() -> None:
 
 
 def test_of_the_masks_of_its_answer_the_smallest_that_succeeds_is_taken() -> None:
-    """By brute force over thresholds; what it costs is counted."""
+    """By brute force over thresholds; what it costs is counted, and the last answer has one as well."""
     generator, classifier, x = convolved(), spatial(), pictures(len(IDS))
-    target = others(classifier, x)
+    target, border = others(classifier, x), torch.linspace(0.15, 1, 17)
     settings = {"generator": generator, "dilation": 1, "frames": 0, "checkpoint": "never"}
-    wide = ask(Ace(**settings))
-    before = generator.net.rows
-    least = ask(Ace(**settings, halvings=4))
+    cw = {"attack": "cw", "lr": 0.05, "answer": "last"}  # which changes pixels by unlike amounts
+    wide, before = ask(Ace(**settings, **cw)), generator.net.rows
+    least = ask(Ace(**settings, **cw, halvings=4))
     assert generator.net.rows - before == sum(least.facts["denoiser_calls"])
-    assert (least.found == wide.found).all()
-    masks, pres = (torch.stack([*least.pictures[key]]) for key in ("mask", "pre_explanation"))
-    assert torch.equal(pres, torch.stack([*wide.pictures["pre_explanation"]]))
-    sizes, wider = masks.sum((1, 2, 3)), torch.stack([*wide.pictures["mask"]]).sum((1, 2, 3))
-    assert (sizes <= wider).all()
-    assert (sizes < wider).any()
+    looks = [(a - b) / 5 for a, b in zip(*(r.facts["denoiser_calls"] for r in (least, wide)), strict=True)]
+    assert (least.evaluations - wide.evaluations).tolist() == [1 + n for n in looks]
+    assert least.found.all()
     end = Noise(0, IDS).split(3)[2].normal(10, *x.shape[1:])
     refinement = Refinement(generator=generator, chain=lowest(generator, 50, 5), threshold=0.15, dilation=1)
-    change = (pres - x).abs().sum((1,)).flatten(1)
-    for row in least.found.nonzero()[:, 0].tolist():
-        one = slice(row, row + 1)
-        grid = torch.linspace(0.15, 1, 17)
-        passed = []
-        for threshold in grid:
-            images, mask = refinement(pres[one], x[one], end[one], threshold[None])
-            passed.append(bool((classifier(on_grid(images)).argmax(1) == target[one]).item()))
-            if torch.equal(mask, masks[one]):
-                assert passed[-1]
-        assert change[row].max() > 0
-        if passed == sorted(passed, reverse=True):  # else bisection may stop at another border
-            share = grid[max(n for n, good in enumerate(passed) if good)]
-            assert sizes[row] == (change[row] >= share * change[row].max()).sum()
+    pre = torch.stack([*least.pictures["pre_explanation"]])
+    answers = [refinement(pre, x, end, threshold.expand(len(x))) for threshold in border]
+    passed = torch.stack([classifier(on_grid(images)).argmax(1) == target for images, _ in answers])
+    assert (passed[1:] <= passed[:-1]).all()  # else bisection might stop at another border
+    largest = passed.sum(0) - 1
+    assert len(set(largest.tolist())) > 2
+    torch.testing.assert_close(torch.tensor(least.facts["threshold"]), border[largest])
+    for row, n in enumerate(largest.tolist()):
+        images, mask = answers[n]
+        torch.testing.assert_close(least.images[row], on_grid(images[row]))
+        assert torch.equal(least.pictures["mask"][row], mask[row])
 
 
 def test_a_smallest_mask_needs_a_refinement() -> None:

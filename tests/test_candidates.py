@@ -25,13 +25,12 @@ def search(points: list[list[float]], able: set[float]) -> tuple[Candidates, Ten
     """Rows whose points come one after another; those of a value that is `able` succeed."""
     rows = torch.arange(len(points[0]))
     goal = Goal.criticism(torch.ones_like(rows))
-    seen = Candidates(Able(able), goal, lambda z, _: (z / 2.55, z * 0))
+    seen = Candidates(Able(able), goal, lambda z, _, __: (z / 2.55, z * 0))
     kept = []
     for values in points:
         z = torch.tensor(values, dtype=torch.float32)[:, None, None, None]
         kept.append(seen.among(z, rows, z[:, 0, 0, 0] > 0, z[:, 0, 0, 0]).tolist())
-    seen.nearest(otherwise=-torch.ones(len(rows), 1, 1, 1))
-    best, (images, _) = seen.taken()
+    best, (images, _) = seen.nearest(otherwise=-torch.ones(len(rows), 1, 1, 1))
     assert torch.equal(images, best / 2.55)
     return seen, best[:, 0, 0, 0], kept
 
@@ -67,15 +66,17 @@ def test_it_is_the_nearest_of_those_since_the_first_success(points: list[int], a
 @given(st.integers(0, 8))
 def test_the_smallest_mask_is_that_of_the_largest_threshold_that_succeeds(last: int) -> None:
     """An answer by a threshold of at most last / 8 keeps its brightness, by a larger one it has none."""
-    seen, _, _ = search([[2, 3]], able={2})
 
-    def masked(z: Tensor, rows: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor]:
+    def answer(z: Tensor, rows: Tensor, thresholds: Tensor | None) -> tuple[Tensor, Tensor]:
         assert rows.tolist() == [0]
+        assert thresholds is not None
         kept = thresholds[:, None, None, None]
         return z / 2.55 * (kept <= last / 8), kept
 
-    seen.smallest(masked, 0.0, halvings=3)
-    _, (images, masks) = seen.taken()
-    expected = [last / 8 if last else 0, 0]
-    assert masks.flatten().tolist() == expected
-    assert seen.goal.reached(seen.classifier(images)).tolist() == [True, False]
+    able, fails = torch.tensor([2.0, 3.0])[:, None, None, None].split(1)
+    z = torch.cat([able, fails])
+    seen = Candidates(Able({2}), Goal.criticism(torch.ones(2, dtype=torch.long)), answer)
+    (images, masks), thresholds = seen.smallest(z, (z / 2.55, 0 * z), 0.0, halvings=3)
+    assert thresholds.tolist() == masks.flatten().tolist() == [last / 8, 0]
+    assert torch.equal(images, z / 2.55)
+    assert seen.asked.tolist() == [1 if last == 8 else 4, 0]

@@ -268,6 +268,7 @@ def test_a_saved_classifier_comes_back(trained, saved):
     again = load_classifier(saved)
     assert torch.equal(torch.get_rng_state(), before)
     assert same(again, trained[0])
+    assert again.body[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert (again.name, again.shape, again.classes) == ("stripes", (1, 16, 16), ("lying", "standing"))
     assert not any(p.requires_grad for p in again.parameters())
     assert read_plan(saved)["card"] == {"seed": 0}

@@ -186,16 +186,16 @@ def bisect(
         steps: how often to halve.
     """
     low, high = low.clone(), high.clone()
-    rows = torch.arange(len(low), device=low.device)
-    value = high.clone()
+    (rows,) = (low != high).nonzero(as_tuple=True)
+    value = high[rows]
     for _ in range(steps + 1):
         if not len(rows):
             break
-        passed = test(value[rows], rows)
-        low[rows] = torch.where(passed, value[rows], low[rows])
-        high[rows] = torch.where(passed, high[rows], value[rows])
+        passed = test(value, rows)
+        low[rows] = torch.where(passed, value, low[rows])
+        high[rows] = torch.where(passed, high[rows], value)
         rows = rows[low[rows] != high[rows]]
-        value = (low + high) / 2
+        value = (low[rows] + high[rows]) / 2
     return low
 
 

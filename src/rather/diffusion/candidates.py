@@ -16,8 +16,8 @@ from rather.search import PerRow, Rows, bisect, on_grid
 
 #: Images, and where each was changed.
 Answer = tuple[Images, Mask]
-#: Answers to points with a threshold each.
-Masked = Callable[[Images, Rows, PerRow], Answer]
+#: Of points and the rows that they belong to; by a threshold each, if others than usual are asked for.
+Answering = Callable[[Images, Rows, PerRow | None], Answer]
 
 _FARTHER: Final = 1.02  # times the distance of one that failed: less than that is not worth another look
 
@@ -30,7 +30,7 @@ class Candidates:
     looked at first, and a row costs a few answers in place of one for each point.
     """
 
-    def __init__(self, classifier: Classifier, goal: Goal, answer: Callable[[Images, Rows], Answer]) -> None:
+    def __init__(self, classifier: Classifier, goal: Goal, answer: Answering) -> None:
         self.classifier, self.goal, self.answer = classifier, goal, answer
         self.asked = torch.zeros_like(goal.target)  # how often, of each row
         self.sure = torch.zeros_like(goal.target, dtype=torch.bool)  # that there is a success
@@ -59,41 +59,46 @@ class Candidates:
         return kept
 
     @torch.no_grad()
-    def nearest(self, otherwise: Images) -> None:
-        """Take the nearest candidate of each row that succeeds, or else what is given."""
+    def nearest(self, otherwise: Images) -> tuple[Images, Answer]:
+        """The nearest candidate of each row that succeeds, or what is given, and its answer."""
         if self._kept:
             self._look_back(*(torch.cat(parts) for parts in zip(*self._kept, strict=True)))
         (never,) = (~self.sure).nonzero(as_tuple=True)
         if len(never):
-            self._note(never, otherwise[never], self.answer(otherwise[never], never))
-
-    @torch.no_grad()
-    def smallest(self, masked: Masked, threshold: float, halvings: int) -> None:
-        """For each success, once `nearest` has found it, the smallest mask whose answer succeeds as well.
-
-        Args:
-            masked: the answer to a point by a threshold; a larger one makes a smaller mask.
-            threshold: by which it has succeeded; sought is the largest between this and 1.
-            halvings: of what lies between.
-        """
-        (able,) = self.sure.nonzero(as_tuple=True)
-        if not len(able):
-            return
-        points = torch.stack([self._best[row][0] for row in able.tolist()])
-
-        def succeeds(thresholds: PerRow, some: Rows) -> Bool[Tensor, " n"]:
-            return self._look(points[some], able[some], masked(points[some], able[some], thresholds))
-
-        low = points.new_full((len(able),), threshold)
-        bisect(succeeds, low, torch.ones_like(low), steps=halvings)
-
-    def taken(self) -> tuple[Images, Answer]:
-        """The point of each row, and its answer."""
+            self._note(never, otherwise[never], self.answer(otherwise[never], never, None))
         z, images, masks = (
             torch.stack([*some])
             for some in zip(*(self._best[row] for row in range(len(self.sure))), strict=True)
         )
         return z, (images, masks)
+
+    @torch.no_grad()
+    def smallest(self, z: Images, answer: Answer, threshold: float, halvings: int) -> tuple[Answer, PerRow]:
+        """Answers within the smallest mask that succeeds, and the thresholds that make it.
+
+        By bisection: of a row whose success comes and goes as the threshold rises, one of its borders.
+
+        Args:
+            z: a point of each row.
+            answer: by the threshold; where it fails, it is left as it is.
+            threshold: the least; a larger one makes a smaller mask.
+            halvings: of what lies between it and 1.
+        """
+        images, masks = (some.clone() for some in answer)
+        thresholds = z.new_full((len(z),), threshold)
+        (able,) = self._succeed(images, torch.arange(len(z), device=z.device)).nonzero(as_tuple=True)
+
+        def succeeds(some: PerRow, which: Rows) -> Bool[Tensor, " n"]:
+            rows = able[which]
+            there, theirs = self.answer(z[rows], rows, some)
+            good = self._succeed(there, rows)
+            images[rows[good]], masks[rows[good]] = there[good], theirs[good]
+            self.asked[rows] += 1
+            return good
+
+        low = thresholds[able]
+        thresholds[able] = bisect(succeeds, low, torch.ones_like(low), steps=halvings)
+        return (images, masks), thresholds
 
     def _look_back(self, z: Images, rows: Rows, distance: PerRow) -> None:
         far, row_of = distance.tolist(), rows.tolist()
@@ -106,12 +111,15 @@ class Candidates:
             rest = {row_of[n]: [m for m in queues[row_of[n]] if far[m] > _FARTHER * far[n]] for n in failed}
             queues = {row: queue for row, queue in rest.items() if queue}
 
-    def _look(self, z: Images, rows: Rows, answer: Answer | None = None) -> Bool[Tensor, " n"]:
-        images, masks = answer or self.answer(z, rows)
-        good = self.goal[rows].reached(self.classifier(on_grid(images)))
+    def _look(self, z: Images, rows: Rows) -> Bool[Tensor, " n"]:
+        images, masks = self.answer(z, rows, None)
+        good = self._succeed(images, rows)
         self._note(rows[good], z[good], (images[good], masks[good]))
         self.asked[rows] += 1
         return good
+
+    def _succeed(self, images: Images, rows: Rows) -> Bool[Tensor, " n"]:
+        return self.goal[rows].reached(self.classifier(on_grid(images)))
 
     def _note(self, rows: Rows, z: Images, answer: Answer) -> None:
         self._best |= dict(zip(rows.tolist(), zip(z, *answer, strict=True), strict=True))

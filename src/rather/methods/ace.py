@@ -25,7 +25,7 @@ from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import Checkpoint, Filter, lowest
 from rather.diffusion.refinement import Mask, Refinement, Share, Side, change_mask
 from rather.nets.frozen import Bundled
-from rather.search import Rows, descend, falling
+from rather.search import PerRow, Rows, descend, falling
 
 
 @final
@@ -71,7 +71,8 @@ class Ace(Method):
     dilation: Side = 15
     """Side of the square of pixels that a change stands for."""
     halvings: NonNegativeInt = 0
-    """Of the range in which the largest threshold is sought whose answer succeeds; 0 takes `threshold`."""
+    """Of what lies between `threshold` and 1, in search of the largest that succeeds, the smallest mask: for
+    up to so many refinements and one; 0 seeks none."""
     frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
 
@@ -83,16 +84,16 @@ class Ace(Method):
         return self
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
-        """Pictures: `pre_explanation`, `mask`. Facts: share of the mask; how often the generator is asked."""
+        """Pictures: `pre_explanation`, `mask`. Facts: its share and, if sought, threshold; denoiser calls."""
         self.generator.refuse_other_images(classifier)
         fresh, once, end = noise.split(3)
         through, last, attack = self._filter(), self._refinement(), ATTACKS[self.attack]
         fixed = once.normal(through.calls, *x.shape[1:]).to(x) if self.noise == "fixed" else None
         draws = end.normal(2 * last.calls, *x.shape[1:]).to(x)
 
-        def finished(z: Images, rows: Rows) -> tuple[Images, Mask]:
+        def finished(z: Images, rows: Rows, threshold: PerRow | None) -> tuple[Images, Mask]:
             if self.refine:
-                return last(z, x[rows], draws[rows])
+                return last(z, x[rows], draws[rows], threshold)
             return z, change_mask(z, x[rows], self.threshold, self.dilation)
 
         seen = Candidates(classifier, goal, finished)
@@ -119,23 +120,21 @@ class Ace(Method):
             patience=self.patience,
             frames=self.frames,
         )
-        seen.nearest(otherwise=attack.image(path.end))
+        pre, answer = seen.nearest(otherwise=attack.image(path.end))
+        facts = {}
         if self.halvings:
-            seen.smallest(
-                lambda z, rows, thresholds: last(z, x[rows], draws[rows], thresholds),
-                self.threshold,
-                self.halvings,
-            )
-        pre, (images, mask) = seen.taken()
+            answer, thresholds = seen.smallest(pre, answer, self.threshold, self.halvings)
+            facts["threshold"] = thresholds.tolist()
+        images, mask = answer
         asked = path.evaluations.clamp(max=self.iterations + (self.answer == "nearest"))
         calls = asked * through.calls + (seen.asked + ~seen.sure) * last.calls * self.refine
         return Found(
             images=torch.where((lost & ~seen.sure)[:, None, None, None], torch.nan, images),
             steps=path.steps,
-            evaluations=asked + seen.asked,
+            evaluations=asked + seen.asked + bool(self.halvings),
             pictures={"pre_explanation": [*pre], "mask": [*mask]}
             | ({"path": [attack.image(w) for w in path.frames]} if self.frames else {}),
-            facts={"mask_share": mask.flatten(1).mean(1).tolist(), "denoiser_calls": calls.tolist()},
+            facts=facts | {"mask_share": mask.flatten(1).mean(1).tolist(), "denoiser_calls": calls.tolist()},
         )
 
     def _filter(self) -> Filter:
