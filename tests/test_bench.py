@@ -227,8 +227,12 @@ def test_exchanged_cells_are_looked_up_in_query_and_distractor(tmp_path):
     text = text.replace('{ method = "attack", label = "a", settings = { steps = 2 } }', '"goyal"')
     text = text.replace('data = "digits"', 'data = "shapes"').replace("count = 4", "count = 12")
     benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
-    assert [one.why for one in benched.absent] == [
-        "inside_object: nobody knows which pixels of queries and distractors show the object"
+    unknown = "it exchanges no cells between pictures that both show key points"
+    assert [(one.method, one.why) for one in benched.absent] == [
+        ("w", f"near_key_point: {unknown}"),
+        ("w", f"same_key_point: {unknown}"),
+        ("", "inside_object: nobody knows which pixels of queries and distractors show the object"),
+        ("w", "cell_agreement: no image of which all seeds exchange cells"),
     ]
     data = load("shapes")
     keys = {

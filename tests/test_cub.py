@@ -91,7 +91,7 @@ def test_several_workers_are_averaged(root):
 
 def test_key_points_are_those_of_the_cut_picture(root):
     test = load(f"cub:{root}", shape=(3, 20, 20)).test  # columns 10 to 30 of 40 are seen
-    assert test.parts == ("back", "left eye", "tail")
+    assert test.point_names == ("back", "left eye", "tail")
     expected = torch.tensor([[0.5, 0.5, 1], [0.25, 0.25, 1], [torch.nan, torch.nan, 0]])
     torch.testing.assert_close(test.key_points(0), expected, equal_nan=True)
     cut_off, edge, _ = test.key_points(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import final
@@ -10,9 +10,12 @@ from typing import final
 import torch
 from torch import Tensor
 
-from rather.bench.nets import Nets
+from rather.bench.nets import Nets, Pair
+from rather.bench.places import Grid, key_points_in_cells, objects_in_cells
 from rather.core import Goal, Images, Labels
+from rather.data.source import Source
 from rather.features import pooled
+from rather.metrics.cells import Edits
 from rather.png import unpng
 from rather.runs.store import Row
 
@@ -46,11 +49,43 @@ class Answers:
         return torch.tensor([self.nets.classifier.class_named(row.target or "") for row in self.rows])
 
     @cached_property
-    def grid(self) -> tuple[int, int]:
+    def grid(self) -> Grid:
         """Rows and columns of the classifier's features."""
         with torch.no_grad():
             _, _, u, v = self.nets.classifier.features(self.queries[:1]).shape
         return u, v
+
+    @cached_property
+    def edits(self) -> Edits:
+        """(Query cell, distractor cell), in order, of each row that exchanges some with one distractor."""
+        told = [(row.facts.get("edits"), "distractor" in row.facts) for row in self.rows]
+        return [edits if isinstance(edits, list) and one else [] for edits, one in told]
+
+    @cached_property
+    def exchanging(self) -> list[int]:
+        """Which rows exchange cells."""
+        return [n for n, edits in enumerate(self.edits) if edits]
+
+    @cached_property
+    def key_points(self) -> tuple[Tensor, Tensor]:
+        """Which cells show which key point, in queries and distractors of the rows that exchange cells."""
+        return self._in_cells(self.nets.key_points_of, key_points_in_cells)
+
+    @cached_property
+    def objects(self) -> tuple[Tensor, Tensor]:
+        """Which cells show the object, in queries and distractors of the rows that exchange cells."""
+        return self._in_cells(self.nets.objects_of, objects_in_cells)
+
+    def _in_cells(
+        self, pictures: Pair | None, where: Callable[[Source, Sequence[str], Grid], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        assert pictures is not None  # noqa: S101 - asked for only then
+        queries, distractors = pictures
+        rows = [self.rows[n] for n in self.exchanging]
+        return (
+            where(queries, [row.id for row in rows], self.grid),
+            where(distractors, [row.facts["distractor"] for row in rows], self.grid),
+        )
 
     @cached_property
     def goal(self) -> Goal:

@@ -212,10 +212,12 @@ def _able(answered: Sequence[Answered], measure: Measure) -> tuple[list[Answered
             without[one.method] = lacks[0]
         elif len(np.unique(one.seed)) < measure.seeds:
             without[one.method] = f"it is of the answers of {measure.seeds} seeds"
-        elif all(name in one.columns for name in measure.columns):
-            able.append(one)
-        else:
+        elif not all(name in one.columns for name in measure.columns):
             without[one.method] = "no row has an answer"
+        elif measure.blank and any(one.columns[name].isnan().all() for name in measure.columns):
+            without[one.method] = measure.blank
+        else:
+            able.append(one)
     if without and not able and len(set(without.values())) == 1:
         return [], {"": next(iter(without.values()))}
     return able, without

@@ -40,6 +40,7 @@ class Measure:
     needs: tuple[str, ...] = ()  # fields of Nets
     shared: bool = False  # by all rows of a chunk: then no test can tell methods apart
     seeds: int = 1  # of which it needs the answers
+    blank: str = ""  # why no row of a method has it, if that does not go without saying
 
     @property
     def what(self) -> str:
@@ -81,7 +82,14 @@ def _cost(name: str, what: str, unit: str) -> Metric:
 
 
 def _score(
-    name: str, title: str, theme: str, *, metric: Metric | None = None, over: Over = "found", need: str = ""
+    name: str,
+    title: str,
+    theme: str,
+    *,
+    metric: Metric | None = None,
+    over: Over = "found",
+    need: str = "",
+    blank: str = "",
 ) -> Measure:
     """A score as it is, of the metric of its name if no other is given."""
     return Measure(
@@ -92,6 +100,7 @@ def _score(
         columns=(name,),
         of=lambda columns, _nets: columns[name],
         needs=(need,) if need else (),
+        blank=blank,
     )
 
 
@@ -150,6 +159,7 @@ _MEMORY: Final = _cost(
 )
 _SECONDS: Final = _cost("seconds", "Of the method's call (lower is better).", "a row")
 
+_NO_CELLS: Final = "it exchanges no cells between pictures that both show {}"
 #: All seeds have one target: then it is better if they go for one place.
 _AGREEMENT: Final = replace(
     _metric("cell_agreement"),
@@ -195,11 +205,19 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "cardinality": replace(
         _score("cardinality", "cardinality", "meaning", over="searched"), needs=("judge", "oracle"), seeds=2
     ),
-    "near_key_point": _score("near_key_point", "near KP", "cells", need="parts"),
-    "same_key_point": _score("same_key_point", "same KP", "cells", need="parts"),
-    "inside_object": _score("inside_object", "in the object", "cells", need="objects"),
+    "near_key_point": _score(
+        "near_key_point", "near KP", "cells", need="key_points_of", blank=_NO_CELLS.format("key points")
+    ),
+    "same_key_point": _score(
+        "same_key_point", "same KP", "cells", need="key_points_of", blank=_NO_CELLS.format("key points")
+    ),
+    "inside_object": _score(
+        "inside_object", "in the object", "cells", need="objects_of", blank=_NO_CELLS.format("the object")
+    ),
     "cell_agreement": replace(
-        _score("cell_agreement", "agreement", "cells", metric=_AGREEMENT, over="searched"), seeds=2
+        _score("cell_agreement", "agreement", "cells", metric=_AGREEMENT, over="searched"),
+        seeds=2,
+        blank="no image of which all seeds exchange cells",
     ),
     "frechet": Measure(
         title="Frechet",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
@@ -45,6 +45,7 @@ _TWO: Final = 2  # classes: without an attribute and with it
 _DIFFERENT: Final = 64  # pictures, of whose pairs a hundredth are alike
 _FACES: Final = 64  # of which each attribute is set, for its true effect
 _F = TypeVar("_F", bound=FrozenNet)
+Pair = tuple[Source, Source]  # of queries and of distractors
 
 
 @final
@@ -58,8 +59,7 @@ class Truth:
 
     def images(self, ids: Sequence[str], second: Bool[Tensor, " b"]) -> Images:
         """Of faces by their ids, towards the second class or the first."""
-        place = {self.source.id(n): n for n in range(len(self.source))}
-        some, world = self.source.faces[[place[one] for one in ids]], WORLDS["faces"]
+        some, world = self.source.faces[self.source.find(ids)], WORLDS["faces"]
         return world.draw(world.turn(some, self.cause, second == self.rises))
 
 
@@ -80,31 +80,31 @@ class Nets:
     labels: Float[Tensor, "n a"] | None = None  # of a training population, the oracle's attributes
     effects: Float[Tensor, " a"] | None = None  # true ones, of the same attributes on the classifier
     truth: Truth | None = None  # what true counterfactuals are like
-    parts: tuple[Source, Source] | None = None  # of queries and distractors, if they know key points
-    objects: tuple[Source, Source] | None = None  # the same, if they know which pixels show the object
-    explained: frozenset[str] = frozenset()  # what there is not, since the classifier was to be it itself
+    key_points_of: Pair | None = None  # if both know key points
+    objects_of: Pair | None = None  # if both know which pixels show the object
+    reasons: Mapping[str, str] = field(default_factory=dict)  # why there is not what there could have been
 
     def lacks(self, need: str) -> str:
         """Why a need cannot be met, or nothing if it can."""
         if getattr(self, need) is not None:
             return ""
-        if need in self.explained:
-            told = {"judge": "the judge", "features": "the net whose features measure"}[need]
-            return f"{told} is the one that is explained"
-        return {
-            "judge": "no second classifier",
-            "features": "no net whose features measure",
-            "encoder": "no encoder that was told no classes",
-            "autoencoders": "no autoencoders of the classes",
-            "filter": "no diffusion model to filter by",
-            "oracle": "no oracle of attributes",
-            "attribute": "nobody says which attribute the classes are of",
-            "labels": "the oracle's attributes are not known of these images",
-            "effects": "the true effects are known of drawn faces only",
-            "truth": "true counterfactuals are known of drawn faces only",
-            "parts": "no key points are known of queries and distractors",
-            "objects": "nobody knows which pixels of queries and distractors show the object",
-        }[need]
+        return (
+            self.reasons.get(need)
+            or {
+                "judge": "no second classifier",
+                "features": "no net whose features measure",
+                "encoder": "no encoder that was told no classes",
+                "autoencoders": "no autoencoders of the classes",
+                "filter": "no diffusion model to filter by",
+                "oracle": "no oracle of attributes",
+                "attribute": "nobody says which attribute the classes are of",
+                "labels": "the oracle's attributes are not known of these images",
+                "effects": "the true effects are known of drawn faces only",
+                "truth": "true counterfactuals are known of drawn faces only",
+                "key_points_of": "no key points are known of queries and distractors",
+                "objects_of": "nobody knows which pixels of queries and distractors show the object",
+            }[need]
+        )
 
     def named(self, need: str) -> str:
         """What the net that meets a need is called; nothing of what is no net."""
@@ -116,27 +116,37 @@ class Nets:
         Whoever is explained measures nothing: it believes all that has been made to deceive it.
         """
         other = {} if classifier is self.classifier else {"effects": None, "truth": None}
+        measures = {"judge": "the judge", "features": "the net whose features measure"}
         mine = {
-            name
-            for name in ("judge", "features")
+            name: f"{told} is the one that is explained"
+            for name, told in measures.items()
             if isinstance(net := getattr(self, name), Classifier) and _same(net, classifier)
         }
         return replace(
             self,
             classifier=classifier,
-            explained=self.explained | mine,
+            reasons={**self.reasons, **mine},
             **(other | dict.fromkeys(mine)),
         )
 
     def question(self) -> dict[str, Any]:
-        """All of it that can change a score of a row, as plain data."""
+        """All of it that can change a score of a row, as plain data.
+
+        But for the files of key points and masks, of which it tells the data set alone: to read them takes
+        too long. Whoever edits such a file has to delete the scores that are kept, `scores-*.parquet` of a run.
+        """
         named = ("judge", "oracle", "features", "encoder", "autoencoders", "filter")
         nets = {name: getattr(self, name) for name in named}
         return {
             name: net.name if isinstance(net, SqueezeNet | Inception) else net.fingerprint()
             for name, net in nets.items()
             if net is not None
-        } | {"attribute": self.attribute, "truth": self.truth and [self.truth.cause, self.truth.rises]}
+        } | {
+            "attribute": self.attribute,
+            "truth": self.truth and [self.truth.cause, self.truth.rises],
+            "key_points_of": self.key_points_of and [one.name for one in self.key_points_of],
+            "objects_of": self.objects_of and [one.name for one in self.objects_of],
+        }
 
 
 def nets_of(
@@ -167,7 +177,7 @@ def nets_of(
         encoder: that was told no classes.
         autoencoders: of the classes, and of all of them.
         filter: a diffusion model.
-        references: where distractors are from, if not from `pictures`: of these places are not known.
+        references: where distractors are from, if not from `pictures`: no places are looked up there.
         trust: sha256 sums of code that may be run.
 
     Raises:
@@ -181,7 +191,7 @@ def nets_of(
     second = _judge(judge, classifier, trust) if judge else own if place is not None else None
     effects = reader and _effects(reader, classifier, pictures, kept)
     net = _features(features, classifier, trust) if features else second or own
-    both = (pictures.test, pictures.references)
+    known, reasons = _places(pictures, references)
     nets = Nets(
         classifier=classifier,
         judge=second,
@@ -195,10 +205,24 @@ def nets_of(
         labels=reader and _labels(reader, pictures),
         effects=effects,
         truth=None if effects is None or reader is None else _truth(reader, effects, pictures),
-        parts=both if references is None and all(one.parts for one in both) else None,
-        objects=both if references is None and all(GROUND in one.regions for one in both) else None,
+        key_points_of=known.get("key_points_of"),
+        objects_of=known.get("objects_of"),
+        reasons=reasons,
     )
     return nets.explaining(classifier)
+
+
+def _places(pictures: DataSet, references: str | None) -> tuple[dict[str, Pair], dict[str, str]]:
+    """Where key points and objects are looked up; or why they are not, though the data know them."""
+    both = (pictures.test, pictures.references)
+    knows = {
+        "key_points_of": all(one.point_names for one in both),
+        "objects_of": all(GROUND in one.regions for one in both),
+    }
+    known = {name: both for name, some in knows.items() if some}
+    if references is None:
+        return known, {}
+    return {}, dict.fromkeys(known, f"distractors are of {references}, where no places are looked up")
 
 
 def _of_images(name: str, kind: type[_F], classifier: Classifier) -> _F:

@@ -99,9 +99,9 @@ SCORES: Final[Mapping[str, Score]] = {
     "share_changed": Score(lambda a: share_changed(a.images, a.queries)),
     "hoyer": Score(lambda a: hoyer(a.images, a.queries)),
     "edits": Score(partial(_counted, "edits")),
-    "near_key_point": Score(near_key_point, ("parts",)),
-    "same_key_point": Score(same_key_point, ("parts",)),
-    "inside_object": Score(inside_object, ("objects",)),
+    "near_key_point": Score(near_key_point, ("key_points_of",)),
+    "same_key_point": Score(same_key_point, ("key_points_of",)),
+    "inside_object": Score(inside_object, ("objects_of",)),
     "denoiser_calls": Score(partial(_counted, DENOISER_CALLS)),
     "cout": Score(lambda a: cout(a.images, a.queries, a.predicted, a.target, a.nets.classifier)),
     "similarity": Score(lambda a: identity_similarity(a.features[1], a.features[0]), ("features",)),
@@ -211,10 +211,10 @@ def _code() -> str:
     here = Path(__file__)
     package = here.parent.parent
     beside = [here.with_name(f"{name}.py") for name in ("answers", "exchanges", "nets", "places")]
-    others = [package / "handling.py", package / "cells" / "key_points.py"]
-    files = [here, *beside, *others, *sorted(package.glob("features/*.py"))]
+    others = [package / name for name in ("handling.py", "cells/key_points.py", "nets/classwise.py")]
+    folders = [package / name for name in ("data", "features", "metrics")]
     digest = hashlib.sha256()
-    for file in (*files, *sorted(package.glob("metrics/*.py"))):
+    for file in (here, *beside, *others, *(file for one in folders for file in sorted(one.rglob("*.py")))):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

@@ -30,7 +30,7 @@ NOT_VISIBLE: Final = 1  # in attributes/certainties.txt
 class Birds(Listed):
     """Birds with the places of their parts and, where the segmentations are there, their outlines."""
 
-    parts: tuple[str, ...]  # 15, by their names
+    point_names: tuple[str, ...]  # of 15 parts
     points: Float[Tensor, "n p 3"]  # x and y in pixels of the file, and 1 where the part is seen
     boxes: Float[Tensor, "n 4"]  # left, top, width and height in pixels of the file
     segmentations: Path | None = None
@@ -117,7 +117,7 @@ def load(folder: Path, shape: Shape | None = None) -> DataSet:
             labels=labels[rows].tolist(),
             attributes=attributes,
             values=torch.from_numpy(values[rows]),
-            parts=parts,
+            point_names=parts,
             points=torch.from_numpy(points[rows]),
             boxes=torch.from_numpy(boxes[rows].astype(np.float32)),
             segmentations=segmentations[0] if segmentations else None,

@@ -60,7 +60,7 @@ class Shapes(Source):
 
     name = "shapes"
     classes = CLASSES
-    parts = ("key",)
+    point_names = ("key",)
 
     def __init__(self, part: Part, count: int, seed: int = 0) -> None:
         self.part, self._key = part, (seed, int(part == "test"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import torch
@@ -20,15 +21,15 @@ class Source(ABC):
     """Pictures with an id each, a label where one is known, and a place that a person can find.
 
     Some know more of a picture: attributes beside its class, the region that each pixel belongs to, and the
-    key points where its parts are. They name what they know; where `attributes`, `regions` or `parts` is
-    empty, its values are not to be asked for.
+    key points of it. They name what they know; where `attributes`, `regions` or `point_names` is empty, its
+    values are not to be asked for.
     """
 
     name: str
     classes: tuple[str, ...]  # names of the labels; empty where nothing is labelled
     attributes: tuple[str, ...] = ()  # names of what is known of each picture beside its class
     regions: tuple[str, ...] = ()  # names of what its pixels may show
-    parts: tuple[str, ...] = ()  # names of its key points
+    point_names: tuple[str, ...] = ()  # names of its key points
 
     @abstractmethod
     def __len__(self) -> int:
@@ -64,13 +65,22 @@ class Source(ABC):
         raise NotImplementedError(f"{self.name} knows no regions")
 
     def key_points(self, index: int) -> Float[Tensor, "p 3"]:
-        """Where each part is in the pixels of `read`.
+        """Where its key points are in the pixels of `read`.
 
         Returns:
-            For each part x and y, from 0 at the left and top to 1 at the right and bottom, and 1; or NaN, NaN
-            and 0, if it is not seen.
+            For each point x and y, from 0 at the left and top to 1 at the right and bottom, and 1; or NaN,
+            NaN and 0, if it is not seen.
         """
         raise NotImplementedError(f"{self.name} knows no key points")
+
+    @final
+    def find(self, ids: Iterable[str]) -> list[int]:
+        """The indices of pictures by their ids; KeyError for an id that none has."""
+        return [self._index_of[one] for one in ids]
+
+    @cached_property
+    def _index_of(self) -> dict[str, int]:
+        return {self.id(index): index for index in range(len(self))}
 
 
 @final
