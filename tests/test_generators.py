@@ -23,14 +23,16 @@ from rather.errors import RatherError
 from rather.generators import bring_generator, generator_class, list_generators
 from rather.generators._conditional import coin_divergence as asked_for
 from rather.generators._file import load_generator, save_generator
-from rather.generators.classwise import by_class
 from rather.generators.gan import Inversion
 from rather.generators.simsiam import agreement, view
 from rather.generators.tcvae import decomposed, log_normal
 from rather.generators.vae import divergence
+from rather.nets.classwise import by_class
 from rather.nets.encoder import Encoder
 from rather.nets.generator import Generator, Phase
+from rather.png import png
 from rather.train.fit import Schedule, fit
+from rather.train.generator import train_generator
 
 ALL = sorted(list_generators())
 KINDS = ["gan", "tcvae", "vae"]  # those of autoencoders
@@ -348,6 +350,31 @@ def test_an_autoencoder_sees_the_pictures_of_its_class_alone():
     torch.testing.assert_close(made, torch.stack([nets[k](row) for k, row in zip(labels, x, strict=True)]))
     made.sum().backward()
     assert [bool(net.weight.grad.any()) for net in nets] == [True, False, True, True]
+
+
+@torch.no_grad()
+def test_an_autoencoder_of_no_picture_is_asked_only_for_gradients_and_a_class_without_one_is_unknown():
+    asked = []
+    nets = [lambda x, k=k: asked.append(k) or x + k for k in range(3)]
+    x = torch.rand(3, 2)
+    made = by_class(nets, x, torch.tensor([2, 0, 3]))
+    assert asked == [0, 2]
+    assert torch.equal(made[:2], x[:2] + torch.tensor([[2], [0]]))
+    assert made[2].isnan().all()
+
+
+def test_a_class_without_a_picture_to_train_on_is_refused_by_its_name(tmp_path):
+    for label in ("dark", "grey", "bright"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+    for n in range(20):
+        (tmp_path / "data" / "dark" / f"{n}.png").write_bytes(png(torch.full((3, 8, 8), n / 20)))
+    for label in ("grey", "bright"):
+        (tmp_path / "data" / label / "torn.png").write_bytes(png(torch.ones(3, 8, 8))[:30])
+    generator = generator_class("classwise").of({"width": 4, "latent": 2, "steps": 2})
+    with pytest.raises(RatherError, match="class bright, grey") as caught:
+        train_generator(generator, str(tmp_path / "data"), tmp_path / "mine.safetensors", size=8)
+    assert caught.value.code == "TRAIN-DATA"
+    assert not [*tmp_path.glob("mine*")]
 
 
 def test_autoencoders_are_of_the_classes_of_the_labels():

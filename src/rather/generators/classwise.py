@@ -16,10 +16,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
-from rather.core import Classifier, Images, Labels
+from rather.core import Classifier, Images
 from rather.errors import RatherError
 from rather.generators._layers import down, group_norm, up
 from rather.nets.classwise import Classwise as Product
+from rather.nets.classwise import by_class
 from rather.nets.frozen import FrozenNet
 from rather.nets.generator import (
     Column,
@@ -71,7 +72,8 @@ class Classwise(Generator):
     @override
     def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
-        return [shown["images"], by_class(product.autoencoders, *shown.values()), product(shown["images"])]
+        x = shown["images"]
+        return [x, by_class(product.autoencoders, x, shown["labels"]), product(x)]
 
 
 @final
@@ -91,8 +93,8 @@ class ClasswiseNet(GeneratorNet):
     @override
     def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
         x, labels = batch
-        both = torch.stack([by_class(self.each, x, labels), self.everything(x)])
-        return (both.float() - x).square().flatten(2).sum((0, 2))
+        both = torch.stack([by_class(self.each, x, labels), self.everything(x).to(x.dtype)])
+        return (both - x).square().flatten(2).sum((0, 2))
 
     @override
     def product(self, name: str) -> Product:
@@ -107,16 +109,6 @@ def _autoencoder(settings: Classwise, shape: Shape) -> nn.Sequential:
         *up(shape, width, latent, norm=group_norm, act=nn.SiLU),
         nn.Sigmoid(),
     )
-
-
-def by_class(nets: nn.ModuleList, x: Images, labels: Labels) -> Images:
-    """Each image through the net of its class.
-
-    Nets of classes that no image has are asked as well, for none: so they have gradients, which are zero.
-    """
-    rows = [(labels == k).nonzero()[:, 0] for k in range(len(nets))]
-    made = torch.cat([net(x[mine]) for net, mine in zip(nets, rows, strict=True)])
-    return made[torch.cat(rows).argsort()]
 
 
 def _error(net: nn.Module, x: Images) -> Float[Tensor, " b"]:

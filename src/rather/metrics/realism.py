@@ -1,13 +1,14 @@
 """Does the counterfactual look like the pictures of its new class?
 
 IM1 and IM2 ask autoencoders, one trained on each class and one on all: A. Van Looveren, J. Klaise,
-"Interpretable counterfactual explanations guided by prototypes", ECML PKDD 2021 (arXiv 1907.02584). They see
-what an autoencoder cannot repeat, which is less than what a person sees: read them beside the pictures.
+"Interpretable counterfactual explanations guided by prototypes", ECML PKDD 2021 (arXiv 1907.02584). IM1 sees
+what they cannot repeat, IM2 only where two of them differ: what both fail to repeat in the same way has 0.
+Either is less than what a person sees: read them beside the pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -15,9 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rather.core import Images, Labels
+from rather.nets.classwise import Reconstruct, by_class
 
-#: What an autoencoder makes of images: an `Autoencoder`, or any function.
-Reconstruct = Callable[[Images], Images]
 _EPS: Final = 1e-7
 
 
@@ -40,8 +40,8 @@ def im1(
         target: the class that each was to get.
         autoencoders: one for each class, in the order of the classes.
     """
-    error = _squared(images - _by_class(images, target, autoencoders))
-    return error / (_squared(images - _by_class(images, predicted, autoencoders)) + _EPS)
+    error = _squared(images - by_class(autoencoders, images, target))
+    return error / (_squared(images - by_class(autoencoders, images, predicted)) + _EPS)
 
 
 @torch.no_grad()
@@ -63,17 +63,9 @@ def im2(
         autoencoders: one for each class, in the order of the classes.
         everything: the autoencoder of all classes.
     """
-    apart = _by_class(images, target, autoencoders) - everything(images)
+    apart = by_class(autoencoders, images, target) - everything(images)
     return _squared(apart) / (images.abs().flatten(1).sum(1) + _EPS)
 
 
 def _squared(difference: Tensor) -> Float[Tensor, " b"]:
     return difference.square().flatten(1).sum(1)
-
-
-def _by_class(images: Images, classes: Labels, autoencoders: Sequence[Reconstruct]) -> Images:
-    """Each image through the autoencoder of its class."""
-    again = torch.empty_like(images)
-    for k in classes.unique().tolist():
-        again[classes == k] = autoencoders[k](images[classes == k])
-    return again

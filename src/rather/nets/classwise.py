@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from rather.core import Images
+from rather.core import Images, Labels
 from rather.errors import RatherError
 from rather.nets.frozen import FrozenNet
+
+#: What an autoencoder makes of images: an `Autoencoder`, or any function.
+Reconstruct = Callable[[Images], Images]
 
 
 @final
@@ -63,3 +67,17 @@ class Classwise(FrozenNet):
     @override
     def told(self) -> object:
         return self.classes
+
+
+def by_class(autoencoders: Iterable[Reconstruct], x: Images, classes: Labels) -> Images:
+    """Each image through the autoencoder of its class; NaN of a class that has none.
+
+    Where gradients are asked for, autoencoders of classes that no image has are asked as well, for none: so
+    they have gradients, which are zero.
+    """
+    again = torch.full_like(x, torch.nan)
+    for k, net in enumerate(autoencoders):
+        mine = classes == k
+        if mine.any() or torch.is_grad_enabled():
+            again[mine] = net(x[mine]).to(x.dtype)
+    return again

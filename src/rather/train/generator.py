@@ -109,6 +109,8 @@ def train_generator(
     sources = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
     labelled = "labels" in generator.reads
     train, test, left_out = read_parts(*sources, labelled=labelled, seed=seed, beside=generator.reads)
+    if labelled:
+        _refuse_empty_classes(sources[0], train)
     shape = (int(train.images.shape[1]), int(train.images.shape[2]), int(train.images.shape[3]))
     if judge is not None and judge.shape != shape:
         raise RatherError(
@@ -161,6 +163,19 @@ def train_generator(
     _show(preview, generator, product, shown)
     checkpoint.unlink(missing_ok=True)
     return figures
+
+
+def _refuse_empty_classes(source: Source, train: Pictures) -> None:
+    """What a generator has for each class would stay as it was drawn."""
+    there = {*train.labels.tolist()}
+    empty = [name for label, name in enumerate(source.classes) if label not in there]
+    if empty:
+        raise RatherError(
+            "TRAIN-DATA",
+            where=f"{source.name}, class {', '.join(empty)}"[:200],
+            why="no picture to train on",
+            do="Give some, or leave the class out",
+        )
 
 
 def _suited(generator: Generator, source: Source, judge: Classifier | None) -> Generator:
