@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rather.errors import RatherError
 from rather.metrics.attributes import attributes_changed, correlation_difference
+from rather.metrics.diversity import cardinality
 from rather.metrics.identity import identity_similarity
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -100,3 +101,15 @@ def test_identity_is_the_cosine_and_not_a_distance(seed, rows, size):
     same = identity_similarity(torch.tensor(a), 3 * torch.tensor(a))
     np.testing.assert_allclose(same.numpy(), 1)
     assert identity_similarity(torch.tensor(a), torch.zeros(rows, size).double()).tolist() == [0] * rows
+
+
+def test_a_row_with_an_unknown_change_has_no_cardinality_unless_that_answer_does_not_count():
+    changes = torch.eye(3).repeat(3, 1, 1)
+    changes[1, 2, 0] = torch.nan
+    changes[2, 2, 0] = torch.inf
+    successful = torch.tensor([True, True, True]).repeat(3, 1)
+    found = cardinality(changes, successful)
+    assert found.isnan().tolist() == [False, True, True]
+    assert found[0] == 3
+    successful[:, 2] = False
+    assert cardinality(changes, successful).tolist() == [2, 2, 2]

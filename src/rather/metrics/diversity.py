@@ -62,6 +62,7 @@ def cardinality(
 
     The largest set of successes of which any two changes are near to orthogonal, |cos| < threshold; one that
     is the opposite of another tells nothing new. A change of nothing has no direction, and does not count.
+    NaN for a row of which a success has a change that is not known.
     The set is exact: of n answers it takes 1.47^n steps at most, far fewer where most changes are alike. In
     many numbers whatever is random is near to orthogonal: give few that mean something, such as attributes.
 
@@ -77,13 +78,15 @@ def cardinality(
     directions = F.normalize(changes, dim=2)
     apart = (directions @ directions.mT).abs() < threshold
     counts = successful & (changes != 0).any(2)
-    return torch.tensor(
+    unknown = (successful & ~changes.isfinite().all(2)).any(1)
+    sizes = torch.tensor(
         [
             _largest(near.tolist(), {*there.nonzero()[:, 0].tolist()})
             for near, there in zip(apart, counts, strict=True)
         ],
         dtype=torch.float64,
     )
+    return sizes.masked_fill(unknown, torch.nan)
 
 
 def _largest(apart: Sequence[Sequence[bool]], among: set[int]) -> int:
