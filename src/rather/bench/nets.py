@@ -133,7 +133,7 @@ class Nets:
         """All of it that can change a score of a row, as plain data.
 
         But for the files of key points and masks, of which it tells the data set alone: to read them takes
-        too long. Whoever edits such a file has to delete the scores that are kept: a run's `scores-*.parquet`.
+        too long. Whoever edits such a file must delete the scores that are kept, a run's `scores-*.parquet`.
         """
         named = ("judge", "oracle", "features", "encoder", "autoencoders", "filter")
         nets = {name: getattr(self, name) for name in named}
