@@ -46,8 +46,9 @@ classifier, seconds of one thread, which were measured while other work ran besi
 """
 SPEED = """\
 Seconds of a thread for a row, {rows} rows, median of {rounds} rounds in turns in one process, their range.
-One by one and in a batch: the paper's fifty steps; their pictures differ by {apart:.2g} at most. Until no
-nearer: the default, which looks for the nearest success. Smallest mask: that with `halvings = 4`. One call:
+One by one and in a batch: the paper's fifty steps; a pixel of theirs differs by {apart:.2g} at most, 0 but
+for rounding, which another size of batch changes and steps of a sign enlarge. Until no nearer: the default,
+which looks for the nearest success. Smallest mask: that with `halvings = 4`. One call:
 its filter by one prediction of the image. Fast: the same with fewer steps that get shorter, and of faces with
 the smallest mask.
 """

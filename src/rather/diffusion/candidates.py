@@ -82,10 +82,12 @@ class Candidates:
             z: a point of each row.
             answer: by the threshold; where it fails, it is left as it is.
             threshold: the least; a larger one makes a smaller mask.
-            halvings: of what lies between it and 1.
+            halvings: of what lies between it and 1; with 0 the answers are those that are given.
         """
-        images, masks = (some.clone() for some in answer)
         thresholds = z.new_full((len(z),), threshold)
+        if not halvings:
+            return answer, thresholds
+        images, masks = (some.clone() for some in answer)
         (able,) = self._succeed(images, torch.arange(len(z), device=z.device)).nonzero(as_tuple=True)
 
         def succeeds(some: PerRow, which: Rows) -> Bool[Tensor, " n"]:

@@ -2,11 +2,9 @@
 
     min_z  L(C(F_tau(z)), target) + closeness * d(z, x),   then z inpainted where it changed, x elsewhere
 
-G. Jeanneret, L. Simon, F. Jurie, "Adversarial counterfactual visual explanations", CVPR 2023. z is the
-pre-explanation. Of their table 5 Pre-CE is `refine=false`, FR-CE `threshold=0`, and F-CE that with
-`last_respacing=all`. Ours: the weight is per row (theirs grows with the batch); as later steps shrink the
-change, the nearest point whose very answer succeeds is taken by default, theirs is the last, `answer=last`;
-and of that point's masks the smallest whose answer still succeeds, with `halvings`.
+G. Jeanneret, L. Simon, F. Jurie, "Adversarial counterfactual visual explanations", CVPR 2023; z is the
+pre-explanation. Table 5: Pre-CE is `refine=false`, FR-CE `threshold=0`, F-CE that with `last_respacing=all`.
+Ours: a weight per row, theirs grows with the batch; the nearest success, since later steps shrink it.
 """
 
 from __future__ import annotations
@@ -59,7 +57,7 @@ class Ace(Method):
     checkpoint: Checkpoint = "auto"
     """Whether to save memory at the cost of time; auto looks at the memory at hand."""
     answer: Literal["nearest", "last"] = "nearest"
-    """What the nearest point that succeeds leads to, or what the last one leads to."""
+    """What the nearest point that succeeds leads to, or as in the paper the last one."""
     patience: NonNegativeInt = 20
     """For how many steps to go on, after a success, without a nearer one; 0 stops at the first."""
     refine: bool = True
@@ -71,8 +69,7 @@ class Ace(Method):
     dilation: Side = 15
     """Side of the square of pixels that a change stands for."""
     halvings: NonNegativeInt = 0
-    """Of what lies between `threshold` and 1, in search of the largest that succeeds, the smallest mask: for
-    up to so many refinements and one; 0 seeks none."""
+    """Of what is above `threshold`, for the smallest mask that succeeds, a refinement each; 0 seeks none."""
     frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
 
@@ -84,7 +81,7 @@ class Ace(Method):
         return self
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
-        """Pictures: `pre_explanation`, `mask`. Facts: its share and, if sought, threshold; denoiser calls."""
+        """Pictures: `pre_explanation`, `mask`. Facts: its share and threshold; calls of the denoiser."""
         self.generator.refuse_other_images(classifier)
         fresh, once, end = noise.split(3)
         through, last, attack = self._filter(), self._refinement(), ATTACKS[self.attack]
@@ -121,20 +118,17 @@ class Ace(Method):
             frames=self.frames,
         )
         pre, answer = seen.nearest(otherwise=attack.image(path.end))
-        facts = {}
-        if self.halvings:
-            answer, thresholds = seen.smallest(pre, answer, self.threshold, self.halvings)
-            facts["threshold"] = thresholds.tolist()
-        images, mask = answer
+        (images, mask), thresholds = seen.smallest(pre, answer, self.threshold, self.halvings)
         asked = path.evaluations.clamp(max=self.iterations + (self.answer == "nearest"))
         calls = asked * through.calls + (seen.asked + ~seen.sure) * last.calls * self.refine
+        facts = {"mask_share": mask.flatten(1).mean(1), "threshold": thresholds, "denoiser_calls": calls}
         return Found(
             images=torch.where((lost & ~seen.sure)[:, None, None, None], torch.nan, images),
             steps=path.steps,
             evaluations=asked + seen.asked + bool(self.halvings),
             pictures={"pre_explanation": [*pre], "mask": [*mask]}
             | ({"path": [attack.image(w) for w in path.frames]} if self.frames else {}),
-            facts=facts | {"mask_share": mask.flatten(1).mean(1).tolist(), "denoiser_calls": calls.tolist()},
+            facts={name: told.tolist() for name, told in facts.items()},
         )
 
     def _filter(self) -> Filter:
