@@ -182,10 +182,12 @@ def maskdime_is_faster(known: Known) -> Ours:
 
 
 def stages(known: Known, task: str) -> Ours:
-    names = ("ACE", "Pre-CE", "F-CE", "FR-CE")
-    found = [known("diffusion-figures", f"stages-{task}", f"{name}, l1", "frechet") for name in names]
+    """A stage that succeeds on less than half of the rows has no distance, and does not count."""
+    of = known("diffusion-figures", f"stages-{task}")
+    names = [name for name in ("ACE", "Pre-CE", "F-CE", "FR-CE") if "frechet" in of.get(f"{name}, l1", ())]
+    found = [of[f"{name}, l1"]["frechet"] for name in names]
     told, _ = rising(names, found, number)
-    return told, found[0][0] < min(one[0] for one in found[1:])
+    return told, names[0] == "ACE" and found[0][0] < min(one[0] for one in found[1:])
 
 
 def order_on_faces(known: Known) -> Ours:
@@ -338,6 +340,7 @@ CLAIMS: Final = (
             f"refinement brings the pictures nearer to the data, {task}",
             f"FID of Pre-CE, FR-CE, F-CE, ACE: {there} (table 5)",
             lambda known, task=task: stages(known, task),  # type: ignore[misc]
+            "by the attack's last point Pre-CE flips less than half, and has no distance",
         )
         for task, there in (
             ("faces-smile", "1.87, 8.31, 2.64, 1.27"),
