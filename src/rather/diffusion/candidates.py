@@ -11,13 +11,13 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from rather.core import Classifier, Goal, Images
-from rather.diffusion.refinement import Mask
+from rather.diffusion.refinement import Mask, Thresholds
 from rather.search import PerRow, Rows, bisect, on_grid
 
 #: Images, and where each was changed.
 Answer = tuple[Images, Mask]
 #: Of points and the rows that they belong to; by a threshold each, if others than usual are asked for.
-Answering = Callable[[Images, Rows, PerRow | None], Answer]
+Answering = Callable[[Images, Rows, Thresholds | None], Answer]
 
 _FARTHER: Final = 1.02  # times the distance of one that failed: less than that is not worth another look
 
@@ -73,7 +73,9 @@ class Candidates:
         return z, (images, masks)
 
     @torch.no_grad()
-    def smallest(self, z: Images, answer: Answer, threshold: float, halvings: int) -> tuple[Answer, PerRow]:
+    def smallest(
+        self, z: Images, answer: Answer, threshold: float, halvings: int
+    ) -> tuple[Answer, Thresholds]:
         """Answers within the smallest mask that succeeds, and the thresholds that make it.
 
         By bisection: of a row whose success comes and goes as the threshold rises, one of its borders.
@@ -90,7 +92,7 @@ class Candidates:
         images, masks = (some.clone() for some in answer)
         (able,) = self._succeed(images, torch.arange(len(z), device=z.device)).nonzero(as_tuple=True)
 
-        def succeeds(some: PerRow, which: Rows) -> Bool[Tensor, " n"]:
+        def succeeds(some: Thresholds, which: Rows) -> Bool[Tensor, " n"]:
             rows = able[which]
             there, theirs = self.answer(z[rows], rows, some)
             good = self._succeed(there, rows)

@@ -22,7 +22,6 @@ from rather.core import Images
 from rather.diffusion.arithmetic import Chain, pixels, signed
 from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import Draws, step_back
-from rather.search import PerRow
 
 #: 1 where a pixel may change, else 0.
 Mask = Float[Tensor, "b 1 h w"]
@@ -36,6 +35,8 @@ def _odd(size: int) -> int:
 
 #: The side of a square of pixels around another.
 Side = Annotated[PositiveInt, AfterValidator(_odd)]
+#: A share of each row's largest change.
+Thresholds = Float[Tensor, " b"]
 #: Of a row's largest change.
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -45,7 +46,7 @@ def dilated(values: Mask, side: int) -> Mask:
     return F.max_pool2d(values, side, stride=1, padding=side // 2)
 
 
-def change_mask(z: Images, x: Images, threshold: float | PerRow, dilation: int) -> Mask:
+def change_mask(z: Images, x: Images, threshold: float | Thresholds, dilation: int) -> Mask:
     """Where z is another picture than x: nowhere if it is the same, everywhere if it has a NaN.
 
     Args:
@@ -80,7 +81,7 @@ class Refinement:
 
     @torch.no_grad()
     def __call__(
-        self, z: Images, x: Images, draws: Draws, threshold: PerRow | None = None
+        self, z: Images, x: Images, draws: Draws, threshold: Thresholds | None = None
     ) -> tuple[Images, Mask]:
         """The refined images and their masks; outside of its mask each is its query, to the last bit.
 

@@ -21,9 +21,9 @@ from rather.core import Classifier, Found, Goal, Images, Method, Noise
 from rather.diffusion.candidates import Candidates
 from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import Checkpoint, Filter, lowest
-from rather.diffusion.refinement import Mask, Refinement, Share, Side, change_mask
+from rather.diffusion.refinement import Mask, Refinement, Share, Side, Thresholds, change_mask
 from rather.nets.frozen import Bundled
-from rather.search import PerRow, Rows, descend, falling
+from rather.search import Rows, descend, falling
 
 
 @final
@@ -88,7 +88,7 @@ class Ace(Method):
         fixed = once.normal(through.calls, *x.shape[1:]).to(x) if self.noise == "fixed" else None
         draws = end.normal(2 * last.calls, *x.shape[1:]).to(x)
 
-        def finished(z: Images, rows: Rows, threshold: PerRow | None) -> tuple[Images, Mask]:
+        def finished(z: Images, rows: Rows, threshold: Thresholds | None) -> tuple[Images, Mask]:
             if self.refine:
                 return last(z, x[rows], draws[rows], threshold)
             return z, change_mask(z, x[rows], self.threshold, self.dilation)
