@@ -20,7 +20,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from leaderboard import smaller
+from leaderboard import smaller, typed
 from rather.bench import scoring
 from rather.bench.answers import Answers
 from rather.bench.figures import figures_of
@@ -37,8 +37,8 @@ TITLE = (
     "Processor time of each stage of `rather bench`. To save each answer, read it back and judge it is part",
     "of a run, whoever asks for it; the benchmark's own are the nets, the data, and what is made of scores.",
     "Scores are what the spec asks for, of which two ask a net often for each answer: COUT the classifier,",
-    "once for each fiftieth of the pixels that have changed, survival of a filter a diffusion model. Written",
-    "by",
+    "once for each fiftieth of the pixels that have changed, survival of a filter a diffusion model. One",
+    "measurement, without an interval. Written by",
     "",
 )
 #: What asks nets often, by score.
@@ -79,13 +79,6 @@ def asking(of: Callable[[Answers], Tensor], stage: str) -> Callable[[Answers], T
     return score
 
 
-def command(asked: argparse.Namespace) -> str:
-    """What was typed, but for where the page goes."""
-    told = [f"--{name} {value}" for name in ("count", "seeds") if (value := getattr(asked, name)) is not None]
-    only = [f"--only {' '.join(map(repr, asked.only))}"] if asked.only else []
-    return " ".join(["python benchmarks/bench_overhead.py", asked.spec, *told, *only])
-
-
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("spec")
@@ -124,7 +117,8 @@ def main() -> None:
         "scores: all others": scored - sum(dear.values()),
         **spent,
     }
-    lines = [*TITLE, f"    {command(asked)}", "", f"{len(units)} runs of {rows} rows in all, one thread.", ""]
+    command = " ".join(["python benchmarks/bench_overhead.py", asked.spec, *typed(asked)])
+    lines = [*TITLE, f"    {command}", "", f"{len(units)} runs of {rows} rows in all, one thread.", ""]
     lines += ["| stage | seconds | of the methods' calls |", "|---|---:|---:|"]
     lines += [f"| {name} | {took:.2f} | {took / methods:.1%} |" for name, took in stages.items()]
     own = sum(spent.values())

@@ -48,9 +48,8 @@ SPEED = """\
 Seconds of a thread for a row, {rows} rows, median of {rounds} rounds in turns in one process, their range.
 One by one and in a batch: the paper's fifty steps; a pixel of theirs differs by {apart:.2g} at most, 0 but
 for rounding, which another size of batch changes and steps of a sign enlarge. Until no nearer: the default,
-which looks for the nearest success. Smallest mask: that with `halvings = 4`. One call:
-its filter by one prediction of the image. Fast: the same with fewer steps that get shorter, and of faces with
-the smallest mask.
+which looks for the nearest success. Smallest mask: that with `halvings = 4`. One call: its filter by one
+prediction of the image. Fast: the same with fewer steps that get shorter, and of faces the smallest mask.
 """
 MEMORY = """\
 ACE on one picture of {side} x {side} pixels, tau 5, nothing computed twice, a U-Net of {parameters:,}

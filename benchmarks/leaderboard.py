@@ -79,6 +79,12 @@ def smaller(spec: Spec, count: int | None, seeds: int | None, only: list[str]) -
     )
 
 
+def typed(asked: argparse.Namespace) -> list[str]:
+    """Which part of a spec was asked for, as it was typed."""
+    said = [f"--{name} {getattr(asked, name)}" for name in ("count", "seeds") if getattr(asked, name)]
+    return [*said, f"--only {shlex.join(asked.only)}"] if asked.only else said
+
+
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--count", type=int, help="images of each data set")
@@ -90,10 +96,8 @@ def main() -> None:
     torch.set_num_threads(1)
     spec = smaller(read_spec("leaderboard"), asked.count, asked.seeds, asked.only)
     benched = bench(spec, runs=asked.runs, progress=lambda done, of: print(f"\r{done} of {of}", end=""))
-    said = [f"--{name} {getattr(asked, name)}" for name in ("count", "seeds") if getattr(asked, name)]
-    said += ["--only", shlex.join(asked.only)] if asked.only else []
     known = {
-        "command": " ".join(["python benchmarks/leaderboard.py", *said]),
+        "command": " ".join(["python benchmarks/leaderboard.py", *typed(asked)]),
         "asked": f"{spec.count} images of each data set, {len(spec.seeds)} seeds, {len(benched.units)} runs",
         "absent": [vars(one) for one in benched.absent],
         "columns": COLUMNS,
