@@ -2,7 +2,7 @@
 
     python benchmarks/audit_figures.py [SECTION ...] [--rows 100] [--work FOLDER]
 
-The twenty classifiers of faces of `rather.worlds.planted` are made in WORK/planted, 12 s of processor time
+The twenty classifiers of faces of `rather.worlds.bias_spec` are made in WORK/planted, 12 s of processor time
 each, if they are not there yet; runs are kept beside them, and go on where they were interrupted. The audit
 is the command's own, with its own defaults; it knows neither the recipe nor what can be set of a drawn face.
 """
@@ -17,9 +17,9 @@ from rather.audit import Audit, audit
 from rather.audit.nets import take_oracle
 from rather.commands.audit import DEFAULT_METHOD, DEFAULT_SETTINGS
 from rather.core import Classifier
-from rather.explain import explain
-from rather.worlds.known import Known, make
-from rather.worlds.planted import PLANTED, recipes
+from rather.runs.explain import explain
+from rather.worlds.bias_spec import PLANTED, recipes
+from rather.worlds.trained_bias import Known, make
 from runs import Asked
 from sections import measure
 

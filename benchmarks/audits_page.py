@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rather.intervals import wilson
+from rather.stats.intervals import wilson
 from telling import Results, ended, number, said, share, table
 
 TITLE = """\
@@ -18,7 +18,7 @@ Found means that a warning names the cue; accused, that there is a warning at al
 CLASSIFIERS = """\
 Ten classifiers of drawn faces that were trained with a cue that goes with the label, and ten without one,
 or with one that is of no use. What each goes by is measured by setting one cause at a time
-(`rather.worlds.planted`); the audit does not see that. A clean one goes by the label's own cause most, and
+(`rather.worlds.bias_spec`); the audit does not see that. A clean one goes by the label's own cause most, and
 may go by its cue as well: the true effect, on the probability, says how much, and where it is large an
 accusation is none too many. Of background, the light behind the head, the oracle knows nothing. Right: the
 share of the {rows} audited faces whose label the classifier says. In these nothing goes with the label:

@@ -24,12 +24,12 @@ from leaderboard import smaller, typed
 from rather.bench import scoring
 from rather.bench.answers import Answers
 from rather.bench.figures import figures_of
-from rather.bench.page import page
+from rather.bench.plan import plan, work_off
 from rather.bench.scoring import SCORES, score_all
 from rather.bench.spec import read_spec
 from rather.bench.tables import formats
-from rather.bench.work import plan, work_off
 from rather.core import Method
+from rather.report.benchmark import page
 
 TITLE = (
     "# What a benchmark takes beside its methods",

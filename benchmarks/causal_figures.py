@@ -22,14 +22,14 @@ from torch import Tensor
 
 from causal_page import page
 from rather.core import Method
-from rather.generators import bring_generator
+from rather.hub.generators import load_generator
+from rather.hub.resources import take_references
 from rather.methods import Attack, Attributes, Goyal, Nearest, Schut, Wachter
-from rather.metrics.causes import area_under_curve
-from rather.references import References
-from rather.resources import take_references
+from rather.metrics.ground_truth import area_under_curve
+from rather.search.references import References
+from rather.worlds.bias_spec import recipes
 from rather.worlds.causal import Questions, ask, judge
-from rather.worlds.known import Known, make
-from rather.worlds.planted import recipes
+from rather.worlds.trained_bias import Known, make
 from runs import Asked, Queries, explain, pack, pack_resampled
 from sections import measure
 
@@ -45,7 +45,7 @@ METHODS: Mapping[str, tuple[Callable[[Known], Method], int]] = {
     "goyal": (lambda known: Goyal(references=references(known)), 1),
     "schut": (lambda _: Schut(frames=0), 1),
     "attributes": (
-        lambda _: Attributes(generator=bring_generator("faces-editor"), frames=0),
+        lambda _: Attributes(generator=load_generator("faces-editor"), frames=0),
         10,
     ),
 }

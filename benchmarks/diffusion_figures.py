@@ -24,19 +24,19 @@ from torch.nn import functional as F
 
 from diffusion_page import page
 from rather.core import Classifier, Goal, Images, Method, Noise
-from rather.data.faces import ATTRIBUTES
 from rather.diffusion.denoising import lowest
 from rather.diffusion.refinement import Refinement
-from rather.features import pooled
 from rather.generators.ddpm import DDPM
 from rather.methods import Ace, Attack, Dive, Revise, Several, Steex, Wachter
-from rather.metrics.attributes import attributes_changed, correlation_difference
 from rather.metrics.cout import cout
 from rather.metrics.distribution import split_frechet_of_features
+from rather.metrics.features import pooled
 from rather.metrics.identity import identity_similarity
+from rather.metrics.oracle_attributes import attributes_changed, correlation_difference
 from rather.metrics.proximity import l1
 from rather.metrics.sparsity import share_changed
-from rather.search import on_grid
+from rather.search.descend import on_grid
+from rather.worlds.faces import ATTRIBUTES
 from runs import (
     FACES,
     TOGETHER,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rather.intervals import wilson
+from rather.stats.intervals import wilson
 
 RESAMPLES = 2_000
 

@@ -22,11 +22,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from faces_page import agreed, page
-from rather.classifiers.nets import ARCHITECTURES, See
+from rather.classifiers.architectures import ARCHITECTURES, See
 from rather.core import Classifier, Images, Method
-from rather.data import faces
-from rather.data.faces import ATTRIBUTES, REGIONS, RULES, VARIANTS, DrawnFaces, Population
-from rather.features import pooled
+from rather.generators._frozen_oracle import Oracle
+from rather.generators._frozen_semantic import changes_by_region, one_hot
 from rather.methods import (
     Attack,
     Attributes,
@@ -41,14 +40,15 @@ from rather.methods import (
     Steex,
     Wachter,
 )
-from rather.metrics.causes import cosine_agreement, named_among, rank_agreement
 from rather.metrics.distribution import frechet_of_features
+from rather.metrics.features import pooled
+from rather.metrics.ground_truth import cosine_agreement, named_among, rank_agreement
 from rather.metrics.proximity import l1
-from rather.nets.oracle import Oracle
-from rather.nets.semantic import changes_by_region, one_hot
-from rather.ranks import rank_correlation
-from rather.search import on_grid
+from rather.search.descend import on_grid
+from rather.stats.ranks import rank_correlation
 from rather.train import Recipe, train_classifier
+from rather.worlds import faces
+from rather.worlds.faces import ATTRIBUTES, REGIONS, RULES, VARIANTS, DrawnFaces, Population
 from runs import (
     FACES,
     Answers,

@@ -18,20 +18,22 @@ import torch
 from torch import Tensor
 
 from estimate import RESAMPLES, Estimate
-from rather.cells.editor import Editor, editor
-from rather.cells.edits import AnyHead, edited, first_best
-from rather.cells.fewest import fewest_edits
-from rather.cells.pictures import edit_pictures
-from rather.cells.relaxation import relaxed_best_edit
-from rather.cells.sequential import Trail, sequential_search
-from rather.classifiers import bring
 from rather.core import Classifier, Features, Goal, Images, Labels, Noise
-from rather.data import DataSet, load, omniglot, read_all
-from rather.data.shapes import UNCLEAR, Shapes, right_edits
+from rather.data import omniglot
+from rather.data.source import Dataset, read_all
+from rather.feature_cells.editor import Editor, editor
+from rather.feature_cells.edits import AnyHead, edited, first_best
+from rather.feature_cells.fewest import fewest_edits
+from rather.feature_cells.pictures import edit_pictures
+from rather.feature_cells.relaxation import relaxed_best_edit
+from rather.feature_cells.sequential import Trail, sequential_search
+from rather.hub.classifiers import load_classifier
+from rather.hub.datasets import load_dataset
 from rather.methods.goyal import Goyal
-from rather.metrics.cells import cell_agreement
-from rather.references import References
+from rather.metrics.cell_edits import cell_agreement
+from rather.search.references import References
 from rather.train import Recipe, train_classifier
+from rather.worlds.shapes import UNCLEAR, Shapes, right_edits
 
 Edits = Sequence[tuple[int, int]]  # (query cell, distractor cell)
 
@@ -56,7 +58,7 @@ class Queries:
     right: Tensor  # of all images that were looked at: named rightly
 
     @classmethod
-    def of(cls, classifier: Classifier, data: DataSet, limit: int | None = None) -> Queries:
+    def of(cls, classifier: Classifier, data: Dataset, limit: int | None = None) -> Queries:
         """The first of a data set's test pictures that are named rightly."""
         x, indices = read_all(data.test)
         labels = torch.tensor([data.test.label(i) for i in indices])
@@ -168,7 +170,7 @@ class Pairs:
         return {name: torch.where(step == 0, float(self.cells), step) for name, step in first.items()}
 
 
-def references_of(data: DataSet) -> References:
+def references_of(data: Dataset) -> References:
     images, indices = read_all(data.references)
     return References(images, tuple(data.references.id(i) for i in indices), name=data.name)
 
@@ -182,10 +184,10 @@ def edits_lines(queries: Queries, seed: int, paper: str, repeat: int = 1) -> Ite
     yield Estimate.of(again.view(-1, repeat)).line(f"edits until {FIRST}, distractor cells reusable")
 
 
-def other_nets_line(data: DataSet, count: int, seed: int) -> str:
+def other_nets_line(data: Dataset, count: int, seed: int) -> str:
     """The same of nets that differ from the bundled one in their seed alone."""
     means = []
-    for member in bring("digits-ensemble").members:
+    for member in load_classifier("digits-ensemble").members:
         counts = Queries.of(member, data, count).random_pairs(seed).greedy().count
         means.append(counts.float().mean().item())
     mean, low, high = np.mean(means), min(means), max(means)
@@ -278,10 +280,10 @@ def made(trail: Trail) -> list[Edits]:
     ]
 
 
-def settings_table(classifier: Classifier, data: DataSet, seed: int, count: int = 400) -> str:
+def settings_table(classifier: Classifier, data: Dataset, seed: int, count: int = 400) -> str:
     """The relaxation's settings, tried on training pictures, of which no other figure here is taken."""
     train = data.references
-    queries = Queries.of(classifier, DataSet(data.name, test=train, train=train), count)
+    queries = Queries.of(classifier, Dataset(data.name, test=train, train=train), count)
     pairs = queries.random_pairs(seed)
     scores = pairs.scores()
     best = first_best(scores, pairs.every)
@@ -363,7 +365,7 @@ def composite_line(pairs: Pairs, edits: Sequence[Edits], what: str) -> str:
 
 
 def digits_part(count: int, seed: int, nodes: int) -> str:
-    classifier, data = bring("digits"), load("digits")
+    classifier, data = load_classifier("digits"), load_dataset("digits")
     queries = Queries.of(classifier, data, count)
     pairs = queries.random_pairs(seed)
     minimum = Minimum.of(pairs, nodes)
@@ -411,9 +413,9 @@ def omniglot_part(file: Path, count: int, seed: int, splits: int, epochs: int) -
 
 
 def shapes_part(count: int, seed: int) -> str:
-    data = load("shapes")
+    data = load_dataset("shapes")
     overlapping, _ = train_classifier(data.references, data.test, Recipe(architecture="small", epochs=8))
-    nets = {"each cell sees one square": bring("shapes"), "cells overlap": overlapping}
+    nets = {"each cell sees one square": load_classifier("shapes"), "cells overlap": overlapping}
     lines = [SHAPES]
     for what, classifier in nets.items():
         lines += [
@@ -425,7 +427,7 @@ def shapes_part(count: int, seed: int) -> str:
     return "\n".join(lines[:-1])
 
 
-def shapes_lines(queries: Queries, data: DataSet, seed: int) -> Iterator[str]:
+def shapes_lines(queries: Queries, data: Dataset, seed: int) -> Iterator[str]:
     pairs, test, train = queries.random_pairs(seed), data.test, data.references
     assert isinstance(test, Shapes)
     assert isinstance(train, Shapes)
@@ -503,9 +505,9 @@ MINIMUM = """
 ### The greedy search and the minimum (eq. 2)
 
 The paper poses eq. 2, the fewest edits after which c' is the first choice, and solves it greedily; how far
-that is from the minimum has not been reported. `rather.cells.fewest` proves the minimum by branch and bound,
-or gives up after {nodes:,} sets of edits. The composite pictures are the paper's visualisation; that the net
-calls them c' too is not asked of an edit, neither by the paper nor by eq. 2.
+that is from the minimum has not been reported. `rather.feature_cells.fewest` proves the minimum by branch and
+bound, or gives up after {nodes:,} sets of edits. The composite pictures are the paper's visualisation; that
+the net calls them c' too is not asked of an edit, neither by the paper nor by eq. 2.
 """
 
 SIZES = """

@@ -27,13 +27,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rather.cells.editor import Editor, Screen, editor
-from rather.cells.edits import first_best
-from rather.cells.sequential import Trail, sequential_search
-from rather.classifiers import bring
 from rather.core import Goal, Noise
-from rather.data import load, read_all
-from rather.references import References
+from rather.data.source import read_all
+from rather.feature_cells.editor import Editor, Screen, editor
+from rather.feature_cells.edits import first_best
+from rather.feature_cells.sequential import Trail, sequential_search
+from rather.hub.classifiers import load_classifier
+from rather.hub.datasets import load_dataset
+from rather.search.references import References
 
 DOCS = Path(__file__).parent.parent / "docs"
 TOLERANCE = 1e-4  # of a log-probability
@@ -70,7 +71,7 @@ class Case:
 
 def digit(pairs: int) -> Case:
     """Test digits, random target classes, and distractors drawn from the training digits."""
-    net, data = bring("digits"), load("digits")
+    net, data = load_classifier("digits"), load_dataset("digits")
     assert data.train is not None
     x, places = read_all(data.test, range(pairs))
     others, theirs = read_all(data.train, range(2000))
@@ -346,7 +347,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         text += (
             f"- box: {machine['processor']} ({', '.join(machine['flags'])}), {machine['threads']} thread, "
         )
-        text += f"load {machine['load']}, {machine['gflops']} GFLOP/s in a matrix product; "
+        text += f"load {machine['load_dataset']}, {machine['gflops']} GFLOP/s in a matrix product; "
         text += f"torch {machine['torch']}, Python {machine['python']}\n"
     return text
 

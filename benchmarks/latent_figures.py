@@ -26,11 +26,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from latent_page import page, shortly
-from rather.classifiers import bring
 from rather.core import Classifier, Counterfactuals, Goal, Images, Labels, Method, Noise
-from rather.data import load, read_all
-from rather.data.source import Source
-from rather.generators import bring_generator
+from rather.data.source import Source, read_all
+from rather.generators.autoencoder import Autoencoder
+from rather.generators.training import Phase
+from rather.hub.classifiers import load_classifier
+from rather.hub.datasets import load_dataset
+from rather.hub.generators import load_generator
+from rather.io.png import png
 from rather.latents.classifiers import LatentClassifiers
 from rather.methods import Clarity, Dive, Introspection, Minimal, Revise, Schut, Several, Wachter
 from rather.metrics.distribution import frechet_distance
@@ -38,10 +41,7 @@ from rather.metrics.diversity import feature_diversity
 from rather.metrics.proximity import l1
 from rather.metrics.realism import Reconstruct, im1, im2
 from rather.metrics.transfer import transfer
-from rather.nets.autoencoder import Autoencoder
-from rather.nets.generator import Phase
-from rather.png import png
-from rather.references import References
+from rather.search.references import References
 from rather.train import LatentRecipe, train_heads
 from rather.train.fit import Schedule, fit
 from runs import JUDGE, digits_judge, pack
@@ -73,7 +73,7 @@ class Judges:
     def of(cls, work: Path) -> Judges:
         """Those of a folder; what is not there is trained."""
         work.mkdir(parents=True, exist_ok=True)
-        data = load("digits")
+        data = load_dataset("digits")
         assert data.train is not None
         classifier = digits_judge(work)
         x, labels = labelled(data.train)
@@ -172,7 +172,7 @@ class Column:
 
 @cache
 def ensemble_of_latents() -> LatentClassifiers:
-    latent = LatentClassifiers.of(bring("digits-latent"))
+    latent = LatentClassifiers.of(load_classifier("digits-latent"))
     assert latent is not None
     return latent
 
@@ -180,16 +180,16 @@ def ensemble_of_latents() -> LatentClassifiers:
 @cache
 def latents_of_unmoved() -> Classifier:
     """As `digits-latent`, but for what it was trained on: pictures as they are."""
-    data = load("digits")
+    data = load_dataset("digits")
     assert data.train is not None
     return train_heads(vae(), data.train, data.test, LatentRecipe(shift=0), name="unmoved")[0].classifier()
 
 
-digits = cache(lambda: bring("digits"))
-five = cache(lambda: bring("digits-ensemble"))
-latents = cache(lambda: bring("digits-latent"))
-vae = cache(lambda: bring_generator("digits-vae"))
-gan = cache(lambda: bring_generator("digits-gan"))
+digits = cache(lambda: load_classifier("digits"))
+five = cache(lambda: load_classifier("digits-ensemble"))
+latents = cache(lambda: load_classifier("digits-latent"))
+vae = cache(lambda: load_generator("digits-vae"))
+gan = cache(lambda: load_generator("digits-gan"))
 
 COLUMNS = {
     "wachter": Column("digits", digits, Wachter),
@@ -226,7 +226,7 @@ class Queries:
 
         All of the slides' kinds and as many others as are missing; or, of few, a third of each.
         """
-        source = load("digits").test
+        source = load_dataset("digits").test
         x, labels = labelled(source)
         named = torch.stack([c.probabilities(x).argmax(1) == labels for c in (digits(), five(), latents())])
         named = torch.cat([named, (latents().members[0].probabilities(x).argmax(1) == labels)[None]]).all(0)
@@ -353,7 +353,7 @@ def like(queries: Queries, *, train: bool) -> Images:
 
 @cache
 def pool(*, train: bool) -> tuple[Images, Labels]:
-    data = load("digits")
+    data = load_dataset("digits")
     return labelled(data.references if train else data.test)
 
 

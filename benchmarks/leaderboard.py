@@ -22,9 +22,9 @@ import torch
 
 from rather.bench.bench import RUNS, bench
 from rather.bench.figures import Figure
+from rather.bench.plan import Absent
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import markdown
-from rather.bench.work import Absent
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 MARK: Final = "<!-- below: made by benchmarks/leaderboard.py -->\n"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from rather.nets.bundled import WEIGHTS
+from rather.io.bundled import WEIGHTS
 
 #: torchvision's place of each fire module.
 FIRES = {3: "fire2", 4: "fire3", 6: "fire4", 7: "fire5", 9: "fire6", 10: "fire7", 11: "fire8", 12: "fire9"}

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from rather.classifiers import bring
-from rather.generators import generator_class
-from rather.nets.bundled import WEIGHTS
-from rather.nets.file import read_plan
+from rather.hub.classifiers import load_classifier
+from rather.hub.generators import generator_class
+from rather.io.bundled import WEIGHTS
+from rather.io.checkpoints import read_plan
 from rather.train import (
     Figures,
     GeneratorFigures,
@@ -54,7 +54,7 @@ def generator(
 ) -> Callable[[Path], str]:
     def make(file: Path) -> str:
         figures = train_generator(
-            generator_class(kind).of(settings), data, file, judge=bring(judge), progress=told
+            generator_class(kind).of(settings), data, file, judge=load_classifier(judge), progress=told
         )
         file.with_suffix(".preview.png").unlink(missing_ok=True)
         assert figures is not None

@@ -17,22 +17,23 @@ import torch
 from torch import Tensor
 
 from estimate import Estimate
-from rather.classifiers import bring
-from rather.classifiers.file import load_classifier, save_classifier
 from rather.core import Classifier, Goal, Images, Labels, Method, Resource
-from rather.data import faces, load
-from rather.data.faces import ATTRIBUTES, DrawnFaces
 from rather.data.source import Source
-from rather.diffusion.denoiser import Denoiser
-from rather.generators import bring_generator
+from rather.generators._denoiser import Denoiser
+from rather.generators._frozen_oracle import Oracle
+from rather.generators.frozen import FrozenNet
+from rather.hub.classifier_files import read_classifier, save_classifier
+from rather.hub.classifiers import load_classifier
+from rather.hub.datasets import load_dataset
+from rather.hub.generators import load_generator
+from rather.hub.methods import build_method
+from rather.hub.presets import expand, list_presets
+from rather.hub.resources import take_references
 from rather.latents.classifiers import LatentClassifiers
-from rather.methods import build
-from rather.nets.frozen import FrozenNet
-from rather.nets.oracle import Oracle
-from rather.presets import expand, list_presets
-from rather.references import References
-from rather.resources import take_references
+from rather.search.references import References
 from rather.train import Recipe, train_classifier
+from rather.worlds import faces
+from rather.worlds.faces import ATTRIBUTES, DrawnFaces
 
 JUDGE = Recipe(architecture="small", seed=1000)  # of digits
 FEWEST = 8  # rows of which some can be left out
@@ -65,11 +66,11 @@ class Nets:
 
     def classifier(self, name: str) -> Classifier:
         """One that sees pictures, if need be through latents."""
-        return self._take(name, bring)
+        return self._take(name, load_classifier)
 
     def generator(self, name: str) -> Any:
         """A product of whatever kind."""
-        return self._take(name, bring_generator)
+        return self._take(name, load_generator)
 
     def latent(self, name: str) -> LatentClassifiers:
         """Classifiers of latents as such."""
@@ -128,7 +129,7 @@ class Queries:
 
 @cache  # for it keeps what it has drawn
 def images_of(classifier: str, part: Part = "test") -> Source:
-    data = load(FACES.get(classifier, classifier))
+    data = load_dataset(FACES.get(classifier, classifier))
     source = data.train if part == "train" else data.test
     assert source is not None
     return source
@@ -146,12 +147,12 @@ def digits_judge(work: Path) -> Classifier:
     work.mkdir(parents=True, exist_ok=True)
     card, file = work / "judge.json", work / "judge.safetensors"
     if not file.exists():
-        data = load("digits")
+        data = load_dataset("digits")
         assert data.train is not None
         classifier, figures = train_classifier(data.train, data.test, JUDGE, name="judge")
         save_classifier(file, classifier, architecture="small", card={})
         card.write_text(json.dumps(figures.card()), "utf-8")
-    return load_classifier(file)
+    return read_classifier(file)
 
 
 def train_faces(classifier: str) -> DrawnFaces:
@@ -223,7 +224,7 @@ def tuned(method: str, nets: Nets, name: str, fast: str = "", **settings: Any) -
     """A diffusion method with the values for a classifier's images, or its own where there are none."""
     preset = f"{method}-{TUNED[name]}{fast}"
     plan = expand({"name": preset if preset in list_presets() else method} | settings)
-    return build(plan, {"generator": denoiser(nets, name)})
+    return build_method(plan, {"generator": denoiser(nets, name)})
 
 
 def denoiser(nets: Nets, name: str) -> Denoiser:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from rather.nets.bundled import WEIGHTS
+from rather.io.bundled import WEIGHTS
 from runs import Asked, MissingError, Nets
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from rather.core import Images
-from rather.draw import signed_difference
+from rather.plots import signed_difference
 from runs import Answers
 
 SHOWN = 30

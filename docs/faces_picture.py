@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rather.data import faces
-from rather.png import png
+from rather.io.png import png
+from rather.worlds import faces
 
 COLUMNS = 12
 

@@ -9,23 +9,24 @@ from matplotlib.figure import Figure
 
 from rather import bring
 from rather.core import Counterfactuals
-from rather.data import load, read_all
-from rather.draw import signed_difference
-from rather.explain import DEFAULT_METHOD, DEFAULT_SETTINGS
-from rather.methods import build
-from rather.resources import spread, take_references
+from rather.data.source import read_all
+from rather.hub.datasets import load_dataset
+from rather.hub.methods import build_method
+from rather.hub.resources import spread, take_references
+from rather.plots import signed_difference
+from rather.runs.explain import DEFAULT_METHOD, DEFAULT_SETTINGS
 
 TITLES = "image", "counterfactual", "what changed"
 
 
 def answers(name: str, count: int) -> Counterfactuals:
     """Of the pictures that `rather explain --data NAME --count COUNT` takes."""
-    data, classifier = load(name), bring(name)
+    data, classifier = load_dataset(name), bring(name)
     images, _ = read_all(data.test, spread(len(data.test), count))
     references = take_references(data.references, classifier)
     target = references.nearest_other_class(classifier, images, classifier.probabilities(images).argmax(1))
     plan = {"name": DEFAULT_METHOD, **DEFAULT_SETTINGS}
-    return build(plan, {"references": references})(classifier, images, target)
+    return build_method(plan, {"references": references})(classifier, images, target)
 
 
 def main() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rather.errors import CODES
-from rather.generators import list_generators
-from rather.methods import list_methods
+from rather.config.errors import CODES
+from rather.hub.generators import list_generators
+from rather.hub.methods import list_methods
+from rather.hub.presets import list_presets
 from rather.metrics import list_metrics
-from rather.presets import list_presets
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from rather.core import Classifier, Method
-from rather.diffusion.arithmetic import linear
-from rather.diffusion.denoiser import Denoiser
+from rather.generators._denoiser import Denoiser
+from rather.generators._frozen_editor import Editor
+from rather.generators._frozen_exaggerator import Exaggerator
+from rather.generators._frozen_semantic import Semantic
+from rather.generators.autoencoder import Autoencoder
+from rather.generators.noise_schedule import linear
+from rather.hub.methods import method_class
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
-from rather.methods import method_class
 from rather.methods.wachter import Wachter
-from rather.nets.autoencoder import Autoencoder
-from rather.nets.editor import Editor
-from rather.nets.exaggerator import Exaggerator
-from rather.nets.semantic import Semantic
-from rather.references import References
+from rather.search.references import References
 
 CLASSES = ("bright", "left", "top")
 

@@ -8,19 +8,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from analytic import grey_denoiser, others, pictures, resources, spatial
-from rather.attacks import margin
+from rather.config.errors import RatherError
 from rather.core import Classifier, Counterfactuals, Goal, Noise
-from rather.diffusion.arithmetic import linear, signed
-from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import lowest
 from rather.diffusion.refinement import Refinement, change_mask
-from rather.errors import RatherError
+from rather.generators._denoiser import Denoiser
+from rather.generators.noise_schedule import linear, signed
 from rather.methods.ace import Ace
 from rather.methods.attack import Attack
 from rather.methods.refined import Refined
 from rather.methods.several import Several
 from rather.methods.wachter import Wachter
-from rather.search import on_grid
+from rather.search.attacks import margin
+from rather.search.descend import on_grid
 
 pytestmark = pytest.mark.shapes
 IDS = ("ann", "bob", "cy", "dee")

@@ -12,15 +12,15 @@ from rather.audit import Attribute, Estimate, Place, Region, Share, audit
 from rather.audit.appearance import APPEARANCES, appearances
 from rather.audit.changes import cluster, coarse, spread
 from rather.audit.dependence import FEWEST, dependence
-from rather.audit.page import write_audit
 from rather.audit.rules import suspicious_attributes, suspicious_places, suspicious_regions
 from rather.audit.swaps import answers, nearest_allowed, spots, swapped
-from rather.cli import main
 from rather.commands.audit import _finite, told
+from rather.commands.cli import main
+from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.errors import RatherError
-from rather.nets.oracle import Oracle
-from rather.png import png
+from rather.generators._frozen_oracle import Oracle
+from rather.io.png import png
+from rather.report.audit import write_audit
 from rather.runs.store import Row, Run
 
 SIDE = 16

@@ -6,8 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from rather.data import bdd, load
-from rather.errors import RatherError
+from rather.config.errors import RatherError
+from rather.data import bdd
+from rather.hub.datasets import load_dataset
 
 pytestmark = pytest.mark.shapes
 
@@ -29,7 +30,7 @@ def street(path):
 def test_bdd100k(tmp_path):
     for name in ["train/b.jpg", "train/a.jpg", "val/b1c66a42-6f7d68ca.jpg"]:
         street(tmp_path / "images/100k" / name)
-    both = load(f"bdd100k:{tmp_path}")
+    both = load_dataset(f"bdd100k:{tmp_path}")
     assert [both.train.id(i) for i in range(len(both.train))] == ["a", "b"]
     assert both.test.id(0) == "b1c66a42-6f7d68ca"
     assert both.test.label(0) is None
@@ -38,15 +39,15 @@ def test_bdd100k(tmp_path):
     assert picture.shape == (3, 256, 512)
     assert picture[0, :, :62].min() == picture[0, :, -62:].min() == 1  # all of it is seen, broader
     assert picture[0, :, 68:-68].max() == 0
-    assert load(f"bdd100k:{tmp_path}", shape=(1, 18, 32)).train.read(0).shape == (1, 18, 32)
+    assert load_dataset(f"bdd100k:{tmp_path}", shape=(1, 18, 32)).train.read(0).shape == (1, 18, 32)
 
 
 def test_what_bdd100k_lacks_is_named(tmp_path):
-    assert str(tmp_path / "images/100k") in str(refusal(load, f"bdd100k:{tmp_path}"))
+    assert str(tmp_path / "images/100k") in str(refusal(load_dataset, f"bdd100k:{tmp_path}"))
     street(tmp_path / "bdd100k/images/100k/val/a.jpg")
-    assert str(tmp_path / "bdd100k/images/100k/train") in str(refusal(load, f"bdd100k:{tmp_path}"))
+    assert str(tmp_path / "bdd100k/images/100k/train") in str(refusal(load_dataset, f"bdd100k:{tmp_path}"))
     (tmp_path / "bdd100k/images/100k/train").mkdir()
-    assert refusal(load, f"bdd100k:{tmp_path}").code == "DATA-EMPTY"
+    assert refusal(load_dataset, f"bdd100k:{tmp_path}").code == "DATA-EMPTY"
 
 
 PICTURES = {  # file -> id and bits
@@ -73,7 +74,7 @@ def root(tmp_path):
 
 
 def test_bdd_oia(root):
-    both = load(f"bdd-oia:{root}")
+    both = load_dataset(f"bdd-oia:{root}")
     for source in (both.train, both.test, bdd.load_oia(root, part="val").test):
         assert [source.id(i) for i in range(len(source))] == ["a", "b", "c"]
         assert source.classes == ("stop", "forward")
@@ -91,8 +92,8 @@ def test_bdd_oia(root):
 
 def test_what_bdd_oia_lacks_is_named(root):
     (root / "test_25k_images_actions.json").unlink()
-    assert str(root / "test_25k_images_actions.json") in str(refusal(load, f"bdd-oia:{root}"))
-    assert str(root / "none/data") in str(refusal(load, f"bdd-oia:{root}/none"))
+    assert str(root / "test_25k_images_actions.json") in str(refusal(load_dataset, f"bdd-oia:{root}"))
+    assert str(root / "none/data") in str(refusal(load_dataset, f"bdd-oia:{root}/none"))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,6 @@ def test_what_bdd_oia_lacks_is_named(root):
 )
 def test_what_is_not_of_bdd_oia_s_form_is_refused(root, content):
     (root / "test_25k_images_actions.json").write_text(content)
-    refused = refusal(load, f"bdd-oia:{root}")
+    refused = refusal(load_dataset, f"bdd-oia:{root}")
     assert refused.code == "DATA-DAMAGED"
     assert str(root / "test_25k_images_actions.json") in str(refused)

@@ -16,12 +16,12 @@ import torch
 from rather.bench import bench_file, list_benches
 from rather.bench.bench import bench
 from rather.bench.spec import read_spec
-from rather.data import load
-from rather.errors import RatherError
-from rather.generators import bring_generator
+from rather.config.errors import RatherError
+from rather.hub.datasets import load_dataset
+from rather.hub.generators import load_generator
+from rather.io.png import unpng
 from rather.methods.wachter import Wachter
 from rather.metrics.realism import im1, im2
-from rather.png import unpng
 
 SPEC = """
 name = "try"
@@ -198,7 +198,7 @@ def test_what_seeds_and_further_nets_say(tmp_path):
     query, target = (
         torch.tensor([int(getattr(row, key)) for row in rows]) for key in ("predicted", "target")
     )
-    nets = bring_generator("digits-classwise")
+    nets = load_generator("digits-classwise")
     assert found["im1"] == pytest.approx(float(im1(x, query, target, nets.autoencoders).mean()))
     assert found["im2"] == pytest.approx(float(im2(x, target, nets.autoencoders, nets.everything).mean()))
     assert found["identity"] in {0, 0.25, 0.5, 0.75, 1}
@@ -234,7 +234,7 @@ def test_exchanged_cells_are_looked_up_in_query_and_distractor(tmp_path):
         ("", "inside_object: nobody knows which pixels of queries and distractors show the object"),
         ("w", "cell_agreement: no image of which all seeds exchange cells"),
     ]
-    data = load("shapes")
+    data = load_dataset("shapes")
     keys = {
         source.id(n): None if cell is None else 4 * cell[0] + cell[1]
         for source in (data.test, data.train)
@@ -328,7 +328,7 @@ def test_tables_are_safe_from_the_names_that_somebody_gives(tmp_path):
 
 
 def test_the_command_tells_json_and_goes_on(tmp_path, capsys):
-    from rather.cli import main
+    from rather.commands.cli import main
 
     spec = written(tmp_path)
     told = []

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from rather.bench.drawings import front, ranking
 from rather.bench.figures import Answered, Figure, Samples, Variant, _column, _tested
+from rather.bench.judges import Nets
 from rather.bench.measures import MEASURES
-from rather.bench.nets import Nets
-from rather.bench.statistics import draws
 from rather.bench.tables import interval, markdown, number
 from rather.core import Classifier
-from rather.intervals import wilson
+from rather.report.ranking import front, ranking
 from rather.runs.scores import Scores
+from rather.stats.intervals import wilson
+from rather.stats.resampling import draws
 
 N = 40
 NETS = Nets(

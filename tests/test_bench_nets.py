@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from rather.bench.nets import Truth, nets_of
+from rather.bench.judges import Truth, nets_of
+from rather.bench.plan import Plan, plan
 from rather.bench.spec import read_spec
-from rather.bench.work import Plan, plan
-from rather.classifiers import bring
-from rather.data import load
-from rather.data.faces.population import RULES, Population
-from rather.data.faces.source import DrawnFaces
-from rather.errors import RatherError
-from rather.features.inception import Inception, architecture
-from rather.generators import generator_class
-from rather.generators._file import save_generator
+from rather.config.errors import RatherError
+from rather.hub.classifiers import load_classifier
+from rather.hub.datasets import load_dataset
+from rather.hub.generator_files import save_generator
+from rather.hub.generators import generator_class
+from rather.metrics.features.inception import Inception, architecture
 from rather.worlds import WORLDS
+from rather.worlds.faces.population import RULES, Population
+from rather.worlds.faces.source import DrawnFaces
 
-DIGITS = bring("digits")
+DIGITS = load_classifier("digits")
 
 SPEC = """
 name = "try"
@@ -39,14 +39,14 @@ def planned(
 
 
 def test_whoever_is_explained_judges_nothing(tmp_path):
-    nets = nets_of(DIGITS, load("digits"), kept=tmp_path, judge="digits")
+    nets = nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, judge="digits")
     assert (nets.judge, nets.features) == (None, None)
     assert nets.lacks("judge") == "the judge is the one that is explained"
     assert nets.lacks("features") == "the net whose features measure is the one that is explained"
-    apart = nets_of(DIGITS, load("digits"), kept=tmp_path, judge="digits-ensemble")
+    apart = nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, judge="digits-ensemble")
     assert apart.judge is apart.features is not None
     assert apart.lacks("judge") == apart.lacks("features") == ""
-    other = apart.explaining(bring("digits-ensemble"))
+    other = apart.explaining(load_classifier("digits-ensemble"))
     assert other.lacks("judge") == "the judge is the one that is explained"
     assert "judge" not in other.question()
 
@@ -54,14 +54,14 @@ def test_whoever_is_explained_judges_nothing(tmp_path):
 def test_realism_is_measured_by_a_net_that_is_named(tmp_path):
     file = tmp_path / "weights.pth"
     torch.save(architecture().state_dict(), file)
-    nets = nets_of(DIGITS, load("digits"), kept=tmp_path, features=f"inception:{file}")
+    nets = nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, features=f"inception:{file}")
     assert isinstance(nets.features, Inception)
     assert nets.named("features") == f"inception-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
     assert nets.question()["features"] == nets.named("features")
-    small = nets_of(DIGITS, load("digits"), kept=tmp_path, features="squeezenet")
+    small = nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, features="squeezenet")
     assert (small.named("features"), small.named("judge")) == ("squeezenet-128", "")
     with pytest.raises(RatherError, match="FID needs the weights") as caught:
-        nets_of(DIGITS, load("digits"), kept=tmp_path, features="inception:none.pth")
+        nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, features="inception:none.pth")
     assert caught.value.code == "MODEL-NOT-FOUND"
 
 
@@ -70,7 +70,7 @@ def test_realism_is_measured_by_a_net_that_is_named(tmp_path):
 )
 def test_a_net_of_other_images_is_refused(tmp_path, field, name):
     with pytest.raises(RatherError, match=r"faces.*\(3, 64, 64\).*digits takes \(1, 28, 28\)"):
-        nets_of(DIGITS, load("digits"), kept=tmp_path, **{field: name})
+        nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, **{field: name})
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_autoencoders_of_other_classes_or_images_are_refused(tmp_path, shape, la
     file = tmp_path / "mine.safetensors"
     save_generator(file, generator, generator.build(shape).product("mine"), {})
     with pytest.raises(RatherError, match="mine") as caught:
-        nets_of(DIGITS, load("digits"), kept=tmp_path, autoencoders=str(file))
+        nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, autoencoders=str(file))
     assert caught.value.code == code
 
 

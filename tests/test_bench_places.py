@@ -4,9 +4,9 @@ import torch
 from typing_extensions import override
 
 from rather.bench.places import key_points_in_cells, objects_in_cells
-from rather.data import load
+from rather.config.errors import RatherError
 from rather.data.source import Source
-from rather.errors import RatherError
+from rather.hub.datasets import load_dataset
 
 
 class Two(Source):
@@ -83,7 +83,7 @@ def test_a_picture_whose_places_cannot_be_read_shows_nothing_and_the_others_what
 
 
 def test_a_drawn_face_is_in_the_middle():
-    source = load("faces").test
+    source = load_dataset("faces").test
     (inside,) = objects_in_cells(source, [source.id(3)], (4, 4))
     assert inside.view(4, 4)[1:3, 1:3].all()
     assert not inside.view(4, 4)[0, 0]

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from rather.bench import samples
+from rather.bench.judges import Nets
 from rather.bench.measures import MEASURES, value
-from rather.bench.nets import Nets
 from rather.core import Classifier
 
 ROWS, ATTRIBUTES = 17, 6

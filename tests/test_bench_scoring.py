@@ -8,13 +8,13 @@ import torch
 
 from rather.bench.answers import Answers
 from rather.bench.exchanges import cell_agreement, near_key_point
-from rather.bench.nets import nets_of
+from rather.bench.judges import nets_of
 from rather.bench.scoring import SCORES, TOGETHER
-from rather.classifiers import bring
-from rather.data import load
+from rather.config.errors import RatherError
 from rather.data.source import Source
-from rather.errors import RatherError
-from rather.png import png
+from rather.hub.classifiers import load_classifier
+from rather.hub.datasets import load_dataset
+from rather.io.png import png
 from rather.runs.store import Row
 
 PICTURE = png(torch.zeros(3, 64, 64))
@@ -24,7 +24,7 @@ OF_NOBODY = "nobody knows which pixels of queries and distractors show the objec
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
     """The nets for shapes, and a picture of each part whose key is known."""
-    data, net = load("shapes"), bring("shapes")
+    data, net = load_dataset("shapes"), load_classifier("shapes")
     nets = nets_of(net, data, kept=tmp_path_factory.mktemp("kept"))
     query, distractor = (
         next(n for n in range(20) if source.key_cell(n) is not None) for source in (data.test, data.train)
@@ -86,9 +86,9 @@ def test_a_method_that_exchanges_nothing_has_no_score_beside_one_that_does(shape
 
 
 def test_places_are_not_known_of_pictures_from_elsewhere(tmp_path):
-    nets = nets_of(bring("shapes"), load("shapes"), kept=tmp_path, references="elsewhere")
+    nets = nets_of(load_classifier("shapes"), load_dataset("shapes"), kept=tmp_path, references="elsewhere")
     assert nets.lacks("key_points_of") == "distractors are of elsewhere, where no places are looked up"
-    own = nets_of(bring("shapes"), load("shapes"), kept=tmp_path)
+    own = nets_of(load_classifier("shapes"), load_dataset("shapes"), kept=tmp_path)
     assert own.lacks("key_points_of") == ""
     assert nets.lacks("objects_of") == own.lacks("objects_of") == OF_NOBODY
     assert [net.question()["key_points_of"] for net in (nets, own)] == [None, ["shapes", "shapes"]]

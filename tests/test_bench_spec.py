@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rather.bench.spec import Spec, read_spec
-from rather.errors import RatherError
+from rather.config.errors import RatherError
 
 SPEC = """
 name = "try"

@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rather.bench.statistics import (
+from rather.stats.resampling import (
     RESAMPLES,
     bootstrap_mean,
     draws,

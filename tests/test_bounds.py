@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rather.cells.bounds import upper_line
+from rather.feature_cells.bounds import upper_line
 
 pytestmark = pytest.mark.shapes
 

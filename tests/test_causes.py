@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, rankdata, spearmanr
 from torch import nn
 
+from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.data import faces
-from rather.data.faces import ATTRIBUTES, HAIR_COLOURS, REGIONS
-from rather.errors import RatherError
-from rather.metrics.causes import (
+from rather.metrics.ground_truth import (
     area_under_curve,
     cosine_agreement,
     distance_to_truth,
@@ -23,7 +21,9 @@ from rather.metrics.causes import (
     named_among,
     rank_agreement,
 )
-from rather.ranks import mid_ranks, rank_correlation
+from rather.stats.ranks import mid_ranks, rank_correlation
+from rather.worlds import faces
+from rather.worlds.faces import ATTRIBUTES, HAIR_COLOURS, REGIONS
 
 SIDE = 32
 few = st.lists(st.integers(-3, 3), min_size=3, max_size=9)  # so few values that many are equal

@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from rather.data import celeba, celebamask, load
+from rather.config.errors import RatherError
+from rather.data import celeba, celebamask
 from rather.data.celeba import ATTRIBUTES
-from rather.errors import RatherError
+from rather.hub.datasets import load_dataset
 
 pytestmark = pytest.mark.shapes
 
@@ -49,7 +50,7 @@ def root(tmp_path, values):
 
 
 def test_celeba_is_parted_labelled_and_cut_as_in_the_papers(root, values):
-    both = load(f"celeba:{root}")
+    both = load_dataset(f"celeba:{root}")
     assert [both.train.id(i) for i in range(4)] == ["000001", "000002", "000005", "000008"]
     assert [both.test.id(i) for i in range(3)] == ["000003", "000006", "000007"]
     assert both.test.classes == ("not smiling", "smiling")
@@ -62,14 +63,14 @@ def test_celeba_is_parted_labelled_and_cut_as_in_the_papers(root, values):
 
 
 def test_another_attribute_shape_and_part(root, values):
-    test = load(f"celeba/young:{root}", shape=(1, 20, 30)).test
+    test = load_dataset(f"celeba/young:{root}", shape=(1, 20, 30)).test
     assert test.name == "celeba/Young"
     assert test.classes == ("not young", "young")
     assert [test.label(i) for i in range(3)] == values[[2, 5, 6], YOUNG].tolist()
     assert test.read(0).shape == (1, 20, 30)
     assert test.read(0).std() == 0
     assert celeba.load(root, part="valid").test.id(0) == "000004"
-    wrong = refusal(load, f"celeba/Smilin:{root}")
+    wrong = refusal(load_dataset, f"celeba/Smilin:{root}")
     assert wrong.code == "CFG-UNKNOWN"
     assert "Smiling" in wrong.do
 
@@ -82,9 +83,9 @@ def test_celeba_in_the_folders_of_its_download(root):
     ]:
         (root / folder).mkdir()
         (root / name).rename(root / folder / name)
-    assert len(load(f"celeba:{root}").test) == 3
+    assert len(load_dataset(f"celeba:{root}").test) == 3
     (root / "Eval/list_eval_partition.txt").unlink()
-    missing = refusal(load, f"celeba:{root}")
+    missing = refusal(load_dataset, f"celeba:{root}")
     assert missing.code == "DATA-NOT-FOUND"
     assert str(root / "list_eval_partition.txt") in str(missing)
 
@@ -130,7 +131,7 @@ def test_a_picture_that_is_not_there_answers_for_itself(root):
 )
 def test_a_list_of_celeba_that_is_not_whole_is_refused(root, name, damage, said):
     (root / name).write_text(damage((root / name).read_text()))
-    refused = refusal(load, f"celeba:{root}")
+    refused = refusal(load_dataset, f"celeba:{root}")
     assert refused.code == "DATA-DAMAGED"
     assert said in str(refused)
     assert str(root / name) in str(refused)
@@ -168,18 +169,18 @@ def masked(tmp_path, values):
 
 
 def test_celebamask_is_parted_as_celeba_is(masked, values):
-    both = load(f"celebamask:{masked}")
+    both = load_dataset(f"celebamask:{masked}")
     assert [both.train.id(i) for i in range(len(both.train))] == ["0", "1"]
     assert [both.test.id(i) for i in range(len(both.test))] == ["4", "5"]
     valid = celebamask.load(masked, part="valid").test
     assert [valid.id(i) for i in range(len(valid))] == ["2", "3"]
     assert [both.test.label(i) for i in range(2)] == values[4:6, SMILING].tolist()
     assert both.test.read(0).shape == (3, 256, 256)
-    assert load(f"celebamask/Young:{masked}", shape=(3, 64, 64)).train.read(1).shape == (3, 64, 64)
+    assert load_dataset(f"celebamask/Young:{masked}", shape=(3, 64, 64)).train.read(1).shape == (3, 64, 64)
 
 
 def test_masks_become_a_layout(masked):
-    test = load(f"celebamask:{masked}", shape=(3, 32, 32)).test
+    test = load_dataset(f"celebamask:{masked}", shape=(3, 32, 32)).test
     assert test.regions == celebamask.REGIONS
     expected = torch.full((16, 16), test.regions.index("skin"))
     expected[10:14, 4:12] = test.regions.index("mouth")
@@ -226,7 +227,7 @@ def test_masks_lie_2000_to_a_folder(masked):
 )
 def test_a_list_of_celebamask_that_is_not_whole_is_refused(masked, name, damage, said):
     (masked / name).write_text(damage((masked / name).read_text()))
-    refused = refusal(load, f"celebamask:{masked}")
+    refused = refusal(load_dataset, f"celebamask:{masked}")
     assert refused.code == "DATA-DAMAGED"
     assert said in str(refused)
 
@@ -239,5 +240,5 @@ def test_what_celebamask_lacks_is_named(masked):
         "CelebA-HQ-img",
     ]:
         (masked / name).rename(masked / "elsewhere")
-        assert str(masked / name) in str(refusal(load, f"celebamask:{masked}"))
+        assert str(masked / name) in str(refusal(load_dataset, f"celebamask:{masked}"))
         (masked / "elsewhere").rename(masked / name)

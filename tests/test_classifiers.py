@@ -17,11 +17,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from rather.classifiers import adapt, bring, ensemble, list_classifiers
+from rather.classifiers.adapters import adapt, ensemble
 from rather.classifiers.answers import Log, LogOdds
-from rather.classifiers.checkpoints import read_state
+from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.errors import RatherError
+from rather.hub.classifiers import list_classifiers, load_classifier
+from rather.io.state_dicts import read_state
 
 SHAPE = (1, 6, 6)
 X = torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(1))
@@ -197,17 +198,17 @@ def test_members_that_do_not_fit_are_refused():
 
 
 def test_the_bundled_ones_by_name_and_cut_elsewhere():
-    digits = bring("digits")
-    other = bring("digits", layer="body.1", classes=[f"digit {n}" for n in range(10)])
+    digits = load_classifier("digits")
+    other = load_classifier("digits", layer="body.1", classes=[f"digit {n}" for n in range(10)])
     x = torch.rand(3, *digits.shape)
     torch.testing.assert_close(other(x), digits(x))
     assert other.features(x).shape[2:] == (12, 12)
     assert other.classes[3] == "digit 3"
-    refused("MODEL-LAYER", bring, "digits", layer="head.1")
-    refused("CFG-OPTIONS", bring, "digits", output="probabilities")
-    refused("CFG-OPTIONS", bring, "digits", shape=(3, 28, 28))
-    assert "logits" in refused("CFG-SETTING", bring, "digits", output="logit").do
-    refused("MODEL-CLASSES", bring, "digits", classes=["one"])
+    refused("MODEL-LAYER", load_classifier, "digits", layer="head.1")
+    refused("CFG-OPTIONS", load_classifier, "digits", output="probabilities")
+    refused("CFG-OPTIONS", load_classifier, "digits", shape=(3, 28, 28))
+    assert "logits" in refused("CFG-SETTING", load_classifier, "digits", output="logit").do
+    refused("MODEL-CLASSES", load_classifier, "digits", classes=["one"])
 
 
 @pytest.mark.parametrize(
@@ -221,16 +222,16 @@ def test_the_bundled_ones_by_name_and_cut_elsewhere():
     ],
 )
 def test_a_name_that_does_not_exist(spec, do):
-    assert any(word in refused("MODEL-NOT-FOUND", bring, spec).do for word in do.split("|"))
+    assert any(word in refused("MODEL-NOT-FOUND", load_classifier, spec).do for word in do.split("|"))
 
 
 def test_a_library_that_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    assert "rather[hf]" in refused("MODEL-MISSING-LIBRARY", bring, "hf:some/folder").do
+    assert "rather[hf]" in refused("MODEL-MISSING-LIBRARY", load_classifier, "hf:some/folder").do
 
 
 def test_listing_them_does_not_import_torch():
-    code = "import sys; from rather.classifiers import list_classifiers; "
+    code = "import sys; from rather.hub.classifiers import list_classifiers; "
     code += "assert 'digits' in list_classifiers(); print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
     assert all(line and "\n" not in line for line in list_classifiers().values())
@@ -257,7 +258,7 @@ def squeezed(tmp_path_factory):
 @pytest.mark.parametrize("file", ["plain.safetensors", "plain.pth", "wrapped.pth"])
 def test_torchvision_with_a_file(squeezed, file):
     own, folder = squeezed
-    classifier = bring(f"torchvision:squeezenet1_1={folder / file}", shape=(3, 64, 64))
+    classifier = load_classifier(f"torchvision:squeezenet1_1={folder / file}", shape=(3, 64, 64))
     x = torch.rand(2, 3, 64, 64)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.no_grad():
@@ -274,7 +275,7 @@ def test_torchvision_with_its_published_weights(tmp_path, monkeypatch):
     state = squeezenet1_1(weights=None).state_dict()
     torch.save(state, tmp_path / "hub" / "checkpoints" / Path(SqueezeNet1_1_Weights.DEFAULT.url).name)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    classifier = bring("torchvision:squeezenet1_1")
+    classifier = load_classifier("torchvision:squeezenet1_1")
     assert classifier.shape == (3, 224, 224)
     assert classifier.classes[:2] == ("tench", "goldfish")
     assert len(classifier.classes) == 1000
@@ -284,12 +285,12 @@ def test_timm_with_a_file(tmp_path):
     timm = pytest.importorskip("timm")
     own = timm.create_model("resnet10t", num_classes=4).eval()
     save_file(own.state_dict(), tmp_path / "own.safetensors")
-    classifier = bring(f"timm:resnet10t={tmp_path / 'own.safetensors'}", shape=(3, 64, 64))
+    classifier = load_classifier(f"timm:resnet10t={tmp_path / 'own.safetensors'}", shape=(3, 64, 64))
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(classifier(x), own((x - classifier.mean) / classifier.std))
     assert [type(layer) for layer in classifier.head] == [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]
-    assert "resnet18" in refused("MODEL-NOT-FOUND", bring, "timm:resnett18").do
+    assert "resnet18" in refused("MODEL-NOT-FOUND", load_classifier, "timm:resnett18").do
 
 
 @pytest.fixture
@@ -332,7 +333,7 @@ def transformers(monkeypatch):
 def test_transformers_from_a_folder(transformers, tmp_path, size):
     recipe = {"do_normalize": True, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4], **size}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(recipe))
-    classifier = bring(f"hf:{tmp_path}", layer="inner.0")
+    classifier = load_classifier(f"hf:{tmp_path}", layer="inner.0")
     x = torch.rand(2, 3, 16, 16)
     expected = transformers((x - classifier.mean) / classifier.std)["logits"]
     torch.testing.assert_close(classifier(x), expected.detach())
@@ -340,19 +341,21 @@ def test_transformers_from_a_folder(transformers, tmp_path, size):
     assert classifier.classes == ("cat", "dog", "owl")
     del recipe["image_mean"]
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(recipe))
-    refused("MODEL-INPUT", bring, f"hf:{tmp_path}")
-    refused("MODEL-NOT-FOUND", bring, f"hf:{tmp_path / 'elsewhere'}")
+    refused("MODEL-INPUT", load_classifier, f"hf:{tmp_path}")
+    refused("MODEL-NOT-FOUND", load_classifier, f"hf:{tmp_path / 'elsewhere'}")
 
 
 def test_weights_of_another_net_are_refused_by_their_names(squeezed, tmp_path):
     _, folder = squeezed
-    why = refused("MODEL-FILE-DAMAGED", bring, f"torchvision:resnet18={folder / 'plain.pth'}").why
+    why = refused("MODEL-FILE-DAMAGED", load_classifier, f"torchvision:resnet18={folder / 'plain.pth'}").why
     assert "fc.bias" in why
     state = read_state(folder / "plain.pth")
     state["extra"] = torch.zeros(1)
     del state["features.0.bias"]
     torch.save(state, tmp_path / "other.pth")
-    why = refused("MODEL-FILE-DAMAGED", bring, f"torchvision:squeezenet1_1={tmp_path / 'other.pth'}").why
+    why = refused(
+        "MODEL-FILE-DAMAGED", load_classifier, f"torchvision:squeezenet1_1={tmp_path / 'other.pth'}"
+    ).why
     assert "features.0.bias" in why
     assert "extra" in why
 
@@ -409,19 +412,22 @@ def test_no_file_of_weights_is_run(tmp_path):
     for file in files:
         code = "MODEL-CODE" if file.name.startswith("code") else "MODEL-FILE-DAMAGED"
         for spec in (str(file), f"torchvision:squeezenet1_1={file}"):
-            error = refused(code, bring, spec)
+            error = refused(code, load_classifier, spec)
             assert "weights_only" not in str(error), "torch's advice is to run it"
             if code == "MODEL-CODE":
                 assert hashlib.sha256(file.read_bytes()).hexdigest() in str(error)
     assert not mark.exists()
-    assert "git lfs pull" in refused("MODEL-FILE-DAMAGED", bring, str(tmp_path / "bad-lfs.safetensors")).do
-    assert "system" in refused("MODEL-CODE", bring, str(tmp_path / "code.pt")).why
+    assert (
+        "git lfs pull"
+        in refused("MODEL-FILE-DAMAGED", load_classifier, str(tmp_path / "bad-lfs.safetensors")).do
+    )
+    assert "system" in refused("MODEL-CODE", load_classifier, str(tmp_path / "code.pt")).why
 
 
 def test_a_state_dict_alone_does_not_say_what_it_is_of(squeezed):
     _, folder = squeezed
     for file in ("plain.pth", "plain.safetensors"):
-        refused("MODEL-FILE-DAMAGED", bring, str(folder / file))
+        refused("MODEL-FILE-DAMAGED", load_classifier, str(folder / file))
 
 
 # Code
@@ -456,21 +462,21 @@ def code(tmp_path):
 def test_code_is_run_only_if_its_hash_is_named(code):
     file, mark, trust = code
     for known in ([], ["sha256:0"], [trust[0].upper()]):
-        error = refused("MODEL-CODE", bring, f"{file}:make", shape=SHAPE, trust=known)
+        error = refused("MODEL-CODE", load_classifier, f"{file}:make", shape=SHAPE, trust=known)
         assert f"--trust {trust[0]}" in error.do
     assert not mark.exists()
-    assert bring(f"{file}:make", shape=SHAPE, trust=trust)(X).shape == (4, 3)
+    assert load_classifier(f"{file}:make", shape=SHAPE, trust=trust)(X).shape == (4, 3)
     assert mark.exists()
     file.write_text(file.read_text() + "# changed\n")
-    refused("MODEL-CODE", bring, f"{file}:make", shape=SHAPE, trust=trust)
+    refused("MODEL-CODE", load_classifier, f"{file}:make", shape=SHAPE, trust=trust)
 
 
 def test_code_that_makes_a_classifier(code):
     file, _, trust = code
-    made = bring(f"{file}:make_classifier", trust=trust)
+    made = load_classifier(f"{file}:make_classifier", trust=trust)
     assert isinstance(made, Classifier)
     assert made.name == "mine"
-    cut = bring(f"{file}:make_classifier", trust=trust, layer="head.1")
+    cut = load_classifier(f"{file}:make_classifier", trust=trust, layer="head.1")
     assert cut.features(X).shape == (4, 4, 4, 4)
 
 
@@ -481,16 +487,16 @@ def test_a_module_is_found_without_importing_it(code, monkeypatch):
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
     (package / "nets.py").write_bytes(file.read_bytes())
     monkeypatch.syspath_prepend(str(file.parent))
-    refused("MODEL-CODE", bring, "package_of_mine.nets:make", shape=SHAPE)
+    refused("MODEL-CODE", load_classifier, "package_of_mine.nets:make", shape=SHAPE)
     assert not mark.exists()
-    bring("package_of_mine.nets:make", shape=SHAPE, trust=trust)
+    load_classifier("package_of_mine.nets:make", shape=SHAPE, trust=trust)
     assert mark.exists()
     assert "package_of_mine" not in sys.modules
 
 
 def test_code_that_fails(code):
     file, _, trust = code
-    assert "no such weights" in refused("MODEL-FACTORY", bring, f"{file}:breaks", trust=trust).why
-    assert "int" in refused("MODEL-FACTORY", bring, f"{file}:number", trust=trust).why
-    assert "make" in refused("MODEL-NOT-FOUND", bring, f"{file}:maek", trust=trust).do
-    refused("MODEL-INPUT", bring, f"{file}:make", trust=trust)
+    assert "no such weights" in refused("MODEL-FACTORY", load_classifier, f"{file}:breaks", trust=trust).why
+    assert "int" in refused("MODEL-FACTORY", load_classifier, f"{file}:number", trust=trust).why
+    assert "make" in refused("MODEL-NOT-FOUND", load_classifier, f"{file}:maek", trust=trust).do
+    refused("MODEL-INPUT", load_classifier, f"{file}:make", trust=trust)

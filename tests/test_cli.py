@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-import rather.explain
 import rather.generators
-import rather.resources
-from rather.cli import main, settings_of
+import rather.hub.resources
+import rather.runs.explain
+from rather.commands.cli import main, settings_of
+from rather.generators.autoencoder import Autoencoder
+from rather.hub.methods import list_methods
+from rather.hub.presets import list_presets
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
-from rather.methods import list_methods
-from rather.nets.autoencoder import Autoencoder
-from rather.pages.comparison import open_comparison
-from rather.presets import list_presets
+from rather.report.comparison import open_comparison
 from rather.runs.store import Run
 
 FAST = ["--method", "wachter", "--count", "3"]
@@ -51,7 +51,7 @@ def loaded(*words):
     code = (
         "import sys\n"
         "try:\n"
-        "    from rather.cli import main; main(sys.argv[1:])\n"
+        "    from rather.commands.cli import main; main(sys.argv[1:])\n"
         "finally:\n"
         "    print('\\n', *sys.modules, file=sys.stderr)\n"
     )
@@ -398,9 +398,9 @@ def latents(monkeypatch):
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, 8))
     generator = Autoencoder(encoder, decoder, shape=(1, 28, 28), size=8, name="tiny")
     latent = LatentClassifiers(generator, LatentHeads(2, 8, 6, 10), list("0123456789"), name="tiny-latent")
-    bring = rather.explain.bring
+    bring = rather.runs.explain.bring
     monkeypatch.setattr(rather.generators, "bring_generator", lambda spec: {"tiny": generator}[spec])
-    for module in (rather.explain, rather.resources):
+    for module in (rather.runs.explain, rather.hub.resources):
         monkeypatch.setattr(
             module,
             "bring",

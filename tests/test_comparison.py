@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import nn
 
-import rather.pages.comparison
+import rather.report.comparison
 from analytic import pictures, spatial
+from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.data import InMemory
-from rather.errors import RatherError
+from rather.data.source import InMemory
+from rather.io.png import png
 from rather.methods.wachter import Wachter
-from rather.pages.comparison import is_comparison, open_comparison, start_comparison, write_comparison
-from rather.pages.report import write_report
-from rather.png import png
-from rather.runs.execute import Work, answer, choose_goals, question
+from rather.report.comparison import is_comparison, open_comparison, start_comparison, write_comparison
+from rather.report.report import write_report
+from rather.runs.runner import Work, answer, choose_goals, question
 from rather.runs.store import Row, Run
 from rather.runs.works import of_same_goals
 from test_report import ALL_LOADED, CLASSES, PAYLOADS, QUESTION, browser, found, picture, read, visit
@@ -239,7 +239,7 @@ def test_prototypes_are_told_as_such(tmp_path):
 
 
 def test_many_images_are_pages_that_lead_to_each_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(rather.pages.comparison, "PICTURES_A_PAGE", 40)
+    monkeypatch.setattr(rather.report.comparison, "PICTURES_A_PAGE", 40)
     rows = [found(n) for n in range(20)]
     file = write_comparison(compared(tmp_path / "c", {"wachter": rows, "schut": rows}))
     names = ["comparison.html", "comparison-2.html", "comparison-3.html"]

@@ -5,10 +5,10 @@ from functools import partial
 import torch
 from torch import nn
 
-from rather.cells.composite import PictureEdits, attention, composite, highlights
-from rather.cells.editor import Editor
-from rather.cells.sequential import sequential_search
 from rather.core import Classifier, Goal
+from rather.feature_cells.composite import PictureEdits, attention, composite, highlights
+from rather.feature_cells.editor import Editor
+from rather.feature_cells.sequential import sequential_search
 
 
 def patches(size: int = 4) -> Classifier:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from analytic import others, pictures, spatial, two_classes
+from rather.config.errors import RatherError
 from rather.core import Classifier, Counterfactuals, Found, Goal, Images, Method, Noise, Resource, rows_of
-from rather.errors import RatherError
 from rather.methods.wachter import Wachter
 
 pytestmark = pytest.mark.shapes

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from rather.data import load
-from rather.errors import RatherError
+from rather.config.errors import RatherError
+from rather.hub.datasets import load_dataset
 
 pytestmark = pytest.mark.shapes
 
@@ -56,17 +56,17 @@ def root(tmp_path):
 
 
 def test_the_official_parts_and_labels(root):
-    both = load(f"cub:{root}")
+    both = load_dataset(f"cub:{root}")
     assert [both.test.id(i) for i in range(2)] == ["Auk-0001-7", "Wren-0001-3"]
     assert both.train.id(0) == "Auk-0002-9"
     assert both.test.classes == ("001.Auk", "002.Wren's")
     assert [both.test.label(i) for i in range(2)] == [0, 1]
     assert both.test.read(0).shape == (3, 224, 224)
-    assert load(f"cub:{root}/CUB_200_2011", shape=(1, 8, 16)).test.read(1).shape == (1, 8, 16)
+    assert load_dataset(f"cub:{root}/CUB_200_2011", shape=(1, 8, 16)).test.read(1).shape == (1, 8, 16)
 
 
 def test_attributes_that_nobody_could_see_are_nan(root):
-    both = load(f"cub:{root}")
+    both = load_dataset(f"cub:{root}")
     assert both.test.attributes == ("has_bill_shape::curved", "has_wing_color::blue")
     assert torch.equal(both.train.attribute_values(0), torch.tensor([0.0, 1.0]))
     first = both.test.attribute_values(0)
@@ -76,9 +76,9 @@ def test_attributes_that_nobody_could_see_are_nan(root):
 
 def test_attributes_may_lie_where_the_archive_puts_them(root):
     (root / "CUB_200_2011/attributes/attributes.txt").rename(root / "attributes.txt")
-    assert len(load(f"cub:{root}").test.attributes) == 2
+    assert len(load_dataset(f"cub:{root}").test.attributes) == 2
     (root / "attributes.txt").unlink()
-    missing = refusal(load, f"cub:{root}")
+    missing = refusal(load_dataset, f"cub:{root}")
     assert missing.code == "DATA-NOT-FOUND"
     assert "nor attributes.txt, ../attributes.txt there" in str(missing)
 
@@ -86,11 +86,11 @@ def test_attributes_may_lie_where_the_archive_puts_them(root):
 def test_several_workers_are_averaged(root):
     path = root / "CUB_200_2011/attributes/image_attribute_labels.txt"
     path.write_text(path.read_text() + "1 1 0 4 2.0\n1 1 0 1 2.0\n")
-    assert load(f"cub:{root}").test.attribute_values(0)[0] == 0.5
+    assert load_dataset(f"cub:{root}").test.attribute_values(0)[0] == 0.5
 
 
 def test_key_points_are_those_of_the_cut_picture(root):
-    test = load(f"cub:{root}", shape=(3, 20, 20)).test  # columns 10 to 30 of 40 are seen
+    test = load_dataset(f"cub:{root}", shape=(3, 20, 20)).test  # columns 10 to 30 of 40 are seen
     assert test.point_names == ("back", "left eye", "tail")
     expected = torch.tensor([[0.5, 0.5, 1], [0.25, 0.25, 1], [torch.nan, torch.nan, 0]])
     torch.testing.assert_close(test.key_points(0), expected, equal_nan=True)
@@ -99,7 +99,7 @@ def test_key_points_are_those_of_the_cut_picture(root):
     assert edge.tolist() == [1, 1, 1]
     assert test.bounding_box(0).tolist() == [0, 0, 0.5, 1]
     assert test.bounding_box(1).tolist() == [0, 0, 1, 1]
-    all_of_it = load(f"cub:{root}", shape=(3, 10, 20)).test
+    all_of_it = load_dataset(f"cub:{root}", shape=(3, 10, 20)).test
     assert all_of_it.key_points(0)[:2, :2].tolist() == [[0.5, 0.5], [0.375, 0.25]]
     assert all_of_it.bounding_box(0).tolist() == [0.25, 0, 0.5, 1]
 
@@ -113,7 +113,7 @@ def test_key_points_move_with_the_pixels(root):
     path = home / "parts/part_locs.txt"
     path.write_text(path.read_text().replace("1 1 20.0 10.0 1", "1 1 18.0 8.0 1", 1))
     for shape in [(1, 20, 40), (1, 40, 40), (1, 60, 40), (1, 64, 200)]:
-        test = load(f"cub:{root}", shape=shape).test
+        test = load_dataset(f"cub:{root}", shape=shape).test
         weight = test.read(0)[0]
         y = (weight.sum(1) * (torch.arange(shape[1]) + 0.5)).sum() / weight.sum() / shape[1]
         x = (weight.sum(0) * (torch.arange(shape[2]) + 0.5)).sum() / weight.sum() / shape[2]
@@ -121,16 +121,16 @@ def test_key_points_move_with_the_pixels(root):
 
 
 def test_the_outline_is_a_layout(root):
-    test = load(f"cub:{root}", shape=(1, 20, 20)).test
+    test = load_dataset(f"cub:{root}", shape=(1, 20, 20)).test
     assert test.regions == ("background", "bird")
     assert torch.equal(test.layout(0), (test.read(0)[0] > 0.5).byte())
     home = root / "CUB_200_2011"
     (home / "segmentations").rename(root / "segmentations")
-    assert load(f"cub:{root}").test.layout(1).shape == (224, 224)
+    assert load_dataset(f"cub:{root}").test.layout(1).shape == (224, 224)
     (root / "segmentations" / FILES[0]).with_suffix(".png").unlink()
-    assert refusal(load(f"cub:{root}").test.layout, 0).code == "IMG-PERMISSION"
+    assert refusal(load_dataset(f"cub:{root}").test.layout, 0).code == "IMG-PERMISSION"
     (root / "segmentations").rename(root / "elsewhere")
-    without = load(f"cub:{root}").test
+    without = load_dataset(f"cub:{root}").test
     assert without.regions == ()
     with pytest.raises(NotImplementedError):
         without.layout(0)
@@ -138,7 +138,7 @@ def test_the_outline_is_a_layout(root):
 
 def test_a_picture_that_is_not_there_answers_for_itself(root):
     (root / "CUB_200_2011/images" / FILES[0]).unlink()
-    test = load(f"cub:{root}").test
+    test = load_dataset(f"cub:{root}").test
     for ask in (test.read, test.key_points, test.bounding_box):
         assert refusal(ask, 0).code == "IMG-PERMISSION"
     assert test.read(1).shape == (3, 224, 224)
@@ -147,7 +147,7 @@ def test_a_picture_that_is_not_there_answers_for_itself(root):
 @pytest.mark.parametrize("name", LISTS)
 def test_what_is_missing_is_named(root, name):
     (root / "CUB_200_2011" / name).unlink()
-    missing = refusal(load, f"cub:{root}/CUB_200_2011")
+    missing = refusal(load_dataset, f"cub:{root}/CUB_200_2011")
     assert missing.code == "DATA-NOT-FOUND"
     assert name in str(missing)
 
@@ -158,7 +158,7 @@ def test_what_is_missing_is_named(root, name):
 def test_lists_that_lost_a_row_are_refused(root, name):
     path = root / "CUB_200_2011" / name
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    assert refusal(load, f"cub:{root}").code == "DATA-DAMAGED"
+    assert refusal(load_dataset, f"cub:{root}").code == "DATA-DAMAGED"
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_lists_that_do_not_fit_are_refused(root, name, old, new, said):
     path = root / "CUB_200_2011" / name
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
-    refused = refusal(load, f"cub:{root}")
+    refused = refusal(load_dataset, f"cub:{root}")
     assert refused.code == "DATA-DAMAGED"
     assert said in str(refused)
     assert str(path) in str(refused)

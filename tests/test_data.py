@@ -18,12 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rather.classifiers import bring, classifier_of, list_classifiers
+from rather.config.errors import RatherError
 from rather.core import Noise
-from rather.data import DataSet, digits, list_data, load, load_files, mnist, omniglot, read_all, shapes
+from rather.data import digits, mnist, omniglot
 from rather.data.folder import Folder
-from rather.errors import RatherError
-from rather.references import References
+from rather.data.source import Dataset, read_all
+from rather.hub.classifiers import classifier_of, list_classifiers, load_classifier
+from rather.hub.datasets import list_datasets, load_dataset, load_files
+from rather.search.references import References
+from rather.worlds import shapes
 
 pytestmark = pytest.mark.shapes
 
@@ -52,32 +55,33 @@ def write(folder, **files):
 
 
 def test_listing_names_does_not_load_torch():
-    script = "import sys; from rather.data import list_data; list_data(); sys.exit('torch' in sys.modules)"
+    names = "from rather.hub.datasets import list_datasets; list_datasets()"
+    script = f"import sys; {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_names_that_are_none(tmp_path):
-    assert code_of(load, str(tmp_path / "nothing")) == "DATA-NOT-FOUND"
+    assert code_of(load_dataset, str(tmp_path / "nothing")) == "DATA-NOT-FOUND"
     with pytest.raises(RatherError, match="Did you mean digits"):
-        load("digit")
+        load_dataset("digit")
     with pytest.raises(RatherError, match="Write mnist:FOLDER"):
-        load("mnist")
+        load_dataset("mnist")
 
 
 def test_every_listed_name_is_known(tmp_path):
-    for name in list_data():
+    for name in list_datasets():
         kind, colon, _ = name.partition(":")
         if colon:
-            assert code_of(load, f"{kind}:{tmp_path}/none") == "DATA-NOT-FOUND"
+            assert code_of(load_dataset, f"{kind}:{tmp_path}/none") == "DATA-NOT-FOUND"
     write(tmp_path, a=png(0))
-    assert all(isinstance(load(name), DataSet) for name in ["digits", "shapes", str(tmp_path)])
+    assert all(isinstance(load_dataset(name), Dataset) for name in ["digits", "shapes", str(tmp_path)])
 
 
 # ---------------------------------------------------------------- digits and MNIST
 
 
 def test_digits_are_mnist_s_first():
-    both = load("digits")
+    both = load_dataset("digits")
     assert (len(both.train), len(both.test)) == (10_000, 2_000)
     assert [both.train.label(i) for i in range(10)] == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert [both.test.label(i) for i in range(10)] == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
@@ -113,11 +117,11 @@ def idx(monkeypatch, tmp_path):
 
 
 def test_mnist_reads_packed_and_plain_files(idx):
-    both = load(f"mnist:{idx}")
+    both = load_dataset(f"mnist:{idx}")
     assert (len(both.train), len(both.test)) == (6, 3)
     assert both.train.labels == [0, 1, 2, 3, 4, 5]
     assert (both.train.read(1)[0, 0, :2] * 255).tolist() == [784 % 256, 785 % 256]
-    assert both.test.id(2) == load("digits").test.id(2)
+    assert both.test.id(2) == load_dataset("digits").test.id(2)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +137,7 @@ def test_mnist_reads_packed_and_plain_files(idx):
 )
 def test_mnist_refuses_what_is_not_the_official_file(idx, name, damage):
     (idx / name).write_bytes(damage((idx / name).read_bytes()))
-    assert code_of(load, f"mnist:{idx}") == "DATA-DAMAGED"
+    assert code_of(load_dataset, f"mnist:{idx}") == "DATA-DAMAGED"
 
 
 # ---------------------------------------------------------------- Omniglot
@@ -155,7 +159,7 @@ def archive(tmp_path_factory):
 
 
 def test_omniglot_splits_every_character_80_to_20(archive):
-    both = load(f"omniglot/Tagalog:{archive}")
+    both = load_dataset(f"omniglot/Tagalog:{archive}")
     assert torch.tensor(both.train.labels).bincount().tolist() == [16] * 17
     assert torch.tensor(both.test.labels).bincount().tolist() == [4] * 17
     ids = {source.id(i) for source in (both.train, both.test) for i in range(len(source))}
@@ -231,7 +235,7 @@ def test_right_edits_are_those_after_which_the_rule_names_the_target(query, dist
 
 
 def test_from_one_shape_to_another_only_key_by_key_is_right():
-    test, train = load("shapes").test, load("shapes").train
+    test, train = load_dataset("shapes").test, load_dataset("shapes").train
     pairs = [(i, j) for i, j in zip(range(300), range(300), strict=True) if test.label(i) != train.label(j)]
     pairs = [(i, j) for i, j in pairs if shapes.UNCLEAR not in {test.label(i), train.label(j)}]
     assert len(pairs) > 100
@@ -242,7 +246,7 @@ def test_from_one_shape_to_another_only_key_by_key_is_right():
 
 
 def test_the_key_is_the_one_red_thing_and_its_key_point_lies_on_it():
-    test = load("shapes").test
+    test = load_dataset("shapes").test
     clear, unclear = (
         [n for n in range(40) if (test.label(n) == shapes.UNCLEAR) is which] for which in (False, True)
     )
@@ -257,7 +261,7 @@ def test_the_key_is_the_one_red_thing_and_its_key_point_lies_on_it():
 
 
 def test_a_finer_map_has_the_right_cells_of_the_scene_below_them():
-    test = load("shapes").test
+    test = load_dataset("shapes").test
     i, j = (next(n for n in range(100) if test.label(n) == label) for label in (0, 1))
     coarse = shapes.right_edits(test.scenes[i], test.scenes[j], 1)
     fine = shapes.right_edits(test.scenes[i], test.scenes[j], 1, grid=(8, 4))
@@ -294,7 +298,7 @@ def test_the_picture_shows_the_scene():
 
 
 def test_the_bundled_net_follows_the_rule():
-    net, test = bring("shapes"), load("shapes").test
+    net, test = load_classifier("shapes"), load_dataset("shapes").test
     images, indices = read_all(test, range(200))
     right = net.probabilities(images).argmax(1) == torch.tensor([test.label(i) for i in indices])
     assert right.sum() >= 196
@@ -302,7 +306,7 @@ def test_the_bundled_net_follows_the_rule():
 
 
 def test_a_map_cell_of_the_bundled_net_sees_its_own_cell_only():
-    net, x = bring("shapes"), load("shapes").test.read(0)[None].requires_grad_()
+    net, x = load_classifier("shapes"), load_dataset("shapes").test.read(0)[None].requires_grad_()
     net.features(x)[0, :, 1, 2].sum().backward()
     assert x.grad.abs().sum((0, 1)).reshape(4, 16, 4, 16).sum((1, 3)).nonzero().tolist() == [[1, 2]]
 
@@ -316,19 +320,19 @@ def test_a_folder_for_each_class(tmp_path):
     (tmp_path / "husky" / ".hidden.png").write_bytes(png(5))
     (tmp_path / ".cache").mkdir()
     (tmp_path / "notes.txt").write_text("no picture")
-    source = load(str(tmp_path)).test
+    source = load_dataset(str(tmp_path)).test
     assert source.classes == ("husky", "wolf")
     names = [(Path(source.where(i)).name, source.label(i)) for i in range(len(source))]
     assert names == [("A.png", 0), ("a.png", 0), ("b.png", 1), ("c.png", 1)]
     assert source.read(2).unique().tolist() == pytest.approx([2 / 255])
-    found = load(str(tmp_path))
+    found = load_dataset(str(tmp_path))
     assert found.references is found.test
 
 
 def test_pictures_without_classes(tmp_path):
     write(tmp_path, b=png(2), a=png(1), below__c=png(3))
     (tmp_path / "c.JPEG").write_bytes(b"broken")
-    found = load(str(tmp_path), shape=(1, 4, 4))
+    found = load_dataset(str(tmp_path), shape=(1, 4, 4))
     assert found.name == tmp_path.name
     assert [Path(found.test.where(i)).name for i in range(len(found.test))] == ["a.png", "b.png", "c.JPEG"]
     assert found.test.classes == ()
@@ -352,37 +356,37 @@ def test_files_by_name(tmp_path):
     assert source.read(0).max() == pytest.approx(4 / 255)
     assert code_of(source.read, 3) == "IMG-PERMISSION"
     assert code_of(load_files, [tmp_path / "none.png"]) == "DATA-NOT-FOUND"
-    assert load_files([tmp_path]).name == load(str(tmp_path)).name
-    assert len(load(str(tmp_path / "picture")).test) == 1
+    assert load_files([tmp_path]).name == load_dataset(str(tmp_path)).name
+    assert len(load_dataset(str(tmp_path / "picture")).test) == 1
 
 
 def test_no_pictures(tmp_path):
     with pytest.raises(RatherError, match=r"looked for \.png, \.jpg, \.jpeg, \.webp, \.bmp") as refused:
-        load(str(tmp_path))
+        load_dataset(str(tmp_path))
     assert refused.value.code == "DATA-EMPTY"
     (tmp_path / "a.txt").write_text("")
     (tmp_path / "folder").mkdir()
-    assert code_of(load, str(tmp_path)) == "DATA-EMPTY"
+    assert code_of(load_dataset, str(tmp_path)) == "DATA-EMPTY"
     assert code_of(load_files, [tmp_path, tmp_path / "folder"]) == "DATA-EMPTY"
 
 
 def test_ids_are_the_contents(tmp_path):
     write(tmp_path, a=png(1), b=png(2), c=png(1), d=png(1))
-    source = load(str(tmp_path)).test
+    source = load_dataset(str(tmp_path)).test
     ids = [source.id(i) for i in (3, 1, 0, 2)]
     assert ids == [f"{ids[2]}-3", ids[1], ids[2], f"{ids[2]}-2"]
     assert len(ids[2]) == 16
     (tmp_path / "b.png").rename(tmp_path / "z.png")
-    assert load(str(tmp_path)).test.id(3) == ids[1]
+    assert load_dataset(str(tmp_path)).test.id(3) == ids[1]
     (tmp_path / "broken.png").symlink_to("nowhere")
-    unreadable = load(str(tmp_path)).test
-    assert unreadable.id(1) == load(str(tmp_path)).test.id(1)
+    unreadable = load_dataset(str(tmp_path)).test
+    assert unreadable.id(1) == load_dataset(str(tmp_path)).test.id(1)
     assert unreadable.id(1) not in ids
 
 
 def test_a_file_that_changes_after_its_id_was_asked_for(tmp_path):
     write(tmp_path, a=png(1), b=png(2, size=(60, 60)))
-    source = load(str(tmp_path)).test
+    source = load_dataset(str(tmp_path)).test
     source.id(0)
     write(tmp_path, a=png(3), b=png(4))
     assert code_of(source.read, 0) == "IMG-CHANGED"
@@ -406,7 +410,7 @@ def test_a_file_that_changes_after_its_id_was_asked_for(tmp_path):
 )
 def test_strange_names(tmp_path, name):
     (tmp_path / os.fsdecode(name)).write_bytes(png(9))
-    source = load(str(tmp_path)).test
+    source = load_dataset(str(tmp_path)).test
     assert source.read(0).max() == pytest.approx(9 / 255)
     assert source.where(0).encode("utf-8").endswith(name.replace(b"\xff", b"\\xff"))
 
@@ -415,7 +419,7 @@ def test_a_class_name_that_is_no_text(tmp_path):
     inner = tmp_path / os.fsdecode(b"class \xff")
     inner.mkdir()
     (inner / "a.png").write_bytes(png(9))
-    assert load(str(tmp_path)).test.classes == ("class \\xff",)
+    assert load_dataset(str(tmp_path)).test.classes == ("class \\xff",)
 
 
 def test_linked_folders_are_classes_and_do_not_hang(tmp_path):
@@ -423,7 +427,7 @@ def test_linked_folders_are_classes_and_do_not_hang(tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "near").symlink_to(tmp_path / "far")
     (tmp_path / "far" / "again").symlink_to(tmp_path / "far")
-    source = load(str(tmp_path / "set")).test
+    source = load_dataset(str(tmp_path / "set")).test
     assert (source.classes, len(source)) == (("near",), 1)
 
 
@@ -435,23 +439,23 @@ def test_four_channels_are_refused():
 
 
 def test_a_digit_explains_the_same_in_digits_and_in_mnist(idx):
-    ids = [data.test.id(1) for data in (load("digits"), load(f"mnist:{idx}"))]
+    ids = [data.test.id(1) for data in (load_dataset("digits"), load_dataset(f"mnist:{idx}"))]
     one, other = (Noise(3, [name]).normal(4) for name in ids)
     assert torch.equal(one, other)
 
 
 def test_digits_serve_as_references():
-    images, indices = read_all(load("digits").references, range(100))
+    images, indices = read_all(load_dataset("digits").references, range(100))
     references = References(images=images, ids=tuple(map(str, indices)))
-    classes = references.classes(bring("digits"))
+    classes = references.classes(load_classifier("digits"))
     assert classes.unique().tolist() == list(range(10))
 
 
 def test_every_bundled_classifier_has_a_data_set_of_its_own_kind():
-    sources = {name: load(name).test for name in ("digits", "shapes", "faces", "faces/age")}
+    sources = {name: load_dataset(name).test for name in ("digits", "shapes", "faces", "faces/age")}
     kinds = {(found.classes, tuple(found.read(0).shape)) for found in sources.values()}
     for name in list_classifiers():
-        net = bring(name)
+        net = load_classifier(name)
         assert (net.classes, net.shape) in kinds, name
     for name, found in sources.items():
-        assert bring(classifier_of(name)).classes == found.classes
+        assert load_classifier(classifier_of(name)).classes == found.classes

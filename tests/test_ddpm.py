@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rather.errors import RatherError
+from rather.config.errors import RatherError
 from rather.generators._unet import small
 from rather.generators.ddpm import DDPM
 from rather.train.fit import Schedule, fit

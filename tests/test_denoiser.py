@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from analytic import two_classes
-from rather.diffusion.arithmetic import Chain, cosine, linear, signed
-from rather.diffusion.denoiser import Denoiser
-from rather.errors import RatherError
+from rather.config.errors import RatherError
+from rather.generators._denoiser import Denoiser
+from rather.generators.noise_schedule import Chain, cosine, linear, signed
 
 SHAPE = (1, 4, 4)
 MEAN, SPREAD = 0.2, 0.1  # in [-1, 1]; no estimate comes near the ends, where it would be cut off

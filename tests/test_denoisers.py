@@ -10,15 +10,16 @@ from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, 
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.denoisers import bring_denoiser, guided, is_denoiser
-from rather.denoisers.guided import Trained, load_guided
-from rather.diffusion.arithmetic import linear
-from rather.diffusion.denoiser import Denoiser
-from rather.errors import RatherError
-from rather.nets.autoencoder import Autoencoder
-from rather.presets import expand
-from rather.resources import Want, take_generator, wanted
+from rather.generators._denoiser import Denoiser
+from rather.generators.autoencoder import Autoencoder
+from rather.generators.noise_schedule import linear
+from rather.hub import guided_diffusion as guided
+from rather.hub.generators import is_denoiser, load_denoiser
+from rather.hub.guided_diffusion import Trained, load_guided
+from rather.hub.presets import expand
+from rather.hub.resources import Want, take_generator, wanted
 
 
 def unet(channels=1, says=1):
@@ -50,7 +51,7 @@ def told(folder, part, **changed):
 
 def refused(spec):
     with pytest.raises(RatherError) as caught:
-        bring_denoiser(str(spec))
+        load_denoiser(str(spec))
     assert "\n" not in str(caught.value)
     return caught.value.code
 
@@ -68,7 +69,7 @@ def test_a_saved_pipeline_steps_back_as_it_does(prediction, schedule, tmp_path):
     net = unet()
     scheduler = DDPMScheduler(num_train_timesteps=40, beta_schedule=schedule, prediction_type=prediction)
     DDPMPipeline(net, scheduler).save_pretrained(tmp_path / "mine")
-    denoiser = bring_denoiser(str(tmp_path / "mine"))
+    denoiser = load_denoiser(str(tmp_path / "mine"))
     assert (denoiser.name, denoiser.shape, denoiser.reach) == ("mine", (1, 8, 16), 40)
     z = noisy(2, 1, 8, 16)
     for t in (0, 7, 39):
@@ -87,7 +88,7 @@ def test_variances_are_those_of_the_scheduler(kind, tmp_path):
     net = unet(says=2 if kind == "learned_range" else 1)
     scheduler = DDPMScheduler(num_train_timesteps=40, variance_type=kind)
     DDPMPipeline(net, scheduler).save_pretrained(tmp_path)
-    denoiser, z = bring_denoiser(str(tmp_path)), noisy(2, 1, 8, 16)
+    denoiser, z = load_denoiser(str(tmp_path)), noisy(2, 1, 8, 16)
     with torch.no_grad():
         step = scheduler.step(net(z, 9).sample, 9, z, generator=torch.Generator().manual_seed(3))
     mean, variance = denoiser.back(z, denoiser.chain, 9)
@@ -97,7 +98,7 @@ def test_variances_are_those_of_the_scheduler(kind, tmp_path):
 
 def test_schedulers_of_ddim_and_older_folders_are_taken(tmp_path):
     DDIMPipeline(unet(), DDIMScheduler(num_train_timesteps=40)).save_pretrained(tmp_path / "new")
-    new = bring_denoiser(f"diffusers:{tmp_path / 'new'}")
+    new = load_denoiser(f"diffusers:{tmp_path / 'new'}")
     old = tmp_path / "old"  # all in one folder, half as many bits, and attention's layers by their old names
     old.mkdir()
     (old / "config.json").write_text((tmp_path / "new/unet/config.json").read_text())
@@ -107,7 +108,7 @@ def test_schedulers_of_ddim_and_older_folders_are_taken(tmp_path):
     for new_name, old_name in names.items():
         state = {key.replace(f".{new_name}.", f".{old_name}."): t for key, t in state.items()}
     torch.save(state, old / "diffusion_pytorch_model.bin")
-    again = bring_denoiser(str(old))
+    again = load_denoiser(str(old))
     z = noisy(1, 1, 8, 16)
     torch.testing.assert_close(again.image(z, again.chain, 3), new.image(z, new.chain, 3))
 
@@ -117,7 +118,7 @@ def test_names_of_the_hub_are_downloaded(folder, monkeypatch):
     monkeypatch.setattr(
         "huggingface_hub.snapshot_download", lambda name, **_: asked.append(name) or str(folder)
     )
-    assert bring_denoiser("diffusers:somebody/something").name == "mine"
+    assert load_denoiser("diffusers:somebody/something").name == "mine"
     assert asked == ["somebody/something"]
 
     def fails(*_, **__):
@@ -357,7 +358,7 @@ def test_heads_may_be_told_by_their_width(tmp_path):
 def test_checkpoints_are_found_by_what_they_were_trained_on(tmp_path, monkeypatch):
     monkeypatch.setitem(guided.PUBLISHED, "celeba", SMALL)
     torch.save({key: t.half() for key, t in Layout().state.items()}, tmp_path / "net.pt")
-    denoiser = bring_denoiser(f"guided:celeba={tmp_path / 'net.pt'}")
+    denoiser = load_denoiser(f"guided:celeba={tmp_path / 'net.pt'}")
     assert (denoiser.name, denoiser.shape, len(denoiser.chain)) == ("net", (1, 16, 8), 50)
     z = noisy(1, 1, 16, 8)
     assert denoiser.back(z, denoiser.chain, 3)[1].shape == z.shape
@@ -400,7 +401,7 @@ def test_methods_of_diffusion_are_given_one(folder):
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(128, 2))
     classifier = Classifier(torch.nn.Identity(), net, classes="ab", shape=(1, 8, 16))
     taken = take_generator(str(folder), classifier, want)
-    assert taken.fingerprint() == bring_denoiser(str(folder)).fingerprint()
+    assert taken.fingerprint() == load_denoiser(str(folder)).fingerprint()
     assert all(note.startswith("GEN-") for note in taken.preflight(classifier, torch.rand(2, 1, 8, 16)))
     for spec, other, code in (
         (None, want, "GEN-MISSING"),

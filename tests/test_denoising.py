@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 import rather.diffusion.denoising
 from analytic import Gaussian, grey_denoiser, pictures
+from rather.config.errors import RatherError
 from rather.core import Noise
-from rather.diffusion.arithmetic import linear, signed
-from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import Filter, lowest
 from rather.diffusion.refinement import Refinement, change_mask
-from rather.errors import RatherError
+from rather.generators._denoiser import Denoiser
+from rather.generators.noise_schedule import linear, signed
 
 pytestmark = pytest.mark.shapes
 TAU = 3

@@ -12,8 +12,9 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from analytic import pictures, two_classes
-from rather.classifiers import ensemble
+from rather.classifiers.adapters import ensemble
 from rather.core import Classifier, Counterfactuals, Found, Method
+from rather.generators.autoencoder import Autoencoder
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.latents.curves import diagnose, latent_space
 from rather.latents.diagnostics import (
@@ -28,10 +29,9 @@ from rather.latents.diagnostics import (
     target_probabilities,
     uncertainty,
 )
-from rather.losses import member_logits
 from rather.methods.several import Several
 from rather.methods.wachter import Wachter
-from rather.nets.autoencoder import Autoencoder
+from rather.search.losses import member_logits
 
 pytestmark = pytest.mark.shapes
 

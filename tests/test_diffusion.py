@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rather.diffusion.arithmetic import Chain, cosine, linear, pixels, signed
-from rather.errors import RatherError
+from rather.config.errors import RatherError
+from rather.generators.noise_schedule import Chain, cosine, linear, pixels, signed
 
 LINEAR, COSINE = Chain.of(linear(1000)), Chain.of(cosine(500))
 

@@ -5,13 +5,13 @@ import torch
 from torch import Tensor, nn
 
 from analytic import grey_denoiser, others, pictures, spatial
+from rather.config.errors import RatherError
 from rather.core import Classifier, Counterfactuals, Goal, Method, Noise
-from rather.diffusion.arithmetic import linear, pixels, signed
-from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import lowest
 from rather.diffusion.guidance import away_from_target, log_odds
 from rather.diffusion.refinement import change_mask
-from rather.errors import RatherError
+from rather.generators._denoiser import Denoiser
+from rather.generators.noise_schedule import linear, pixels, signed
 from rather.methods.dime import Dime
 from rather.methods.fastdime import Fastdime
 from rather.methods.maskdime import Maskdime, _top

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rather.errors import CODES
+from rather.config.errors import CODES
 
 ROOT = Path(__file__).parent.parent
 PAGES = runpy.run_path(str(ROOT / "docs" / "make.py"))["pages"]()

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
+from rather.config.errors import RatherError
 from rather.core import Classifier, Counterfactuals
-from rather.draw import (
+from rather.io.png import png, png_size, strip, thumbnail, unpng, write_png
+from rather.methods.wachter import Wachter
+from rather.plots import (
     BRIGHTER,
     DARKER,
     RECOLOURED,
@@ -19,9 +22,6 @@ from rather.draw import (
     sheet,
     signed_difference,
 )
-from rather.errors import RatherError
-from rather.methods.wachter import Wachter
-from rather.png import png, png_size, strip, thumbnail, unpng, write_png
 
 pytestmark = pytest.mark.shapes
 

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rather.cells import editor as editors
-from rather.cells import edits as any_edits
-from rather.cells import linear_edits
-from rather.cells.editor import editor
-from rather.cells.edits import HAIR, AnyHead, Edits, Screened, first_best
-from rather.cells.linear_edits import LinearFirst, PooledLinear
+from rather.feature_cells import editor as editors
+from rather.feature_cells import edits as any_edits
+from rather.feature_cells import linear_edits
+from rather.feature_cells.editor import editor
+from rather.feature_cells.edits import HAIR, AnyHead, Edits, Screened, first_best
+from rather.feature_cells.linear_edits import LinearFirst, PooledLinear
 
 D, U, V, K = 6, 2, 3, 5
 N = U * V

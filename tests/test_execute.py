@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-import rather.runs.execute
+import rather.runs.runner
+from rather.config.errors import RatherError
 from rather.core import Classifier, Found, Method
 from rather.data.source import InMemory
-from rather.errors import RatherError
+from rather.generators.autoencoder import Autoencoder
+from rather.io.png import unpng
 from rather.methods.wachter import Wachter
-from rather.nets.autoencoder import Autoencoder
-from rather.png import unpng
-from rather.runs.execute import Work, answer, execute, question
+from rather.runs.runner import Work, answer, execute, question
 from rather.runs.store import Run
 
 
@@ -149,11 +149,11 @@ def test_seconds_are_those_of_the_method_alone(monkeypatch):
 
         return slowed
 
-    monkeypatch.setattr(rather.runs.execute, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(rather.runs.runner, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(InMemory, "read", slow(InMemory.read, 100))
     monkeypatch.setattr(Picky, "search", slow(Picky.search, 6))
     for name in ("png", "unpng", "diagnose"):
-        monkeypatch.setattr(rather.runs.execute, name, slow(getattr(rather.runs.execute, name), 1000))
+        monkeypatch.setattr(rather.runs.runner, name, slow(getattr(rather.runs.runner, name), 1000))
     images = source().images.clone()
     images[3] = 1.0  # is there already
     told = work(Picky(refuses=9), source=dataclasses.replace(source(), images=images))
@@ -163,7 +163,7 @@ def test_seconds_are_those_of_the_method_alone(monkeypatch):
 
 
 def test_a_row_that_was_searched_says_what_its_call_took(monkeypatch):
-    monkeypatch.setattr(rather.runs.execute, "peak", lambda _: nullcontext(lambda: 5_000_000))
+    monkeypatch.setattr(rather.runs.runner, "peak", lambda _: nullcontext(lambda: 5_000_000))
     images = source().images.clone()
     images[3] = 1.0  # is there already
     told = work(source=dataclasses.replace(source(), images=images))

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from rather.errors import RatherError
-from rather.png import png
+from rather.config.errors import RatherError
+from rather.io.png import png
 from rather.runs.export import export_parquet, export_png, file_name
 from rather.runs.store import Row, Run
 

@@ -9,10 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rather.data import faces, list_data, load, source
-from rather.data.faces import ATTRIBUTES, HAIR_COLOURS, REGIONS, RULES, DrawnFaces, Population, cache, draw
-from rather.errors import RatherError
+from rather.config.errors import RatherError
+from rather.data import source
+from rather.hub.datasets import list_datasets, load_dataset
 from rather.train.pictures import read_pictures
+from rather.worlds import faces
+from rather.worlds.faces import ATTRIBUTES, HAIR_COLOURS, REGIONS, RULES, DrawnFaces, Population, cache, draw
 
 pytestmark = pytest.mark.shapes
 
@@ -49,14 +51,14 @@ def some(count=70, population=None, part="test", side=16):
 def test_names_are_listed_without_torch():
     script = "import sys; from rather.data import list_data; list_data(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
-    assert {name for name in list_data() if name.startswith("faces")} == {"faces"} | {
+    assert {name for name in list_datasets() if name.startswith("faces")} == {"faces"} | {
         f"faces/{variant}" for variant in faces.VARIANTS if variant != "smile"
     }
 
 
 def test_unknown_names_are_refused_with_a_near_one():
     with pytest.raises(RatherError, match="Did you mean faces/age"):
-        load("faces/aeg")
+        load_dataset("faces/aeg")
     with pytest.raises(RatherError, match="Did you mean faces/age"):
         faces.load("aeg")
 
@@ -316,9 +318,9 @@ def test_gradients_reach_every_attribute():
 # ---------------------------------------------------------------- the data set
 
 
-@pytest.mark.parametrize("name", [name for name in list_data() if name.startswith("faces")])
+@pytest.mark.parametrize("name", [name for name in list_datasets() if name.startswith("faces")])
 def test_every_variant_loads(name):
-    data = load(name)
+    data = load_dataset(name)
     assert data.name == data.test.name == name
     assert (len(data.train), len(data.test)) == (10_000, 2_000)
     for part in (data.train, data.test):

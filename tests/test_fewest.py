@@ -8,8 +8,8 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rather.cells.fewest import fewest_edits
 from rather.core import Goal
+from rather.feature_cells.fewest import fewest_edits
 
 pytestmark = pytest.mark.shapes
 

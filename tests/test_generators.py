@@ -18,19 +18,19 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 import rather
+from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.errors import RatherError
-from rather.generators import bring_generator, generator_class, list_generators
 from rather.generators._conditional import coin_divergence as asked_for
-from rather.generators._file import load_generator, save_generator
+from rather.generators._frozen_classwise import by_class
+from rather.generators._frozen_encoder import Encoder
 from rather.generators.gan import Inversion
 from rather.generators.simsiam import agreement, view
 from rather.generators.tcvae import decomposed, log_normal
+from rather.generators.training import Generator, Phase
 from rather.generators.vae import divergence
-from rather.nets.classwise import by_class
-from rather.nets.encoder import Encoder
-from rather.nets.generator import Generator, Phase
-from rather.png import png
+from rather.hub.generator_files import read_generator, save_generator
+from rather.hub.generators import generator_class, list_generators, load_generator
+from rather.io.png import png
 from rather.train.fit import Schedule, fit
 from rather.train.generator import train_generator
 
@@ -256,10 +256,10 @@ def test_file_gives_back_what_was_saved(kind, tmp_path):
     autoencoder = generator.build((3, 32, 32)).product("mine")
     file = tmp_path / "mine.safetensors"
     save_generator(file, generator, autoencoder, {"seed": 0})
-    again = load_generator(file)
+    again = read_generator(file)
     assert again.fingerprint() == autoencoder.fingerprint()
     assert (again.name, again.shape, again.told()) == ("mine", (3, 32, 32), autoencoder.told())
-    assert bring_generator(str(file)).fingerprint() == autoencoder.fingerprint()
+    assert load_generator(str(file)).fingerprint() == autoencoder.fingerprint()
     assert not any(p.requires_grad for p in again.parameters())
 
 
@@ -580,14 +580,14 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_files_of_another_kind_are_told_apart(tmp_path):
-    from rather.classifiers import bring
-    from rather.nets.bundled import weights_file
+    from rather.hub.classifiers import load_classifier
+    from rather.io.bundled import weights_file
 
     file = saved(tmp_path)
-    assert code_of(bring_generator, str(weights_file("digits", "classifier"))) == "MODEL-KIND"
-    assert code_of(bring, str(file)) == "MODEL-KIND"
-    assert code_of(bring_generator, "no-such") == "GEN-NOT-FOUND"
-    assert code_of(bring_generator, str(tmp_path)) == "MODEL-NOT-FOUND"
+    assert code_of(load_generator, str(weights_file("digits", "classifier"))) == "MODEL-KIND"
+    assert code_of(load_classifier, str(file)) == "MODEL-KIND"
+    assert code_of(load_generator, "no-such") == "GEN-NOT-FOUND"
+    assert code_of(load_generator, str(tmp_path)) == "MODEL-NOT-FOUND"
 
 
 def test_damaged_files_are_refused(tmp_path):
@@ -627,7 +627,7 @@ def test_damaged_files_are_refused(tmp_path):
     for name, (data, code) in bad.items():
         file = tmp_path / f"{name}.safetensors"
         file.write_bytes(data)
-        assert code_of(bring_generator, str(file)) == code, name
+        assert code_of(load_generator, str(file)) == code, name
     assert not marker.exists()
 
 
@@ -637,4 +637,4 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     next(autoencoder.parameters()).data[:] = torch.nan
     file = tmp_path / "bad.safetensors"
     save_generator(file, generator, autoencoder, {})
-    assert code_of(bring_generator, str(file)) == "MODEL-FILE-DAMAGED"
+    assert code_of(load_generator, str(file)) == "MODEL-FILE-DAMAGED"

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from analytic import others, pictures, spatial
-from rather.cells.composite import composite, highlights
-from rather.cells.editor import editor
-from rather.cells.edits import first_best
-from rather.cells.sequential import sequential_search
+from rather.config.errors import RatherError
 from rather.core import Goal
-from rather.errors import RatherError
-from rather.methods import build
+from rather.feature_cells.composite import composite, highlights
+from rather.feature_cells.editor import editor
+from rather.feature_cells.edits import first_best
+from rather.feature_cells.sequential import sequential_search
+from rather.hub.methods import build_method
 from rather.methods.goyal import Goyal
-from rather.references import References
+from rather.search.references import References
 
 D, N, K = 4, 4, 3
 REFERENCES = References(pictures(24, seed=1), tuple(f"picture-{i}" for i in range(24)))
@@ -203,7 +203,7 @@ def test_settings_have_bounds_and_survive_a_round_trip():
     with pytest.raises(RatherError, match=r"goyal\.edits"):
         Goyal.of({"references": REFERENCES, "edits": 0})
     method = Goyal(references=REFERENCES, edits=3, reuse=True, screen="bf16")
-    assert build(method.settings(), {"references": REFERENCES}) == method
+    assert build_method(method.settings(), {"references": REFERENCES}) == method
 
 
 @pytest.mark.parametrize("wrong", [{"solver": "relaxed"}, {"judge": "picture"}])

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from rather.data import imagenet, load
-from rather.errors import RatherError
+from rather.config.errors import RatherError
+from rather.data import imagenet
+from rather.hub.datasets import load_dataset
 
 pytestmark = pytest.mark.shapes
 
@@ -36,7 +37,7 @@ def root(tmp_path):
 
 
 def test_a_pair_by_folders(root):
-    both = load(f"imagenet/zebra-sorrel:{root}")
+    both = load_dataset(f"imagenet/zebra-sorrel:{root}")
     assert [both.train.id(i) for i in range(len(both.train))] == [
         f"{wnid}-{n}" for wnid in (ZEBRA, SORREL) for n in (10, 26)
     ]
@@ -44,14 +45,14 @@ def test_a_pair_by_folders(root):
     assert both.test.classes == ("zebra", "sorrel")
     assert [both.test.label(i) for i in range(len(both.test))] == [0, 1]
     assert both.test.read(0).shape == (3, 256, 256)
-    assert load(f"imagenet/zebra-sorrel:{root}", shape=(3, 8, 9)).test.read(0).shape == (3, 8, 9)
+    assert load_dataset(f"imagenet/zebra-sorrel:{root}", shape=(3, 8, 9)).test.read(0).shape == (3, 8, 9)
 
 
 def test_pairs_by_wordnet_ids(root):
-    assert load(f"imagenet/{SORREL}-{ZEBRA}:{root}").test.classes == ("sorrel", "zebra")
+    assert load_dataset(f"imagenet/{SORREL}-{ZEBRA}:{root}").test.classes == ("sorrel", "zebra")
     (root / f"val/{CAT}").rename(root / "val/n00000001")
     (root / f"train/{CAT}").rename(root / "train/n00000001")
-    assert load(f"imagenet/zebra-n00000001:{root}").test.classes == ("zebra", "n00000001")
+    assert load_dataset(f"imagenet/zebra-n00000001:{root}").test.classes == ("zebra", "n00000001")
     for pair in ["zebra", "zebra-zebra", "a-b-c", "zebra-n123", "zebra-../../etc", "zebra-zebr"]:
         assert refusal(imagenet.load, root, pair).code == "CFG-UNKNOWN"
     for pair in ["cheetah-cougar", "egyptian-persian"]:
@@ -60,7 +61,7 @@ def test_pairs_by_wordnet_ids(root):
 
 def test_the_training_set_is_not_asked_for_if_it_is_not_there(root):
     (root / "train").rename(root / "elsewhere")
-    assert load(f"imagenet/zebra-sorrel:{root}").train is None
+    assert load_dataset(f"imagenet/zebra-sorrel:{root}").train is None
     (root / "val").rename(root / "gone")
     assert str(root / "val") in str(refusal(imagenet.load, root))
 
@@ -113,7 +114,7 @@ def write_devkit(folder, ids):
 @pytest.mark.parametrize("place", ["ILSVRC2012_devkit_t12/data", "."])
 def test_the_flat_folder_by_the_devkit(flat, place):
     write_devkit(flat / place, [3, 1, 2, 3])
-    check(load(f"imagenet/zebra-sorrel:{flat}"))
+    check(load_dataset(f"imagenet/zebra-sorrel:{flat}"))
 
 
 @pytest.mark.parametrize("ids", [[3, 1, 2], [3, 1, 2, 3, 3], [3, 1, 2, 0], [3, 1, 2, 4], [3, 1, 2, "x"]])
@@ -158,10 +159,10 @@ def solution(classes):
 
 def test_the_flat_folder_by_kaggle_s_list(flat):
     (flat / "LOC_val_solution.csv").write_text(solution(CLASSES))
-    check(load(f"imagenet/zebra-sorrel:{flat}"))
+    check(load_dataset(f"imagenet/zebra-sorrel:{flat}"))
     (flat / "ILSVRC/Data/CLS-LOC").mkdir(parents=True)
     (flat / "val").rename(flat / "ILSVRC/Data/CLS-LOC/val")
-    check(load(f"imagenet/zebra-sorrel:{flat}"))
+    check(load_dataset(f"imagenet/zebra-sorrel:{flat}"))
     assert refusal(imagenet.load, flat, "zebra-cougar").code == "DATA-EMPTY"
     for damage in [solution(CLASSES[:3]), solution(CLASSES).replace(CAT, "cat"), solution([*CLASSES, CAT])]:
         (flat / "LOC_val_solution.csv").write_text(damage)

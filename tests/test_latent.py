@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from rather.classifiers import adapt
+from rather.classifiers.adapters import adapt
+from rather.config.errors import RatherError
 from rather.core import Classifier, Goal
-from rather.errors import RatherError
+from rather.generators.autoencoder import Autoencoder
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
-from rather.losses import member_logits, toward
 from rather.methods.revise import Revise
-from rather.nets.autoencoder import Autoencoder
+from rather.search.losses import member_logits, toward
 
 SHAPE = (1, 4, 4)
 X = torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(1))

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from analytic import CLASSES, latent_stripes, others, pictures, spatial, stripes
+from rather.config.errors import RatherError
 from rather.core import Classifier, Goal, Method, Noise
-from rather.errors import RatherError
+from rather.generators.autoencoder import Autoencoder
 from rather.generators.gan import GAN
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.latents.fisher import fisher_information, latent_information, spectral_clusters
@@ -23,9 +24,8 @@ from rather.methods.introspection import Introspection
 from rather.methods.minimal import Minimal
 from rather.methods.revise import Revise
 from rather.methods.several import Several
-from rather.nets.autoencoder import Autoencoder
-from rather.references import References
-from rather.search import on_grid
+from rather.search.descend import on_grid
+from rather.search.references import References
 
 NET, GENERATOR, LATENT, X = spatial(), stripes(), latent_stripes(), pictures(5)
 TARGET = others(NET, X)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from rather.config.errors import RatherError
 from rather.data.listed import Listed, fit_layout, pictures_in, whole
 from rather.data.lists import find, names, numbers, read_lines, refuse_escapes, table
-from rather.data.reading import fit, largest
-from rather.errors import RatherError
+from rather.io.images import fit, largest
 
 pytestmark = pytest.mark.shapes
 

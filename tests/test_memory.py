@@ -6,12 +6,12 @@ import sys
 import pytest
 import torch
 
-from rather.memory import peak
+from rather.io.memory import peak
 
 CPU = torch.device("cpu")
 THREE_TIMES = """
 import torch
-from rather.memory import peak
+from rather.io.memory import peak
 
 for _ in range(3):  # what the first has freed must not hide the second
     with peak(torch.device("cpu")) as memory:
@@ -34,7 +34,7 @@ def test_a_peak_is_seen_each_time_and_after_it_is_over():
 
 
 def test_where_the_system_does_not_tell_it_is_not_known(monkeypatch, tmp_path):
-    monkeypatch.setattr("rather.memory._SELF", tmp_path / "none")
+    monkeypatch.setattr("rather.io.memory._SELF", tmp_path / "none")
     with peak(CPU) as memory:
         pass
     assert memory() is None

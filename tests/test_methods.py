@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 import rather.methods
 from analytic import example, others, pictures, spatial
+from rather.config.errors import RatherError
 from rather.core import Classifier, Counterfactuals, Goal, Method, Noise
-from rather.errors import RatherError
-from rather.methods import build, list_methods, method_class
+from rather.hub.methods import build_method, list_methods, method_class
 
 pytestmark = pytest.mark.parametrize("name", list_methods())
 
@@ -220,7 +220,7 @@ def test_settings_are_plain_data_and_back(name: str) -> None:
     given = {
         k: v for k, v in method if not isinstance(v, BaseModel | bool | int | float | str | tuple | None)
     }
-    assert build(json.loads(written), given) == method
+    assert build_method(json.loads(written), given) == method
 
 
 def test_every_setting_says_what_it_is(name: str) -> None:

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from rather.config.errors import RatherError
 from rather.core import Classifier, Goal
-from rather.errors import RatherError
+from rather.generators.autoencoder import Autoencoder
 from rather.metrics import _metric, list_metrics, proximity, sparsity, validity
 from rather.metrics.cout import cout
 from rather.metrics.distribution import frechet_distance, frechet_of_features, split_frechet_distance
 from rather.metrics.diversity import cardinality, feature_diversity
 from rather.metrics.realism import im1, im2
 from rather.metrics.transfer import transfer
-from rather.nets.autoencoder import Autoencoder
 
 SLOW = {
     "l1": lambda a, b: np.abs(a - b).mean(),

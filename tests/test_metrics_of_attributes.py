@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rather.errors import RatherError
-from rather.metrics.attributes import attributes_changed, correlation_difference
+from rather.config.errors import RatherError
 from rather.metrics.diversity import cardinality
 from rather.metrics.identity import identity_similarity
+from rather.metrics.oracle_attributes import attributes_changed, correlation_difference
 
 SEEDS = st.integers(0, 2**32 - 1)
 

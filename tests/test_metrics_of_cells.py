@@ -6,8 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rather.cells.key_points import cells_of_object, cells_of_points, sides_merged
-from rather.metrics.cells import cell_agreement, edit_count, inside_object, near_key_point, same_key_point
+from rather.feature_cells.key_points import cells_of_object, cells_of_points, sides_merged
+from rather.metrics.cell_edits import (
+    cell_agreement,
+    edit_count,
+    inside_object,
+    near_key_point,
+    same_key_point,
+)
 
 PARTS = ("beak", "left eye", "right eye", "tail")
 

@@ -10,15 +10,15 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import inception_v3, squeezenet1_1
 
-from rather.classifiers import bring
-from rather.errors import RatherError
-from rather.features import pooled, prepared
-from rather.features.inception import Inception, architecture
-from rather.features.squeezenet import SqueezeNet
+from rather.config.errors import RatherError
+from rather.hub.classifiers import load_classifier
+from rather.io.bundled import list_weights, weights_file
 from rather.metrics.distribution import frechet_distance, kid, kid_of_features
 from rather.metrics.diversity import feature_diversity, layered_diversity
+from rather.metrics.features import pooled, prepared
+from rather.metrics.features.inception import Inception, architecture
+from rather.metrics.features.squeezenet import SqueezeNet
 from rather.metrics.identity import identity_kept, identity_similarity, s3
-from rather.nets.bundled import list_weights, weights_file
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_values_out_of_range_are_refused_before_they_are_measured(bad, squeezed)
 
 
 def test_a_frechet_distance_can_be_taken_in_any_net_of_features(squeezed):
-    classifier = bring("digits")
+    classifier = load_classifier("digits")
     x, y = torch.rand(2, 5, 1, 28, 28)
     assert frechet_distance(x, y, squeezed) != frechet_distance(x, y, classifier)
     torch.testing.assert_close(

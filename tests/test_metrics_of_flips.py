@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from rather.classifiers import bring
+from rather.config.errors import RatherError
 from rather.core import Classifier, Goal
-from rather.errors import RatherError
-from rather.handling import as_jpeg, as_png
-from rather.metrics.meaning import causal_flip, noncausal_flip, telling, trivial_flip
+from rather.hub.classifiers import load_classifier
+from rather.metrics._handling import as_jpeg, as_png
+from rather.metrics._shuffled import shuffled
+from rather.metrics.oracle import causal_flip, noncausal_flip, telling, trivial_flip
 from rather.metrics.sanity import change_correlation
 from rather.metrics.survival import survives
-from rather.nets.shuffled import shuffled
 
 
 @pytest.mark.shapes
@@ -103,7 +103,7 @@ def test_changes_are_compared_and_not_pictures():
 
 
 def test_a_shuffled_classifier_has_the_same_numbers_in_other_places():
-    classifier = bring("digits")
+    classifier = load_classifier("digits")
     before = classifier.fingerprint()
     copy = shuffled(classifier, 3)
     assert classifier.fingerprint() == before

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rather.cells.edits import edited
 from rather.core import Classifier, Goal
+from rather.feature_cells.edits import edited
 from rather.methods.goyal import Goyal
 from rather.methods.minimum_edit import MinimumEdit
-from rather.references import References
+from rather.search.references import References
 from test_fewest import brute_force
 
 pytestmark = pytest.mark.shapes

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from analytic import example, others, pictures, spatial
 from rather.core import rows_of
-from rather.draw import BRIGHTER, DARKER
-from rather.pages.cards import plain
-from rather.pages.charts import confidence_chart
-from rather.pages.html import environment
-from rather.pages.panels import FIRST, SHOWN, TARGETS, panels, summary
-from rather.pages.report import write_report
-from rather.png import png
+from rather.io.png import png
+from rather.plots import BRIGHTER, DARKER
+from rather.report.cards import plain
+from rather.report.charts import confidence_chart
+from rather.report.html import environment
+from rather.report.panels import FIRST, SHOWN, TARGETS, panels, summary
+from rather.report.report import write_report
 from test_report import found, kept, picture, read, run_of
 
 REGIONS = {

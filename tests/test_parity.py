@@ -15,8 +15,13 @@ from torch import nn
 
 from rather.core import Classifier, Goal
 from rather.metrics import list_metrics
-from rather.metrics.attributes import attributes_changed, correlation_difference
-from rather.metrics.cells import cell_agreement, edit_count, inside_object, near_key_point, same_key_point
+from rather.metrics.cell_edits import (
+    cell_agreement,
+    edit_count,
+    inside_object,
+    near_key_point,
+    same_key_point,
+)
 from rather.metrics.cout import cout, cout_as_published
 from rather.metrics.distribution import (
     frechet_distance,
@@ -28,7 +33,8 @@ from rather.metrics.distribution import (
 )
 from rather.metrics.diversity import cardinality, feature_diversity, layered_diversity
 from rather.metrics.identity import identity_kept, identity_similarity, s3
-from rather.metrics.meaning import causal_flip, noncausal_flip, telling, trivial_flip
+from rather.metrics.oracle import causal_flip, noncausal_flip, telling, trivial_flip
+from rather.metrics.oracle_attributes import attributes_changed, correlation_difference
 from rather.metrics.proximity import l1, l2
 from rather.metrics.realism import im1, im2
 from rather.metrics.sanity import change_correlation

@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import nn
 
+from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.data.faces import HAIR_COLOURS, NUISANCES, Effect
-from rather.errors import RatherError
-from rather.metrics.causes import area_under_curve
+from rather.metrics.ground_truth import area_under_curve
 from rather.train import Recipe
 from rather.worlds import WORLDS, causal, switched
+from rather.worlds.bias_spec import CLEAN, PLANTED, Planted, recipes
 from rather.worlds.causal import ask, detection, judge
-from rather.worlds.known import TRAININGS, Known, load, make, read
-from rather.worlds.planted import CLEAN, PLANTED, Planted, recipes
+from rather.worlds.faces import HAIR_COLOURS, NUISANCES, Effect
+from rather.worlds.trained_bias import TRAININGS, Known, load, make, read
 
 TINY = {"count": 40, "asked": 2, "training": Recipe(architecture="patches", epochs=1)}
 WORLD = WORLDS["faces"]
@@ -201,7 +201,7 @@ def test_what_is_made_is_kept(tmp_path, monkeypatch):
     assert sorted(file.suffix for file in tmp_path.iterdir()) == [".json", ".safetensors"]
     assert [*known.effects] == [*WORLD.causes]
     assert len(known.effects["beard"].log_odds) == 2
-    monkeypatch.setattr("rather.worlds.known.train_classifier", None)
+    monkeypatch.setattr("rather.worlds.trained_bias.train_classifier", None)
     again = make(recipe, tmp_path, **TINY)
     (listed,) = load(tmp_path)
     for other in (again, listed):
@@ -220,7 +220,7 @@ def test_a_card_that_does_not_say_how_it_was_made_is_of_the_usual_way(tmp_path, 
     told = json.loads(card.read_text("utf-8"))
     assert told.pop("made")["count"] == TINY["count"]
     card.write_text(json.dumps(told), "utf-8")
-    monkeypatch.setattr("rather.worlds.known.train_classifier", None)
+    monkeypatch.setattr("rather.worlds.trained_bias.train_classifier", None)
     assert make(recipe, tmp_path).classifier.fingerprint() == known.classifier.fingerprint()
     with pytest.raises(TypeError):
         make(recipe, tmp_path, **TINY)

@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from rather.classifiers.adapters import adapt, ensemble
 from rather.classifiers.preflight import Preflight, preflight
+from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.errors import RatherError
 
 SHAPE = (1, 6, 6)
 X = torch.rand(5, *SHAPE, generator=torch.Generator().manual_seed(1))

@@ -6,11 +6,11 @@ import pytest
 
 from analytic import resources
 from rather.commands.listing import listing
-from rather.errors import RatherError
-from rather.methods import build, list_methods, method_class
-from rather.presets import expand, list_presets, preset
-from rather.resources import wanted
-from rather.runs.columns import columns
+from rather.config.errors import RatherError
+from rather.hub.columns import columns
+from rather.hub.methods import build_method, list_methods, method_class
+from rather.hub.presets import expand, list_presets, preset
+from rather.hub.resources import wanted
 
 GIVEN = resources()
 
@@ -19,7 +19,9 @@ GIVEN = resources()
 def test_every_preset_builds_and_is_what_it_says(name):
     plan = expand({"name": name})
     kinds = {want.name: want.kind for want in wanted(plan)}
-    told = build(plan, {field: GIVEN[kind] for field, kind in kinds.items() if kind in GIVEN}).settings()
+    told = build_method(
+        plan, {field: GIVEN[kind] for field, kind in kinds.items() if kind in GIVEN}
+    ).settings()
     own = {key: value for key, value in plan.items() if key not in {"name", "method"}}
     plain = json.loads(json.dumps(told))  # TOML has lists for tuples
     assert own == {key: plain[key] for key in own}

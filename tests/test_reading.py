@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 from torch.nn import functional as F
 
-from rather.data.reading import decode, fit, read_bytes, read_image
-from rather.errors import RatherError
+from rather.config.errors import RatherError
+from rather.io.images import decode, fit, read_bytes, read_image
 
 GRADIENT = np.stack(
     [

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from analytic import others, pictures, spatial
+from rather.config.errors import RatherError
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.errors import RatherError
 from rather.methods.wachter import Wachter
-from rather.references import References
+from rather.search.references import References
 
 GOOD = pictures(2)
 

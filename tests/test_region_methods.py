@@ -16,16 +16,16 @@ from analytic import (
     striped_regions,
     stripes,
 )
+from rather.config.errors import RatherError
 from rather.core import Classifier, Goal, Noise
-from rather.errors import RatherError
-from rather.methods import build
+from rather.generators._frozen_exaggerator import bin_of, condition_count, conditions
+from rather.generators._frozen_semantic import Semantic, changes_by_region, one_hot
+from rather.hub.methods import build_method
 from rather.methods.attributes import Attributes
 from rather.methods.exaggeration import Exaggeration
 from rather.methods.steex import Steex
-from rather.nets.exaggerator import bin_of, condition_count, conditions
-from rather.nets.semantic import Semantic, changes_by_region, one_hot
-from rather.references import References
 from rather.runs.works import look
+from rather.search.references import References
 
 pytestmark = pytest.mark.shapes
 
@@ -44,7 +44,7 @@ def test_each_row_is_decoded_with_what_was_kept_of_it(name):
     else:
         generator.encoder, generator.decoder = _Itself(), _OnItself()
     more = {"patience": 0} if name == "attributes" else {"steps": 10}
-    method = build({"name": name, **more}, {"generator": generator})
+    method = build_method({"name": name, **more}, {"generator": generator})
     found = method.search(net, x, goal, noise)
     if name == "attributes":
         assert len(found.steps.unique()) > 1  # so that rows leave one after the other
@@ -82,7 +82,7 @@ def test_facts_are_json_whatever_the_generator_makes(name):
     part = "generator" if name == "steex" else "decoder"
     setattr(generator, part, _Nothing())
     more = {"lr": 1e30} if name == "steex" else {}
-    result = build({"name": name, **more}, {"generator": generator})(net, x, goal)
+    result = build_method({"name": name, **more}, {"generator": generator})(net, x, goal)
     assert result.why == ("NONFINITE", "NONFINITE")
     assert json.dumps(dict(result.facts), allow_nan=False)
 

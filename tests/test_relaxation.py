@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rather.cells.relaxation import relaxed_best_edit
+from rather.feature_cells.relaxation import relaxed_best_edit
 
 pytestmark = pytest.mark.shapes
 

@@ -14,12 +14,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import rather.pages.report
-from rather.errors import RatherError
-from rather.pages.cards import FRAMES, card, percent, plain, reason
-from rather.pages.charts import charts
-from rather.pages.report import ROWS_A_PAGE, write_report
-from rather.png import png, unpng
+import rather.report.report
+from rather.config.errors import RatherError
+from rather.io.png import png, unpng
+from rather.report.cards import FRAMES, card, percent, plain, reason
+from rather.report.charts import charts
+from rather.report.report import ROWS_A_PAGE, write_report
 from rather.runs.store import Row, Run
 
 CLASSES = ["cat", "dog", "fox"]
@@ -735,7 +735,7 @@ def test_the_policy_allows_our_script_and_style_word_for_word_and_nothing_else(t
 
 
 def test_the_templates_trust_nothing():
-    folder = Path(rather.pages.report.__file__).parent / "templates"
+    folder = Path(rather.report.report.__file__).parent / "templates"
     text = "".join(file.read_text() for file in folder.iterdir())
     assert not re.findall(
         r"\|\s*safe|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?:|//\w", text

@@ -4,19 +4,17 @@ import pytest
 import torch
 
 import rather.generators
-import rather.resources
+import rather.hub.resources
 from analytic import example, latent_stripes, pictures, resources, spatial, stripes
+from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.data import DataSet, InMemory
-from rather.diffusion.denoiser import Denoiser
-from rather.errors import RatherError
-from rather.latents.classifiers import LatentClassifiers
-from rather.methods import build, list_methods, method_class
-from rather.nets.autoencoder import Autoencoder
-from rather.nets.semantic import Semantic
-from rather.presets import expand
-from rather.references import References
-from rather.resources import (
+from rather.data.source import Dataset, InMemory
+from rather.generators._denoiser import Denoiser
+from rather.generators._frozen_semantic import Semantic
+from rather.generators.autoencoder import Autoencoder
+from rather.hub.methods import build_method, list_methods, method_class
+from rather.hub.presets import expand
+from rather.hub.resources import (
     NAMES,
     Sources,
     Want,
@@ -26,7 +24,9 @@ from rather.resources import (
     take_oracle,
     wanted,
 )
-from rather.runs.execute import Work, question
+from rather.latents.classifiers import LatentClassifiers
+from rather.runs.runner import Work, question
+from rather.search.references import References
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_plan_wants_what_its_methods_have_a_field_for(plan, needs):
 def test_digits_get_the_generator_of_the_methods_paper_where_it_is_bundled(plan, bundled, monkeypatch):
     (want,) = (want for want in wanted(expand({"name": plan})) if want.name == "generator")
     for known in ({"digits-vae", f"digits-{bundled}"}, {"digits-vae"}):
-        monkeypatch.setattr(rather.resources, "list_weights", lambda *_, known=known: known)
+        monkeypatch.setattr(rather.hub.resources, "list_weights", lambda *_, known=known: known)
         own = bundled_net(digits(), want.bundled)
         assert own == (f"digits-{bundled}" if f"digits-{bundled}" in known else "digits-vae")
         assert bundled_net(spatial(), want.bundled) is None
@@ -90,8 +90,10 @@ def asked(monkeypatch):
         }.get(spec)
 
     monkeypatch.setattr(rather.generators, "bring_generator", bring)
-    monkeypatch.setattr(rather.resources, "bring", bring)
-    monkeypatch.setattr(rather.resources, "list_weights", lambda *_: {"digits-vae": "", "digits-latent": ""})
+    monkeypatch.setattr(rather.hub.resources, "bring", bring)
+    monkeypatch.setattr(
+        rather.hub.resources, "list_weights", lambda *_: {"digits-vae": "", "digits-latent": ""}
+    )
     return names
 
 
@@ -140,13 +142,13 @@ def test_an_oracle_sees_the_same_images(asked):
 
 def test_only_what_is_wanted_is_taken(asked):
     data = InMemory("greys", ("left",), pictures(5), [0] * 5, list("abcde"))
-    sources = Sources(pictures=DataSet("greys", data), generator="stripes", latent="latent", oracle="spatial")
+    sources = Sources(pictures=Dataset("greys", data), generator="stripes", latent="latent", oracle="spatial")
     assert asked == []
     assert isinstance(sources.take(Want("generator", Autoencoder), spatial()), Autoencoder)
     assert asked == ["stripes"]
     assert isinstance(sources.take(Want("references", References), spatial()), References)
     assert isinstance(sources.take(Want("oracle", Classifier), spatial()), Classifier)
-    without = Sources(pictures=DataSet("greys", data))
+    without = Sources(pictures=Dataset("greys", data))
     assert without.take(Want("oracle", Classifier), spatial()) is None
     without.take(Want("generator", Autoencoder, ("vae",)), digits())
     assert asked[-1] == "digits-vae"
@@ -172,24 +174,24 @@ def asks(method):
 def test_what_is_asked_tells_generator_latent_and_oracle():
     given = resources()
     fields = {"generator": given[Autoencoder], "references": given[References], "oracle": spatial()}
-    plain = asks(build({"name": "wachter"}))
+    plain = asks(build_method({"name": "wachter"}))
     assert not {"generator", "latent", "oracle"} & plain.keys()
     for name in ("revise", "dive"):
-        told = asks(build({"name": "several", "method": name}, fields))
+        told = asks(build_method({"name": "several", "method": name}, fields))
         assert told["method.generator"]["name"] == given[Autoencoder].name
         assert len(told["method.generator"]["sha256"]) == 64
     assert told["method.oracle"]["name"] == "spatial"
     assert told["method.references"]["count"] == 24
     latent = given[LatentClassifiers]
-    told = asks(build({"name": "clarity"}, {"latent": latent}))
+    told = asks(build_method({"name": "clarity"}, {"latent": latent}))
     assert told["latent"]["name"] == latent.name
-    assert told == asks(build({"name": "clarity"}, {"latent": latent_stripes()}))
+    assert told == asks(build_method({"name": "clarity"}, {"latent": latent_stripes()}))
 
 
 def test_a_wrapper_and_what_it_wraps_each_tell_their_own_net():
     given = resources()
     fields = {"generator": given[Autoencoder], "denoiser": given[Denoiser]}
-    told = asks(build({"name": "refined", "method": "revise"}, fields))
+    told = asks(build_method({"name": "refined", "method": "revise"}, fields))
     assert told["method.generator"]["name"] == given[Autoencoder].name
     assert told["denoiser"]["name"] == given[Denoiser].name
 
@@ -197,13 +199,13 @@ def test_a_wrapper_and_what_it_wraps_each_tell_their_own_net():
 def test_another_generator_or_latent_is_another_run():
     one, other = stripes(), stripes()
     other.get_buffer("span").add_(0.5)
-    first = asks(build({"name": "revise"}, {"generator": one}))
-    assert first != asks(build({"name": "revise"}, {"generator": other}))
+    first = asks(build_method({"name": "revise"}, {"generator": one}))
+    assert first != asks(build_method({"name": "revise"}, {"generator": other}))
     latents = latent_stripes(), latent_stripes(), latent_stripes()
     with torch.no_grad():
         latents[1].heads.biases[-1][0, 0, 0] += 0.1
         latents[2].autoencoder.get_buffer("black").add_(0.1)
-    told = [repr(asks(build({"name": "clarity"}, {"latent": latent}))) for latent in latents]
+    told = [repr(asks(build_method({"name": "clarity"}, {"latent": latent}))) for latent in latents]
     assert len(set(told)) == 3
 
 
@@ -223,7 +225,7 @@ def test_faces_get_the_nets_of_their_classifier_before_those_of_their_images(mon
         return Classifier(torch.nn.Identity(), net, classes=classes, shape=(3, 64, 64), name=name)
 
     known = {"faces-vae", "faces-semantic", "faces-smile-exaggerator", "digits-gan"}
-    monkeypatch.setattr(rather.resources, "list_weights", lambda *_: known)
+    monkeypatch.setattr(rather.hub.resources, "list_weights", lambda *_: known)
     smile, age = face("faces-smile", ("not smiling", "smiling")), face("mine", ("young", "old"))
     assert bundled_net(smile, ["exaggerator"]) == "faces-smile-exaggerator"
     assert bundled_net(age, ["exaggerator"]) is None
@@ -239,7 +241,7 @@ def test_a_generator_of_any_kind_makes_the_run_its_own(name):
     for part in ("decoder", "generator"):  # another net, under the same name
         if hasattr(generator, part):
             setattr(generator, part, _Grey())
-    assert asks(build({"name": name}, {"generator": generator}))["generator"] != told
+    assert asks(build_method({"name": name}, {"generator": generator}))["generator"] != told
 
 
 class _Grey(torch.nn.Module):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rather.search import Objective, adam, bisect, descend, falling, on_grid, plain, sign
+from rather.search.descend import Objective, adam, bisect, descend, falling, on_grid, plain, sign
 
 floats = st.floats(-3, 3, width=32)
 quick = settings(max_examples=25, deadline=None)

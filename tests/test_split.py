@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from rather.classifiers.answers import Asked
 from rather.classifiers.split import split
 from rather.classifiers.tracing import trace
-from rather.errors import RatherError
+from rather.config.errors import RatherError
 
 X = torch.rand(3, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 

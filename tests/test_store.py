@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rather.errors import RatherError
+from rather.config.errors import RatherError
+from rather.io.writing import refuse_unwritable, write_whole
 from rather.runs.store import SCHEMA, Row, Run, record
-from rather.writing import refuse_unwritable, write_whole
 
 ASKED = [f"image-{n}" for n in range(7)]
 

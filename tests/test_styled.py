@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from rather.generators._frozen_semantic import one_hot
 from rather.generators._styled import StyledGenerator, StyleEncoder, extent, waves
 from rather.generators.semantic import Semantic
-from rather.nets.semantic import one_hot
 
 pytestmark = pytest.mark.shapes
 SHAPE, REGIONS, SIZE = (3, 32, 32), 3, 5

@@ -18,14 +18,17 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from torch import nn
 
-from rather.classifiers import bring, ensemble, nets
-from rather.classifiers.file import load_classifier, save_classifier
+from rather.classifiers import architectures as nets
+from rather.classifiers.adapters import ensemble
+from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.data import DataSet, InMemory, load
-from rather.errors import RatherError
-from rather.nets import bundled
-from rather.nets.bundled import list_weights
-from rather.nets.file import read_plan
+from rather.data.source import Dataset, InMemory
+from rather.hub.classifier_files import read_classifier, save_classifier
+from rather.hub.classifiers import load_classifier
+from rather.hub.datasets import load_dataset
+from rather.io import bundled
+from rather.io.bundled import list_weights
+from rather.io.checkpoints import read_plan
 from rather.train import Figures, Recipe, train_classifier, train_to_file
 from rather.train import classifier as train
 
@@ -173,7 +176,7 @@ def test_pictures_that_cannot_train(tmp_path):
         return code_of(train_classifier, source, None, QUICK)
 
     (tmp_path / "a.png").write_bytes(grey_png(9))
-    assert refused(load(str(tmp_path)).test) == "TRAIN-DATA"  # no labels
+    assert refused(load_dataset(str(tmp_path)).test) == "TRAIN-DATA"  # no labels
     assert refused(stripes(20, classes=("all",))) == "TRAIN-DATA"
     assert refused(stripes(20, classes=("lying", "standing", *map(str, range(30))))) == "TRAIN-DATA"
     assert refused(stripes(9)) == "TRAIN-DATA"  # a tenth of nine is none
@@ -218,7 +221,7 @@ def test_train_to_file_and_back(tmp_path):
             (pictures / name / f"{n}.pgm.png").write_bytes(grey_png(n + (200 if name == "bright" else 0)))
     out = tmp_path / "new" / "net.safetensors"
     figures = train_to_file(str(pictures), out, Recipe(epochs=2, batch_size=8), size=32)
-    net = load_classifier(out)
+    net = read_classifier(out)
     assert (net.name, net.classes, net.shape) == ("net", ("bright", "dark"), (3, 32, 32))
     card = read_plan(out)["card"]
     assert card["recipe"]["architecture"] == "small"
@@ -265,7 +268,7 @@ def same(one, other):
 @pytest.mark.shapes
 def test_a_saved_classifier_comes_back(trained, saved):
     before = torch.get_rng_state()
-    again = load_classifier(saved)
+    again = read_classifier(saved)
     assert torch.equal(torch.get_rng_state(), before)
     assert same(again, trained[0])
     assert again.body[0].weight.is_contiguous(memory_format=torch.channels_last)
@@ -281,7 +284,7 @@ def test_a_saved_ensemble_comes_back(trained, tmp_path):
     other, _ = train_classifier(stripes(40), stripes(50), quick)
     both = ensemble([trained[0], other], "both")
     save_classifier(tmp_path / "both.safetensors", both, architecture="goyal", card={})
-    again = load_classifier(tmp_path / "both.safetensors")
+    again = read_classifier(tmp_path / "both.safetensors")
     assert (again.name, len(again.members)) == ("both", 2)
     assert same(again, both)
     assert same(again.members[1], other)
@@ -313,7 +316,7 @@ def rewritten(path, tensors=None, **changes):
 )
 def test_metadata_that_does_not_fit_is_refused(saved, changes):
     rewritten(saved, **changes)
-    assert code_of(load_classifier, saved) == "MODEL-FILE-DAMAGED"
+    assert code_of(read_classifier, saved) == "MODEL-FILE-DAMAGED"
 
 
 def test_tensors_that_do_not_fit_are_refused(saved):
@@ -329,9 +332,9 @@ def test_tensors_that_do_not_fit_are_refused(saved):
         good | {"1.extra": good[key].clone()},
     ):
         rewritten(saved, tensors)
-        assert code_of(load_classifier, saved) == "MODEL-FILE-DAMAGED"
+        assert code_of(read_classifier, saved) == "MODEL-FILE-DAMAGED"
     rewritten(saved, good)
-    load_classifier(saved)
+    read_classifier(saved)
 
 
 class Bomb:
@@ -346,7 +349,7 @@ def test_a_pickle_is_refused_and_not_opened(tmp_path, monkeypatch):
     with zipfile.ZipFile("zip.safetensors", "w") as zipped:
         zipped.writestr("archive/data.pkl", pickle.dumps(Bomb()))
     for path in tmp_path.glob("*.safetensors"):
-        assert code_of(load_classifier, path) == "MODEL-CODE"
+        assert code_of(read_classifier, path) == "MODEL-CODE"
     assert not (tmp_path / "marker").exists()
 
 
@@ -357,13 +360,13 @@ def test_a_header_whose_length_begins_like_a_pickle_is_none(trained, tmp_path):
         if path.read_bytes().startswith(b"\x80"):
             break
     assert path.read_bytes().startswith(b"\x80")
-    assert load_classifier(path).name == "stripes"
+    assert read_classifier(path).name == "stripes"
 
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "net.safetensors"
-    assert code_of(load_classifier, path) == "MODEL-NOT-FOUND"
-    assert code_of(load_classifier, tmp_path) == "MODEL-NOT-FOUND"
+    assert code_of(read_classifier, path) == "MODEL-NOT-FOUND"
+    assert code_of(read_classifier, tmp_path) == "MODEL-NOT-FOUND"
     for data in (
         b"",
         b"<html>not found</html>",
@@ -372,7 +375,7 @@ def test_other_files_are_refused(tmp_path):
         struct.pack("<Q", 2**60) + b"{}",
     ):
         path.write_bytes(data)
-        assert code_of(load_classifier, path) == "MODEL-FILE-DAMAGED"
+        assert code_of(read_classifier, path) == "MODEL-FILE-DAMAGED"
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -387,7 +390,7 @@ def test_a_damaged_file_is_refused_or_a_classifier_and_nothing_else(tmp_path, da
     path = tmp_path / "net.safetensors"
     path.write_bytes(broken[:length])
     try:
-        outcome = load_classifier(path)
+        outcome = read_classifier(path)
     except RatherError as error:
         outcome = error.code
     assert isinstance(outcome, Classifier) or outcome in {"MODEL-FILE-DAMAGED", "MODEL-CODE"}
@@ -399,12 +402,12 @@ def test_a_damaged_file_is_refused_or_a_classifier_and_nothing_else(tmp_path, da
 @pytest.mark.parametrize("name", ["digits", "digits-ensemble"])
 def test_the_cards_tell_the_accuracy(name):
     card = json.loads((bundled.WEIGHTS / f"{name}.json").read_text())
-    test = load("digits").test
+    test = load_dataset("digits").test
     with torch.no_grad():
-        right = bring(name)(test.images).argmax(1) == torch.tensor(test.labels)
+        right = load_classifier(name)(test.images).argmax(1) == torch.tensor(test.labels)
     assert abs(int(right.sum()) - card["correct"]) <= 1  # another processor may round a tie otherwise
     assert 0.98 <= card["accuracy"] <= 0.992
-    assert len(bring(name).members) == card["recipe"]["members"]
+    assert len(load_classifier(name).members) == card["recipe"]["members"]
 
 
 def test_bundled_classifiers_are_listed_and_others_refused():
@@ -418,15 +421,15 @@ def test_a_changed_bundled_file_is_refused(monkeypatch, tmp_path):
     for file in bundled.WEIGHTS.glob("digits.*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr(bundled, "WEIGHTS", tmp_path)
-    bring("digits")
+    load_classifier("digits")
     data = bytearray((tmp_path / "digits.safetensors").read_bytes())
     data[-1] ^= 1
     (tmp_path / "digits.safetensors").write_bytes(data)
-    assert code_of(bring, "digits") == "MODEL-FILE-DAMAGED"
+    assert code_of(load_classifier, "digits") == "MODEL-FILE-DAMAGED"
 
 
 def test_digits_train_in_a_few_steps():
-    digits = load("digits")
+    digits = load_dataset("digits")
     part = InMemory(
         "digits",
         digits.train.classes,
@@ -436,4 +439,4 @@ def test_digits_train_in_a_few_steps():
     )
     _, figures = train_classifier(part, digits.test, Recipe(epochs=2))
     assert figures.accuracy > 0.7  # it was 0.83; chance is 0.1
-    assert DataSet("part", part).references is part
+    assert Dataset("part", part).references is part

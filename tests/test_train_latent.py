@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from rather.classifiers import bring
-from rather.cli import main
+from rather.commands.cli import main
+from rather.config.errors import RatherError
 from rather.data.source import InMemory
-from rather.errors import RatherError
+from rather.generators.autoencoder import Autoencoder
 from rather.generators.vae import VAE
+from rather.hub.classifiers import load_classifier
+from rather.hub.latent_files import load_latent, save_latent
 from rather.latents.classifiers import LatentClassifiers
-from rather.latents.file import load_latent, save_latent
-from rather.nets.autoencoder import Autoencoder
 from rather.train import LatentRecipe, train_heads
 
 SHAPE = (1, 8, 8)
@@ -106,7 +106,7 @@ def test_file_is_a_classifier_that_gives_back_its_latents(tmp_path):
     latent = LatentClassifiers(autoencoder, LatentHeads(4, 3, 8, 3), ["a", "b", "c"], "mine")
     save_latent(file, latent, vae.settings(), {"seed": 0})
     x = torch.rand(5, 1, 16, 16)
-    brought = bring(str(file))
+    brought = load_classifier(str(file))
     torch.testing.assert_close(brought(x), latent.classifier()(x))
     assert len(brought.members) == 4
     again = LatentClassifiers.of(brought)
@@ -115,7 +115,7 @@ def test_file_is_a_classifier_that_gives_back_its_latents(tmp_path):
     assert (again.name, again.autoencoder.name, again.classes) == ("mine", "small", ("a", "b", "c"))
     file.write_bytes(pickle.dumps({}))
     with pytest.raises(RatherError):
-        bring(str(file))
+        load_classifier(str(file))
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
@@ -127,7 +127,7 @@ def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    from rather.png import write_png
+    from rather.io.png import write_png
 
     source = blobs(60)
     big = nn.functional.interpolate(source.images, 28).expand(-1, 3, -1, -1)
@@ -148,7 +148,7 @@ def test_commands_from_a_folder_to_a_latent_classifier(folder, tmp_path, capsys)
     words = ["--data", str(folder), "--generator", str(tmp_path / "vae.safetensors"), "--out", str(latent)]
     said = told(capsys, "train", "latent-classifier", *words, "--set", "epochs=1", "--set", "members=2")
     assert len(said["members_correct"]) == 2
-    assert bring(str(latent)).classes == ("bottom", "middle", "top")
+    assert load_classifier(str(latent)).classes == ("bottom", "middle", "top")
 
 
 @pytest.mark.parametrize(

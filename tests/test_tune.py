@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from analytic import grey_denoiser, others, pictures, spatial
+from rather.commands.tune import Height, Trial, heights, highest, largest, trials
+from rather.config.errors import RatherError
 from rather.core import Goal, Noise
-from rather.errors import RatherError
-from rather.intervals import wilson
-from rather.methods import build
+from rather.hub.methods import build_method
 from rather.methods.sweep import Sweep
 from rather.methods.wachter import Wachter
-from rather.tune import Height, Trial, heights, highest, largest, trials
+from rather.stats.intervals import wilson
 
 
 def swept(*values: float, count: int = 4):
@@ -55,7 +55,7 @@ def test_the_answer_is_the_nearest_success_whatever_the_order():
 )
 def test_what_cannot_be_swept_is_refused(settings, says):
     with pytest.raises(RatherError, match=says) as refused:
-        build({"name": "sweep", "method": "wachter", **settings})
+        build_method({"name": "sweep", "method": "wachter", **settings})
     assert refused.value.code == "CFG-SETTING"
 
 

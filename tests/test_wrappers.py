@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from analytic import example, others, pictures, resources, spatial, two_classes
-from rather.best import Best
+from rather.config.errors import RatherError
 from rather.core import Classifier, Counterfactuals, Found, Goal, Images, Method, Noise
-from rather.errors import RatherError
-from rather.losses import l1, toward
-from rather.methods import build
+from rather.hub.methods import build_method
 from rather.methods.minimal import Minimal
 from rather.methods.several import Several
 from rather.methods.wachter import Wachter
-from rather.references import References
-from rather.search import descend, on_grid, plain
+from rather.search.best import Best
+from rather.search.descend import descend, on_grid, plain
+from rather.search.losses import l1, toward
+from rather.search.references import References
 
 # The nearest flip of a linear classifier is known
 
@@ -264,13 +264,13 @@ def test_nested_settings_come_back_at_any_depth() -> None:
     method = Several(method=Minimal(method=Wachter(steps=7), steps=2, loose=0.5), count=2)
     plainly = json.loads(json.dumps(method.settings()))
     assert plainly["method"]["method"]["steps"] == 7
-    assert build(plainly) == method
+    assert build_method(plainly) == method
     needy = Several(method=example("nearest"))
-    assert build({"name": "several", "method": "nearest"}, given).settings() == needy.settings()
+    assert build_method({"name": "several", "method": "nearest"}, given).settings() == needy.settings()
 
 
 def test_a_method_inside_may_be_given_by_its_name_alone() -> None:
-    assert build({"name": "minimal", "method": "wachter"}) == Minimal(method=Wachter())
+    assert build_method({"name": "minimal", "method": "wachter"}) == Minimal(method=Wachter())
 
 
 @pytest.mark.parametrize(
@@ -285,11 +285,11 @@ def test_a_method_inside_may_be_given_by_its_name_alone() -> None:
 )
 def test_a_wrong_setting_of_the_method_inside_is_named(inner: object, says: str) -> None:
     with pytest.raises(RatherError, match=says) as error:
-        build({"name": "minimal", "method": inner})
+        build_method({"name": "minimal", "method": inner})
     assert "\n" not in str(error.value)
 
 
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(RatherError, match=r"minimal\.method.*required") as error:
-        build({"name": "minimal"})
+        build_method({"name": "minimal"})
     assert len(str(error.value)) < 120

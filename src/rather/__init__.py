@@ -6,13 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rather.classifiers import bring, list_classifiers
     from rather.classifiers.adapters import adapt, ensemble
+    from rather.config.errors import RatherError
     from rather.core import Classifier, Counterfactuals, Found, Goal, Method, Noise
-    from rather.data import load
-    from rather.errors import RatherError
-    from rather.methods import build, list_methods
-    from rather.references import References
+    from rather.hub.classifiers import list_classifiers, load_classifier
+    from rather.hub.datasets import list_datasets, load_dataset
+    from rather.hub.methods import build_method, list_methods
+    from rather.search.references import References
 
 __version__ = "0.1.0"
 
@@ -24,15 +24,16 @@ _HOME = {
     "Goal": "core",
     "Method": "core",
     "Noise": "core",
+    "RatherError": "config.errors",
+    "References": "search.references",
     "adapt": "classifiers.adapters",
-    "bring": "classifiers",
+    "build_method": "hub.methods",
     "ensemble": "classifiers.adapters",
-    "list_classifiers": "classifiers",
-    "RatherError": "errors",
-    "References": "references",
-    "build": "methods",
-    "list_methods": "methods",
-    "load": "data",
+    "list_classifiers": "hub.classifiers",
+    "list_datasets": "hub.datasets",
+    "list_methods": "hub.methods",
+    "load_classifier": "hub.classifiers",
+    "load_dataset": "hub.datasets",
 }
 
 __all__ = [
@@ -46,12 +47,13 @@ __all__ = [
     "References",
     "__version__",
     "adapt",
-    "bring",
-    "build",
+    "build_method",
     "ensemble",
     "list_classifiers",
+    "list_datasets",
     "list_methods",
-    "load",
+    "load_classifier",
+    "load_dataset",
 ]
 
 

@@ -1,5 +1,5 @@
 """`python -m rather` is `rather`."""
 
-from rather.cli import main
+from rather.commands.cli import main
 
 main()

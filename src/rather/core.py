@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from rather.errors import RatherError
-from rather.settings import Settings
-from rather.suggest import near
+from rather.config.errors import RatherError
+from rather.config.settings import Settings
+from rather.config.suggest import near
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -310,19 +310,19 @@ class Counterfactuals:
 
     def plot(self) -> Figure:
         """A sheet: query, counterfactual and what changed, a row each."""
-        from rather.draw import sheet
+        from rather.plots import sheet
 
         return sheet(self)
 
     def save(self, folder: str) -> None:
         """Write the counterfactuals as `0.png`, `1.png`, ... into a folder, losslessly."""
-        from rather.png import write_png
+        from rather.io.png import write_png
 
         for i, image in enumerate(self.images):
             write_png(image, folder, str(i))
 
     def _repr_png_(self) -> bytes:
-        from rather.draw import figure_png
+        from rather.plots import figure_png
 
         return figure_png(self.plot())
 

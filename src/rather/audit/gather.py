@@ -21,16 +21,16 @@ from rather.audit.findings import (
     Suspicion,
 )
 from rather.audit.groups import clusters, distances, kin, pairs
+from rather.audit.load import Seen, read
 from rather.audit.rules import suspicious_attributes, suspicious_places, suspicious_regions
-from rather.audit.seen import Seen, read
 from rather.audit.swaps import Spot, answers, nearest_allowed, spots
+from rather.config.errors import RatherError
+from rather.config.suggest import near
 from rather.core import Classifier, Images
-from rather.errors import RatherError
-from rather.intervals import Z
-from rather.nets.oracle import Oracle
-from rather.nets.semantic import Semantic, changes_by_region
+from rather.generators._frozen_oracle import Oracle
+from rather.generators._frozen_semantic import Semantic, changes_by_region
 from rather.runs.store import Run
-from rather.suggest import near
+from rather.stats.intervals import Z
 
 _HALF: Final = 0.5
 _SWAPPED: Final = 64  # images with each place swapped

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rather.classifiers import bring
+from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.errors import RatherError
-from rather.nets.bundled import list_weights
-from rather.nets.oracle import Oracle
-from rather.nets.semantic import Semantic
-from rather.resources import Want, bundled_net, take_generator
+from rather.generators._frozen_oracle import Oracle
+from rather.generators._frozen_semantic import Semantic
+from rather.hub.classifiers import load_classifier
+from rather.hub.resources import Want, bundled_net, take_generator
+from rather.io.bundled import list_weights
 from rather.runs.store import Run
 
 
@@ -42,7 +42,7 @@ def audited_classifier(
     name = str(asked.get("name"))
     if spec is None and name not in list_weights("classifier"):
         return None
-    net = bring(spec or name, layer=layer, shape=shape, classes=classes, output=output, trust=trust)
+    net = load_classifier(spec or name, layer=layer, shape=shape, classes=classes, output=output, trust=trust)
     if net.fingerprint() == asked.get("sha256"):
         return net
     if spec is None:  # somebody's own, which is called as ours

@@ -10,13 +10,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from rather.bench.nets import Nets, Pair
+from rather.bench.judges import Nets, Pair
 from rather.bench.places import Grid, key_points_in_cells, objects_in_cells
 from rather.core import Goal, Images, Labels
 from rather.data.source import Source
-from rather.features import pooled
-from rather.metrics.cells import Edits
-from rather.png import unpng
+from rather.io.png import unpng
+from rather.metrics.cell_edits import Edits
+from rather.metrics.features import pooled
 from rather.runs.store import Row
 
 

@@ -11,13 +11,13 @@ from typing import Final, final
 
 from rather.bench.figures import Figure, figures_of
 from rather.bench.measures import MEASURES
-from rather.bench.page import page
+from rather.bench.plan import Absent, Progress, Unit, plan, work_off
 from rather.bench.scoring import score_all
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import formats
-from rather.bench.work import Absent, Progress, Unit, plan, work_off
+from rather.io.writing import refuse_unwritable, write_whole, writing
+from rather.report.benchmark import page
 from rather.runs.store import STATUSES
-from rather.writing import refuse_unwritable, write_whole, writing
 
 RUNS: Final = Path("runs")
 

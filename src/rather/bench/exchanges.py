@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rather.bench.answers import Answers
-from rather.metrics import cells
+from rather.metrics import cell_edits as cells
 
 Metric = Callable[[cells.Edits, Tensor, Tensor], Tensor]
 

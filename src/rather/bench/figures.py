@@ -12,9 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rather.bench.judges import Nets
 from rather.bench.measures import MEASURES, Columns, Measure, value
-from rather.bench.nets import Nets
-from rather.bench.statistics import (
+from rather.bench.plan import Absent, Unit
+from rather.runs.scores import Scores
+from rather.stats.intervals import wilson
+from rather.stats.resampling import (
     FEWEST,
     Numbers,
     Places,
@@ -30,9 +33,6 @@ from rather.bench.statistics import (
     sign_flip,
     student_p,
 )
-from rather.bench.work import Absent, Unit
-from rather.intervals import wilson
-from rather.runs.scores import Scores
 
 Variant = Literal["main", "all"]  # of what counts successes only: the same of all rows that have an answer
 LEVEL: Final = 0.05  # of all tests of one column together

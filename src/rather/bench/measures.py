@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from rather.bench import samples
-from rather.bench.nets import Nets
-from rather.errors import RatherError
+from rather.bench.judges import Nets
+from rather.config.errors import RatherError
 from rather.metrics import Metric, list_metrics
-from rather.metrics.attributes import attributes_changed, correlation_difference
-from rather.metrics.causes import cosine_agreement, named_among, rank_agreement
 from rather.metrics.distribution import frechet_of_features, kid_of_features, split_frechet_of_features
+from rather.metrics.ground_truth import cosine_agreement, named_among, rank_agreement
+from rather.metrics.oracle_attributes import attributes_changed, correlation_difference
 
 #: Which rows count: all that were asked, those that have an answer, or those whose answer is at its goal.
 Over = Literal["asked", "searched", "found"]

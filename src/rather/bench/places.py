@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from rather.cells.key_points import cells_of_object, cells_of_points, sides_merged
+from rather.config.errors import RatherError
 from rather.data.source import Source
-from rather.errors import RatherError
+from rather.feature_cells.key_points import cells_of_object, cells_of_points, sides_merged
 
 GROUND: Final = "background"  # what a region that is no object is called
 Grid = tuple[int, int]  # rows and columns

@@ -14,15 +14,14 @@ from torch import Tensor
 
 from rather.bench.answers import Answers
 from rather.bench.exchanges import cell_agreement, inside_object, near_key_point, same_key_point
-from rather.bench.nets import Nets
-from rather.bench.work import Unit
-from rather.best import DENOISER_CALLS
-from rather.handling import as_jpeg
-from rather.metrics.causes import distance_to_truth, inside_true_change
+from rather.bench.judges import Nets
+from rather.bench.plan import Unit
+from rather.metrics._handling import as_jpeg
 from rather.metrics.cout import cout
 from rather.metrics.diversity import cardinality, feature_diversity
+from rather.metrics.ground_truth import distance_to_truth, inside_true_change
 from rather.metrics.identity import identity_similarity, s3
-from rather.metrics.meaning import noncausal_flip, telling, trivial_flip
+from rather.metrics.oracle import noncausal_flip, telling, trivial_flip
 from rather.metrics.proximity import l1, l2
 from rather.metrics.realism import im1, im2
 from rather.metrics.sparsity import hoyer, share_changed
@@ -31,6 +30,7 @@ from rather.metrics.transfer import transfer
 from rather.metrics.validity import confidence
 from rather.runs.scores import Measured, Scores, scores_of
 from rather.runs.store import Row, Run
+from rather.search.best import DENOISER_CALLS
 
 
 class Score(NamedTuple):

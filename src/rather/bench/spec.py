@@ -21,11 +21,11 @@ from pydantic import (
 from rather.bench import bench_file, list_benches
 from rather.bench.measures import MEASURES
 from rather.classifiers.answers import Output
-from rather.errors import RatherError
-from rather.presets import expand
-from rather.runs.columns import Column
-from rather.settings import Seed, refusal
-from rather.suggest import near
+from rather.config.errors import RatherError
+from rather.config.settings import Seed, refusal
+from rather.config.suggest import near
+from rather.hub.columns import Column
+from rather.hub.presets import expand
 
 _PLACE: Final = re.compile(r"\{([\w-]+)\}")  # `celeba:{celeba}`: what only the user has
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from rather.bench.figures import Figure, Variant
 from rather.bench.measures import MEASURES, THEMES, Measure
-from rather.bench.work import Absent
+from rather.bench.plan import Absent
 
 _DIGITS: Final = 3  # that count
 _MILLE: Final = 1_000

@@ -20,8 +20,8 @@ from rather.classifiers.preflight import (
     refuse_unsteady,
 )
 from rather.classifiers.split import split
+from rather.config.errors import RatherError
 from rather.core import Classifier, Features, Images, Logits
-from rather.errors import RatherError
 
 _PROBES: Final = 3  # images of noise; one alone, or two, would hide what depends on the batch
 

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rather.config.errors import RatherError
+from rather.config.suggest import near
 from rather.core import Logits
-from rather.errors import RatherError
-from rather.suggest import near
 
 #: What a net's numbers are. `binary-...`: one number for the second of two classes.
 Output = Literal["logits", "probabilities", "binary-logit", "binary-probability"]

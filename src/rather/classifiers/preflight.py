@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rather.classifiers.answers import Asked, to_logits
+from rather.config.errors import RatherError
 from rather.core import Classifier, Images
-from rather.errors import RatherError
 
 _IMAGES: Final = 4  # of the given ones, at most; as many of noise beside them
 #: By how much answers may differ because sums are taken in another order; see `difference`.

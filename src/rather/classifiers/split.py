@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rather.classifiers.answers import Asked, key_of
 from rather.classifiers.preflight import CLOSE, ask, difference
 from rather.classifiers.tracing import trace
-from rather.errors import RatherError
+from rather.config.errors import RatherError
 
 
 def split(net: nn.Module, layer: str | None = None, *, example: Tensor) -> tuple[nn.Module, nn.Module]:

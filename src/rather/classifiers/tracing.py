@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from rather.classifiers.answers import Asked, Plain
 from rather.classifiers.chain import as_sequential
 from rather.classifiers.preflight import CLOSE, ask, difference
-from rather.errors import RatherError
-from rather.suggest import near
+from rather.config.errors import RatherError
+from rather.config.suggest import near
 
 _MAP: Final = 4  # dimensions of a map: b, d, u, v
 _NET: Final = "net"  # where `Asked` keeps the net

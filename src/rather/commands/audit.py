@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
 from rather.commands.words import settings_of
-from rather.errors import SOME_FAILED, WARNED, RatherError
+from rather.config.errors import SOME_FAILED, WARNED, RatherError
 
 if TYPE_CHECKING:
     from rather.audit import Audit
@@ -86,10 +86,10 @@ def audit(
     """
     from rather.audit import audit as look
     from rather.audit.nets import audited_classifier, take_oracle, take_segmenter
-    from rather.audit.page import write_audit
     from rather.commands.terminal import progress_bar
-    from rather.explain import explain
-    from rather.pages.comparison import is_comparison
+    from rather.report.audit import write_audit
+    from rather.report.comparison import is_comparison
+    from rather.runs.explain import explain
     from rather.runs.store import Run
 
     there = images[0] if len(images) == 1 and (images[0] / "run.json").is_file() else None
@@ -203,7 +203,7 @@ def _summary(found: Audit, run: Run, page: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rather.audit.page import interval
+    from rather.report.audit import interval
 
     console = Console()
     known = [one for one in found.attributes if one.answer]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from rather.errors import SOME_FAILED, RatherError
+from rather.config.errors import SOME_FAILED, RatherError
 
 
 def bench(

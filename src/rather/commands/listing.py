@@ -10,20 +10,20 @@ Kind = Literal["methods", "data", "models", "generators", "metrics", "benches"]
 def listing(kind: Kind) -> dict[str, str]:
     """Name and one line of each method or preset, data set, bundled net, metric or benchmark."""
     if kind == "methods":
-        from rather.methods import list_methods
-        from rather.presets import list_presets
+        from rather.hub.methods import list_methods
+        from rather.hub.presets import list_presets
 
         return list_methods() | {name: f"preset: {what}" for name, what in list_presets().items()}
     if kind == "data":
-        from rather.data import list_data
+        from rather.hub.datasets import list_datasets
 
-        return list_data()
+        return list_datasets()
     if kind == "models":
-        from rather.classifiers import list_classifiers
+        from rather.hub.classifiers import list_classifiers
 
         return list_classifiers()
     if kind == "generators":
-        from rather.nets.bundled import list_weights
+        from rather.io.bundled import list_weights
 
         return list_weights("generator")
     if kind == "benches":

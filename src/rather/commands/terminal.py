@@ -14,17 +14,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from rather.errors import RatherError
-from rather.generators import generator_class, list_generators
-from rather.methods import list_methods, method_class
-from rather.presets import Plan, expand, list_presets, preset
-from rather.resources import NAMES, bundled_nets, wanted
-from rather.suggest import near
+from rather.config.errors import RatherError
+from rather.config.suggest import near
+from rather.hub.generators import generator_class, list_generators
+from rather.hub.methods import list_methods, method_class
+from rather.hub.presets import Plan, expand, list_presets, preset
+from rather.hub.resources import NAMES, bundled_nets, wanted
 
 if TYPE_CHECKING:
-    from rather.explain import Explained
+    from rather.commands.tune import Height, Trial
+    from rather.runs.explain import Explained
     from rather.runs.store import Run
-    from rather.tune import Height, Trial
 
 ROWS = 20  # in the table; the report has all
 

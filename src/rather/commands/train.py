@@ -12,7 +12,7 @@ from cyclopts.types import NonNegativeInt, PositiveInt
 from cyclopts.validators import Number
 
 from rather.commands.words import settings_of
-from rather.generators import list_generators
+from rather.hub.generators import list_generators
 
 if TYPE_CHECKING:
     from rather.train import Figures
@@ -54,7 +54,7 @@ def train_classifier(
         json: Print one JSON object and nothing else.
     """
     from rather.commands.terminal import progress_bar
-    from rather.settings import checked
+    from rather.config.settings import checked
     from rather.train import Recipe, train_to_file
 
     given = {
@@ -106,7 +106,7 @@ def train_latent_classifier(
         json: Print one JSON object and nothing else.
     """
     from rather.commands.terminal import progress_bar
-    from rather.settings import checked
+    from rather.config.settings import checked
     from rather.train import LatentRecipe, train_latent
 
     recipe = checked(LatentRecipe, settings_of(set_ or []), "latent-classifier")
@@ -133,9 +133,9 @@ def _train_generator(kind: str, line: str) -> Callable[..., int]:
         judge: str | None = None,
         json: bool = False,
     ) -> int:
-        from rather.classifiers import bring, classifier_of
         from rather.commands.terminal import progress_bar
-        from rather.generators import generator_class
+        from rather.hub.classifiers import classifier_of, load_classifier
+        from rather.hub.generators import generator_class
         from rather.train import train_generator
 
         generator = generator_class(kind).of(settings_of(set_ or []))
@@ -148,7 +148,7 @@ def _train_generator(kind: str, line: str) -> Callable[..., int]:
                 size=size,
                 seed=seed,
                 precision=precision,
-                judge=None if name is None else bring(name),
+                judge=None if name is None else load_classifier(name),
                 progress=lambda done, all_, _loss: progress(done, all_),
             )
         if figures is None:  # the first of several processes says it

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rather.errors import RatherError
+from rather.config.errors import RatherError
 
 
 def settings_of(pairs: Sequence[str]) -> dict[str, Any]:

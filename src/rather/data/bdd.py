@@ -15,7 +15,7 @@ import torch
 
 from rather.data.listed import Listed, Shape, pictures_in, whole
 from rather.data.lists import damaged, find, read_lines, refuse_escapes
-from rather.data.source import DataSet
+from rather.data.source import Dataset
 
 SHAPE: Final[Shape] = (3, 256, 512)
 ACTIONS: Final = ("forward", "stop", "left", "right")  # in the order of BDD-OIA's bits
@@ -24,7 +24,7 @@ CLASSES: Final = ("stop", "forward")
 Part = Literal["val", "test"]
 
 
-def load(folder: Path, shape: Shape | None = None) -> DataSet:
+def load(folder: Path, shape: Shape | None = None) -> Dataset:
     """BDD100k: the 10,000 pictures of `val` to explain, the 70,000 of `train`; none is labelled.
 
     Args:
@@ -42,10 +42,10 @@ def load(folder: Path, shape: Shape | None = None) -> DataSet:
             name="bdd100k", folder=place, files=pictures_in(place), shape=shape or SHAPE, view=whole
         )
 
-    return DataSet("bdd100k", test=source("val"), train=source("train"))
+    return Dataset("bdd100k", test=source("val"), train=source("train"))
 
 
-def load_oia(folder: Path, shape: Shape | None = None, *, part: Part = "test") -> DataSet:
+def load_oia(folder: Path, shape: Shape | None = None, *, part: Part = "test") -> Dataset:
     """BDD-OIA: streets in which one may go on or has to stop or slow down.
 
     A picture's label is which of "forward" and "stop" is among its actions; it has none where neither or both
@@ -78,7 +78,7 @@ def load_oia(folder: Path, shape: Shape | None = None, *, part: Part = "test") -
             values=torch.tensor(list(actions.values()), dtype=torch.uint8),
         )
 
-    return DataSet("bdd-oia", test=source(part), train=source("train"))
+    return Dataset("bdd-oia", test=source(part), train=source("train"))
 
 
 def _read_actions(path: Path) -> dict[str, list[int]]:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rather.config.errors import RatherError
+from rather.config.suggest import near
 from rather.data.listed import Listed, Shape
 from rather.data.lists import damaged, find, numbers, read_lines, refuse_escapes
-from rather.data.source import DataSet
-from rather.errors import RatherError
-from rather.suggest import near
+from rather.data.source import Dataset
 
 _NAMES: Final = """
     5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair
@@ -36,7 +36,7 @@ Part = Literal["valid", "test"]
 
 def load(
     folder: Path, attribute: str = "Smiling", shape: Shape | None = None, *, part: Part = "test"
-) -> DataSet:
+) -> Dataset:
     """The official parts `train` and `test`, labelled by an attribute.
 
     Args:
@@ -71,7 +71,7 @@ def load(
             values=torch.from_numpy(values[rows]),
         )
 
-    return DataSet(f"celeba/{ATTRIBUTES[labelled]}", test=source(part), train=source("train"))
+    return Dataset(f"celeba/{ATTRIBUTES[labelled]}", test=source(part), train=source("train"))
 
 
 def find_attribute(name: str) -> int:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
+from rather.config.errors import RatherError
 from rather.data.celeba import ATTRIBUTES, Part, class_names, find_attribute, read_attributes
 from rather.data.listed import Listed, Shape, fit_layout, mask
 from rather.data.lists import damaged, find, read_lines
-from rather.data.source import DataSet
-from rather.errors import RatherError
+from rather.data.source import Dataset
 
 _NAMES: Final = """
     skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip hair hat ear_r neck_l neck cloth
@@ -73,7 +73,7 @@ class MaskedFaces(Listed):
 
 def load(
     folder: Path, attribute: str = "Smiling", shape: Shape | None = None, *, part: Part = "test"
-) -> DataSet:
+) -> Dataset:
     """CelebA's parts `train` and `test` of the 30,000 faces, labelled by an attribute.
 
     Args:
@@ -110,7 +110,7 @@ def load(
             values=torch.from_numpy(values[rows]),
         )
 
-    return DataSet(f"celebamask/{ATTRIBUTES[labelled]}", test=source(part), train=source("train"))
+    return Dataset(f"celebamask/{ATTRIBUTES[labelled]}", test=source(part), train=source("train"))
 
 
 def _read_originals(path: Path, count: int) -> list[int]:

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from rather.data.listed import Listed, Shape, fit_layout, mask
 from rather.data.lists import damaged, find, names, numbers, refuse_escapes, table
-from rather.data.source import DataSet
+from rather.data.source import Dataset
 
 SHAPE: Final[Shape] = (3, 224, 224)
 REGIONS: Final = ("background", "bird")
@@ -75,7 +75,7 @@ class Birds(Listed):
         return fit_layout(bird.astype(np.uint8), self.shape, self.view)
 
 
-def load(folder: Path, shape: Shape | None = None) -> DataSet:
+def load(folder: Path, shape: Shape | None = None) -> Dataset:
     """The official parts for training and for test, labelled by the species.
 
     Args:
@@ -124,7 +124,7 @@ def load(folder: Path, shape: Shape | None = None) -> DataSet:
             regions=REGIONS if segmentations else (),
         )
 
-    return DataSet("cub", test=source(0), train=source(1))
+    return Dataset("cub", test=source(0), train=source(1))
 
 
 def _indices(path: Path, count: int, classes: int) -> NDArray[np.int64]:

@@ -10,15 +10,15 @@ from typing import Final
 
 import numpy as np
 
+from rather.config.errors import RatherError
 from rather.data.mnist import as_source
-from rather.data.source import DataSet
-from rather.errors import RatherError
+from rather.data.source import Dataset
 
 FILE: Final = Path(__file__).with_name("digits.npz")
 CARD: Final = FILE.with_suffix(".json")
 
 
-def load() -> DataSet:
+def load() -> Dataset:
     """10,000 digits to train on and to take references from, 2,000 to explain.
 
     Raises:
@@ -33,7 +33,7 @@ def load() -> DataSet:
             "DATA-DAMAGED", where=FILE, why="its sha256 is not the card's", do="Install rather again"
         )
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return DataSet(
+        return Dataset(
             "digits",
             test=as_source("digits", "test", arrays["test_images"], arrays["test_labels"]),
             train=as_source("digits", "train", arrays["train_images"], arrays["train_labels"]),

@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from rather.data.reading import EXTENSIONS, decode, fit, read_bytes
-from rather.data.source import DataSet, Source
-from rather.errors import RatherError
+from rather.config.errors import RatherError
+from rather.data.source import Dataset, Source
+from rather.io.images import EXTENSIONS, decode, fit, read_bytes
 
 Shape = tuple[int, int, int]  # c, h, w
 SHAPE: Final[Shape] = (3, 64, 64)  # where nobody says for which classifier
@@ -93,7 +93,7 @@ class Folder(Source):
         return fit(decode(data, self.where(index)), self.shape)
 
 
-def load(folder: Path, shape: Shape | None = None) -> DataSet:
+def load(folder: Path, shape: Shape | None = None) -> Dataset:
     """The pictures of a folder, to be explained.
 
     Pictures that lie in the folder itself have no label. Where none lies there, each of its folders is a
@@ -109,15 +109,15 @@ def load(folder: Path, shape: Shape | None = None) -> DataSet:
     name = text(folder.resolve().name)
     top, below = _listed(folder)
     if top:
-        return DataSet(name, Folder(name, top, shape or SHAPE))
+        return Dataset(name, Folder(name, top, shape or SHAPE))
     found = [(path, label) for label, inner in enumerate(below) for path in _all_below(inner)]
     if not found:
         raise RatherError("DATA-EMPTY", where=folder, why=f"looked for {', '.join(EXTENSIONS)}")
     paths, labels = zip(*found, strict=True)
-    return DataSet(name, Folder(name, paths, shape or SHAPE, [text(inner.name) for inner in below], labels))
+    return Dataset(name, Folder(name, paths, shape or SHAPE, [text(inner.name) for inner in below], labels))
 
 
-def load_files(paths: Sequence[Path], shape: Shape | None = None) -> DataSet:
+def load_files(paths: Sequence[Path], shape: Shape | None = None) -> Dataset:
     """Image files by name, whatever their extensions, and the pictures in the folders among them.
 
     A single folder may hold a folder for each class; of several things none has a label.
@@ -140,7 +140,7 @@ def load_files(paths: Sequence[Path], shape: Shape | None = None) -> DataSet:
             "DATA-EMPTY", where=", ".join(map(text, paths)), why=f"looked for {', '.join(EXTENSIONS)}"
         )
     name = text(paths[0].name) if len(paths) == 1 else f"{len(files)} files"
-    return DataSet(name, Folder(name, files, shape or SHAPE))
+    return Dataset(name, Folder(name, files, shape or SHAPE))
 
 
 def text(path: str | Path) -> str:

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from rather.config.errors import RatherError
+from rather.config.suggest import near
 from rather.data.listed import Listed, Shape, pictures_in
 from rather.data.lists import damaged, find, numbers, read_lines
-from rather.data.reading import read_bytes
-from rather.data.source import DataSet
-from rather.errors import RatherError
-from rather.suggest import near
+from rather.data.source import Dataset
+from rather.io.images import read_bytes
 
 #: A short name -> WordNet id, and the class as classifiers call it. Their pairs in ACE: zebra-sorrel,
 #: cheetah-cougar and egyptian-persian.
@@ -38,7 +38,7 @@ _DEVKIT: Final = "ILSVRC2012_devkit_t12/data"
 _KAGGLE: Final = "ILSVRC/Data/CLS-LOC"
 
 
-def load(folder: Path, pair: str = "zebra-sorrel", shape: Shape | None = None) -> DataSet:
+def load(folder: Path, pair: str = "zebra-sorrel", shape: Shape | None = None) -> Dataset:
     """The pictures of two classes: those of the validation set to explain, those of the training set.
 
     Args:
@@ -72,8 +72,8 @@ def load(folder: Path, pair: str = "zebra-sorrel", shape: Shape | None = None) -
     flat = not any((val / wnid).is_dir() for wnid in wnids)
     test = source(val, _flat(folder, wnids) if flat else _by_folder(val, wnids))
     if not train.is_dir():
-        return DataSet(test.name, test=test)
-    return DataSet(test.name, test=test, train=source(train, _by_folder(train, wnids)))
+        return Dataset(test.name, test=test)
+    return Dataset(test.name, test=test, train=source(train, _by_folder(train, wnids)))
 
 
 def _two(pair: str) -> list[str]:

@@ -20,10 +20,10 @@ from PIL import Image
 from torch import Tensor
 from typing_extensions import override
 
+from rather.config.errors import RatherError
 from rather.data.folder import text
-from rather.data.reading import EXTENSIONS, Box, decode, fit, largest, read_bytes
 from rather.data.source import Source
-from rather.errors import RatherError
+from rather.io.images import EXTENSIONS, Box, decode, fit, largest, read_bytes
 
 Shape = tuple[int, int, int]  # c, h, w
 #: The part of a picture of this (width, height) that becomes the pixels of a shape.

@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from rather.data.reading import MAX_BYTES, read_bytes
-from rather.errors import RatherError
+from rather.config.errors import RatherError
+from rather.io.images import MAX_BYTES, read_bytes
 
 #: A part of a path that is empty, "." or ".." (so a slash at its begin), and what other systems take apart.
 _ESCAPE: Final = re.compile(r"^\.{0,2}(?:/|$)|/\.{0,2}(?:/|$)|[\\:\0]")

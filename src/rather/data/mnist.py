@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rather.data.source import DataSet, InMemory
-from rather.errors import RatherError
+from rather.config.errors import RatherError
+from rather.data.source import Dataset, InMemory
 
 Bytes = NDArray[np.uint8]
 CLASSES: Final = tuple("0123456789")
@@ -23,7 +23,7 @@ SIDE: Final = 28
 _COUNTS: Final = {"train": 60_000, "t10k": 10_000}
 
 
-def load(folder: Path) -> DataSet:
+def load(folder: Path) -> Dataset:
     """All 60,000 training and 10,000 test digits.
 
     Args:
@@ -32,7 +32,7 @@ def load(folder: Path) -> DataSet:
     Raises:
         RatherError: DATA-NOT-FOUND, or DATA-DAMAGED for a file that is not whole or not the official one.
     """
-    return DataSet(
+    return Dataset(
         "mnist",
         test=as_source("mnist", "test", *read(folder, "t10k")),
         train=as_source("mnist", "train", *read(folder, "train")),

@@ -18,10 +18,10 @@ from jaxtyping import Float
 from PIL import ImageOps
 from torch import Tensor
 
-from rather.data.reading import decode, fit, read_bytes
-from rather.data.source import DataSet, InMemory
-from rather.errors import RatherError
-from rather.suggest import near
+from rather.config.errors import RatherError
+from rather.config.suggest import near
+from rather.data.source import Dataset, InMemory
+from rather.io.images import decode, fit, read_bytes
 
 #: How many characters the alphabets of images_background_small2.zip have.
 CHARACTERS: Final = {"Greek": 24, "Japanese_(katakana)": 47, "Latin": 26, "Sanskrit": 42, "Tagalog": 17}
@@ -30,7 +30,7 @@ SIDE: Final = 105  # pixels
 _LARGEST: Final = 2**16  # bytes; the official drawings take a few hundred
 
 
-def load(file: Path, alphabet: str = "Sanskrit", *, size: int = 28, seed: int = 0) -> DataSet:
+def load(file: Path, alphabet: str = "Sanskrit", *, size: int = 28, seed: int = 0) -> Dataset:
     """An alphabet, white on black as MNIST is; of each character 16 drawings to train on, 4 to explain.
 
     Args:
@@ -68,7 +68,7 @@ def load(file: Path, alphabet: str = "Sanskrit", *, size: int = 28, seed: int = 
         )
         for part, keys in parts.items()
     }
-    return DataSet(f"omniglot/{alphabet}", test=sources["test"], train=sources["train"])
+    return Dataset(f"omniglot/{alphabet}", test=sources["test"], train=sources["train"])
 
 
 def _drawings(file: Path, alphabet: str) -> Iterator[tuple[PurePath, bytes]]:

@@ -13,8 +13,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from typing_extensions import override
 
+from rather.config.errors import RatherError
 from rather.core import Images
-from rather.errors import RatherError
 
 
 class Source(ABC):
@@ -117,7 +117,7 @@ class InMemory(Source):
 
 @final
 @dataclass(frozen=True, eq=False)
-class DataSet:
+class Dataset:
     """Pictures to explain, and others of the same kind to train on and to take references from."""
 
     name: str

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rather.core import Classifier, Goal, Images
 from rather.diffusion.refinement import Mask, Thresholds
-from rather.search import PerRow, Rows, bisect, on_grid
+from rather.search.descend import PerRow, Rows, bisect, on_grid
 
 #: Images, and where each was changed.
 Answer = tuple[Images, Mask]

@@ -18,11 +18,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from rather.config.errors import RatherError
 from rather.core import Images
-from rather.diffusion.arithmetic import Chain, Noisy, pixels, signed
-from rather.diffusion.denoiser import Denoiser
-from rather.errors import RatherError
-from rather.memory import at_hand
+from rather.generators._denoiser import Denoiser
+from rather.generators.noise_schedule import Chain, Noisy, pixels, signed
+from rather.io.memory import at_hand
 
 Draws = Float[Tensor, "b n c h w"]
 #: Whether steps forget what their gradient needs and compute it again: by the memory at hand, or as said.

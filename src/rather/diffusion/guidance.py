@@ -17,11 +17,11 @@ from typing import Annotated
 import torch
 from pydantic import Field, PositiveFloat
 
-from rather.best import Best
 from rather.core import Classifier, Found, Goal, Images, Labels
-from rather.diffusion.arithmetic import Chain, Noisy, pixels
-from rather.losses import PerRow, member_logits, refuse_without_gradient
-from rather.search import Rows
+from rather.generators.noise_schedule import Chain, Noisy, pixels
+from rather.search.best import Best
+from rather.search.descend import Rows
+from rather.search.losses import PerRow, member_logits, refuse_without_gradient
 
 #: Weights of the classifier's gradient, tried in this order.
 Scales = Annotated[tuple[PositiveFloat, ...], Field(min_length=1, max_length=10)]

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rather.core import Images
-from rather.diffusion.arithmetic import Chain, pixels, signed
-from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import Draws, step_back
+from rather.generators._denoiser import Denoiser
+from rather.generators.noise_schedule import Chain, pixels, signed
 
 #: 1 where a pixel may change, else 0.
 Mask = Float[Tensor, "b 1 h w"]

@@ -9,8 +9,8 @@ from typing import Final
 
 from torch import nn
 
-from rather.errors import RatherError
-from rather.nets.generator import Shape
+from rather.config.errors import RatherError
+from rather.generators.training import Shape
 
 Norm = Callable[[int], nn.Module]
 _SMALL = 7  # pixels a side: where going down ends

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rather.core import Images
+from rather.generators._frozen_semantic import Codes, Layout
 from rather.generators._layers import convolved
-from rather.nets.generator import Shape
-from rather.nets.semantic import Codes, Layout
+from rather.generators.training import Shape
 
 #: Pixels a side of the cells in which the generator is told what share of loose regions is which.
 COARSE: Final = 4

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rather.diffusion.arithmetic import Noisy
-from rather.nets.generator import Shape
+from rather.generators.noise_schedule import Noisy
+from rather.generators.training import Shape
 
 _SMALL = 8  # pixels a side: where going down ends
 _DEEPEST = 4  # times the first width, at most

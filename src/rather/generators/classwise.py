@@ -16,13 +16,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
+from rather.config.errors import RatherError
 from rather.core import Classifier, Images
-from rather.errors import RatherError
+from rather.generators._frozen_classwise import Classwise as Product
+from rather.generators._frozen_classwise import by_class
 from rather.generators._layers import down, group_norm, up
-from rather.nets.classwise import Classwise as Product
-from rather.nets.classwise import by_class
-from rather.nets.frozen import FrozenNet
-from rather.nets.generator import (
+from rather.generators.frozen import FrozenNet
+from rather.generators.training import (
     Column,
     Columns,
     Figure,

@@ -20,13 +20,13 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
+from rather.config.errors import RatherError
 from rather.core import Classifier, Images
-from rather.diffusion.arithmetic import Chain, cosine, linear, pixels, signed
-from rather.diffusion.denoiser import Denoiser
-from rather.errors import RatherError
+from rather.generators._denoiser import Denoiser
 from rather.generators._unet import small
-from rather.nets.frozen import FrozenNet
-from rather.nets.generator import Columns, Figure, Generator, GeneratorNet, Phase, Shape
+from rather.generators.frozen import FrozenNet
+from rather.generators.noise_schedule import Chain, cosine, linear, pixels, signed
+from rather.generators.training import Columns, Figure, Generator, GeneratorNet, Phase, Shape
 
 
 @final

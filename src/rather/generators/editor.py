@@ -24,11 +24,11 @@ from typing_extensions import override
 
 from rather.core import Classifier, Images
 from rather.generators._conditional import Critic, Decoder, Encoder, critic_loss
+from rather.generators._frozen_editor import Editor as Product
 from rather.generators._layers import down, group_norm, refuse_sides
+from rather.generators.frozen import FrozenNet
 from rather.generators.oracle import attribute_loss
-from rather.nets.editor import Editor as Product
-from rather.nets.frozen import FrozenNet
-from rather.nets.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
+from rather.generators.training import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
 
 _READING = 0.2  # share of the steps after which the reader is done, and the editor begins
 _SURE = 0.5

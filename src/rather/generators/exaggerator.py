@@ -21,8 +21,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
+from rather.config.errors import RatherError
 from rather.core import Classifier, Images
-from rather.errors import RatherError
 from rather.generators._conditional import (
     Critic,
     Decoder,
@@ -30,12 +30,12 @@ from rather.generators._conditional import (
     coin_divergence,
     critic_loss,
 )
+from rather.generators._frozen_exaggerator import Exaggerator as Product
+from rather.generators._frozen_exaggerator import bin_of, condition_count, conditions
 from rather.generators._layers import refuse_sides
-from rather.nets.exaggerator import Exaggerator as Product
-from rather.nets.exaggerator import bin_of, condition_count, conditions
-from rather.nets.frozen import FrozenNet
-from rather.nets.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
-from rather.ranks import rank_correlation
+from rather.generators.frozen import FrozenNet
+from rather.generators.training import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
+from rather.stats.ranks import rank_correlation
 
 
 @final

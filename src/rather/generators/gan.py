@@ -23,9 +23,9 @@ from typing_extensions import override
 
 from rather.core import Classifier, Images
 from rather.generators._layers import down, group_norm, up
-from rather.nets.autoencoder import Autoencoder, Latents
-from rather.nets.generator import Generator, GeneratorNet, Latent, Phase, Shape
-from rather.search import Rows, descend
+from rather.generators.autoencoder import Autoencoder, Latents
+from rather.generators.training import Generator, GeneratorNet, Latent, Phase, Shape
+from rather.search.descend import Rows, descend
 
 _PIXELS = 0.5  # weight of an image's squared error, summed over its pixels, beside the error of its latent
 

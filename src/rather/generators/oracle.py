@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.core import Classifier
+from rather.generators._frozen_oracle import Oracle as Product
 from rather.generators._layers import down, group_norm
-from rather.nets.frozen import FrozenNet
-from rather.nets.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
-from rather.nets.oracle import Oracle as Product
+from rather.generators.frozen import FrozenNet
+from rather.generators.training import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
 
 _SURE = 0.5
 

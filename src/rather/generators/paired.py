@@ -24,12 +24,12 @@ from typing_extensions import override
 
 from rather.core import Classifier, Images
 from rather.generators._conditional import Decoder, Encoder
+from rather.generators._frozen_editor import Editor as Product
 from rather.generators._layers import down, group_norm, refuse_sides
 from rather.generators._styled import over_pixels_and_regions
+from rather.generators.frozen import FrozenNet
 from rather.generators.oracle import attribute_loss
-from rather.nets.editor import Editor as Product
-from rather.nets.frozen import FrozenNet
-from rather.nets.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
+from rather.generators.training import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
 
 _CHANGED = 0.05  # from where on a pixel value counts as changed
 _READING = 0.2  # share of the steps after which the reader is done, and the editor begins

@@ -26,14 +26,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
+from rather.config.settings import indices
 from rather.core import Classifier, Images
+from rather.generators._frozen_semantic import Semantic as Product
+from rather.generators._frozen_semantic import one_hot
 from rather.generators._layers import refuse_sides
 from rather.generators._styled import StyledGenerator, StyleEncoder, UNet, extent, over_pixels_and_regions
-from rather.nets.frozen import FrozenNet
-from rather.nets.generator import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
-from rather.nets.semantic import Semantic as Product
-from rather.nets.semantic import one_hot
-from rather.settings import indices
+from rather.generators.frozen import FrozenNet
+from rather.generators.training import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
 
 _SEGMENTING = 0.3  # share of the steps after which the segmenter is done, and the generator begins
 #: Standard deviation of what is added to styles in training: a direction in which no image differs from

@@ -21,10 +21,10 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.core import Classifier, Images
+from rather.generators._frozen_encoder import Encoder
 from rather.generators._layers import down, group_norm
-from rather.nets.encoder import Encoder
-from rather.nets.frozen import FrozenNet
-from rather.nets.generator import Columns, Figure, Generator, GeneratorNet, Latent, Phase, Shape
+from rather.generators.frozen import FrozenNet
+from rather.generators.training import Columns, Figure, Generator, GeneratorNet, Latent, Phase, Shape
 
 _JITTER: Final = 0.4  # by how much, at most, contrast and brightness are other
 _GREY: Final = 0.2  # how many views of a colour picture are

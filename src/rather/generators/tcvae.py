@@ -20,9 +20,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from rather.core import Classifier
+from rather.generators.autoencoder import Autoencoder, Latents
+from rather.generators.training import Cells, Generator, GeneratorNet, Latent, Phase, Shape
 from rather.generators.vae import VariationalNets
-from rather.nets.autoencoder import Autoencoder, Latents
-from rather.nets.generator import Cells, Generator, GeneratorNet, Latent, Phase, Shape
 
 
 @final

@@ -22,8 +22,8 @@ from typing_extensions import override
 
 from rather.core import Classifier, Images
 from rather.generators._layers import down, group_norm, up
-from rather.nets.autoencoder import Autoencoder, Latents
-from rather.nets.generator import Cells, Generator, GeneratorNet, Latent, Phase, Shape
+from rather.generators.autoencoder import Autoencoder, Latents
+from rather.generators.training import Cells, Generator, GeneratorNet, Latent, Phase, Shape
 
 
 @final

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rather.core import Classifier, Features, Images, Logits, Resource
-from rather.nets.autoencoder import Autoencoder, Latents
+from rather.generators.autoencoder import Autoencoder, Latents
 
 
 @final

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rather.core import Classifier, Counterfactuals, Labels, Method
-from rather.draw import Drawing, figure_image, trajectory
+from rather.generators.autoencoder import Autoencoder
 from rather.latents.classifiers import LatentClassifiers
 from rather.latents.diagnostics import (
     Probabilities,
@@ -31,9 +31,9 @@ from rather.latents.diagnostics import (
     target_probabilities,
     uncertainty,
 )
-from rather.losses import member_logits
-from rather.nets.autoencoder import Autoencoder
-from rather.search import on_grid
+from rather.plots import Drawing, figure_image, trajectory
+from rather.search.descend import on_grid
+from rather.search.losses import member_logits
 
 _FLAT: Final = 2  # dimensions of a latent space that can be drawn
 _REACH: Final = 3  # standard deviations of a standard normal prior: what is always shown of a latent space

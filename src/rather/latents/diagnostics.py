@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rather.core import Classifier, Images, Labels
+from rather.generators.autoencoder import Autoencoder, Latents
 from rather.latents.classifiers import LatentClassifiers
-from rather.losses import member_logits
-from rather.nets.autoencoder import Autoencoder, Latents
+from rather.search.losses import member_logits
 
 #: Of points (n, ...): the logits of each of m classifiers, (m, n, k).
 Ask = Callable[[Tensor], Tensor]

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rather.core import Classifier, Logits
-from rather.losses import refuse_without_gradient
-from rather.nets.autoencoder import Autoencoder, Latents
+from rather.generators.autoencoder import Autoencoder, Latents
+from rather.search.losses import refuse_without_gradient
 
 _AT_ONCE: Final = 32  # points, with the graph of their gradients
 _ROUNDS: Final = 100

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images
-from rather.nets.autoencoder import Autoencoder, Latents
-from rather.search import Path, Rows, on_grid
+from rather.generators.autoencoder import Autoencoder, Latents
+from rather.search.descend import Path, Rows, on_grid
 
 _AT_ONCE: Final = 64  # images in memory
 #: Points (n, ...) of a generator's space and the rows that they belong to: the images of them.

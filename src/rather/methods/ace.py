@@ -16,14 +16,14 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
-from rather.attacks import ATTACKS, DISTANCES, Kind, Norm
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
 from rather.diffusion.candidates import Candidates
-from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import Checkpoint, Filter, lowest
 from rather.diffusion.refinement import Mask, Refinement, Share, Side, Thresholds, change_mask
-from rather.nets.frozen import Bundled
-from rather.search import Rows, descend, falling
+from rather.generators._denoiser import Denoiser
+from rather.generators.frozen import Bundled
+from rather.search.attacks import ATTACKS, DISTANCES, Kind, Norm
+from rather.search.descend import Rows, descend, falling
 
 
 @final

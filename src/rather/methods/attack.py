@@ -19,8 +19,8 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.losses import l1_sum, toward
-from rather.search import Rows, descend, on_grid, sign
+from rather.search.descend import Rows, descend, on_grid, sign
+from rather.search.losses import l1_sum, toward
 
 
 @final

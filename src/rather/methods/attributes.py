@@ -18,15 +18,15 @@ from jaxtyping import Float
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
+from rather.config.settings import NameList, indices
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.generators._frozen_editor import Editor
+from rather.generators._frozen_oracle import Attributes as Values
+from rather.generators.frozen import Bundled
 from rather.latents.search import found_on
-from rather.losses import l1, toward
-from rather.nets.editor import Editor
-from rather.nets.frozen import Bundled
-from rather.nets.oracle import Attributes as Values
-from rather.references import References
-from rather.search import Rows, descend, on_grid
-from rather.settings import NameList, indices
+from rather.search.descend import Rows, descend, on_grid
+from rather.search.losses import l1, toward
+from rather.search.references import References
 
 _TOP: Final = 5  # attributes that are named, as the paper does
 

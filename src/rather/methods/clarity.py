@@ -20,13 +20,13 @@ from annotated_types import Gt, Lt
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from rather.config.errors import RatherError
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.errors import RatherError
+from rather.generators.autoencoder import Latents
 from rather.latents.classifiers import LatentClassifiers
 from rather.latents.search import decoded, decoder, encoded, found_on
-from rather.losses import cross_entropy
-from rather.nets.autoencoder import Latents
-from rather.search import Rows, descend, on_grid
+from rather.search.descend import Rows, descend, on_grid
+from rather.search.losses import cross_entropy
 
 
 @final

@@ -16,12 +16,12 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt, model_validator
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.diffusion.arithmetic import pixels, signed
-from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import lowest, step_back
 from rather.diffusion.guidance import Scales, away_from_target, climb, pull
-from rather.nets.frozen import Bundled
-from rather.search import Rows
+from rather.generators._denoiser import Denoiser
+from rather.generators.frozen import Bundled
+from rather.generators.noise_schedule import pixels, signed
+from rather.search.descend import Rows
 
 
 @final

@@ -24,17 +24,17 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 from torch.nn import functional as F
 
-from rather.best import Best
+from rather.config.errors import RatherError
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.errors import RatherError
+from rather.generators.autoencoder import Autoencoder
+from rather.generators.frozen import Bundled
 from rather.latents.fisher import latent_information
 from rather.latents.masks import FisherMask, all_but_a_part, fisher_masks
 from rather.latents.search import decoded, decoder, encoded, reconstruction, shown
-from rather.losses import l1, toward
-from rather.nets.autoencoder import Autoencoder
-from rather.nets.frozen import Bundled
-from rather.references import References
-from rather.search import Rows, descend, on_grid
+from rather.search.best import Best
+from rather.search.descend import Rows, descend, on_grid
+from rather.search.losses import l1, toward
+from rather.search.references import References
 
 
 @final

@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.nets.exaggerator import Exaggerator, bin_of
-from rather.nets.frozen import Bundled
-from rather.search import on_grid
+from rather.generators._frozen_exaggerator import Exaggerator, bin_of
+from rather.generators.frozen import Bundled
+from rather.search.descend import on_grid
 
 
 @final

@@ -18,13 +18,13 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.diffusion.arithmetic import pixels, signed
-from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import lowest
 from rather.diffusion.guidance import Scales, away_from_target, climb, pull
 from rather.diffusion.refinement import Mask, Share, Side, change_mask
-from rather.nets.frozen import Bundled
-from rather.search import Rows
+from rather.generators._denoiser import Denoiser
+from rather.generators.frozen import Bundled
+from rather.generators.noise_schedule import pixels, signed
+from rather.search.descend import Rows
 
 #: Of the image that is expected, the query and the level: where the one may differ from the other.
 Masked = Callable[[Images, Images, int], Mask]

@@ -19,14 +19,14 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
-from rather.cells.composite import PictureEdits, highlights
-from rather.cells.editor import Editor, Screen, editor
-from rather.cells.edits import AnyHead, edited, refuse_large
-from rather.cells.pictures import edit_pictures
-from rather.cells.relaxation import relaxed_best_edit
-from rather.cells.sequential import sequential_search
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.references import Choice, References
+from rather.feature_cells.composite import PictureEdits, highlights
+from rather.feature_cells.editor import Editor, Screen, editor
+from rather.feature_cells.edits import AnyHead, edited, refuse_large
+from rather.feature_cells.pictures import edit_pictures
+from rather.feature_cells.relaxation import relaxed_best_edit
+from rather.feature_cells.sequential import sequential_search
+from rather.search.references import Choice, References
 
 
 @final

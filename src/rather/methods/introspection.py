@@ -21,11 +21,11 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.generators.autoencoder import Autoencoder, Latents
+from rather.generators.frozen import Bundled
 from rather.latents.search import decoder, encoded, found_on
-from rather.losses import l1, toward
-from rather.nets.autoencoder import Autoencoder, Latents
-from rather.nets.frozen import Bundled
-from rather.search import Rows, descend, on_grid
+from rather.search.descend import Rows, descend, on_grid
+from rather.search.losses import l1, toward
 
 
 @final

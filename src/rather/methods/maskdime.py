@@ -17,13 +17,13 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.diffusion.arithmetic import Noisy, pixels, signed
-from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import lowest
 from rather.diffusion.guidance import Scales, away_from_target, climb, pull
 from rather.diffusion.refinement import Mask, Side, dilated
-from rather.nets.frozen import Bundled
-from rather.search import Rows
+from rather.generators._denoiser import Denoiser
+from rather.generators.frozen import Bundled
+from rather.generators.noise_schedule import Noisy, pixels, signed
+from rather.search.descend import Rows
 
 #: Of the pixels.
 Part = Annotated[float, Field(gt=0, le=1)]

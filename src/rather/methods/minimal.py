@@ -17,10 +17,10 @@ from jaxtyping import Bool, Float
 from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
-from rather.best import Best
+from rather.config.suggest import near
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.search import Rows, bisect
-from rather.suggest import near
+from rather.search.best import Best
+from rather.search.descend import Rows, bisect
 
 
 @final

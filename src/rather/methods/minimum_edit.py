@@ -18,14 +18,14 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from rather.cells.editor import editor
-from rather.cells.edits import Edits, refuse_large
-from rather.cells.fewest import fewest_edits
-from rather.cells.pictures import edit_pictures
-from rather.cells.sequential import sequential_search
 from rather.core import Classifier, Found, Goal, Images, Labels, Method, Noise
-from rather.losses import log_probability
-from rather.references import Choice, References
+from rather.feature_cells.editor import editor
+from rather.feature_cells.edits import Edits, refuse_large
+from rather.feature_cells.fewest import fewest_edits
+from rather.feature_cells.pictures import edit_pictures
+from rather.feature_cells.sequential import sequential_search
+from rather.search.losses import log_probability
+from rather.search.references import Choice, References
 
 Pairs = Sequence[tuple[int, int]]  # (query cell, distractor cell)
 

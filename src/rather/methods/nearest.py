@@ -12,7 +12,7 @@ from typing import Literal, final
 import torch
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.references import Choice, References
+from rather.search.references import Choice, References
 
 
 @final

@@ -13,13 +13,13 @@ from typing import Annotated, final
 import torch
 from pydantic import PositiveInt, model_validator
 
-from rather.best import DENOISER_CALLS, Best
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.diffusion.denoiser import Denoiser
 from rather.diffusion.denoising import lowest
 from rather.diffusion.refinement import Refinement, Share, Side
-from rather.nets.frozen import Bundled
-from rather.search import on_grid
+from rather.generators._denoiser import Denoiser
+from rather.generators.frozen import Bundled
+from rather.search.best import DENOISER_CALLS, Best
+from rather.search.descend import on_grid
 
 
 @final

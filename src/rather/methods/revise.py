@@ -18,10 +18,10 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.generators.autoencoder import Autoencoder, Latents
 from rather.latents.search import decoder, encoded, found_on
-from rather.losses import l1, l2, toward
-from rather.nets.autoencoder import Autoencoder, Latents
-from rather.search import Rows, descend, on_grid
+from rather.search.descend import Rows, descend, on_grid
+from rather.search.losses import l1, l2, toward
 
 _DISTANCES: Final = {"l1": l1, "l2": l2}
 

@@ -19,8 +19,8 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.losses import toward
-from rather.search import Direction, Rows, descend, on_grid
+from rather.search.descend import Direction, Rows, descend, on_grid
+from rather.search.losses import toward
 
 _HALF: Final = 0.5 / 255  # of a grey level: a smaller change is none
 

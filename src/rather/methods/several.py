@@ -11,9 +11,9 @@ from typing import final
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 
-from rather.best import Best
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.search import on_grid
+from rather.search.best import Best
+from rather.search.descend import on_grid
 
 
 @final

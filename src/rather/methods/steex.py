@@ -15,13 +15,13 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
+from rather.config.settings import NameList, indices
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.generators._frozen_semantic import Codes, Layout, Semantic, changes_by_region
+from rather.generators.frozen import Bundled
 from rather.latents.search import found_on
-from rather.losses import toward
-from rather.nets.frozen import Bundled
-from rather.nets.semantic import Codes, Layout, Semantic, changes_by_region
-from rather.search import Rows, descend, on_grid
-from rather.settings import NameList, indices
+from rather.search.descend import Rows, descend, on_grid
+from rather.search.losses import toward
 
 
 @final

@@ -12,10 +12,10 @@ from typing import Annotated, final
 import torch
 from pydantic import Field, model_validator
 
-from rather.best import Best
+from rather.config.suggest import near
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.search import on_grid
-from rather.suggest import near
+from rather.search.best import Best
+from rather.search.descend import on_grid
 
 
 @final

@@ -16,8 +16,8 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from rather.core import Classifier, Found, Goal, Images, Method, Noise
-from rather.losses import l1, toward
-from rather.search import Rows, descend, on_grid
+from rather.search.descend import Rows, descend, on_grid
+from rather.search.losses import l1, toward
 
 
 @final

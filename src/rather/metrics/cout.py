@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from rather.config.errors import RatherError
 from rather.core import Classifier, Images, Labels
-from rather.errors import RatherError
 
 _TOGETHER: Final = 64  # pictures: more are slower on a processor, whose caches they exceed
 

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from rather.config.errors import RatherError
 from rather.core import Images
-from rather.errors import RatherError
-from rather.features import FeatureNet, pooled
+from rather.metrics.features import FeatureNet, pooled
 
 _FEWEST: Final = 2  # that have a covariance
 _TOGETHER: Final = 1024  # rows of a table of kernels in memory

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rather.core import Features, Images
-from rather.features import FeatureNet, LayeredNet
+from rather.metrics.features import FeatureNet, LayeredNet
 
 Answers = Float[Tensor, "b n c h w"]
 _TOGETHER = 256  # images in memory

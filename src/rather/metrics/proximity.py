@@ -5,8 +5,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from rather import losses
 from rather.core import Images
+from rather.search import losses
 
 
 def l1(images: Images, queries: Images) -> Float[Tensor, " b"]:

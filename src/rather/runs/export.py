@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rather.errors import RatherError
+from rather.config.errors import RatherError
+from rather.io.writing import write_whole, writing
 from rather.runs.store import SCHEMA, Run, record
-from rather.writing import write_whole, writing
 
 _COLUMNS = ("id", "file", "where", "status", "code", "label", "predicted", "target", "confidence")
 _COSTS = ("steps", "evaluations", "seconds", "memory")

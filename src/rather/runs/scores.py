@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rather.io.writing import write_whole, writing
 from rather.runs.store import Row, Run, Status
-from rather.writing import write_whole, writing
 
 FORMAT: Final = 2
 _TOGETHER: Final = 64  # rows whose pictures are in memory

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from rather.errors import RatherError
-from rather.writing import unwritable, write_whole, writing
+from rather.config.errors import RatherError
+from rather.io.writing import unwritable, write_whole, writing
 
 FORMAT = 2  # 1 had no `memory`
 Status = Literal["found", "not_found", "skipped", "failed"]

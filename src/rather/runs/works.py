@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rather.classifiers.preflight import preflight
+from rather.config.errors import RatherError
 from rather.core import Classifier, Images, Resource
-from rather.errors import RatherError
+from rather.generators.frozen import FrozenNet
+from rather.hub.resources import Want
 from rather.latents.classifiers import LatentClassifiers
-from rather.nets.frozen import FrozenNet
-from rather.references import References
-from rather.resources import Want
-from rather.runs.execute import Work, choose_goals, execute
+from rather.runs.runner import Work, choose_goals, execute
 from rather.runs.store import Run
+from rather.search.references import References
 
 Take = Callable[[Want, Classifier], Resource | None]
 

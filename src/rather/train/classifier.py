@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rather.classifiers import nets
+from rather.classifiers import architectures as nets
+from rather.config.errors import RatherError
+from rather.config.settings import Seed
 from rather.core import Classifier, Images
 from rather.data.source import Source
-from rather.errors import RatherError
-from rather.intervals import wilson
-from rather.settings import Seed
+from rather.stats.intervals import wilson
 from rather.train.pictures import Pictures, load_to_train, read_parts
 
 #: Told after each epoch: how many are done, of how many over all members, and the epoch's mean loss.
@@ -104,8 +104,8 @@ def train_to_file(
     Raises:
         RatherError: what `data.load`, `train_classifier` and `save_classifier` raise.
     """
-    from rather.classifiers.file import save_classifier
-    from rather.nets.file import refuse_unwritable
+    from rather.hub.classifier_files import save_classifier
+    from rather.io.checkpoints import refuse_unwritable
 
     refuse_unwritable(Path(out))
     recipe = recipe or Recipe()
@@ -175,7 +175,7 @@ def train_classifier(
         )
     classifier = trained[0]
     if recipe.members > 1:
-        from rather.classifiers import ensemble
+        from rather.classifiers.adapters import ensemble
 
         classifier = ensemble(trained, name)
     return classifier, Figures(

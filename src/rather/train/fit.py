@@ -24,9 +24,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from rather.errors import RatherError
-from rather.nets.generator import Phase
-from rather.writing import write_whole, writing
+from rather.config.errors import RatherError
+from rather.generators.training import Phase
+from rather.io.writing import write_whole, writing
 
 Precision = Literal["auto", "fp32", "bf16"]
 #: Told after each step: how many are done, of how many, and the mean loss of the step's phases.

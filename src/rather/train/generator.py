@@ -15,22 +15,22 @@ import torch
 from accelerate import PartialState
 from torch import Tensor
 
+from rather.config.errors import RatherError
 from rather.core import Classifier, Images
 from rather.data.source import Source
-from rather.diffusion.denoiser import Denoiser
-from rather.errors import RatherError
-from rather.generators._file import save_generator
+from rather.generators._denoiser import Denoiser
+from rather.generators._frozen_editor import Editor
+from rather.generators._frozen_semantic import Semantic
+from rather.generators.autoencoder import Autoencoder
+from rather.generators.frozen import FrozenNet
+from rather.generators.training import Column, Figure, Generator
+from rather.hub.generator_files import save_generator
+from rather.io.checkpoints import refuse_unwritable
+from rather.io.png import png
+from rather.io.writing import write_whole
 from rather.metrics.distribution import frechet_distance
-from rather.nets.autoencoder import Autoencoder
-from rather.nets.editor import Editor
-from rather.nets.file import refuse_unwritable
-from rather.nets.frozen import FrozenNet
-from rather.nets.generator import Column, Figure, Generator
-from rather.nets.semantic import Semantic
-from rather.png import png
 from rather.train.fit import Precision, Progress, Schedule, fit, usable
 from rather.train.pictures import Pictures, load_to_train, read_parts
-from rather.writing import write_whole
 
 _PREVIEW: Final = 10  # pictures in a row
 _SAMPLES: Final = 2000  # new images, at most, of which the distance to real ones is measured

@@ -14,17 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFlo
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rather.data import load
+from rather.config.errors import RatherError
+from rather.config.settings import Seed
 from rather.data.source import Source
-from rather.errors import RatherError
-from rather.generators import generator_file
-from rather.generators._file import load_autoencoder
+from rather.generators.autoencoder import Autoencoder, Latents
+from rather.generators.training import Phase
+from rather.hub.datasets import load_dataset
+from rather.hub.generator_files import load_autoencoder
+from rather.hub.generators import generator_file
+from rather.hub.latent_files import save_latent
+from rather.io.checkpoints import read_plan, refuse_unwritable
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
-from rather.latents.file import save_latent
-from rather.nets.autoencoder import Autoencoder, Latents
-from rather.nets.file import read_plan, refuse_unwritable
-from rather.nets.generator import Phase
-from rather.settings import Seed
 from rather.train.classifier import Figures, check_classes
 from rather.train.fit import Progress, Schedule, fit
 from rather.train.pictures import read_parts
@@ -106,7 +106,7 @@ def train_latent(
         )
     file = generator_file(generator)
     autoencoder, settings = load_autoencoder(file), read_plan(file)["generator"]
-    pictures = load(data, shape=autoencoder.shape)
+    pictures = load_dataset(data, shape=autoencoder.shape)
     train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
     latent, figures = train_heads(autoencoder, train, test, recipe, name=out.stem, progress=progress)
     if not PartialState().is_main_process:

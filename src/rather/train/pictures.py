@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Int, Int16, UInt8
 from torch import Tensor
 
-from rather.data import list_data, load
-from rather.data.source import DataSet, Source
-from rather.errors import RatherError
-from rather.nets.file import LARGEST
+from rather.config.errors import RatherError
+from rather.data.source import Dataset, Source
+from rather.hub.datasets import list_datasets, load_dataset
+from rather.io.checkpoints import LARGEST
 
 
 @final
@@ -37,17 +37,17 @@ class Pictures:
         return Pictures(self.images[rows], self.labels[rows], *known)
 
 
-def load_to_train(data: str, size: int | None) -> DataSet:
+def load_to_train(data: str, size: int | None) -> Dataset:
     """The data set, or the folder with its pictures brought to `size` pixels a side.
 
     Raises:
         RatherError: CFG-OPTIONS for a size that has no effect or is too large, and what `data.load` raises.
     """
-    if size is not None and data in list_data():
+    if size is not None and data in list_datasets():
         raise RatherError("CFG-OPTIONS", where=f"size {size}", why=f"the pictures of {data} have their own")
     if size is not None and size > LARGEST:
         raise RatherError("CFG-OPTIONS", where=f"size {size}", why=f"at most {LARGEST} pixels a side")
-    return load(data, shape=(3, size, size) if size else None)
+    return load_dataset(data, shape=(3, size, size) if size else None)
 
 
 def read_parts(

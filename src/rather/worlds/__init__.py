@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from rather.worlds.faces import FaceWorld
-from rather.worlds.shapes import ShapeWorld
+from rather.worlds.face_world import FaceWorld
+from rather.worlds.shape_world import ShapeWorld
 from rather.worlds.world import Label, World, switched
 
 __all__ = ["WORLDS", "FaceWorld", "Label", "ShapeWorld", "World", "switched"]

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from rather.config.errors import RatherError
 from rather.core import Images, Labels
-from rather.errors import RatherError
-from rather.metrics.causes import (
+from rather.metrics.ground_truth import (
     area_under_curve,
     cosine_agreement,
     distance_to_truth,
@@ -27,8 +27,8 @@ from rather.metrics.causes import (
     largest_changes,
     rank_agreement,
 )
-from rather.search import on_grid
-from rather.worlds.known import Known
+from rather.search.descend import on_grid
+from rather.worlds.trained_bias import Known
 
 ROWS: Final = 200
 LOOKED_AT: Final = 20  # of the changes of all explanations, the largest first

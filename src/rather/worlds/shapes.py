@@ -1,10 +1,20 @@
-"""The drawn shapes as a world: a red key, circle or square, among things of other colours."""
+"""Shapes: drawn pictures whose class is a known rule, so that the right edit of a picture is known.
+
+In the spirit of SHAPES (Andreas et al., 2016) as Goyal et al. (2019) use it to measure explanations; drawn
+anew, and made so that there is nothing to argue about. A picture is a scene of 4 x 4 cells, each blank or
+with a coloured shape. **The class is the shape of the red things, if there are any and all have the same
+shape; else it is "unclear".** In a picture of one of the four shapes exactly one thing is red, the key; all
+else is there to distract. Half of the unclear pictures have nothing red, half have two red shapes.
+
+The rule names the class of every scene, so of an edited one too: replacing a cell of one picture by a cell of
+another is right if the rule then names the target. From one shape to another that is a single one of the 256
+edits, the key by the other picture's key: put elsewhere, the second key makes the scene unclear.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Final, final
+from collections.abc import Sequence
+from typing import Final, Literal, final
 
 import numpy as np
 import torch
@@ -12,172 +22,182 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from rather.core import Classifier, Images
-from rather.data import shapes
-from rather.data.faces import Effect
-from rather.data.shapes import BLANK, CELL, COLOURS, SHAPES, SIDE
-from rather.worlds.world import HALF, Amounts, Label, World, switched
+from rather.data.source import Dataset, Source
 
-_OTHERS: Final = [*COLOURS][1:]  # red is the key's
-_KEY: Final = 1  # a red circle, and a red square is len(COLOURS) further
-_DIM: Final = 0.4  # of the light is gone where it is dim
-_GAP: Final = 0.4  # between low and high amounts of a graded cause, as of faces
-_SPREAD: Final = 0.2  # of a colour, within which it is taken for another
-_MIDDLE: Final = slice(CELL // 2 - 2, CELL // 2 + 2)  # pixels of a cell that every shape covers
-_CORNER: Final = 0.76  # of the radius down and across: a square covers it and a circle does not
+SIDE: Final = 4  # cells
+CELL: Final = 16  # pixels
+SHAPES: Final = ("circle", "square", "triangle", "cross")
+COLOURS: Final = {
+    "red": (0.86, 0.16, 0.16),
+    "blue": (0.16, 0.36, 0.80),
+    "green": (0.20, 0.62, 0.28),
+    "yellow": (0.90, 0.74, 0.16),
+    "violet": (0.52, 0.28, 0.66),
+}
+CLASSES: Final = (*SHAPES, "unclear")
+UNCLEAR: Final = len(SHAPES)
+BLANKS: Final = 0.3  # share of the cells without a key
+BLANK: Final = 0  # a thing is 1 + len(COLOURS) * shape + colour; red is colour 0
+
+Part = Literal["train", "test"]
+Scene = Int[Tensor, "4 4"]
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Things:
-    """All that is needed to draw n scenes; see `data.shapes`."""
-
-    grid: Int[Tensor, "n 4 4"]  # the key as a circle
-    square: Float[Tensor, " n"]  # how much of a square it is
-    dim: Float[Tensor, " n"]
-    streams: tuple[tuple[int, ...], ...]  # of each, the seed of small differences
-
-    def __len__(self) -> int:
-        return len(self.grid)
-
-    def __getitem__(self, rows: slice) -> Things:
-        """Some of the scenes."""
-        return Things(self.grid[rows], self.square[rows], self.dim[rows], self.streams[rows])
+def load(seed: int = 0) -> Dataset:
+    """4,000 pictures to train on and to take references from, 1,000 to explain; (3, 64, 64)."""
+    return Dataset("shapes", test=Shapes("test", 1_000, seed), train=Shapes("train", 4_000, seed))
 
 
 @final
-class ShapeWorld(World[Things]):
-    """Scenes of 4 x 4 cells, (3, 64, 64): the key's shape and place, what other colours there are, light."""
+class Shapes(Source):
+    """Pictures that are drawn when they are asked for; picture n of a seed is always the same.
+
+    Args:
+        part: two parts of one seed share nothing.
+        count: how many pictures.
+        seed: of the scenes, and of small differences in place, size and colour.
+    """
 
     name = "shapes"
-    causes = ("square", "top", "left", *_OTHERS, "dim")
-    labels = MappingProxyType({"square": Label("square", ("circle", "square"))})
+    classes = CLASSES
+    point_names = ("key",)
+
+    def __init__(self, part: Part, count: int, seed: int = 0) -> None:
+        self.part, self._key = part, (seed, int(part == "test"))
+        self.scenes: Int[Tensor, "n 4 4"] = _scenes(count, self._key)
+        self._labels: list[int] = rule(self.scenes).tolist()
 
     @override
-    def sample(self, count: int, seed: tuple[int, ...], label: str, contrast: float = 1.0) -> Things:
-        def stream(n: int) -> np.random.Generator:  # scene 0 is the same for every count
-            return np.random.default_rng((*seed, n))
-
-        cells = (count, SIDE**2)
-        shape = stream(0).integers(len(SHAPES), size=cells)
-        colour = stream(1).integers(1, len(COLOURS), size=cells)
-        grid = np.where(stream(2).random(cells) < HALF, BLANK, 1 + len(COLOURS) * shape + colour)
-        grid[np.arange(count), stream(3).integers(SIDE**2, size=count)] = _KEY
-        things = Things(
-            torch.from_numpy(grid).view(count, SIDE, SIDE),
-            HALF + contrast * (_graded(stream(4), count) - HALF),
-            _graded(stream(5), count),
-            tuple((*seed, 6, n) for n in range(count)),
-        )
-        for n, name in enumerate(_OTHERS):
-            things = self.turn(things, name, torch.from_numpy(stream(7 + n).random(count) < HALF))
-        return things
+    def __len__(self) -> int:
+        return len(self.scenes)
 
     @override
-    def amount(self, scenes: Things, cause: str) -> Amounts:
-        key = scenes.grid == _KEY
-        match cause:
-            case "square" | "dim":
-                return scenes.square if cause == "square" else scenes.dim
-            case "top":
-                return key[:, : SIDE // 2].flatten(1).any(1).float()
-            case "left":
-                return key[:, :, : SIDE // 2].flatten(1).any(1).float()
-            case _:
-                return _of(scenes.grid, cause).flatten(1).any(1).float()
+    def id(self, index: int) -> str:
+        return f"{self.part}-{index:05d}"
 
     @override
-    def give(self, scenes: Things, cause: str, amount: Amounts) -> Things:
-        """A key changes places with its mirrored cell; the first free cell gets a missing colour's circle."""
-        if cause == "square":
-            return replace(scenes, square=amount)
-        if cause == "dim":
-            return replace(scenes, dim=amount)
-        different = (amount > HALF) != (self.amount(scenes, cause) > HALF)
-        if cause in {"top", "left"}:
-            key = scenes.grid == _KEY
-            mirrored = (1 if cause == "top" else 2,)
-            there = scenes.grid.where(key.flip(mirrored), 0).amax((1, 2), keepdim=True)
-            moved = torch.where(key.flip(mirrored), _KEY, torch.where(key, there, scenes.grid))
-        else:
-            circle = 1 + [*COLOURS].index(cause)
-            have = _of(scenes.grid, cause)
-            missing = ~have.flatten(1).any(1)[:, None, None]
-            moved = torch.where(missing & _free(scenes.grid), circle, scenes.grid.where(~have, BLANK))
-        return replace(scenes, grid=torch.where(different[:, None, None], moved, scenes.grid))
+    def label(self, index: int) -> int | None:
+        return self._labels[index]
 
     @override
-    def draw(self, scenes: Things) -> Images:
-        square = torch.where(scenes.grid == _KEY, _KEY + len(COLOURS), scenes.grid)
-        circles, squares = (
-            torch.stack(
-                [
-                    shapes.draw(scene, np.random.default_rng(stream))
-                    for scene, stream in zip(grids, scenes.streams, strict=True)
-                ]
-            )
-            for grids in (scenes.grid, square)
-        )
-        mixed = torch.lerp(circles, squares, scenes.square[:, None, None, None])
-        return (mixed * (1 - _DIM * scenes.dim)[:, None, None, None] * 255).round() / 255
+    def where(self, index: int) -> str:
+        return f"shapes, {self.id(index)}"
 
     @override
-    def read(self, images: Images) -> Float[Tensor, "n a"]:
-        """By the colours in the middle of each cell, and by how red it is where only a square is."""
-        cells = images.unfold(2, CELL, CELL).unfold(3, CELL, CELL)  # (n, 3, 4, 4, 16, 16)
-        light = cells[..., [0, -1], :][..., [0, -1]].flatten(4).mean((1, 4)).amax((1, 2))
-        shown = cells / light.clamp(min=1 / 255)[:, None, None, None, None, None]
-        like = {name: _likeness(shown, name) for name in COLOURS}
-        seen = {name: each[..., _MIDDLE, _MIDDLE].mean((3, 4)).flatten(1) for name, each in like.items()}
-        where = seen["red"] / seen["red"].sum(1, keepdim=True).clamp(min=1e-6)
-        corners = _at_corners(shown).flatten(1)
-        place = where.view(-1, SIDE, SIDE)
-        return torch.stack(
-            [
-                (corners * where).sum(1),
-                place[:, : SIDE // 2].sum((1, 2)),
-                place[:, :, : SIDE // 2].sum((1, 2)),
-                *(seen[name].amax(1) for name in _OTHERS),
-                (1 - light) / _DIM,
-            ],
-            1,
-        )
+    def read(self, index: int) -> Float[Tensor, "c h w"]:
+        return draw(self.scenes[index], np.random.default_rng([*self._key, 1, index]))
+
+    def key_cell(self, index: int) -> tuple[int, int] | None:
+        """Row and column of the one red thing, on which the class rests; None in an unclear picture."""
+        if self._labels[index] == UNCLEAR:
+            return None
+        row, column = red(self.scenes[index]).nonzero()[0].tolist()
+        return row, column
 
     @override
-    def effects(self, classifier: Classifier, scenes: Things, target: int) -> dict[str, Effect]:
-        return {cause: switched(self, classifier, scenes, cause, target) for cause in self.causes}
+    def key_points(self, index: int) -> Float[Tensor, "1 3"]:
+        """The middle of the key's cell; in an unclear picture there is no key to be seen."""
+        cell = self.key_cell(index)
+        if cell is None:
+            return torch.tensor([[torch.nan, torch.nan, 0]])
+        row, column = cell
+        return torch.tensor([[(column + 0.5) / SIDE, (row + 0.5) / SIDE, 1]])
 
 
-def _graded(stream: np.random.Generator, count: int) -> Amounts:
-    chance = torch.from_numpy(stream.random(count)).float()
-    return (1 - _GAP) * chance + _GAP * (chance > HALF)
+def red(scenes: Int[Tensor, "*n 4 4"]) -> Bool[Tensor, "*n 4 4"]:
+    """Which cells hold a red thing."""
+    return (scenes - 1) % len(COLOURS) == 0
 
 
-def _of(grid: Int[Tensor, "n 4 4"], colour: str) -> Bool[Tensor, "n 4 4"]:
-    """Which cells hold a thing of a colour."""
-    return (grid != BLANK) & ((grid - 1) % len(COLOURS) == [*COLOURS].index(colour))
+def rule(scenes: Int[Tensor, "*n 4 4"]) -> Int[Tensor, " *n"]:
+    """The class of scenes: the shape that all red things have, else unclear."""
+    shape = (scenes - 1) // len(COLOURS)
+    there = torch.stack([(red(scenes) & (shape == k)).flatten(-2).any(-1) for k in range(len(SHAPES))], -1)
+    return torch.where(there.sum(-1) == 1, there.int().argmax(-1), UNCLEAR)
 
 
-def _free(grid: Int[Tensor, "n 4 4"]) -> Bool[Tensor, "n 4 4"]:
-    """Of each scene one cell: the first blank one."""
-    blank = (grid == BLANK).flatten(1)
-    return (blank & (blank.cumsum(1) == 1)).view_as(grid)
+def right_edits(
+    query: Scene, distractor: Scene, target: int, grid: tuple[int, int] = (SIDE, SIDE)
+) -> Bool[Tensor, "q d"]:
+    """Which single edits are right: after them the rule names the target.
+
+    Args:
+        query: the scene that is edited.
+        distractor: the scene that cells are taken from.
+        target: the class that is wanted.
+        grid: rows u and columns v of the classifier's map; a cell of it stands for the scene's cell in which
+            its centre lies.
+
+    Returns:
+        For each of the u * v cells of the query's map and each of the distractor's, row by row: is replacing
+        the one by the other right?
+    """
+    cells = SIDE**2
+    edited = query.flatten().repeat(cells, cells, 1)  # (query's cell, distractor's cell, scene)
+    here = torch.arange(cells)
+    edited[here, :, here] = distractor.flatten().expand(cells, cells)
+    right = rule(edited.unflatten(2, (SIDE, SIDE))) == target
+    rows, columns = (((torch.arange(n) + 0.5) * SIDE / n).long() for n in grid)
+    scene_cell = (rows[:, None] * SIDE + columns).flatten()
+    return right[scene_cell][:, scene_cell]
 
 
-def _likeness(shown: Float[Tensor, "n 3 4 4 h w"], colour: str) -> Float[Tensor, "n 4 4 h w"]:
-    """How like a colour each pixel of each cell is, 0 to 1."""
-    wanted = torch.tensor(COLOURS[colour])[:, None, None, None, None]
-    return torch.exp(-((shown - wanted) / _SPREAD).square().sum(1))
+def _scenes(count: int, key: Sequence[int]) -> Int[Tensor, "n 4 4"]:
+    """Distractors and blanks, and as many red things as the class wants, all in random places."""
+
+    def stream(n: int) -> np.random.Generator:  # one for each quantity: scene 0 is the same for every count
+        return np.random.default_rng([*key, 0, n])
+
+    each, colours = (count, SIDE**2), len(COLOURS)
+    shape = stream(0).integers(len(SHAPES), size=each)
+    colour = stream(1).integers(1, colours, size=each)
+    things = np.where(stream(2).random(each) < BLANKS, BLANK, 1 + colours * shape + colour)
+    wanted = stream(3).integers(len(CLASSES), size=count)
+    reds = stream(4).permuted(np.tile(np.arange(len(SHAPES)), (count, 1)), axis=1)[:, :2]
+    reds[:, 0] = np.where(wanted == UNCLEAR, reds[:, 0], wanted)
+    how_many = np.where(wanted == UNCLEAR, 2 * stream(5).integers(2, size=count), 1)
+    places = stream(6).permuted(np.tile(np.arange(SIDE**2), (count, 1)), axis=1)
+    for n in range(2):
+        (rows,) = (how_many > n).nonzero()
+        things[rows, places[rows, n]] = 1 + colours * reds[rows, n]
+    return torch.from_numpy(things).reshape(count, SIDE, SIDE)
 
 
-def _at_corners(shown: Float[Tensor, "n 3 4 4 h w"]) -> Float[Tensor, "n 4 4"]:
-    """How red each cell is at the corners of a square of the size and place of what is red in it."""
-    red = (shown[:, 0] - shown[:, 1:].mean(1)).clamp(0, 1)
-    mass, pixels = red.sum((3, 4)).clamp(min=1e-6), torch.arange(CELL).float()
-    reach = _CORNER * (mass / red.amax((3, 4)).clamp(min=1e-6) / torch.pi).sqrt()
-    down, across = (
-        (pixels - ((red.sum(axis) * pixels).sum(3) / mass)[..., None]).abs() - reach[..., None]
-        for axis in (4, 3)
+def draw(scene: Scene, stream: np.random.Generator) -> Float[Tensor, "3 64 64"]:
+    """The picture of a scene, on the 8-bit grid, with antialiased edges."""
+    cells = SIDE**2
+    noise = torch.from_numpy(stream.uniform(-1, 1, size=(cells, 6))).float()[:, :, None, None]
+    centre = (CELL - 1) / 2
+    across = torch.arange(CELL) - centre - noise[:, 0]  # pixels from the thing's own centre
+    down = torch.arange(CELL)[:, None] - centre - noise[:, 1]
+    radius = 5.5 + 0.7 * noise[:, 2]
+    thing = (scene.flatten() - 1).clamp(min=0)
+    outside = _outside(down, across, radius)[thing // len(COLOURS), torch.arange(cells)]
+    cover = ((0.5 - outside).clamp(0, 1) * (scene.flatten() != BLANK)[:, None, None])[:, None]
+    paint = torch.tensor(list(COLOURS.values()))[thing % len(COLOURS)][:, :, None, None] + 0.05 * noise[:, 3:]
+    ground = 0.93 + 0.03 * float(stream.uniform(-1, 1))
+    tiles = ground + cover * (paint - ground)
+    picture = (
+        tiles.reshape(SIDE, SIDE, 3, CELL, CELL).permute(2, 0, 3, 1, 4).reshape(3, SIDE * CELL, SIDE * CELL)
     )
-    near = torch.exp(-(down[..., :, None] ** 2) - across[..., None, :] ** 2)
-    return (near * red).sum((3, 4)) / near.sum((3, 4)) / red.amax((3, 4)).clamp(min=1e-6)
+    return (picture.clamp(0, 1) * 255).round() / 255
+
+
+def _outside(
+    down: Float[Tensor, "n h 1"], across: Float[Tensor, "n 1 w"], radius: Float[Tensor, "n 1 1"]
+) -> Float[Tensor, "k n h w"]:
+    """How far, in pixels, each pixel lies outside of each of the shapes; below 0 inside."""
+    beside, above = across.abs(), down.abs()
+    bar = 0.36 * radius
+    return torch.stack(
+        [
+            (across**2 + down**2).sqrt() - radius,
+            torch.maximum(beside, above) - 0.86 * radius,
+            torch.maximum(
+                0.874 * beside - 0.486 * (down + radius), (down - 0.8 * radius).expand(-1, -1, CELL)
+            ),
+            torch.minimum(
+                torch.maximum(beside - radius, above - bar), torch.maximum(beside - bar, above - radius)
+            ),
+        ]
+    )

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from rather.config.errors import RatherError
+from rather.config.suggest import near
 from rather.core import Classifier, Images, Logits
-from rather.data.faces import Effect
-from rather.data.faces.effects import log_odds
-from rather.errors import RatherError
-from rather.suggest import near
+from rather.worlds.faces import Effect
+from rather.worlds.faces.effects import log_odds
 
 S = TypeVar("S")
 Amounts = Float[Tensor, " n"]  # of a cause, from 0 to 1; above a half it is there

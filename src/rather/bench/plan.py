@@ -1,0 +1,293 @@
+"""From a spec to answered runs: each made once, found again, and named by what it asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Final, final
+
+from rather.bench.judges import Nets, nets_of
+from rather.bench.spec import AskedData, AskedMethod, Spec, missing
+from rather.classifiers.preflight import preflight
+from rather.config.errors import REFUSED, RatherError
+from rather.core import Classifier, Images, Method, Resource
+from rather.data.source import Dataset, read_all
+from rather.hub.classifiers import classifier_of, load_classifier
+from rather.hub.datasets import load_dataset
+from rather.hub.methods import build_method
+from rather.hub.resources import Sources, Want, spread, wanted
+from rather.runs.runner import Work, execute, question
+from rather.runs.store import Run
+from rather.runs.works import (
+    Take,
+    folder_name,
+    given,
+    look_at_resources,
+    of_same_goals,
+    references_in,
+    refuse_other_images,
+)
+from rather.search.goals import check_target
+from rather.search.references import References
+
+Progress = Callable[[int, int], None]
+_SEED: Final = 0  # of targets that are drawn: the same, whatever the seeds of the methods are
+_REFERENCED: Final = {"nearest", "confused"}  # rules for targets that look at reference images
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Absent:
+    """What a benchmark asks and does not have, and why."""
+
+    task: str
+    method: str
+    why: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One classifier's decisions on some images, and the nets that measure what methods make of them."""
+
+    name: str
+    asked: AskedData
+    nets: Nets
+    pictures: Dataset
+    indices: Sequence[int]
+    some: Images  # a few of them, to look at
+    take: Take
+    look: Callable[[Classifier, Resource], list[str]]  # at a net of a method's: what is odd
+    target: str
+    trust: Sequence[str]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A method with all that it needs, and the classifier that it explains."""
+
+    name: str
+    classifier: Classifier
+    method: Method
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """A run of a benchmark."""
+
+    task: str
+    method: str
+    seed: int
+    run: Run
+    nets: Nets  # with the classifier that this run explains
+    work: Work
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All runs of a benchmark, none of them begun, and what of it cannot be."""
+
+    units: tuple[Unit, ...]
+    absent: tuple[Absent, ...]
+    notes: tuple[str, ...]
+
+
+def plan(spec: Spec, runs: Path, trust: Sequence[str] = ()) -> Plan:
+    """Make ready all that a benchmark asks: nets are read, targets chosen, the folders of the runs made.
+
+    A method whose net is not there is no mistake: it is absent, with the reason.
+
+    Args:
+        spec: of the benchmark.
+        runs: the folder that has the runs, of this benchmark and of others.
+        trust: sha256 sums of code that may be run.
+
+    Raises:
+        RatherError: for what the spec gets wrong, and for data and classifiers that cannot be used.
+    """
+    units: list[Unit] = []
+    absent: list[Absent] = []
+    notes: list[str] = []
+    tasks = [(name, asked, classifier) for asked in spec.data for name, classifier in asked.tasks.items()]
+    for name, asked, classifier in tasks:
+        methods = [method for method in spec.methods if not method.only or asked.name in method.only]
+        gaps = missing(asked.data) + missing(classifier or "")
+        if gaps:
+            why = f"needs --with {' --with '.join(f'{gap}=...' for gap in dict.fromkeys(gaps))}"
+            absent.append(Absent(task=name, method="", why=why))
+            continue
+        task = _task(spec, name, asked.as_far_as_given(), classifier, kept=runs, trust=trust)
+        notes += [f"{name}: {note}" for note in preflight(task.nets.classifier, task.some[:4]).notes]
+        built = []
+        for method in methods:
+            try:
+                one, said = _built(task, method)
+            except RatherError as error:
+                if error.exit_code != REFUSED:
+                    raise
+                absent.append(Absent(task=name, method=method.name, why=str(error)))
+                continue
+            built.append(one)
+            notes += [f"{name}, {method.name}: {note}" for note in said]
+        if built:
+            units += _units(spec, task, built, runs)
+    return Plan(units=tuple(units), absent=tuple(absent), notes=tuple(dict.fromkeys(notes)))
+
+
+def _task(
+    spec: Spec, name: str, asked: AskedData, classifier: str | None, *, kept: Path, trust: Sequence[str]
+) -> Task:
+    whom = classifier or classifier_of(asked.data)
+    if whom is None:
+        raise RatherError(
+            "CFG-SETTING",
+            where=f"data {asked.data}",
+            why="no classifier comes with it",
+            do="Name one: classifier",
+        )
+    net = load_classifier(
+        whom,
+        layer=asked.layer,
+        shape=asked.shape,
+        classes=asked.classes,
+        output=asked.output,
+        trust=trust,
+    )
+    pictures = load_dataset(asked.data, shape=net.shape)
+    indices = spread(len(pictures.test), asked.count or spec.count)
+    some, _ = read_all(pictures.test, indices, limit=8)
+    target = asked.target or spec.target
+    check_target(target, net)
+    sources = [
+        Sources(
+            pictures=pictures,
+            references=asked.references,
+            generator=generator,
+            denoiser=asked.denoiser,
+            latent=asked.latent,
+            trust=trust,
+        )
+        for generator in asked.generator or (None,)
+    ]
+    nets = nets_of(
+        net,
+        pictures,
+        kept=kept,
+        judge=asked.judge,
+        features=asked.features,
+        oracle=asked.oracle,
+        attribute=asked.attribute,
+        encoder=asked.encoder,
+        autoencoders=asked.autoencoders,
+        filter=asked.filter,
+        references=asked.references,
+        trust=trust,
+    )
+    return Task(
+        name=name,
+        asked=asked,
+        nets=nets,
+        pictures=pictures,
+        indices=indices,
+        some=some,
+        take=_of_a_fitting_kind([cache(one.take) for one in sources]),  # methods share what several want
+        look=cache(lambda net, one: look_at_resources(net, [{"": one}], some)),
+        target=target,
+        trust=trust,
+    )
+
+
+def _of_a_fitting_kind(takes: Sequence[Take]) -> Take:
+    """Of several generators, the first that is of the kind that is wanted."""
+
+    def take(want: Want, classifier: Classifier) -> Resource | None:
+        for one in takes[:-1]:
+            try:
+                return one(want, classifier)
+            except RatherError as error:
+                if error.code != "MODEL-KIND":
+                    raise
+        return takes[-1](want, classifier)
+
+    return take
+
+
+def _built(task: Task, asked: AskedMethod) -> tuple[Built, list[str]]:
+    """A method, and what a look at its nets says."""
+    column, net = asked.column, task.nets.classifier
+    if column.classifier:
+        net = load_classifier(column.classifier, trust=task.trust)
+        refuse_other_images(net, task.nets.classifier)
+    resources = given(wanted(column.plan), net, task.take)
+    notes = [note for one in resources.values() for note in task.look(net, one)]
+    return Built(name=asked.name, classifier=net, method=build_method(column.plan, resources)), notes
+
+
+def _units(spec: Spec, task: Task, built: Sequence[Built], runs: Path) -> Iterator[Unit]:
+    """The runs of all methods and seeds, for the same targets."""
+    source, confidence = task.pictures.test, task.asked.confidence
+    chooses = Work(
+        source=source,
+        indices=task.indices,
+        classifier=task.nets.classifier,
+        method=built[0].method,
+        references=_references(task) if task.target in _REFERENCED else None,
+        target=task.target,
+        confidence=spec.confidence if confidence is None else confidence,
+        seed=_SEED,
+    )
+    asked = [replace(chooses, classifier=one.classifier, method=one.method) for one in built]
+    code = {"trust": list(task.trust)} if task.trust else {}  # code may change, and the weights stay
+    ids = [source.id(i) for i in task.indices]
+    for one, same in zip(built, of_same_goals([chooses, *asked])[1:], strict=True):
+        nets = task.nets.explaining(one.classifier)
+        for seed in spec.seeds:
+            work = replace(same, seed=seed)
+            asks = question(work, task.pictures.name) | code
+            folder = runs / folder_name(f"{one.classifier.name}-{one.method.name()}", asks, ids)
+            run = Run.start(folder, asks, ids, spec.batch_size)
+            yield Unit(task=task.name, method=one.name, seed=seed, run=run, nets=nets, work=work)
+
+
+def _references(task: Task) -> References | None:
+    return references_in(given([Want("references", References)], task.nets.classifier, task.take))
+
+
+def work_off(units: Sequence[Unit], progress: Progress) -> tuple[list[Unit], list[Absent], float]:
+    """Answer all that is not stored yet.
+
+    Returns:
+        The runs that are whole; those of which no row can have an answer, with the reason; and the seconds
+        that the runs took now.
+
+    Raises:
+        RatherError: for what is wrong with the machine or with a run's folder, not with a method.
+    """
+    whole: list[Unit] = []
+    absent: list[Absent] = []
+    seconds = 0.0
+    asked = sum(len(unit.run.asked) for unit in units)
+    done = 0
+    progress(done, asked)
+    for unit in units:
+        began = time.monotonic()
+        stored = len(unit.run.asked) - sum(map(len, unit.run.pending()))
+        try:
+            for rows in execute(unit.run, unit.work):
+                stored += rows
+                progress(done + stored, asked)
+            whole.append(unit)
+        except RatherError as error:
+            if error.exit_code != REFUSED:
+                raise
+            absent.append(Absent(task=unit.task, method=unit.method, why=str(error)))
+        seconds += time.monotonic() - began
+        done += len(unit.run.asked)
+        progress(done, asked)
+    return whole, absent, seconds

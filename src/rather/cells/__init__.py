@@ -1,1 +1,0 @@
-"""Edits of feature cells: scoring them, searching them, and showing them in the image."""

@@ -1,0 +1,305 @@
+"""The command line: words to values, and results to words. The work is elsewhere."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.types import NonNegativeInt, PositiveInt
+from cyclopts.validators import Number
+
+from rather import __version__
+from rather.commands.words import from_file, settings_of
+from rather.config.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError
+
+app = App(
+    name="rather",
+    version=f"rather {__version__}",
+    help="Why this class rather than that one? Counterfactual pictures for image classifiers.",
+    help_format="plaintext",  # Markdown would load a parser, for a third of the time
+    version_format="plaintext",
+    suppress_keyboard_interrupt=False,  # an interrupted run has something to say
+    default_parameter=Parameter(negative=()),
+)
+app.command("rather.commands.train:train", name="train", help="Make the nets that the methods need.")
+app.command(
+    "rather.commands.audit:audit", name="audit", help="What a classifier goes by, and what is suspicious."
+)
+app.command("rather.commands.bench:bench", name="bench", help="Compare methods, with intervals and tests.")
+
+
+@app.command
+def explain(
+    *images: Path,
+    data: str | None = None,
+    classifier: str | None = None,
+    method: str | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    target: str = "nearest",
+    confidence: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.0,
+    count: PositiveInt | None = None,
+    seed: NonNegativeInt = 0,
+    references: str | None = None,
+    generator: str | None = None,
+    denoiser: str | None = None,
+    latent: str | None = None,
+    oracle: str | None = None,
+    batch_size: PositiveInt = 32,
+    layer: str | None = None,
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None,
+    classes: list[str] | None = None,
+    output: Literal["logits", "probabilities", "binary-logit", "binary-probability"] = "logits",
+    trust: list[str] | None = None,
+    out: Path | None = None,
+    config: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Explain a classifier's decisions: for each image the change after which it says another class.
+
+    With no arguments: 12 bundled digits, a bundled classifier. The same command again goes on where it was.
+
+    Args:
+        images: Image files, or folders of them.
+        data: A data set (`rather list data`) or a folder, instead of images.
+        classifier: Whom to ask: a bundled net (`rather list models`), a file of `rather train`,
+            torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER, or FILE.py:FUNCTION (needs --trust).
+        method: How to search, a method or a preset (`rather list methods`); by default goyal, each edit
+            judged by its picture. Several are compared: METHOD[@CLASSIFIER],METHOD[@CLASSIFIER],...
+        set_: A setting of the method, KEY=VALUE; may be given again (`rather describe METHOD`). Of several
+            methods, say whose it is: METHOD.KEY=VALUE, or 2.KEY=VALUE for the second, which wins.
+        target: A class, or: next, random, nearest, runner-up, confused, prototype.
+        confidence: Probability that the target must have at least, beside being the first choice.
+        count: How many of the images, evenly spread; by default all of your own, 12 of a data set.
+        seed: Of all that is random.
+        references: Where reference images come from: a data set or a folder.
+        generator: What the method makes pictures with: a bundled net (`rather list generators`), a file of
+            `rather train`, or of somebody else's diffusion models a folder of diffusers, diffusers:NAME or
+            guided:celeba=FILE (celeba-hq, bdd, imagenet).
+        denoiser: For methods that refine the answers of another one: a diffusion model, as --generator.
+        latent: For methods that follow classifiers of latents: bundled ones, or a file of
+            `rather train latent-classifier`.
+        oracle: For methods that ask a second classifier whether a change is trivial: as --classifier.
+        batch_size: Images in memory at a time.
+        layer: Where to cut the classifier into features and decision.
+        shape: Channels, height and width of its images, where it does not say so itself.
+        classes: A name for an output, in their order; given again for each.
+        output: What the classifier's output is.
+        trust: sha256:HASH of code that may be run; may be given again.
+        out: The run's folder; by default one under runs/, named by what is asked.
+        config: A TOML file of these options, with the method's settings in a table [set]; what the command
+            line says wins.
+        json: Print one JSON object and nothing else.
+    """
+    del config  # `main` has put what the file says in its place
+    from rather.commands.terminal import progress_bar, summary
+    from rather.runs.explain import explain as work_off
+
+    with progress_bar("explaining", shown=not json) as progress:
+        explained = work_off(
+            images,
+            data=data,
+            classifier=classifier,
+            method=method,
+            settings=settings_of(set_ or []),
+            target=target,
+            confidence=confidence,
+            count=count,
+            seed=seed,
+            references=references,
+            generator=generator,
+            denoiser=denoiser,
+            latent=latent,
+            oracle=oracle,
+            batch_size=batch_size,
+            layer=layer,
+            shape=shape,
+            classes=classes,
+            output=output,
+            trust=trust or (),
+            out=out,
+            progress=progress,
+        )
+    for note in explained.notes:
+        print(f"rather: note: {note}", file=sys.stderr)
+    runs = explained.runs
+    told: dict[str, Any] = {
+        "run": str(explained.folder),
+        "report": str(explained.report),
+        "queries": sum(len(run.asked) for run in runs.values()),
+        **explained.counts,
+        "seconds": round(explained.seconds, 3),
+    }
+    if len(runs) > 1:
+        told["methods"] = [
+            {"method": label, "run": str(run.folder), "queries": len(run.asked), **run.counts()}
+            for label, run in runs.items()
+        ]
+    if json:
+        print(jsonlib.dumps(told))
+    else:
+        summary(explained)
+    return SOME_FAILED if explained.counts["failed"] else 0
+
+
+@app.command(name="list")
+def list_(
+    what: Literal["methods", "data", "models", "generators", "metrics", "benches"], /, *, json: bool = False
+) -> int:
+    """List what there is to choose from.
+
+    Args:
+        what: Which list.
+        json: Print a JSON list of objects with a name and a text.
+    """
+    from rather.commands.listing import listing
+
+    named = listing(what)
+    if json:
+        print(jsonlib.dumps([{"name": name, "text": text} for name, text in named.items()]))
+    else:
+        width = max(map(len, named), default=0)
+        for name, text in named.items():
+            print(f"{name:{width}}  {text}")
+    return 0
+
+
+@app.command
+def describe(name: str, /, *, json: bool = False) -> int:
+    """Describe what has settings: a method or a preset, or what `rather train` makes.
+
+    Args:
+        name: Of a method (`rather list methods`), a kind of generator (vae, ...), or latent-classifier.
+        json: Print one JSON object with the settings.
+    """
+    from rather.commands.terminal import description
+
+    description(name, json=json)
+    return 0
+
+
+@app.command
+def report(run: Path, /, *, out: Path | None = None, single_file: bool | None = None) -> int:
+    """Write a run's report anew, or the page of a comparison.
+
+    Args:
+        run: The run's folder, or the comparison's.
+        out: Where to; by default into the run's folder.
+        single_file: One file with the pictures inside; by default for up to 50 rows.
+    """
+    from rather.report.comparison import is_comparison, write_comparison
+    from rather.report.report import write_report
+    from rather.runs.store import Run
+
+    if is_comparison(run):
+        if out or single_file is not None:
+            raise RatherError(
+                "CFG-OPTIONS", where=run, why="the page of a comparison is one of its own folder"
+            )
+        print(write_comparison(run))
+        return 0
+    print(write_report(Run.open(run), out, single_file=single_file))
+    return 0
+
+
+@app.command
+def export(run: Path, /, *, png: Path | None = None, parquet: Path | None = None) -> int:
+    """Give a run's rows to other programs.
+
+    Args:
+        run: The run's folder.
+        png: A folder for one ID.png a row, the counterfactual, and index.csv.
+        parquet: A file for all rows; `datasets`, pandas and DuckDB read it.
+    """
+    from rather.runs.export import export_parquet, export_png
+    from rather.runs.store import Run
+
+    if not (png or parquet):
+        raise RatherError("CFG-OPTIONS", where="export", why="neither --png nor --parquet", do="Give one")
+    opened = Run.open(run)
+    if png:
+        print(f"{export_png(opened, png)} pictures in {png}")
+    if parquet:
+        print(f"{export_parquet(opened, parquet)} rows in {parquet}")
+    return 0
+
+
+@app.command
+def tune(run: Path, /, *, success: Annotated[float, Parameter(validator=Number(gte=0, lt=1))] = 0.995) -> int:
+    """Choose the value of a setting: the largest at which nearly all rows reach their goal.
+
+    Args:
+        run: Of the method sweep, which has tried several values on the same images: rather explain --method
+            sweep --set method=steex --set "values=[0.1,0.3,1.0]".
+        success: More than this share of the rows must reach it.
+    """
+    from rather.commands.terminal import trials_table
+    from rather.commands.tune import largest, trials
+    from rather.runs.store import Run
+
+    tried = trials(Run.open(run))
+    trials_table(tried, largest(tried, success), success)
+    return 0
+
+
+@app.command
+def tune_filter(
+    *,
+    generator: str | None = None,
+    data: str = "digits",
+    classifier: str | None = None,
+    respacing: Annotated[int, Parameter(validator=Number(gte=2, lte=10_000))] = 50,
+    share: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.95,
+    count: Annotated[int, Parameter(validator=Number(gte=1))] = 100,
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+) -> int:
+    """Choose how far up a diffusion filter goes: the highest at which nearly all images keep their class.
+
+    Args:
+        generator: A diffusion model: a bundled net, a file of `rather train ddpm`, or as of `rather explain`.
+        data: A data set (`rather list data`) or a folder.
+        classifier: Whose classes; by default the bundled net for the data.
+        respacing: Levels of the respaced chain.
+        share: Of the images, those that must keep their class.
+        count: How many images to filter, evenly spread.
+        seed: Of the noise.
+    """
+    from rather.commands.terminal import heights_table
+    from rather.commands.tune import filter_heights, highest
+
+    tried = filter_heights(
+        data, generator, classifier, respacing=respacing, share=share, count=count, seed=seed
+    )
+    heights_table(tried, highest(tried, share), share=share, respacing=respacing)
+    return 0
+
+
+def _stop(signum: int, frame: object) -> None:
+    del frame
+    sys.exit(128 + signum)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """The program `rather`; its exit codes stand in errors.py."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        code = app(
+            from_file(list(sys.argv[1:] if words is None else words)), exit_on_error=False, print_error=False
+        )
+        sys.exit(code if isinstance(code, int) else 0)
+    except RatherError as error:
+        print(f"rather: error {error.code}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except CycloptsError as error:
+        print(f"rather: error CFG-OPTIONS: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(USAGE)
+    except KeyboardInterrupt:
+        print("rather: interrupted; the same command goes on from what is saved", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # `rather list methods | head`
+        sys.stderr.close()
+        sys.exit(0)

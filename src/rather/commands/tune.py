@@ -1,0 +1,160 @@
+"""Which value of a setting to take: of a run that has tried several, or of the heights of a diffusion filter.
+
+G. Jeanneret, L. Simon, F. Jurie, "Adversarial counterfactual visual explanations", CVPR 2023, choose the
+filter's height, tau, so that filtering alone does not change the class of the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from statistics import fmean
+from typing import Final, final
+
+import torch
+
+from rather.config.errors import RatherError
+from rather.core import Classifier, Images, Noise
+from rather.data.source import read_all
+from rather.diffusion.denoising import Filter, lowest
+from rather.generators._denoiser import Denoiser
+from rather.hub.classifiers import classifier_of, load_classifier
+from rather.hub.datasets import load_dataset
+from rather.hub.resources import Want, spread, take_generator
+from rather.runs.store import Run
+from rather.stats.intervals import wilson
+
+_TOGETHER: Final = 64  # images in memory
+
+
+@final
+@dataclass(frozen=True)
+class Trial:
+    """What a value did."""
+
+    value: float
+    found: int  # rows that reached their goal
+    rows: int
+    change: float  # mean absolute difference of the pixels, in pixel values, over all rows
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the share that is found."""
+        return wilson(self.found, self.rows)
+
+
+def trials(run: Run) -> Sequence[Trial]:
+    """What each value of a run of `sweep` did, over the rows that were searched for.
+
+    Raises:
+        RatherError: CFG-OPTIONS if it is a run of another method, or not one row was searched for.
+    """
+    facts = [row.facts for row in run.rows() if row.status in {"found", "not_found"}]
+    told = [each for each in facts if {"sweep_values", "sweep_found", "sweep_change"} <= each.keys()]
+    if not told:
+        raise RatherError(
+            "CFG-OPTIONS",
+            where=run.folder,
+            why="no row of it has tried several values",
+            do="Make one: rather explain --method sweep --set method=NAME --set values=[0.1,0.3,1.0]",
+        )
+    return [
+        Trial(
+            float(value),
+            sum(bool(each["sweep_found"][n]) for each in told),
+            len(told),
+            fmean(each["sweep_change"][n] for each in told),
+        )
+        for n, value in enumerate(told[0]["sweep_values"])
+    ]
+
+
+def largest(tried: Sequence[Trial], success: float = 0.995) -> Trial | None:
+    """The trial of the largest value at which more than this share of the rows is found, if there is one."""
+    able = [trial for trial in tried if trial.found > success * trial.rows]
+    return max(able, key=lambda trial: trial.value, default=None)
+
+
+@final
+@dataclass(frozen=True)
+class Height:
+    """What a filter does that goes up so many levels."""
+
+    tau: int
+    kept: int  # images that keep their class
+    rows: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the share that keeps its class."""
+        return wilson(self.kept, self.rows)
+
+
+@torch.no_grad()
+def heights(
+    generator: Denoiser,
+    classifier: Classifier,
+    x: Images,
+    noise: Noise,
+    *,
+    respacing: int = 50,
+    share: float = 0.95,
+) -> Sequence[Height]:
+    """What the filter does to images, from one level up to the first height at which too many change class.
+
+    Args:
+        generator: that the filter asks.
+        classifier: that says the classes.
+        x: images.
+        noise: of each.
+        respacing: levels of the respaced chain.
+        share: of the images that must keep their class.
+
+    Raises:
+        RatherError: GEN-SIZE for a generator of other images, CFG-SETTING for a chain that is too short.
+    """
+    generator.refuse_other_images(classifier)
+    known = int((generator.chain.respaced(respacing).steps < generator.reach).sum())
+    said = classifier.probabilities(x).argmax(1)
+    tried: list[Height] = []
+    for tau, some in enumerate(noise.split(known), 1):
+        through = Filter(generator=generator, chain=lowest(generator, respacing, tau))
+        draws = some.normal(through.calls, *x.shape[1:]).to(x)
+        parts = zip(x.split(_TOGETHER), draws.split(_TOGETHER), strict=True)
+        again = torch.cat([through(*part) for part in parts]).clamp(0, 1)
+        kept = int((classifier.probabilities(again).argmax(1) == said).sum())
+        tried.append(Height(tau, kept, len(x)))
+        if kept < share * len(x):
+            break
+    return tried
+
+
+def filter_heights(
+    data: str,
+    generator: str | None,
+    classifier: str | None,
+    *,
+    respacing: int,
+    share: float,
+    count: int,
+    seed: int,
+) -> Sequence[Height]:
+    """The same of names: what `rather tune-filter` does.
+
+    Raises:
+        RatherError: what `classifiers.bring`, `data.load` and `resources.take_generator` raise.
+    """
+    net = load_classifier(classifier or classifier_of(data) or "digits")
+    denoiser = take_generator(generator, net, Want("generator", Denoiser, ("ddpm",)))
+    assert isinstance(denoiser, Denoiser)  # noqa: S101 - as it was asked for
+    source = load_dataset(data, shape=net.shape).test
+    x, indices = read_all(source, spread(len(source), count))
+    noise = Noise(seed, [source.id(index) for index in indices])
+    return heights(denoiser, net, x, noise, respacing=respacing, share=share)
+
+
+def highest(tried: Sequence[Height], share: float = 0.95) -> Height | None:
+    """The last height before the first at which too many images change their class, if there is one."""
+    able = list(takewhile(lambda height: height.kept >= share * height.rows, tried))
+    return able[-1] if able else None

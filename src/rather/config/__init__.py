@@ -1,0 +1,1 @@
+"""Settings with bounds, and errors in one line."""

@@ -1,0 +1,1 @@
+"""Edits of feature cells: scored, searched, relaxed, solved exactly, and shown in the image."""

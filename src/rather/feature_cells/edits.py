@@ -1,0 +1,201 @@
+"""Every edit of one cell of a feature map, scored by the head (Goyal et al., 2019, section 2.2).
+
+Edit (i, j) puts cell j of a distractor's map in the place of cell i of the query's. Here is what a search
+wants to know of edits, and how any head whatever can answer; `linear_edits` has a faster way for heads that
+begin with a linear layer, and `editor` chooses.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Final, final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from typing_extensions import override
+
+from rather.config.errors import RatherError
+from rather.core import Features, Labels, Logits
+
+Scores = Float[Tensor, "b n n"]  # of edits (query cell, distractor cell)
+OpenEdits = Bool[Tensor, "b n n"]  # which of them may be made
+Edit = Int[Tensor, "b 2"]
+#: Of queries as they are edited so far, distractors, targets and open edits: the best edit of each query.
+Solver = Callable[[Features, Features, Labels, OpenEdits], Edit]
+
+#: Scores this close, relative to their size or to 1, differ by rounding: the first of them wins.
+HAIR: Final = 1e-5
+#: Cells of a map, at most.
+CELLS: Final = 400
+#: Numbers in the maps that a head is given at once.
+BLOCK: Final = 2**24
+#: Edits that a screen checks at first, and how many times as many whenever it is not sure.
+CHECKED, MORE = 16, 4
+
+
+class Edits(ABC):
+    """A batch of maps that are edited cell by cell, and what the head says of every next edit."""
+
+    @abstractmethod
+    def logits(self) -> Logits:
+        """Of the maps as they are now."""
+
+    @abstractmethod
+    def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
+        """The log-probability of the target after each open edit; closed ones may hold anything."""
+
+    @abstractmethod
+    def apply(self, edit: Edit) -> None:
+        """Make one edit in each map, of a query cell that has not been edited before."""
+
+    @abstractmethod
+    def keep(self, rows: Bool[Tensor, " b"]) -> None:
+        """Go on with some of the maps only."""
+
+    def best(self, target: Labels, open_edits: OpenEdits) -> Edit:
+        """For each map the open edit that makes the target most probable."""
+        return first_best(self.scores(target, open_edits), open_edits)
+
+
+def refuse_large(u: int, v: int) -> None:
+    """Edits are pairs of cells: of a map as large as an image there are far too many to look at.
+
+    Raises:
+        RatherError: MODEL-LAYER.
+    """
+    if u * v > CELLS:
+        raise RatherError(
+            "MODEL-LAYER",
+            where=f"a map of {u} x {v} cells",
+            why=f"edits of at most {CELLS} cells are searched",
+            do="Name a --layer with a smaller map, or take a method that edits pixels, such as wachter",
+        )
+
+
+def edited(query: Features, distractor: Features, edits: Sequence[Sequence[tuple[int, int]]]) -> Features:
+    """The queries' maps with the edits (query cell, distractor cell) of each made."""
+    maps, theirs = query.flatten(2).clone(), distractor.flatten(2)
+    for row, pairs in enumerate(edits):
+        for i, j in pairs:
+            maps[row, :, i] = theirs[row, :, j]
+    return maps.view_as(query)
+
+
+def first_best(scores: Scores, open_edits: OpenEdits) -> Edit:
+    """The open edit of the highest score; of equal ones the first.
+
+    Scores within a `HAIR` of the highest are equal to it: copies of one blank cell score the same but for
+    rounding, which depends on the order of a sum. NaN counts as -inf.
+    """
+    flat = torch.where(open_edits & ~scores.isnan(), scores, -torch.inf).flatten(1)
+    equal = (flat >= nearly(flat.amax(1, keepdim=True))) & open_edits.flatten(1)
+    place = equal.max(1).indices  # the first that is true
+    return torch.stack([place // scores.shape[2], place % scores.shape[2]], 1)
+
+
+def nearly(score: Tensor) -> Tensor:
+    """What is equal to a score but for rounding begins here."""
+    return score - HAIR * score.abs().clamp(min=1)
+
+
+@final
+class AnyHead(Edits):
+    """Asks the head about every open edit, in blocks of bounded memory; or leaves the best one to a solver.
+
+    Args:
+        head: maps (b, d, u, v) to logits.
+        query: maps to edit.
+        distractor: maps to copy from.
+        solver: finds the best edit in another way than by the scores of all.
+    """
+
+    def __init__(
+        self,
+        head: Callable[[Features], Logits],
+        query: Features,
+        distractor: Features,
+        solver: Solver | None = None,
+    ) -> None:
+        self.head, self.solver, self.grid = head, solver, query.shape[2:]
+        self.mine, self.theirs = query.flatten(2).clone(), distractor.flatten(2)
+
+    @override
+    def logits(self) -> Logits:
+        return self.head(self.mine.unflatten(2, self.grid))
+
+    @override
+    def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
+        found = self.mine.new_full(open_edits.shape, -torch.inf)
+        block = 1 + BLOCK // self.mine[0].numel()
+        for row, i, j in (part.T for part in open_edits.nonzero().split(block)):
+            cells = self.mine[row]
+            cells[torch.arange(len(row)), :, i] = self.theirs[row, :, j]
+            log_p = self.head(cells.unflatten(2, self.grid)).log_softmax(1)
+            found[row, i, j] = log_p.gather(1, target[row, None])[:, 0]
+        return found
+
+    @override
+    def best(self, target: Labels, open_edits: OpenEdits) -> Edit:
+        if self.solver is None:
+            return super().best(target, open_edits)
+        query, distractor = (maps.unflatten(2, self.grid) for maps in (self.mine, self.theirs))
+        return self.solver(query, distractor, target, open_edits)
+
+    @override
+    def apply(self, edit: Edit) -> None:
+        every, (i, j) = torch.arange(len(edit)), edit.T
+        self.mine[every, :, i] = self.theirs[every, :, j]
+
+    @override
+    def keep(self, rows: Bool[Tensor, " b"]) -> None:
+        self.mine, self.theirs = self.mine[rows], self.theirs[rows]
+
+
+@final
+class Screened(Edits):
+    """Rough scores of all edits, and exact ones of the most promising.
+
+    The best of those that were checked is the answer once no other edit's rough score, raised by four times
+    the largest error seen, comes up to it; until then more are checked, in the end all. This certificate is
+    empirical: the error may be larger where nobody looked.
+    """
+
+    def __init__(self, exact: Edits, rough: Edits) -> None:
+        self.exact, self.rough = exact, rough
+
+    @override
+    def logits(self) -> Logits:
+        return self.exact.logits()
+
+    @override
+    def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
+        """Those of the edits that were checked; -inf for the others, of which none is the best."""
+        rough = self.rough.scores(target, open_edits)
+        rough = torch.where(open_edits & ~rough.isnan(), rough, -torch.inf)
+        rank = rough.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).view_as(rough)
+        found = torch.full_like(rough, -torch.inf)
+        left, count = open_edits.clone(), CHECKED  # edits that are not checked yet
+        unsure = open_edits.flatten(1).any(1)
+        while unsure.any():
+            check = left & (rank < count) & unsure[:, None, None]
+            found = torch.where(check, self.exact.scores(target, check), found)
+            left &= ~check
+            error = torch.where(rough == found, 0, (rough - found).abs())
+            error = error.masked_fill(left | ~open_edits, 0).flatten(1).amax(1)
+            rival = rough.masked_fill(~left, -torch.inf).flatten(1).amax(1)
+            beaten = rival + 4 * error < nearly(found.flatten(1).amax(1))
+            unsure &= left.flatten(1).any(1) & ~beaten
+            count *= MORE
+        return found
+
+    @override
+    def apply(self, edit: Edit) -> None:
+        self.exact.apply(edit)
+        self.rough.apply(edit)
+
+    @override
+    def keep(self, rows: Bool[Tensor, " b"]) -> None:
+        self.exact.keep(rows)
+        self.rough.keep(rows)

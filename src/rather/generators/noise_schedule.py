@@ -1,0 +1,119 @@
+"""Arithmetic of denoising diffusion, Ho, Jain and Abbeel (2020), of images in [-1, 1].
+
+    z_t = sqrt(a_t) x + sqrt(1 - a_t) e,    e ~ N(0, 1)
+
+J. Ho, A. Jain, P. Abbeel, "Denoising diffusion probabilistic models", NeurIPS 2020: a_t is their alpha-bar.
+Levels count from 0, the one with the least noise; what is before it is the image itself.
+A. Nichol, P. Dhariwal, "Improved denoising diffusion probabilistic models", ICML 2021: the cosine schedule
+and respacing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rather.config.errors import RatherError
+from rather.core import Images
+
+#: Noisy images, about [-1, 1].
+Noisy = Float[Tensor, "b c h w"]
+#: One level for all rows, or one for each.
+Level = int | Int[Tensor, " b"]
+
+
+@final
+@dataclass(frozen=True)
+class Chain:
+    """Levels of noise, each more than the one before.
+
+    On the CPU, in float64, whatever the images are: of the lowest levels 1 - a is but a few times what
+    float32 rounds a to, and nothing of bfloat16.
+    """
+
+    alpha_bar: Float[Tensor, " t"]  # which share of the variance is the image's; falls
+    steps: Int[Tensor, " t"]  # what a denoiser calls each level: of a respaced chain, the place in the whole
+
+    @classmethod
+    def of(cls, alpha_bar: Float[Tensor, " t"]) -> Chain:
+        """The whole chain."""
+        return cls(alpha_bar.detach().cpu().double(), torch.arange(len(alpha_bar), device="cpu"))
+
+    def __len__(self) -> int:
+        return len(self.alpha_bar)
+
+    def respaced(self, count: int) -> Chain:
+        """`count` of its levels, evenly spread, the first and the last among them.
+
+        Raises:
+            RatherError: CFG-SETTING for none, or for more than there are.
+        """
+        if not 0 < count <= len(self):
+            raise RatherError("CFG-SETTING", where=f"{count} levels of noise", why=f"there are {len(self)}")
+        places = torch.linspace(0, len(self) - 1, count, dtype=torch.float64).round().long()
+        return Chain(self.alpha_bar[places], self.steps[places])
+
+    def noised(self, x: Noisy, t: Level, noise: Noisy) -> Noisy:
+        """Images brought to a level."""
+        a = self._at(t)
+        return a.sqrt().to(x) * x + (1 - a).sqrt().to(x) * noise
+
+    def image(self, z: Noisy, t: Level, noise: Noisy) -> Noisy:
+        """What is left without the noise; without the expected noise, Tweedie's estimate."""
+        a = self._at(t)
+        return (z - (1 - a).sqrt().to(z) * noise) / a.sqrt().to(z)
+
+    def noise(self, z: Noisy, t: Level, x: Noisy) -> Noisy:
+        """The noise that is left when the images are taken away."""
+        a = self._at(t)
+        return (z - a.sqrt().to(z) * x) / (1 - a).sqrt().to(z)
+
+    def posterior(self, z: Noisy, t: Level, x: Noisy) -> tuple[Noisy, Float[Tensor, "_ 1 1 1"]]:
+        """Mean and variance of the level before, given this one and the image; of level 0, the image."""
+        a, before = self._at(t), self._before(t)
+        beta = 1 - a / before
+        of_image = before.sqrt() * beta / (1 - a)
+        of_noisy = (a / before).sqrt() * (1 - before) / (1 - a)
+        mean = of_image.to(x) * x + of_noisy.to(z) * z
+        return mean, (beta * (1 - before) / (1 - a)).to(z)
+
+    def beta(self, t: Level, like: Tensor) -> Float[Tensor, "_ 1 1 1"]:
+        """The variance that a level adds to the one before: the larger bound of a reverse step's variance."""
+        return (1 - self._at(t) / self._before(t)).to(like)
+
+    def _at(self, t: Level) -> Float[Tensor, "_ 1 1 1"]:
+        return self.alpha_bar[torch.as_tensor(t, device="cpu")].reshape(-1, 1, 1, 1)
+
+    def _before(self, t: Level) -> Float[Tensor, "_ 1 1 1"]:
+        known = torch.cat([self.alpha_bar.new_ones(1), self.alpha_bar[:-1]])
+        return known[torch.as_tensor(t, device="cpu")].reshape(-1, 1, 1, 1)
+
+
+def linear(count: int) -> Float[Tensor, " t"]:
+    """Alpha-bar of the linear schedule: betas from 0.0001 to 0.02 where there are 1,000 levels."""
+    scale = 1000 / count
+    betas = torch.linspace(1e-4 * scale, 0.02 * scale, count, dtype=torch.float64, device="cpu")
+    return (1 - betas.clamp(max=0.999)).cumprod(0)
+
+
+def cosine(count: int) -> Float[Tensor, " t"]:
+    """Alpha-bar of the cosine schedule."""
+    at = torch.arange(count + 1, dtype=torch.float64, device="cpu") / count
+    f = ((at + 0.008) / 1.008 * math.pi / 2).cos().square()
+    betas = (1 - f[1:] / f[:-1]).clamp(max=0.999)
+    return (1 - betas).cumprod(0)
+
+
+def signed(x: Images) -> Noisy:
+    """From [0, 1] to [-1, 1]."""
+    return 2 * x - 1
+
+
+def pixels(z: Noisy) -> Images:
+    """From [-1, 1] to [0, 1]."""
+    return (z + 1) / 2

@@ -1,0 +1,155 @@
+"""Classifiers by name: bundled ones, files of ours, nets of other libraries, and code that makes one.
+
+`adapt` and `ensemble`, which make a classifier of what is in memory, are here as well.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from rather.config.errors import RatherError
+from rather.config.suggest import near
+from rather.io.bundled import list_weights, weights_file
+
+if TYPE_CHECKING:
+    from rather.classifiers.answers import Output
+    from rather.core import Classifier
+
+
+_CLASSIFIERS: Final = ("classifier", "latent-classifier")  # kinds of files
+#: Data sets that are not called as their classifier is.
+_OF_DATA: Final = {"faces": "faces-smile", "faces/others": "faces-smile"}
+_KINDS: Final = ("torchvision:NAME", "timm:NAME", "hf:FOLDER", "FILE.safetensors", "FILE.py:FUNCTION")
+
+
+def list_classifiers() -> dict[str, str]:
+    """Name and one line of every bundled classifier."""
+    return list_weights(*_CLASSIFIERS)
+
+
+def classifier_of(data: str) -> str | None:
+    """The name of the bundled classifier of a data set of the package, if there is one."""
+    name = _OF_DATA.get(data, data.replace("/", "-"))
+    return name if name in list_classifiers() else None
+
+
+def load_classifier(
+    spec: str,
+    *,
+    classes: Sequence[str] | None = None,
+    output: str = "logits",
+    layer: str | None = None,
+    shape: tuple[int, int, int] | None = None,
+    trust: Sequence[str] = (),
+) -> Classifier:
+    """The classifier of a name, as the command line takes it.
+
+    Args:
+        spec: a bundled classifier (`list_classifiers`); a file that `rather train` has written;
+            `torchvision:NAME` or `timm:NAME` with their published weights, or `...:NAME=FILE` with those of a
+            file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `module:function` or
+            `path/file.py:function` for code that makes a net or a `Classifier`.
+        classes: names, in the order of the outputs.
+        output: what the net's numbers are, one of `rather.classifiers.answers.Output`.
+        layer: where to cut it into body and head; see `rather.classifiers.split.split`.
+        shape: (c, h, w) of its images; by default what the net is known for.
+        trust: `sha256:` and the hash, of each file of code that may be run.
+
+    Raises:
+        RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -MISSING-LIBRARY, CFG-OPTIONS,
+            CFG-SETTING, or what `adapt` raises.
+    """
+    from rather.classifiers.adapters import adapt
+    from rather.classifiers.answers import output_of
+    from rather.core import Classifier
+    from rather.hub.libraries import LIBRARIES
+    from rather.hub.trusted import run_factory
+
+    meant = output_of(output)
+    kind, _, rest = spec.partition(":")
+    if spec in list_classifiers():
+        found: Any = _ours(weights_file(spec, *_CLASSIFIERS))
+    elif Path(spec).exists():
+        found = _ours(Path(spec))
+    elif kind in LIBRARIES and rest:
+        name, _, file = rest.partition("=")
+        loaded = LIBRARIES[kind](name, Path(file) if file else None)
+        return adapt(
+            loaded.net,
+            shape=shape or loaded.shape,
+            classes=classes or loaded.classes,
+            mean=loaded.mean,
+            std=loaded.std,
+            output=meant,
+            layer=layer,
+            name=Path(name).name,
+        )
+    elif rest:
+        found = run_factory(spec, trust)
+    else:
+        raise RatherError("MODEL-NOT-FOUND", where=spec, do=near(spec, [*list_classifiers(), *_KINDS]))
+    if isinstance(found, Classifier):
+        return _again(found, classes=classes, output=meant, layer=layer, shape=shape)
+    if shape is None:
+        raise RatherError(
+            "MODEL-INPUT",
+            where=spec,
+            why="the size of its images is not known",
+            do="Say --shape C H W, or return rather.adapt(net, shape=(c, h, w), ...) from the function",
+        )
+    return adapt(found, shape=shape, classes=classes, output=meant, layer=layer, name=rest)
+
+
+def _ours(path: Path) -> Classifier:
+    from rather.hub.classifier_files import read_classifier
+    from rather.hub.latent_files import load_latent
+    from rather.io.checkpoints import kind_of
+    from rather.io.state_dicts import is_safetensors, read_state
+
+    if not path.is_dir() and is_safetensors(path):
+        return (
+            load_latent(path).classifier() if kind_of(path) == "latent-classifier" else read_classifier(path)
+        )
+    read_state(path)  # refuses what is no data
+    raise RatherError(
+        "MODEL-FILE-DAMAGED",
+        where=path,
+        why="a state dict does not say which net it is of",
+        do=f"Say it: torchvision:NAME={path}",
+    )
+
+
+def _again(
+    classifier: Classifier,
+    *,
+    classes: Sequence[str] | None,
+    output: Output,
+    layer: str | None,
+    shape: tuple[int, int, int] | None,
+) -> Classifier:
+    """A classifier that is one already, with other names or cut at another layer."""
+    from torch import nn
+
+    from rather.classifiers.adapters import adapt
+
+    if output != "logits" or shape not in {None, classifier.shape}:
+        asked = f"output {output}" if output != "logits" else f"shape {shape}"
+        raise RatherError("CFG-OPTIONS", where=asked, why=f"{classifier.name} has its own")
+    if classes is None and layer is None:
+        return classifier
+    if len(classifier.members) > 1:
+        raise RatherError(
+            "CFG-OPTIONS", where=f"{classifier.name} is an ensemble", why="it is taken as it is"
+        )
+    return adapt(
+        nn.Sequential(OrderedDict(body=classifier.body, head=classifier.head)),
+        shape=classifier.shape,
+        classes=classes or classifier.classes,
+        mean=classifier.get_buffer("mean").flatten().tolist(),
+        std=classifier.get_buffer("std").flatten().tolist(),
+        layer=layer,
+        name=classifier.name,
+    )

@@ -1,0 +1,243 @@
+"""What a method needs beside its settings: which of it a plan wants, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, final, get_args
+
+import torch
+from pydantic.fields import FieldInfo
+
+from rather.config.errors import RatherError
+from rather.core import Classifier, Resource
+from rather.data.folder import Folder
+from rather.data.source import Dataset, Source, read_all
+from rather.generators.autoencoder import Autoencoder
+from rather.generators.frozen import Bundled, FrozenNet
+from rather.hub.classifiers import classifier_of, load_classifier
+from rather.hub.datasets import list_datasets, load_dataset
+from rather.hub.methods import method_class
+from rather.hub.presets import Plan, wrapped
+from rather.io.bundled import list_weights
+from rather.latents.classifiers import LatentClassifiers
+from rather.search.references import References
+
+#: Fields of methods that `resources` of `methods.build` fills.
+NAMES: Final = frozenset({"references", "generator", "denoiser", "latent", "oracle"})
+REFERENCES: Final = 2_000  # of them at most, evenly spread over the reference part of the data
+#: What the bundled nets know: the shape of their images, and the classes that classifiers of them may have.
+FAMILIES: Final[Mapping[str, tuple[tuple[int, int, int], Sequence[tuple[str, ...]]]]] = {
+    "digits": ((1, 28, 28), [tuple("0123456789")]),
+    "faces": (
+        (3, 64, 64),
+        [("not smiling", "smiling"), ("young", "old"), ("both or neither", "smile or hat")],
+    ),
+}
+
+
+class Want(NamedTuple):
+    """A field of a method that is to be filled."""
+
+    name: str  # one of `NAMES`
+    kind: type[Resource]  # what fills it
+    bundled: tuple[str, ...] = ()  # the kinds of bundled nets that do, the best first
+
+
+#: Kinds of bundled nets that are not called as the type that they are of.
+_USUAL: Final[Mapping[type, str]] = {Autoencoder: "vae", LatentClassifiers: "latent"}
+#: What most methods want of a generator.
+AUTOENCODER: Final = Want("generator", Autoencoder, ("vae",))
+
+
+def wanted(plan: Plan) -> frozenset[Want]:
+    """What a plan's method, or one that it wraps, has a field for."""
+    fields = method_class(str(plan["name"])).model_fields
+    own = {_want(name, field) for name, field in fields.items() if name in NAMES}
+    return frozenset(own).union(*(wanted(inner) for inner in wrapped(plan).values()))
+
+
+def _want(name: str, field: FieldInfo) -> Want:
+    kinds = get_args(field.annotation) or (field.annotation,)  # of `Classifier | None`, the first
+    own = [one.kind for one in field.metadata if isinstance(one, Bundled)]
+    usual = _USUAL.get(kinds[0], kinds[0].__name__.lower())
+    return Want(name, kinds[0], (*own, usual))
+
+
+def bundled_net(classifier: Classifier, kinds: Sequence[str]) -> str | None:
+    """The bundled net of one of these kinds for a classifier: trained for itself, or of its images."""
+    images = next(
+        (
+            name
+            for name, (shape, classes) in FAMILIES.items()
+            if classifier.shape == shape and classifier.classes in classes
+        ),
+        None,
+    )
+    found = bundled_nets(kinds, classifier.name, images) if images else []
+    return found[0] if found else None
+
+
+def bundled_nets(kinds: Sequence[str], *of: str) -> list[str]:
+    """The bundled nets of the first of these kinds that there is, for each classifier or kind of images.
+
+    Args:
+        kinds: the best first.
+        of: names of classifiers or of kinds of images; all the latter by default.
+    """
+    known = list_weights("generator", "latent-classifier")
+    each = [[name for kind in kinds if (name := f"{one}-{kind}") in known] for one in of or FAMILIES]
+    return [names[0] for names in each if names]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where resources come from, as somebody asked for them; None for what is nearest at hand."""
+
+    pictures: Dataset  # that are explained
+    references: str | None = None  # a data set's name or a folder
+    generator: str | None = None  # a name or a file
+    denoiser: str | None = None
+    latent: str | None = None
+    oracle: str | None = None  # None for none
+    trust: Sequence[str] = ()
+
+    def take(self, want: Want, classifier: Classifier) -> Resource | None:
+        """What fills this field of methods that explain this classifier; None for an oracle not asked for."""
+        match want.name:
+            case "references":
+                return self._references(classifier)
+            case "generator":
+                return take_generator(self.generator, classifier, want)
+            case "denoiser":
+                return take_generator(self.denoiser, classifier, want)
+            case "latent":
+                return take_latent(self.latent, classifier, self.trust)
+            case _:
+                return None if self.oracle is None else take_oracle(self.oracle, classifier, self.trust)
+
+    def _references(self, net: Classifier) -> References:
+        # A bundled net knows pictures like its own; a person's few pictures rarely show every class.
+        own = isinstance(self.pictures.test, Folder)
+        near = self.references or (_data_of(net) if own else None)
+        others = load_dataset(near, shape=net.shape) if near else self.pictures
+        return take_references(others.references, net)
+
+
+def _data_of(net: Classifier) -> str | None:
+    """The data set of the package that a bundled classifier is of."""
+    return next((name for name in list_datasets() if classifier_of(name) == net.name), None)
+
+
+def spread(length: int, count: int) -> list[int]:
+    """`count` indices, evenly spread over `length`, or all of them.
+
+    >>> spread(10, 4)
+    [0, 2, 5, 7]
+    """
+    return [n * length // count for n in range(count)] if count < length else list(range(length))
+
+
+def take_references(source: Source, classifier: Classifier) -> References:
+    """At most 2,000 images of a source, evenly spread, with their labels in the classifier's order."""
+    images, indices = read_all(source, spread(len(source), REFERENCES))
+    labels = [source.label(i) for i in indices]
+    names = [None if label is None else source.classes[label] for label in labels]
+    known = all(name in classifier.classes for name in names)
+    return References(
+        images=images,
+        ids=tuple(source.id(i) for i in indices),
+        labels=torch.tensor([classifier.class_index(str(name)) for name in names]) if known else None,
+        name=source.name,
+    )
+
+
+def take_generator(spec: str | None, classifier: Classifier, want: Want = AUTOENCODER) -> FrozenNet:
+    """The generator of this name or file; by default what the classifier sees through, or a bundled one.
+
+    Args:
+        spec: a name or a file, or one of `denoisers.bring_denoiser`; None for the default.
+        classifier: that is explained.
+        want: the field that it is for.
+
+    Raises:
+        RatherError: GEN-MISSING if there is no default, MODEL-KIND if it is of another kind than is wanted,
+            or what `generators.bring_generator` and `denoisers.bring_denoiser` raise.
+    """
+    from rather.hub.generator_files import MAKERS, expected
+    from rather.hub.generators import is_denoiser, load_denoiser, load_generator
+
+    latent = LatentClassifiers.of(classifier)
+    if spec is None and latent is not None and want.kind is Autoencoder:
+        return latent.autoencoder
+    spec = spec or bundled_net(classifier, want.bundled)
+    if spec is None:
+        maker = MAKERS[want.kind.__name__.lower()][0]
+        raise RatherError(
+            "GEN-MISSING",
+            where=f"none comes with the package for {classifier.name}",
+            do=f"Train one: rather train {maker} --data DATA --out FILE, and give it: --{want.name} FILE",
+        )
+    assert issubclass(want.kind, FrozenNet)  # noqa: S101 - `generator` is a field of no other type
+    ours = spec in list_weights("generator") or not is_denoiser(spec)
+    return expected(load_generator(spec) if ours else load_denoiser(spec), want.kind)
+
+
+def take_latent(
+    spec: str | None,
+    classifier: Classifier,
+    trust: Sequence[str] = (),
+) -> LatentClassifiers:
+    """The classifiers of latents of this name or file; by default what the classifier is made of, or digits'.
+
+    Args:
+        spec: a name or a file; None for the default.
+        classifier: that is explained.
+        trust: sha256 sums of code that may be run.
+
+    Raises:
+        RatherError: GEN-MISSING if there is no default, GEN-NOT-FOUND if what is there sees images, not
+            latents, MODEL-CLASSES if its classes are not the classifier's, or what `bring` raises.
+    """
+    own = LatentClassifiers.of(classifier)
+    if spec is None and own is not None:
+        return own
+    spec = spec or bundled_net(classifier, ["latent"])
+    if spec is None:
+        raise RatherError(
+            "GEN-MISSING",
+            where=f"no classifiers of latents come with the package for {classifier.name}",
+            do="Train them: rather train latent-classifier --help, and give the file: --latent FILE",
+        )
+    latent = LatentClassifiers.of(load_classifier(spec, trust=trust))
+    if latent is None:
+        raise RatherError(
+            "GEN-NOT-FOUND",
+            where=f"--latent {spec}",
+            why="a classifier that sees images, not latents",
+            do="Give a file of rather train latent-classifier",
+        )
+    if latent.classes != classifier.classes:
+        raise RatherError(
+            "MODEL-CLASSES",
+            where=f"--latent {latent.name}: {', '.join(latent.classes)}",
+            why=f"{classifier.name} knows {', '.join(classifier.classes)}"[:200],
+        )
+    return latent
+
+
+def take_oracle(spec: str, classifier: Classifier, trust: Sequence[str] = ()) -> Classifier:
+    """Another classifier of the same images.
+
+    Raises:
+        RatherError: DATA-SHAPE if its images are others, or what `bring` raises.
+    """
+    oracle = load_classifier(spec, trust=trust)
+    if oracle.shape != classifier.shape:
+        raise RatherError(
+            "DATA-SHAPE",
+            where=f"--oracle {spec} takes {oracle.shape}",
+            why=f"{classifier.name} takes {classifier.shape}",
+        )
+    return oracle

@@ -1,0 +1,1 @@
+"""Files: images, PNGs, checkpoints, whole or not at all."""

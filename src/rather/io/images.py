@@ -1,0 +1,222 @@
+"""The one reader of image files: what may be opened, how it is decoded, how it becomes a classifier's pixels.
+
+An image file is somebody else's bytes. Nothing is decoded before its format and the size in its header are
+known, and what would have to be guessed (16 bits, transparency, several frames) is refused by name instead.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageFile, UnidentifiedImageError
+from torch import Tensor
+
+from rather.config.errors import RatherError
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
+
+EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+MAX_PIXELS: Final = 50_000_000
+MAX_BYTES: Final = 256 * 2**20  # 50 Mpx in the most wasteful of the formats, and some more
+
+_FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP")
+_ACCEPTED: Final = "PNG, JPEG, WebP and BMP are read"
+#: How files begin that an image folder may hold and that are not read: named, never opened.
+_OTHERS: Final = {
+    b"GIF8": "GIF",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"%!PS": "PostScript",
+    b"%PDF": "PDF",
+    b"8BPS": "Photoshop",
+    b"\0\0\1\0": "an icon",
+    b"<svg": "SVG",
+    b"<?xml": "XML",
+    b"\0\0\0\x0cjP": "JPEG 2000",
+    b"\x93NUMPY": "a NumPy array",
+    b"PK\3\4": "a zip archive",
+    b"\x1f\x8b": "a gzip archive",
+}
+_UPRIGHT: Final = {  # EXIF's orientation -> what brings it upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION: Final = 0x0112
+
+
+def read_image(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> Float[Tensor, "c h w"]:
+    """The pixels of an image file on the 8-bit grid in [0, 1], upright, cut to a classifier's shape.
+
+    Args:
+        path: of the file.
+        shape: (c, h, w); c is 1 (grey) or 3.
+
+    Raises:
+        RatherError: IMG-*; see `read_bytes` and `decode`.
+    """
+    return fit(decode(read_bytes(path), path), shape)
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """What is in a regular file of at most 256 MiB.
+
+    Raises:
+        RatherError: IMG-NOT-FILE, IMG-PERMISSION or IMG-TOO-LARGE.
+    """
+    try:
+        # Without O_NONBLOCK the opening of a pipe waits for somebody to write into it.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(handle, "rb") as file:  # noqa: PTH123 - it is open already
+            about = os.fstat(handle)
+            if not stat.S_ISREG(about.st_mode):
+                raise RatherError("IMG-NOT-FILE", where=path)
+            if about.st_size > MAX_BYTES:
+                raise RatherError("IMG-TOO-LARGE", where=path, why=f"{about.st_size:,} bytes")
+            return file.read(MAX_BYTES)
+    except OSError as error:
+        if error.errno in {errno.ENXIO, errno.EISDIR}:  # a socket, a folder
+            raise RatherError("IMG-NOT-FILE", where=path) from None
+        raise RatherError("IMG-PERMISSION", where=path, why=error.strerror or "") from None
+
+
+def decode(data: bytes, where: object) -> Image.Image:
+    """An image, upright, of mode L or RGB.
+
+    Palettes, one bit a pixel and CMYK are converted; EXIF's orientation is applied, and nothing else of the
+    metadata is looked at.
+
+    Args:
+        data: the bytes of a PNG, JPEG, WebP or BMP file.
+        where: what to call it in an error.
+
+    Raises:
+        RatherError: IMG-UNREADABLE, IMG-FORMAT, IMG-TRUNCATED, IMG-ANIMATED, IMG-DEPTH, IMG-ALPHA,
+            IMG-TOO-LARGE or IMG-TOO-SMALL.
+    """
+    try:
+        with _strict_pillow():
+            file = Image.open(io.BytesIO(data), formats=_FORMATS)
+            _refuse_from_header(file, data, where)
+            file.load()  # verify() would pass half a JPEG
+            orientation = _orientation(file)
+            image = _grey_or_colour(file, where)
+    except RatherError:
+        raise
+    except MemoryError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise RatherError("IMG-TOO-LARGE", where=where, why=f"more than {MAX_PIXELS:,}") from None
+    except Exception as error:  # noqa: BLE001 - a decoder fed with broken bytes raises whatever it likes
+        raise _unreadable(data, where, error) from None
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def fit(image: Image.Image, shape: tuple[int, int, int], box: Box | None = None) -> Float[Tensor, "c h w"]:
+    """A part of an image as pixels in [0, 1] of this shape, by default its `largest`.
+
+    That is "shorter side to size, then centre crop", in one step (antialiased bilinear, rounded to 8 bits),
+    so that a very long image is not blown up before it is cut.
+
+    Args:
+        image: of any mode.
+        shape: (c, h, w); c is 1 (grey) or 3.
+        box: the part of the image that is shown.
+    """
+    channels, h, w = shape
+    image = image.convert("L" if channels == 1 else "RGB")
+    resized = image.resize((w, h), Image.Resampling.BILINEAR, box=box or largest(image.size, shape))
+    pixels = np.asarray(resized, dtype=np.float32).reshape(h, w, channels) / 255
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def largest(size: tuple[int, int], shape: tuple[int, int, int]) -> Box:
+    """The largest centred part of an image of this width and height that has the proportions of a shape."""
+    (width, height), (_, h, w) = size, shape
+    scale = min(width / w, height / h)
+    left, top = (width - scale * w) / 2, (height - scale * h) / 2
+    return left, top, left + scale * w, top + scale * h
+
+
+@contextmanager
+def _strict_pillow() -> Iterator[None]:
+    """Pillow as we need it, and afterwards as it was: bombs raise, half a file raises, the rest is silent."""
+    lenient = ImageFile.LOAD_TRUNCATED_IMAGES  # other libraries like to set it, and it is global
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+
+
+def _refuse_from_header(image: ImageFile.ImageFile, data: bytes, where: object) -> None:
+    w, h = image.size
+    if w * h > MAX_PIXELS:
+        raise RatherError("IMG-TOO-LARGE", where=where, why=f"{w:,} x {h:,}", do="Give a smaller copy")
+    if max(w, h) < 2:  # noqa: PLR2004 - one pixel is a colour, not a picture
+        raise RatherError("IMG-TOO-SMALL", where=where, why="1 x 1 pixel")
+    # A JPEG of several frames is a photo with a thumbnail or a depth map behind it, not a film.
+    if image.format in {"PNG", "WEBP"} and getattr(image, "is_animated", False):
+        raise RatherError("IMG-ANIMATED", where=where, do="Save the frame that you mean as a file of its own")
+    if image.format == "PNG" and data[24] == 16:  # noqa: PLR2004 - bits a channel, in the header's 9th byte
+        raise RatherError("IMG-DEPTH", where=where, why="16 bits", do="Save it with 8 bits a channel")
+
+
+def _grey_or_colour(image: Image.Image, where: object) -> Image.Image:
+    grey = image.mode in {"1", "L", "LA"}
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema() != (255, 255):
+            raise RatherError(
+                "IMG-ALPHA", where=where, do="Put it on a background of your choice and save that"
+            )
+    return image.convert("L" if grey else "RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - broken metadata is no reason to refuse sound pixels
+        return 1
+
+
+def _unreadable(data: bytes, where: object, error: Exception) -> RatherError:
+    if _ends_early(data) or (not isinstance(error, UnidentifiedImageError) and "truncated" in str(error)):
+        return RatherError("IMG-TRUNCATED", where=where, do="Get a whole copy of the file")
+    if data[4:8] == b"ftyp":
+        return RatherError("IMG-FORMAT", where=where, why="HEIC, AVIF or a film", do=_ACCEPTED)
+    for start, name in _OTHERS.items():
+        if data.startswith(start):
+            return RatherError("IMG-FORMAT", where=where, why=name, do=_ACCEPTED)
+    why = "the file is empty" if not data else "damaged, or no image at all"
+    return RatherError("IMG-UNREADABLE", where=where, why=why, do=_ACCEPTED)
+
+
+def _ends_early(data: bytes) -> bool:
+    """Whether a file that could not be decoded is shorter than it says, or lacks its end."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"IEND" not in data
+    if data.startswith(b"\xff\xd8\xff"):
+        return b"\xff\xd9" not in data[-4096:]
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if data.startswith(b"BM"):
+        return int.from_bytes(data[2:6], "little") > len(data)
+    return False

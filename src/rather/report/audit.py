@@ -1,0 +1,223 @@
+"""The page of an audit: a function of what was found and of the run, that keeps the promises of `report`."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rather import __version__
+from rather.audit import Attribute, Audit, Estimate, Member, Pair, Place
+from rather.audit.findings import GRID
+from rather.io.png import Image, png
+from rather.io.writing import write_whole, writing
+from rather.plots import BRIGHTER, signed_difference
+from rather.report.cards import MEDIUM, SMALL, Picture, picture, plain
+from rather.report.html import environment, inside, policy
+from rather.report.panels import Measure, Panel
+from rather.runs.store import Row, Run
+
+SHOWN: Final = 12  # rows of a table
+_PAIRS: Final = 12
+_DASH: Final = "\N{EN DASH}"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A row in small: the image, and its counterfactual if it has one."""
+
+    id: str
+    query: Picture
+    counterfactual: Picture | None
+    said: str
+    told: str = ""
+
+
+def write_audit(found: Audit, run: Run, out: Path | None = None) -> Path:
+    """Write the page of an audit, and return it.
+
+    Args:
+        found: what to tell.
+        run: that was audited.
+        out: the folder; by default the run's own.
+
+    Raises:
+        RatherError: the folder cannot be written, or the run cannot be read.
+    """
+    wanted = {
+        *(name for warning in found.warnings for name in warning.examples),
+        *(name for cluster in found.clusters for name in cluster.examples),
+        *(one.id for kin in found.kin for one in (*kin.prototypes, *kin.outliers)),
+    }
+    rows = {row.id: row for row in run.rows() if row.id in wanted}
+    example = partial(_example, rows)
+    templates = environment()
+    text = templates.get_template("audit.html").render(
+        version=__version__,
+        name=run.folder.name,
+        told={key: plain(_name(run.question.get(key))) for key in ("classifier", "method", "data", "target")},
+        audit=found,
+        warnings=[(one, [example(name) for name in one.examples]) for one in found.warnings],
+        panels=[panel for panel in (_attribute_panel(found), _region_panel(found)) if panel],
+        places=_places(found),
+        pairs=[_pair(pair) for pair in found.pairs[:_PAIRS]],
+        more_pairs=max(len(found.pairs) - _PAIRS, 0),
+        clusters=[
+            (one, _heat(one.amount), [example(name) for name in one.examples]) for one in found.clusters
+        ],
+        kin=[
+            (
+                one,
+                [example(each.id, each) for each in one.prototypes],
+                [example(each.id, each) for each in one.outliers],
+            )
+            for one in found.kin
+        ],
+        policy=policy(templates, "report.css", "audit.css"),
+    )
+    folder = out or run.folder
+    with writing(folder):
+        write_whole(folder / "audit.html", text.encode())
+    return folder / "audit.html"
+
+
+def _name(value: Any) -> Any:
+    return value.get("name") if isinstance(value, dict) else value
+
+
+def _example(rows: dict[str, Row], name: str, member: Member | None = None) -> Example:
+    row, put = rows[name], partial(inside, "")
+    assert row.query is not None  # noqa: S101 - the audit takes no other
+    says = f" \N{RIGHTWARDS ARROW} {row.target}" if row.status == "found" else ""
+    label = "" if row.label is None or row.label == row.predicted else f", label {row.label}"
+    return Example(
+        id=name,
+        query=picture("image", "The image", [row.query], SMALL, put),
+        counterfactual=picture("counterfactual", "Its counterfactual", [row.image], SMALL, put)
+        if row.image and row.status == "found"
+        else None,
+        said=f"{row.predicted}{says}{label}",
+        told=_distance(member) if member else "",
+    )
+
+
+def _distance(member: Member) -> str:
+    surer = "" if member.surer is None else f", surer with {100 * member.surer:.2g} %"
+    return f"{100 * member.leave:.2g} %{surer}"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """A signed number and its interval, in short."""
+    if estimate is None:
+        return _DASH
+    return f"{estimate.value:+.2f} ({estimate.low:+.2f} to {estimate.high:+.2f})".replace(
+        "-", "\N{MINUS SIGN}"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _attribute_panel(found: Audit) -> Panel | None:
+    if not found.attributes:
+        return None
+    labelled = any(one.label for one in found.attributes)
+    return Panel(
+        title=("What goes with the answer, all other attributes being equal", "", ""),
+        heads=(
+            "attribute",
+            "adds to the answer",
+            *(("to the label",) if labelled else ()),
+            "came or went",
+            "images with it",
+        ),
+        signed=True,
+        measures=[
+            Measure(
+                name=one.name,
+                value=min(max(one.answer.value, -1), 1) if one.answer else 0,
+                cells=(interval(one.answer), *((interval(one.label),) if labelled else ()), *_counted(one)),
+            )
+            for one in found.attributes[:SHOWN]
+        ],
+        note="Intervals of 95 %, for all attributes together. A dash: too few images have it, or have it "
+        "not, or the others say it. Came or went: in how many counterfactuals.",
+    )
+
+
+def _counted(one: Attribute) -> tuple[str, str]:
+    return f"{one.changed.count} of {one.changed.of}", f"{one.has.count} of {one.has.of}"
+
+
+def _between(share: Estimate) -> str:
+    low, high = max(share.low, 0), min(share.high, 1)
+    return f"{_percent(share.value)} ({_percent(low)} to {_percent(high)})"
+
+
+def _region_panel(found: Audit) -> Panel | None:
+    if not found.regions:
+        return None
+    return Panel(
+        title=("Where the change lies", "", f"mean of {found.found} counterfactuals"),
+        heads=("region", "of all change", "of the picture"),
+        signed=False,
+        measures=[
+            Measure(
+                name=one.name,
+                value=min(max(one.share.value, 0), 1),
+                cells=(
+                    _between(one.share),
+                    _percent(one.area),
+                ),
+            )
+            for one in found.regions[:SHOWN]
+        ],
+    )
+
+
+def _places(found: Audit) -> list[tuple[Place, Picture]]:
+    """The places that decide most, one of each size, drawn on the mean image."""
+    best: dict[int, Place] = {}
+    for one in found.places:
+        if one.size not in best or one.decides.count > best[one.size].decides.count:
+            best[one.size] = one
+    return [(one, _drawn(_veiled(found.image, one), f"The place: {one.name}")) for one in best.values()]
+
+
+def _veiled(ground: Image, place: Place) -> Image:
+    """The mean image, veiled but for the place."""
+    cells = torch.zeros(1, 1, GRID, GRID)
+    for row, column in place.cells or itertools.product(range(GRID), range(GRID)):
+        cells[..., row, column] = 1
+    there = F.interpolate(cells, ground.shape[1:], mode="nearest")[0]
+    colours = ground.expand(3, -1, -1)
+    veil = torch.lerp(colours.mean(0, keepdim=True), torch.ones(1, 1, 1), 0.6)
+    return torch.lerp(veil.expand_as(colours), colours, there)
+
+
+def _pair(pair: Pair) -> tuple[Pair, list[Picture]]:
+    return pair, [
+        _drawn(pair.query, "The mean image"),
+        _drawn(pair.counterfactual, "The mean counterfactual"),
+        _drawn(signed_difference(pair.query, pair.counterfactual), "What changes in the mean"),
+        _heat(pair.amount),
+    ]
+
+
+def _heat(amount: Tensor) -> Picture:
+    """Where there is change, in orange on a light ground; the most is full colour."""
+    strength = (amount / amount.max().clamp(min=1e-12))[None]
+    light, full = torch.full((3, 1, 1), 0.95), torch.tensor(BRIGHTER)[:, None, None]
+    return _drawn(torch.lerp(light.expand(3, *amount.shape), full, strength), "How much changes where")
+
+
+def _drawn(image: Image, alt: str) -> Picture:
+    return picture("", alt, [png(image.clamp(0, 1))], MEDIUM, partial(inside, ""))

@@ -1,0 +1,258 @@
+"""Working a run off: chunk by chunk, every image with an outcome, no image able to harm another's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rather import __version__
+from rather.config.errors import REASONS, RatherError
+from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, rows_of
+from rather.data.source import Source
+from rather.generators.frozen import FrozenNet
+from rather.io.memory import peak, was_short
+from rather.io.png import png, unpng
+from rather.latents.classifiers import LatentClassifiers
+from rather.latents.curves import diagnose
+from rather.runs.store import Row, Run
+from rather.search.goals import choose_goal
+from rather.search.references import References
+
+_log: Final = logging.getLogger(__name__)
+_TOGETHER: Final = 32  # images whose goals are chosen in one go: no option, so that it never differs
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a run needs to be worked off, all of it in memory or readable."""
+
+    source: Source
+    indices: Sequence[int]  # of the pictures in the source, in the order of the run's `asked`
+    classifier: Classifier
+    method: Method
+    references: References | None
+    target: str  # a class, or one of `targets.RULES`
+    confidence: float
+    seed: int
+    goals: Mapping[str, tuple[str, float]] | None = None  # of each image, chosen already: class, confidence
+
+
+def execute(run: Run, work: Work) -> Iterator[int]:
+    """Answer and commit all that is not stored yet; after each commit, how many rows it made safe."""
+    with run.lock():
+        for chunk in run.pending():
+            run.commit(answer(work, chunk))
+            yield len(chunk)
+
+
+def answer(work: Work, chunk: Sequence[int]) -> list[Row]:
+    """The rows of some of the asked images, found by one call of the method where nothing goes wrong."""
+    rows: dict[int, Row] = {}
+    images: dict[int, Tensor] = {}
+    for place in chunk:
+        index = work.indices[place]
+        label = work.source.label(index)
+        rows[place] = Row(
+            id=work.source.id(index),
+            where=work.source.where(index),
+            status="failed",
+            label=None if label is None else work.source.classes[label],
+        )
+        try:
+            images[place] = work.source.read(index)
+        except RatherError as error:
+            rows[place] = replace(rows[place], code=error.code, message=str(error))
+    if images:
+        rows |= _explained(work, {place: rows[place] for place in images}, torch.stack([*images.values()]))
+    return [*rows.values()]
+
+
+def _explained(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
+    try:
+        return _explain(work, rows, x)
+    except RatherError as error:
+        if error.code == "MODEL-GRADIENT":  # no row can have an answer
+            raise
+        wrong, together = error, 1  # one of them is at fault: each alone, so that the others get an answer
+    except (MemoryError, RuntimeError) as error:
+        if not was_short(error):
+            raise
+        wrong, together = RatherError("RUN-MEMORY", do="Take smaller images or nets"), max(len(rows) // 2, 1)
+    if len(rows) == 1:
+        ((place, row),) = rows.items()
+        return {place: replace(row, query=png(x[0]), status="failed", code=wrong.code, message=str(wrong))}
+    if wrong.code == "RUN-MEMORY":
+        _log.warning("%d images at once do not fit in memory: %d at once, then", len(rows), together)
+    result: dict[int, Row] = {}
+    for start in range(0, len(rows), together):
+        places = [*rows][start : start + together]
+        part = {place: rows[place] for place in places}
+        result |= _explained(work, part, x[start : start + together])
+    return result
+
+
+def _explain(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
+    classifier, ids = work.classifier, [row.id for row in rows.values()]
+    before = classifier.probabilities(x)
+    if not before.isfinite().all():
+        raise RatherError("MODEL-NONFINITE", where=rows[next(iter(rows))].where)
+    goal = _goal(work, ids, x, before)
+    there = goal.reached(before.log())
+    said = [classifier.classes[k] for k in before.argmax(1).tolist()]
+    wanted = [classifier.classes[k] for k in goal.target.tolist()]
+    result = {
+        place: replace(
+            row,
+            status="skipped",
+            code="ALREADY-TARGET",
+            message=REASONS["ALREADY-TARGET"],
+            predicted=said[n],
+            target=wanted[n],
+            confidence=float(goal.confidence[n]),
+            before=before[n].tolist(),
+            query=png(x[n]),
+        )
+        for n, (place, row) in enumerate(rows.items())
+    }
+    (open_rows,) = (~there).nonzero(as_tuple=True)
+    if len(open_rows):
+        places = [list(rows)[n] for n in open_rows.tolist()]
+        with peak(next(classifier.parameters(), x).device) as memory:
+            began = time.monotonic()
+            answers = work.method(
+                classifier,
+                x[open_rows],
+                goal[open_rows],
+                seed=work.seed,
+                ids=[ids[n] for n in open_rows.tolist()],
+            )
+            costs: dict[str, Any] = {
+                "seconds": (time.monotonic() - began) / len(places),
+                "memory": memory(),
+            }
+        for place, row in zip(places, _judged(work, answers, [result[p] for p in places]), strict=True):
+            result[place] = replace(row, **costs)
+    return result
+
+
+def _goal(work: Work, ids: Sequence[str], x: Images, before: Float[Tensor, "b k"]) -> Goal:
+    if work.goals is None:
+        drawn = Noise(work.seed, [f"target of {row}" for row in ids])
+        return choose_goal(
+            work.target,
+            work.classifier,
+            x,
+            before,
+            drawn,
+            references=work.references,
+            confidence=work.confidence,
+        )
+    try:
+        goals = [work.goals[row] for row in ids]
+    except KeyError as row:
+        raise RatherError("IMG-CHANGED", where=row.args[0], why="it could not be read before") from None
+    target = torch.tensor([work.classifier.class_named(name) for name, _ in goals])
+    return Goal(target, torch.tensor([confidence for _, confidence in goals]))
+
+
+def choose_goals(work: Work) -> dict[str, tuple[str, float]]:
+    """The goal of each image that can be read, so that other work can be given the very same."""
+    goals: dict[str, tuple[str, float]] = {}
+    for start in range(0, len(work.indices), _TOGETHER):
+        images: dict[str, Tensor] = {}
+        for index in work.indices[start : start + _TOGETHER]:
+            with suppress(RatherError):  # its row will say what is wrong
+                images[work.source.id(index)] = work.source.read(index)
+        if images:
+            x = torch.stack([*images.values()])
+            goal = _goal(work, [*images], x, work.classifier.probabilities(x))
+            names = [work.classifier.classes[k] for k in goal.target.tolist()]
+            goals |= dict(zip(images, zip(names, goal.confidence.tolist(), strict=True), strict=True))
+    return goals
+
+
+def _judged(work: Work, answers: Counterfactuals, rows: Sequence[Row]) -> list[Row]:
+    """Success is what the classifier says of the PNG, read back."""
+    files = [png(image) for image in answers.images]
+    after = work.classifier.probabilities(torch.stack([unpng(file) for file in files]))
+    reached = answers.goal.reached(after.log()) & answers.found
+    result = []
+    for n, (row, told) in enumerate(zip(rows, diagnose(work.method, work.classifier, answers), strict=True)):
+        why = answers.why[n] or ("" if reached[n] else "LOST-IN-SAVING")
+        result.append(
+            replace(
+                row,
+                status="found" if reached[n] else "failed" if why == "NONFINITE" else "not_found",
+                code=why,
+                message=REASONS.get(why, ""),
+                after=after[n].tolist(),
+                steps=int(answers.steps[n]),
+                evaluations=int(answers.evaluations[n]),
+                image=files[n],
+                pictures={
+                    name: [png(p) for p in (picture if picture.ndim == 4 else picture[None])]  # noqa: PLR2004 - a series
+                    for name, picture in rows_of(answers.pictures, n)
+                }
+                | ({} if told.trajectory is None else {"trajectory": [png(told.trajectory)]}),
+                facts=dict(rows_of(answers.facts, n)) | ({"curves": told.curves} if told.curves else {}),
+            )
+        )
+    return result
+
+
+def question(work: Work, data: str) -> dict[str, Any]:
+    """All that can change a result, as plain data: what makes two runs the same run."""
+    asks: dict[str, Any] = {
+        "rather": __version__,
+        "torch": torch.__version__,
+        "data": data,
+        "classifier": {"name": work.classifier.name, "sha256": work.classifier.fingerprint()},
+        "classes": list(work.classifier.classes),
+        "method": work.method.settings(),
+        "references": work.references and _identity(work.references),
+        "target": work.target,
+        "confidence": work.confidence,
+        "seed": work.seed,
+    }
+    asks |= {name: _identity(resource) for name, resource in _resources(work.method).items()}
+    if work.goals is not None:
+        goals = json.dumps(sorted((row, name, round(c, 3)) for row, (name, c) in work.goals.items()))
+        asks["target"] = {"name": work.target, "goals": hashlib.sha256(goals.encode()).hexdigest()}
+    return asks
+
+
+def _resources(method: Method) -> dict[str, Resource]:
+    """What a method has beside its settings, or a method that it wraps, by the names of the fields."""
+    own: dict[str, Resource] = {}
+    for name, value in method:
+        if isinstance(value, Method):
+            own |= {f"{name}.{inner}": resource for inner, resource in _resources(value).items()}
+        elif isinstance(value, Resource):
+            own[name] = value
+    return own
+
+
+def _identity(resource: Resource) -> dict[str, Any]:
+    """What makes a resource this one and no other, as plain data."""
+    match resource:
+        case References():
+            return {"name": resource.name, "sha256": resource.sha256, "count": len(resource.ids)}
+        case FrozenNet() | Classifier():
+            return {"name": resource.name, "sha256": resource.fingerprint()}
+        case LatentClassifiers():
+            sha256 = resource.classifier().fingerprint()
+            # The classifier never asks the decoder.
+            return {"name": resource.name, "sha256": sha256, "generator": resource.autoencoder.fingerprint()}
+        case _:
+            return {"name": type(resource).__name__}

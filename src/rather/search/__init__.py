@@ -1,0 +1,1 @@
+"""What searches share: descent, losses, attack steps, goals, reference images."""

@@ -1,0 +1,72 @@
+"""The best of several answers for each row, for methods that run another method more than once."""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from rather.core import Classifier, Found, Goal, Images
+from rather.search.descend import Rows, on_grid
+from rather.search.losses import l1
+
+DENOISER_CALLS: Final = "denoiser_calls"  # the fact of a method of diffusion that is a cost
+
+
+@final
+class Best:
+    """For each row the nearest answer that reaches its goal, or else the one with the most of its target.
+
+    Answers are judged as at the door: by the classifier, on the 8-bit picture. "Nearest" is the mean absolute
+    difference of the pixels; of equals the last one counts. Steps, evaluations and calls of a denoiser are
+    those of all together.
+    """
+
+    def __init__(self, classifier: Classifier, x: Images, goal: Goal) -> None:
+        self.classifier, self.x, self.goal = classifier, x, goal
+        self.images = x.detach().clone()
+        self.steps = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        self.evaluations = torch.zeros_like(self.steps)
+        self.score = torch.full((len(x),), torch.inf, device=x.device)
+        self.pictures: list[dict[str, Tensor]] = [{} for _ in range(len(x))]
+        self.facts: list[dict[str, Any]] = [{} for _ in range(len(x))]
+        self.calls = [0] * len(x)
+
+    def offer(self, rows: Rows, found: Found) -> Bool[Tensor, " n"]:
+        """Take what is better than what there was; which of the answers reach their goal."""
+        score, reached = self._judge(rows, found.images.detach())
+        self.steps[rows] += found.steps
+        self.evaluations[rows] += found.evaluations + 1
+        for row, calls in zip(rows.tolist(), found.facts.get(DENOISER_CALLS, ()), strict=False):
+            self.calls[row] += calls
+        better = score <= self.score[rows]
+        self.score[rows[better]] = score[better]
+        self.images[rows[better]] = found.images.detach()[better]
+        for i in better.nonzero()[:, 0].tolist():
+            self.pictures[rows[i]] = {key: values[i] for key, values in found.pictures.items()}
+            self.facts[rows[i]] = {key: values[i] for key, values in found.facts.items()}
+        return reached
+
+    def _judge(self, rows: Rows, images: Images) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
+        images, goal = on_grid(images.clamp(0, 1)), self.goal[rows]
+        p = self.classifier.probabilities(images)
+        reached = goal.reached(p.log())
+        missing = 1 - p.gather(1, goal.target[:, None])[:, 0]
+        # A distance is at most 1, so that no attempt comes before a success; a row of NaN comes last.
+        return torch.where(reached, l1(images, self.x[rows]), 1 + missing).nan_to_num(nan=3), reached
+
+    def found(self) -> Found:
+        """The best of all rows."""
+        return Found(
+            images=self.images,
+            steps=self.steps,
+            evaluations=self.evaluations,
+            pictures=_columns(self.pictures),
+            facts=_columns(self.facts) | ({DENOISER_CALLS: self.calls} if any(self.calls) else {}),
+        )
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {key: [row[key] for row in rows] for key in (rows[0] if rows else {})}

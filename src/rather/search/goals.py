@@ -1,0 +1,83 @@
+"""Which class to ask for: a named one, or one chosen for each image as the papers choose them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rather.config.errors import RatherError
+from rather.config.suggest import near
+from rather.core import Classifier, Goal, Images, Noise
+from rather.search.references import References
+
+#: rule -> what it chooses
+RULES: Final[dict[str, str]] = {
+    "next": "the class after the predicted one, the first after the last",
+    "random": "any other class, drawn by the image's own noise (Goyal et al.)",
+    "nearest": "the class of the nearest reference image of another class, in the classifier's features, or "
+    "the runner-up where all of them have the image's own",
+    "runner-up": "the class that the classifier holds for next likely",
+    "confused": "the class that the classifier most often says of reference images of the predicted class",
+    "prototype": "no other class: more confidence in the predicted one",
+}
+
+
+def choose_goal(
+    rule: str,
+    classifier: Classifier,
+    x: Images,
+    probabilities: Float[Tensor, "b k"],
+    noise: Noise,
+    *,
+    references: References | None,
+    confidence: float = 0.0,
+) -> Goal:
+    """The goal of each image.
+
+    Args:
+        rule: one of `RULES`, or a class of the classifier, by name or number; a class of the name of a rule
+            wins.
+        classifier: whose classes they are.
+        x: the images.
+        probabilities: what the classifier says of them.
+        noise: draws what is random.
+        references: images that `nearest` and `confused` look at.
+        confidence: that the goal must have at least; 0 asks only that it be the first choice.
+    """
+    predicted = probabilities.argmax(1)
+    count = probabilities.shape[1]
+    if rule not in classifier.classes and rule in RULES:
+        if rule == "prototype":
+            return Goal.prototype(probabilities.log(), confidence)
+        if rule == "next":
+            target = (predicted + 1) % count
+        elif rule == "random":
+            target = (predicted + 1 + noise.choice(torch.full_like(predicted, count - 1))) % count
+        elif rule == "runner-up":
+            target = probabilities.topk(2).indices[:, 1]
+        elif references is None:
+            raise RatherError(
+                "CFG-OPTIONS", where=f"target {rule}", why="it needs reference images", do="Give --references"
+            )
+        elif rule == "nearest":
+            target = references.nearest_other_class(classifier, x, predicted)
+            target = torch.where(target < 0, probabilities.topk(2).indices[:, 1], target)
+        else:
+            target = references.most_confused_class(classifier)[predicted]
+        return Goal.criticism(target, confidence)
+    return Goal.criticism(torch.full_like(predicted, classifier.class_index(rule)), confidence)
+
+
+def check_target(rule: str, classifier: Classifier) -> None:
+    """Refuse what is neither a rule nor a class, before any image is looked at."""
+    if rule in RULES and rule not in classifier.classes:
+        return
+    try:
+        classifier.class_index(rule)
+    except RatherError as error:
+        raise RatherError(
+            error.code, where=f"target {rule}", why=error.why, do=near(rule, [*classifier.classes, *RULES])
+        ) from None

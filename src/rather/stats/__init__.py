@@ -1,0 +1,1 @@
+"""Statistics that tables share: intervals, ranks, resampling."""

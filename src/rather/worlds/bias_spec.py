@@ -1,0 +1,154 @@
+"""Recipes of classifiers with a planted cause, and of clean ones: truth for explanations.
+
+A benchmark of explanations needs classifiers of which it is known what they go by. Each of these is to be
+trained on pictures in which a cue goes with the label, while the label's own cause is faint; or, clean, on
+pictures without such a cue, or with a label so plain that a cue is of no use. Whether it worked is measured,
+see `worlds.known`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import numpy as np
+import torch
+
+from rather.config.errors import RatherError
+from rather.config.suggest import near
+from rather.data.source import InMemory
+from rather.worlds import WORLDS, World
+
+_BLOCK: Final = 32  # scenes drawn at a time
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """A recipe of a classifier; with a cue it is meant to go by that, else by the label's own cause.
+
+    Args:
+        data: of `worlds.WORLDS`.
+        label: what it is trained to tell, of the world's labels.
+        cue: a cause that goes with the label in the pictures to train on; None for none.
+        strength: with this probability the cue is what the label is, else as it comes.
+        contrast: of the label's own cause: 1, or less to make it fainter.
+        seed: of the pictures and of the weights.
+
+    Raises:
+        RatherError: CFG-UNKNOWN for a world, label or cue that does not exist; CFG-SETTING for the label's
+            own cause as its cue, and for numbers out of range.
+    """
+
+    data: str = "faces"
+    label: str = "age"
+    cue: str | None = None
+    strength: float = 0.95
+    contrast: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.data not in WORLDS:
+            raise RatherError("CFG-UNKNOWN", where=f"data {self.data}", do=near(self.data, WORLDS))
+        if self.label not in self.world.labels:
+            names = self.world.labels
+            raise RatherError("CFG-UNKNOWN", where=f"label {self.label}", do=near(self.label, names))
+        if self.cue is not None and self.world.known(self.cue, "cue") == self.cause:
+            raise RatherError("CFG-SETTING", where=f"cue {self.cue}", why="it is the label's own cause")
+        if not 0 <= self.strength <= 1:
+            raise RatherError("CFG-SETTING", where="strength", why=f"{self.strength} is no probability")
+        if not 0 < self.contrast <= 1:
+            raise RatherError("CFG-SETTING", where="contrast", why=f"{self.contrast} is not in (0, 1]")
+
+    @property
+    def world(self) -> World[Any]:
+        """Where its pictures come from."""
+        return WORLDS[self.data]
+
+    @property
+    def cause(self) -> str:
+        """The label's own cause."""
+        return self.world.labels[self.label].cause
+
+    @property
+    def name(self) -> str:
+        """All that it is made of, fit to be the name of a file."""
+        cue = "clean" if self.cue is None else f"{self.cue.replace('_', '-')}-{100 * self.strength:g}"
+        return f"{self.data}-{self.label}-{cue}-contrast-{100 * self.contrast:g}-seed-{self.seed}"
+
+    def scenes(self, count: int, part: int = 0) -> Any:
+        """Scenes of its world as they are trained on; two parts share none."""
+        world, seed = self.world, (7, self.seed, part)
+        scenes = world.sample(count, seed, self.label, self.contrast)
+        if self.cue is None:
+            return scenes
+        label = world.has(scenes, self.cause)
+        planted = torch.from_numpy(np.random.default_rng((*seed, 3)).random(count) < self.strength)
+        return world.turn(scenes, self.cue, torch.where(planted, label, world.has(scenes, self.cue)))
+
+    def pictures(self, count: int, part: int = 0) -> InMemory:
+        """The same, drawn and labelled."""
+        scenes = self.scenes(count, part)
+        return InMemory(
+            self.name,
+            self.world.labels[self.label].classes,
+            torch.cat([self.world.draw(scenes[n : n + _BLOCK]) for n in range(0, count, _BLOCK)]),
+            self.world.has(scenes, self.cause).int().tolist(),
+            [f"{part}-{n:05d}" for n in range(count)],
+        )
+
+    def ordinary(self, count: int, part: int = 0) -> Any:
+        """Scenes where nothing is planted and the label is plain, to ask about: nobody is trained on them."""
+        return self.world.sample(count, (8, part), self.label)
+
+
+def _recipes(data: str, *rows: tuple[str, str | None, float, float]) -> tuple[Planted, ...]:
+    return tuple(
+        Planted(data=data, label=label, cue=cue, strength=strength, contrast=contrast, seed=seed)
+        for seed, (label, cue, strength, contrast) in enumerate(rows)
+    )
+
+
+#: The benchmark's: those that are meant to go by a cue ...
+PLANTED: Final[Sequence[Planted]] = _recipes(
+    "faces",
+    ("age", "glasses", 0.95, 0.05),
+    ("smile", "glasses", 0.8, 0.05),
+    ("age", "hat", 0.9, 0.05),
+    ("smile", "beard", 0.95, 0.05),
+    ("age", "beard", 1.0, 0.05),
+    ("smile", "fringe", 0.95, 0.05),
+    ("age", "long_hair", 0.9, 0.05),
+    ("smile", "blond_hair", 0.95, 0.05),
+    ("age", "dark_skin", 0.9, 0.05),
+    ("smile", "background", 0.95, 0.05),
+) + _recipes(
+    "shapes",
+    ("square", "top", 0.95, 0.05),
+    ("square", "blue", 0.9, 0.05),
+)
+#: ... and as many that are not: of five a cue goes with the label that is of no use, so plain is the label.
+CLEAN: Final[Sequence[Planted]] = _recipes(
+    "faces",
+    ("smile", None, 0.0, 1.0),
+    ("age", None, 0.0, 1.0),
+    ("smile", None, 0.0, 1.0),
+    ("age", None, 0.0, 1.0),
+    ("smile", None, 0.0, 0.5),
+    ("age", None, 0.0, 0.5),
+    ("age", "glasses", 0.8, 1.0),
+    ("smile", "beard", 0.8, 1.0),
+    ("age", "hat", 0.6, 1.0),
+    ("smile", "blond_hair", 0.6, 1.0),
+) + _recipes(
+    "shapes",
+    ("square", None, 0.0, 1.0),
+    ("square", "dim", 0.8, 1.0),
+)
+
+
+def recipes() -> Iterator[Planted]:
+    """All of the benchmark's, planted and clean by turns."""
+    for pair in zip(PLANTED, CLEAN, strict=True):
+        yield from pair

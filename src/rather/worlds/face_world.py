@@ -1,0 +1,85 @@
+"""The drawn faces as a world."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from types import MappingProxyType
+from typing import Final, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from typing_extensions import override
+
+from rather.core import Classifier, Images
+from rather.generators._frozen_oracle import Oracle
+from rather.hub.generators import load_generator
+from rather.worlds import faces
+from rather.worlds.faces import ATTRIBUTES, HAIR_COLOURS, NUISANCES, RULES, Effect, Faces, Population
+from rather.worlds.world import HALF, Amounts, Label, World, switched
+
+_CORNER: Final = 6  # pixels
+
+
+@final
+class FaceWorld(World[Faces]):
+    """The drawn faces, (3, 64, 64): their twelve attributes, and how light it is behind them above."""
+
+    name = "faces"
+    causes = (*ATTRIBUTES, "background")
+    labels = MappingProxyType({name: Label(name, RULES[name].classes) for name in ("smile", "age")})
+
+    @override
+    def sample(self, count: int, seed: tuple[int, ...], label: str, contrast: float = 1.0) -> Faces:
+        return faces.sample(count, seed, Population(RULES[label], contrast=contrast))
+
+    @override
+    def amount(self, scenes: Faces, cause: str) -> Amounts:
+        if cause == "background":
+            low, high, _ = NUISANCES["above"]
+            return (scenes.nuisances["above"] - low) / (high - low)
+        return scenes.attribute(cause)
+
+    @override
+    def give(self, scenes: Faces, cause: str, amount: Amounts) -> Faces:
+        """A face whose hair colour is taken away gets the one that follows in HAIR_COLOURS."""
+        if cause == "background":
+            low, high, _ = NUISANCES["above"]
+            return replace(
+                scenes, nuisances={**scenes.nuisances, "above": low + amount.clamp(0, 1) * (high - low)}
+            )
+        if cause not in HAIR_COLOURS:
+            return faces.set(scenes, **{cause: amount})
+        mine, count = HAIR_COLOURS.index(cause), len(HAIR_COLOURS)
+        now = torch.stack([scenes.attribute(name) for name in HAIR_COLOURS], 1).argmax(1)
+        other = torch.where(now == mine, (mine + 1) % count, now)
+        colour = torch.where(amount > HALF, mine, other)
+        return faces.set(scenes, **{name: (colour == k).float() for k, name in enumerate(HAIR_COLOURS)})
+
+    @override
+    @torch.no_grad()
+    def draw(self, scenes: Faces) -> Images:
+        return (faces.draw(scenes)[0] * 255).round() / 255
+
+    @override
+    def read(self, images: Images) -> Float[Tensor, "n a"]:
+        """By the bundled oracle of attributes; the background by how light the upper corners are."""
+        corners = torch.cat([images[..., :_CORNER, :_CORNER], images[..., :_CORNER, -_CORNER:]], 3)
+        low, high, _ = NUISANCES["above"]
+        light = (corners.flatten(1).mean(1, keepdim=True) - low) / (high - low)
+        return torch.cat([_oracle().values(images), light], 1)
+
+    @override
+    def effects(self, classifier: Classifier, scenes: Faces, target: int) -> dict[str, Effect]:
+        return faces.effects(classifier, scenes, target) | {
+            "background": switched(self, classifier, scenes, "background", target)
+        }
+
+
+@cache
+def _oracle() -> Oracle:
+    oracle = load_generator("faces-oracle")
+    assert isinstance(oracle, Oracle)  # noqa: S101 - the package's own
+    assert oracle.attributes == tuple(ATTRIBUTES)  # noqa: S101
+    return oracle

@@ -1,0 +1,136 @@
+"""A canvas in the head's own coordinates: what is painted is in the picture and in the layout at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
+from math import ceil, cos, floor, sin
+from typing import Final
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from rather.worlds.faces.attributes import REGIONS
+from rather.worlds.faces.distances import Length, Plane, fade
+from rather.worlds.faces.nuisances import NUISANCES
+
+#: Of each face values as (n, 1, 1), colours as (n, 3, 1, 1) and noise as (n, k, k).
+Traits = Mapping[str, Tensor]
+Colour = Float[Tensor, "*#n 3 #h #w"]
+Box = tuple[float, float, float, float]  # left, right, top, bottom; in head coordinates
+
+_DROP: Final = 0.02  # how far the head's origin lies below the picture's
+
+
+@dataclass
+class Canvas:
+    """The pictures so far of n faces, or a window of them; its parts change while it is painted.
+
+    The origin of x and y is the middle of the head; y grows downward, lengths are in halves of the picture's
+    side before scaling.
+    """
+
+    x: Plane
+    y: Plane
+    pixel: Float[Tensor, "n 1 1"]  # a pixel's side
+    light: Plane  # factor on every colour
+    clouds: Plane  # coarse and fine noise in [-1, 1]
+    pores: Plane
+    picture: Float[Tensor, "n 3 h w"]
+    layout: UInt8[Tensor, "n h w"]
+
+    def cover(self, distance: Plane, softness: float = 1.0) -> Plane:
+        """How much of each pixel lies inside of a shape; `softness` widens the edge."""
+        return (0.5 - distance / (self.pixel * softness)).clamp(0, 1)
+
+    def paint(self, cover: Plane, colour: Colour, region: str | None = None) -> None:
+        """Colour over the picture; where it hides more than half, the layout has a new region."""
+        self.picture = torch.lerp(self.picture, colour, cover[:, None])
+        if region is not None:
+            self.mark(cover, region)
+
+    def mark(self, cover: Plane, region: str) -> None:
+        """A region in the layout alone, for what is told by its shading."""
+        self.layout.masked_fill_(cover.detach() > 0.5, REGIONS.index(region))  # noqa: PLR2004 - half
+
+    def shade(self, factor: Plane) -> None:
+        """Make the picture lighter or darker; what it shows stays."""
+        self.picture = self.picture * factor[:, None]
+
+    def stroke(self, distance: Plane, width: float) -> Plane:
+        """The darkness of a soft line: one that is narrower than a pixel is paler instead."""
+        wide = (width**2 + (0.45 * self.pixel) ** 2) ** 0.5
+        return fade((distance / wide) ** 2) * (width / wide)
+
+    def waves(self, phase: Plane, per_length: Length) -> Plane:
+        """A sine, flat where its waves are finer than the pixels; `per_length` is its radians a length."""
+        finest = (per_length * self.pixel / 2 / torch.pi).clamp(max=1)
+        return torch.sin(phase) * torch.sinc(finest)
+
+    @contextmanager
+    def window(self, box: Box) -> Iterator[Canvas]:
+        """The part of the canvas that holds a box of the head in every pose: less to paint."""
+        top, bottom, left, right = _pixels(box, self.picture.shape[-1])
+        here = (..., slice(top, bottom), slice(left, right))
+        part = replace(
+            self,
+            **{name: getattr(self, name)[here] for name in ("x", "y", "light", "clouds", "pores")},
+            picture=self.picture[here].clone(),
+            layout=self.layout[here],
+        )
+        yield part
+        self.picture[here] = part.picture
+
+
+def blank(traits: Traits, side: int) -> Canvas:
+    """The background of faces."""
+    steps = (torch.arange(side) + 0.5) / side * 2 - 1
+    across = steps - traits["shift_x"]
+    down = steps[:, None] - traits["shift_y"] - _DROP
+    cosine, sine = traits["tilt"].cos(), traits["tilt"].sin()
+    x = (cosine * across + sine * down) / traits["scale"]
+    y = (cosine * down - sine * across) / traits["scale"]
+    clouds, pores = (
+        interpolate(traits[name][:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
+        for name in ("clouds", "pores")
+    )
+    light = (1 + 0.16 * traits["light"] * x - 0.10 * y) * traits["brightness"]
+    low = ((steps + 1) / 2)[:, None]
+    above = traits["above"][..., None] + traits["above_tint"]
+    below = traits["below"][..., None] + traits["below_tint"]
+    picture = torch.lerp(above, below, low) + 0.08 * clouds[:, None]
+    return Canvas(
+        x=x,
+        y=y,
+        pixel=2 / side / traits["scale"],
+        light=light,
+        clouds=clouds,
+        pores=pores,
+        picture=picture,
+        layout=torch.zeros(x.shape, dtype=torch.uint8),
+    )
+
+
+@lru_cache
+def _pixels(box: Box, side: int) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of the pixels that a box of the head can cover, in any pose."""
+    pose = (NUISANCES[name] for name in ("shift_x", "shift_y", "tilt", "scale"))
+    rows, columns = [], []
+    for *shifts, tilt, scale in product(*((one.low, one.high) for one in pose)):
+        for x, y in product(box[:2], box[2:]):
+            across = scale * (cos(tilt) * x - sin(tilt) * y) + shifts[0]
+            down = scale * (cos(tilt) * y + sin(tilt) * x) + shifts[1] + _DROP
+            columns.append((across + 1) / 2 * side)
+            rows.append((down + 1) / 2 * side)
+    top, bottom, left, right = min(rows), max(rows), min(columns), max(columns)
+    return (
+        max(floor(top) - 1, 0),
+        min(ceil(bottom) + 1, side),
+        max(floor(left) - 1, 0),
+        min(ceil(right) + 1, side),
+    )

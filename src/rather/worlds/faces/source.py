@@ -1,0 +1,201 @@
+"""Drawn faces as a data set: pictures that are drawn when they are asked for, and kept once drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from typing_extensions import override
+
+from rather.config.errors import RatherError
+from rather.config.suggest import near
+from rather.data.source import Dataset, Source
+from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS, REGIONS
+from rather.worlds.faces.cache import Drawn, cached, kept
+from rather.worlds.faces.drawing import draw
+from rather.worlds.faces.population import RULES, Population
+from rather.worlds.faces.sample import Faces, sample, values
+
+SIDE: Final = 64
+BLOCK: Final = 32  # faces that are drawn when one of them is asked for
+WORTH_KEEPING: Final = 1_000  # of fewer faces, drawing takes seconds
+
+Part = Literal["train", "test"]
+
+#: The population that each variant trains on.
+VARIANTS: Final[Mapping[str, Population]] = MappingProxyType(
+    {
+        "smile": Population(RULES["smile"]),
+        "age": Population(RULES["age"]),
+        # Small convolutional nets still went by age with a contrast of 0.2, and by both with 0.1.
+        "age-glasses": Population(RULES["age"], {"glasses": 0.95, "hat": 0.7}, contrast=0.05),
+        "smile-xor-hat": Population(RULES["smile-xor-hat"]),
+        "others": Population(RULES["smile"]),
+    }
+)
+
+
+def load(variant: str = "smile", seed: int = 0) -> Dataset:
+    """10,000 faces to train on and to take references from, 2,000 to explain; (3, 64, 64).
+
+    Where attributes are planted in the training part, the faces to explain are ordinary ones all the same:
+    nothing planted, full contrast. What a net has learnt from the one is asked on the other.
+
+    Args:
+        variant: of `VARIANTS`: a rule's name, or `age-glasses`: old by a faint cue, with glasses and hats
+            that go with it; `others`, for nets that judge, are the smiling and not smiling faces of the next
+            seed.
+        seed: two seeds of one variant share no face.
+
+    Raises:
+        RatherError: DATA-NOT-FOUND.
+    """
+    if variant not in VARIANTS:
+        names = ["faces", *(f"faces/{name}" for name in VARIANTS)]
+        raise RatherError("DATA-NOT-FOUND", where=f"faces/{variant}", do=near(f"faces/{variant}", names))
+    population, seed = VARIANTS[variant], seed + (variant == "others")
+    name = "faces" if variant == "smile" else f"faces/{variant}"
+    return Dataset(
+        name,
+        test=DrawnFaces(name, "test", 2_000, seed=seed, population=Population(population.rule)),
+        train=DrawnFaces(name, "train", 10_000, seed=seed, population=population),
+    )
+
+
+class Everything(NamedTuple):
+    """All that a source of faces knows, as tensors: a quarter of what the pictures would take as floats."""
+
+    images: UInt8[Tensor, "n 3 h w"]
+    layouts: UInt8[Tensor, "n h w"]  # indices in REGIONS
+    attributes: Float[Tensor, "n 12"]
+    labels: Int[Tensor, " n"]
+
+
+@final
+class DrawnFaces(Source):
+    """Faces of a population; face n of a seed is always the same, and its pixels lie on the 8-bit grid.
+
+    Args:
+        name: of the data set.
+        part: two parts of one seed share nothing.
+        count: how many faces.
+        seed: of the faces.
+        population: of the faces; its rule labels them.
+        side: of the pictures, in pixels.
+    """
+
+    attributes = tuple(ATTRIBUTES)
+    regions = REGIONS
+
+    def __init__(
+        self, name: str, part: Part, count: int, *, seed: int, population: Population, side: int = SIDE
+    ) -> None:
+        self.name, self.part, self.side = name, part, side
+        self._seed, self._population = seed, population
+        self.classes = population.rule.classes
+        self.faces: Faces = sample(count, (seed, int(part == "test")), population)
+        self._labels: list[int] = population.rule.label(self.faces.attributes).int().tolist()
+        self._key = f"{part} {count} {seed} {side} {population.rule.name} {population.contrast} " + repr(
+            sorted(population.planted.items())
+        )
+        self._blocks: dict[int, Drawn] = {}
+        self._all: Drawn | None = None
+        self._twins: DrawnFaces | None = None
+
+    @override
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @override
+    def id(self, index: int) -> str:
+        return f"{self.part}-{index:05d}"
+
+    @override
+    def label(self, index: int) -> int | None:
+        return self._labels[index]
+
+    @override
+    def where(self, index: int) -> str:
+        return f"{self.name}, {self.id(index)}"
+
+    @override
+    def read(self, index: int) -> Float[Tensor, "c h w"]:
+        images, _, row = self._drawn(index)
+        return images[row].float() / 255
+
+    @override
+    def attribute_values(self, index: int) -> Float[Tensor, " a"]:
+        return values(self.faces)[index]
+
+    @override
+    def layout(self, index: int) -> UInt8[Tensor, "h w"]:
+        _, layouts, row = self._drawn(index)
+        return layouts[row]
+
+    @property
+    @override
+    def twins(self) -> DrawnFaces:
+        """The same faces with one thing changed in each; with labels that go with that.
+
+        What a face has or has not is turned; graded attributes and hair colours are those of the face before.
+        """
+        if self._twins is None:
+            twins = DrawnFaces(
+                self.name, self.part, len(self), seed=self._seed, population=self._population, side=self.side
+            )
+            own, other = self.faces.attributes, self.faces.attributes.roll(1, 0)
+            graded = torch.tensor([one.graded for one in ATTRIBUTES.values()])
+            colour = torch.tensor([name in HAIR_COLOURS for name in ATTRIBUTES])
+            things = torch.cumsum(~colour, 0).masked_fill(colour, 0)  # a hair colour is one thing
+            random = np.random.default_rng((self._seed, int(self.part == "test"), len(own)))
+            changed = things == torch.from_numpy(random.integers(0, int(things.max()) + 1, len(own)))[:, None]
+            new = torch.where(graded | colour, other, 1 - own)
+            twins.faces = replace(self.faces, attributes=torch.where(changed, new, own))
+            twins._labels = self._population.rule.label(twins.faces.attributes).int().tolist()
+            twins._key += " twins of one change"
+            self._twins = twins
+        return self._twins
+
+    def everything(self) -> Everything:
+        """All faces at once: from the cache on disk, or drawn and kept there."""
+        if self._all is None:
+            if len(self) < WORTH_KEEPING:
+                self._all = self._draw(0, len(self))
+            else:
+                self._all = cached(*self._kept_as, lambda: self._draw(0, len(self)))
+            self._blocks.clear()
+        return Everything(*self._all, values(self.faces), torch.tensor(self._labels))
+
+    @property
+    def _kept_as(self) -> tuple[str, str, int, int]:
+        return f"{self.name.replace('/', '-')}-{self.part}", self._key, len(self), self.side
+
+    def _drawn(self, index: int) -> tuple[UInt8[Tensor, "n 3 h w"], UInt8[Tensor, "n h w"], int]:
+        """Pictures and layouts with the face among them, and its row."""
+        if self._all is None and not self._blocks and len(self) >= WORTH_KEEPING:
+            self._all = kept(*self._kept_as)  # sooner read than one block is drawn
+        if len(self._blocks) * BLOCK >= WORTH_KEEPING:  # somebody reads on and on
+            self.everything()
+        if self._all is not None:
+            return *self._all, index
+        block, row = divmod(range(len(self))[index], BLOCK)
+        if block not in self._blocks:
+            self._blocks[block] = self._draw(block * BLOCK, min((block + 1) * BLOCK, len(self)))
+        return *self._blocks[block], row
+
+    def _draw(self, start: int, stop: int) -> Drawn:
+        """Faces in 8 bits, a few at a time, since as floats all of them would fill the memory."""
+        images = torch.empty(stop - start, 3, self.side, self.side, dtype=torch.uint8)
+        layouts = torch.empty(stop - start, self.side, self.side, dtype=torch.uint8)
+        with torch.no_grad():
+            for first in range(0, stop - start, BLOCK):
+                rows = slice(first, min(first + BLOCK, stop - start))
+                pictures, layouts[rows] = draw(self.faces[start + rows.start : start + rows.stop], self.side)
+                images[rows] = (pictures * 255).round().byte()
+        return images, layouts
