@@ -45,11 +45,7 @@ def audited(asked: Asked, name: str, spec: str, data: str, classifier: Classifie
         out=asked.work / name,
     )
     (run,) = explained.runs.values()
-    return audit(
-        run,
-        classifier=classifier,
-        oracle=take_oracle(None, classifier),
-    )
+    return audit(run, classifier=classifier, oracle=take_oracle(None, classifier))
 
 
 def told(found: Audit) -> dict[str, Any]:
@@ -74,10 +70,7 @@ def classifiers_section(asked: Asked) -> dict[str, Any]:
         one = told(audited(asked, recipe.name, spec, data, known.classifier)) | of_recipe(known)
         one["named"] = [each["name"] for each in one["warnings"] if each["name"] in names(known)]
         found[recipe.name] = one
-        print(
-            f"  {recipe.name}: {', '.join(each['name'] for each in one['warnings']) or 'no warning'}",
-            flush=True,
-        )
+        print(f"  {recipe.name}: {', '.join(each['name'] for each in one['warnings']) or 'no warning'}", flush=True)
     return found
 
 
@@ -105,10 +98,7 @@ def bundled_section(asked: Asked) -> dict[str, Any]:
     found = {}
     for name, data in BUNDLED.items():
         found[name] = told(audited(asked, name, name, data, asked.nets.classifier(name)))
-        print(
-            f"  {name}: {', '.join(each['name'] for each in found[name]['warnings']) or 'no warning'}",
-            flush=True,
-        )
+        print(f"  {name}: {', '.join(each['name'] for each in found[name]['warnings']) or 'no warning'}", flush=True)
     return found
 
 

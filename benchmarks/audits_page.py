@@ -44,12 +44,9 @@ def page(known: Results) -> str:
     if "classifiers" in known:
         parts.append(_classifiers(known["classifiers"]))
     if "bundled" in known:
-        rows = [
-            (name, share(one["right"]), _most(one), _warnings(one)) for name, one in known["bundled"].items()
-        ]
+        rows = [(name, share(one["right"]), _most(one), _warnings(one)) for name, one in known["bundled"].items()]
         parts.append(
-            "## The bundled classifiers\n\n"
-            + table("classifier | right | adds most to the answer | warnings", rows)
+            "## The bundled classifiers\n\n" + table("classifier | right | adds most to the answer | warnings", rows)
         )
     return "\n".join([*parts, ended(known["about"])])
 

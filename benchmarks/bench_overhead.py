@@ -94,9 +94,7 @@ def main() -> None:
             planned = plan(spec, Path(folder))
         with timed("runs"):
             units, _, _ = work_off(planned.units, lambda _done, _asked: None)
-        told = {
-            name: one._replace(of=asking(one.of, DEAR[name])) for name, one in SCORES.items() if name in DEAR
-        }
+        told = {name: one._replace(of=asking(one.of, DEAR[name])) for name, one in SCORES.items() if name in DEAR}
         with timed("scores"), patch.dict(scoring.SCORES, told):  # type: ignore[arg-type] # it is a dict
             scores = score_all(units)
         with timed("intervals and tests"):
@@ -105,7 +103,7 @@ def main() -> None:
             for make in formats(figures, absent, spec.name).values():
                 make()
             page(spec, units, figures, absent)
-        rows = sum(len(unit.run.asked) for unit in units)
+        rows = sum(len(unit.run.ids) for unit in units)
     methods = spent.pop("the methods' calls")
     runs = spent.pop("runs")
     dear = {stage: spent.pop(stage, 0.0) for stage in DEAR.values()}

@@ -39,15 +39,12 @@ SCORES = ("success", "solved", "agreement", "cosine", "inside", "region", "dista
 REFERENCES = 300  # pictures like those that the classifier was trained on
 #: By name, and by how much fewer rows it gets.
 METHODS: Mapping[str, tuple[Callable[[Known], Method], int]] = {
-    "attack": (lambda _: Attack(frames=0), 1),
-    "wachter": (lambda _: Wachter(frames=0), 1),
+    "attack": (lambda _: Attack(num_path_frames=0), 1),
+    "wachter": (lambda _: Wachter(num_path_frames=0), 1),
     "nearest": (lambda known: Nearest(references=references(known)), 1),
     "goyal": (lambda known: Goyal(references=references(known)), 1),
-    "schut": (lambda _: Schut(frames=0), 1),
-    "attributes": (
-        lambda _: Attributes(generator=load_generator("faces-editor"), frames=0),
-        10,
-    ),
+    "schut": (lambda _: Schut(num_path_frames=0), 1),
+    "attributes": (lambda _: Attributes(generator=load_generator("faces-editor"), num_path_frames=0), 10),
 }
 
 
@@ -136,9 +133,7 @@ def over_classifiers(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return pack(torch.tensor([value for value in values if value is not None]))
 
     def right(*, biased: bool) -> Any:
-        return pack(
-            torch.tensor([one["names"] == one["follows"] for one in each if one["biased"] == biased]).bool()
-        )
+        return pack(torch.tensor([one["names"] == one["follows"] for one in each if one["biased"] == biased]).bool())
 
     suspicion = torch.tensor([one["suspicion"] for one in each])
     biased = torch.tensor([one["biased"] for one in each])

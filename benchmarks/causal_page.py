@@ -43,10 +43,7 @@ The cause that comes up most often among these 20 changes, with its share; bold 
 the classifier follows.
 """
 SCORES = ("success", "agreement", "cosine", "inside", "region", "distance", "solved")
-HEAD = (
-    "method | rows | success | agreement | cosine | inside | by chance | distance | truth solves "
-    "| seconds a row"
-)
+HEAD = "method | rows | success | agreement | cosine | inside | by chance | distance | truth solves | seconds a row"
 
 
 def page(known: Results) -> str:
@@ -66,9 +63,7 @@ def _classifiers(known: Results) -> Iterator[str]:
     follows = [of["follows"] for of in known.values()]
     planted = sum(of["cue"] == cause for of, cause in zip(known.values(), follows, strict=True))
     clean = sum(of["cause"] == cause for of, cause in zip(known.values(), follows, strict=True))
-    counting = (
-        f"{planted} of these {len(known)} are planted, {clean} clean, {len(known) - planted - clean} neither."
-    )
+    counting = f"{planted} of these {len(known)} are planted, {clean} clean, {len(known) - planted - clean} neither."
     yield "## The classifiers, and what truly moves them\n"
     yield CLASSIFIERS.format(counting=counting)
     head = "classifier | label | cue | strength | contrast | right | largest effects | times the next"
@@ -110,12 +105,7 @@ def _methods(known: Results) -> Iterator[str]:
     yield table(
         "method | found, of planted | found, of clean | area under the ROC curve",
         [
-            [
-                name,
-                _count(of["right of planted"]),
-                _count(of["right of clean"]),
-                number(of["area"], 2),
-            ]
+            [name, _count(of["right of planted"]), _count(of["right of clean"]), number(of["area"], 2)]
             for name, of in known.items()
         ],
     )
@@ -123,10 +113,7 @@ def _methods(known: Results) -> Iterator[str]:
     names = list(dict.fromkeys(name for of in known.values() for name in of["each"]))
     yield table(
         " | ".join(["classifier", "follows", *known]),
-        [
-            [name, _follows(known, name), *(_seen(of["each"].get(name)) for of in known.values())]
-            for name in names
-        ],
+        [[name, _follows(known, name), *(_seen(of["each"].get(name)) for of in known.values())] for name in names],
     )
 
 

@@ -196,9 +196,7 @@ def order_on_faces(known: Known) -> Ours:
 
 
 def l1_is_sparser(known: Known) -> Ours:
-    found = [
-        known("diffusion-figures", "stages-faces-smile", f"ACE, {norm}", "changed") for norm in ("l1", "l2")
-    ]
+    found = [known("diffusion-figures", "stages-faces-smile", f"ACE, {norm}", "changed") for norm in ("l1", "l2")]
     return rising(("pixels changed by l1", "by l2"), found, share)
 
 
@@ -231,9 +229,7 @@ def letters_need_fewer(known: Known) -> Ours:
 
 
 def edits_are_right(known: Known) -> Ours:
-    found = known.page(
-        "goyal-figures", "each cell sees one square", "one shape to another: first edit is right"
-    )
+    found = known.page("goyal-figures", "each cell sees one square", "one shape to another: first edit is right")
     return f"{share(found)} of first edits, of shapes", found[2] >= 0.97
 
 
@@ -246,9 +242,7 @@ def bisection_is_nearer(known: Known) -> Ours:
 def prototypes_rise(known: Known) -> Ours:
     every = known("latent-figures", "introspection", "prototypes")
     best = max(every, key=lambda one: one["raised"][0])
-    return f"{share(best['raised'])}, {best['generator']}, weight {best['weight']:g}", best["raised"][
-        0
-    ] >= 0.95
+    return f"{share(best['raised'])}, {best['generator']}, weight {best['weight']:g}", best["raised"][0] >= 0.95
 
 
 def bias_is_seen(judge: str) -> Callable[[Known], Ours]:
@@ -342,10 +336,7 @@ CLAIMS: Final = (
             lambda known, task=task: stages(known, task),  # type: ignore[misc]
             "by the attack's last point Pre-CE flips less than half, and has no distance",
         )
-        for task, there in (
-            ("faces-smile", "1.87, 8.31, 2.64, 1.27"),
-            ("faces-age", "3.93, 7.10, 4.23, 2.08"),
-        )
+        for task, there in (("faces-smile", "1.87, 8.31, 2.64, 1.27"), ("faces-age", "3.93, 7.10, 4.23, 2.08"))
     ),
     Claim(ACE, "L1 is sparser than L2", "said (section 4.2)", l1_is_sparser),
     Claim(ACE, "it is less diverse than DiME", "0.110 and 0.213 (section 4.3)", ace_is_less_diverse),
@@ -377,13 +368,7 @@ CLAIMS: Final = (
         on_page("## Omniglot", "edits until c' is the first choice", 1.46),
         if_not="as above; of 42 classes there is always another near by, but seldom c'",
     ),
-    Claim(
-        GOYAL,
-        "letters need fewer edits than digits",
-        "1.46 < 2.67 (4.2)",
-        letters_need_fewer,
-        if_not="as above",
-    ),
+    Claim(GOYAL, "letters need fewer edits than digits", "1.46 < 2.67 (4.2)", letters_need_fewer, if_not="as above"),
     Claim(
         GOYAL,
         "distractors of one class agree on the cell more than those of others",
@@ -408,13 +393,7 @@ CLAIMS: Final = (
         on_page("### Relaxation", "share of the best p(c')", 0.92),
         if_not="as above; of log-probabilities it is more",
     ),
-    Claim(
-        GOYAL,
-        "edits lie on the object",
-        "97 %, of birds (4.3)",
-        edits_are_right,
-        "where cells see but themselves",
-    ),
+    Claim(GOYAL, "edits lie on the object", "97 %, of birds (4.3)", edits_are_right, "where cells see but themselves"),
     Claim(GOYAL, "edits of birds", "5.3 (nearest class), 7.4 (4.3)", None, if_not=BIRDS),
     Claim(GOYAL, "edits lie near key points", "75 %, 80 %; on the same one 20 % (4.3)", None, if_not=BIRDS),
     Claim(
@@ -424,9 +403,7 @@ CLAIMS: Final = (
         None,
         if_not=PEOPLE,
     ),
-    Claim(
-        GCI, "bisecting the weight gives a small change that flips", "shown (figure 2)", bisection_is_nearer
-    ),
+    Claim(GCI, "bisecting the weight gives a small change that flips", "shown (figure 2)", bisection_is_nearer),
     Claim(GCI, "prototypes are surer", "shown (figure 3)", prototypes_rise, "if the distance hardly counts"),
     Claim(
         GCI,

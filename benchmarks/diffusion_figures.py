@@ -27,7 +27,7 @@ from rather.core import Classifier, Goal, Images, Method, Noise
 from rather.diffusion.denoising import lowest
 from rather.diffusion.refinement import Refinement
 from rather.generators.ddpm import DDPM
-from rather.methods import Ace, Attack, Dive, Revise, Several, Steex, Wachter
+from rather.methods import ACE, REVISE, STEEX, Attack, DiVE, Several, Wachter
 from rather.metrics.cout import cout
 from rather.metrics.distribution import split_frechet_of_features
 from rather.metrics.features import pooled
@@ -70,10 +70,10 @@ ROUNDS = 3
 SIDE, WIDTH = 128, 44  # of the memory's promise: pixels; and what makes ten million parameters
 
 
-def ace(nets: Nets, name: str, **settings: Any) -> Ace:
+def ace(nets: Nets, name: str, **settings: Any) -> ACE:
     """ACE for a classifier, with what all figures share."""
-    method = tuned("ace", nets, name, frames=0, **settings)
-    assert isinstance(method, Ace)
+    method = tuned("ace", nets, name, num_path_frames=0, **settings)
+    assert isinstance(method, ACE)
     return method
 
 
@@ -83,10 +83,10 @@ def attack_section(asked: Asked, name: str) -> dict[str, Any]:
     answers_sheet(asked.sheets, f"ace-{name}", answers)
     outside = 1 - answers.pictures["mask"].round()
     untouched = ((answers.images - answers.queries.images) * outside == 0).flatten(1).all(1)
-    return judged(asked, name, answers.images, answers.found, answers.queries) | {
+    return judged(asked, name, answers.images, answers.success, answers.queries) | {
         "outside untouched": pack(untouched),
-        "mask": pack(torch.tensor(answers.facts["mask_share"])),
-        "calls": pack(torch.tensor(answers.facts["denoiser_calls"]).double()),
+        "mask": pack(torch.tensor(answers.info["mask_share"])),
+        "calls": pack(torch.tensor(answers.info["denoiser_calls"]).double()),
         "seconds": answers.seconds.mean().item(),
     }
 
@@ -95,14 +95,14 @@ def masks_section(asked: Asked, name: str) -> dict[str, Any]:
     """One attack, within the paper's mask and within the smallest that does; of few rows."""
     found: dict[str, Any] = {}
     columns = []
-    for title, halvings in {"by the threshold": 0, "the smallest": HALVINGS}.items():
-        answers = asked.explain(name, ace(asked.nets, name, halvings=halvings), asked.few)
-        found[title] = judged(asked, name, answers.images, answers.found, answers.queries) | {
-            "mask": pack(torch.tensor(answers.facts["mask_share"])),
-            "calls": pack(torch.tensor(answers.facts["denoiser_calls"]).double()),
+    for title, mask_search_steps in {"by the threshold": 0, "the smallest": HALVINGS}.items():
+        answers = asked.explain(name, ace(asked.nets, name, mask_search_steps=mask_search_steps), asked.few)
+        found[title] = judged(asked, name, answers.images, answers.success, answers.queries) | {
+            "mask": pack(torch.tensor(answers.info["mask_share"])),
+            "calls": pack(torch.tensor(answers.info["denoiser_calls"]).double()),
             "seconds": answers.seconds.mean().item(),
         }
-        columns += [dimmed(answers.images, answers.found)[:SHOWN]]
+        columns += [dimmed(answers.images, answers.success)[:SHOWN]]
         columns += [differences(answers.queries.images, answers.images)[:SHOWN]]
     sheet(asked.sheets, f"masks-{name}", [answers.queries.images[:SHOWN], *columns])
     return found
@@ -114,12 +114,12 @@ def stages_section(asked: Asked, name: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     everything, columns = {}, []
     for norm, weight in CLOSENESS.items():
-        attack = ace(asked.nets, name, distance=norm, closeness=weight, answer="last", refine=False)
+        attack = ace(asked.nets, name, distance=norm, distance_weight=weight, select="last", refine=False)
         pre = asked.explain(name, attack, asked.rows)
         queries, whole = pre.queries, len(generator.chain)
         few, all_levels = (
-            lowest(generator, levels, max(round(attack.tau * levels / attack.respacing), 1))
-            for levels in (attack.respacing, whole)
+            lowest(generator, levels, max(round(attack.tau * levels / attack.num_inference_steps), 1))
+            for levels in (attack.num_inference_steps, whole)
         )
         plain = {"generator": generator, "dilation": attack.dilation}
         stages = {
@@ -219,20 +219,20 @@ def frechets(asked: Asked, name: str, answers: Mapping[str, tuple[Images, Tensor
 
 #: Name of a method -> the method for a classifier.
 METHODS: Mapping[str, Callable[[Nets, str], Method]] = {
-    "attack": lambda _, __: Attack(frames=0),
-    "wachter": lambda _, __: Wachter(frames=0),
-    "revise": lambda nets, name: Revise(generator=nets.generator(f"{data_of(name)}-vae"), frames=0),
+    "attack": lambda _, __: Attack(num_path_frames=0),
+    "wachter": lambda _, __: Wachter(num_path_frames=0),
+    "revise": lambda nets, name: REVISE(generator=nets.generator(f"{data_of(name)}-vae"), num_path_frames=0),
     # Of faces with the VAE: a TCVAE's are a fog.
-    "dive": lambda nets, name: Dive(
-        generator=nets.generator("faces-vae" if name in FACES else "digits-tcvae"), frames=0
+    "dive": lambda nets, name: DiVE(
+        generator=nets.generator("faces-vae" if name in FACES else "digits-tcvae"), num_path_frames=0
     ),
-    "steex": lambda nets, _: Steex(generator=nets.generator("faces-semantic"), frames=0),
+    "steex": lambda nets, _: STEEX(generator=nets.generator("faces-semantic"), num_path_frames=0),
     "dime": partial(tuned, "dime"),
     "fastdime": partial(tuned, "fastdime"),
     "maskdime": partial(tuned, "maskdime"),
     "ace": ace,
     "ace, one call": partial(ace, filter="one-call"),
-    "ace, fast": partial(tuned, "ace", fast="-fast", frames=0),
+    "ace, fast": partial(tuned, "ace", fast="-fast", num_path_frames=0),
 }
 
 
@@ -253,15 +253,15 @@ def methods_section(asked: Asked, name: str) -> dict[str, Any]:
             print(f"  {title}: {missing} is not there yet", flush=True)
             continue
         answers = asked.explain(name, method, asked.rows)
-        found[title] = judged(asked, name, answers.images, answers.found, answers.queries) | {
+        found[title] = judged(asked, name, answers.images, answers.success, answers.queries) | {
             "seconds": answers.seconds.mean().item(),
             "evaluations": pack(answers.evaluations.double()),
         }
-        if "denoiser_calls" in answers.facts:
-            found[title]["calls"] = pack(torch.tensor(answers.facts["denoiser_calls"]).double())
+        if "denoiser_calls" in answers.info:
+            found[title]["calls"] = pack(torch.tensor(answers.info["denoiser_calls"]).double())
             found[title]["diversity"] = diversity(asked, name, method)
-        columns.append(dimmed(answers.images, answers.found)[:SHOWN])
-        everything[title] = answers.images, answers.found
+        columns.append(dimmed(answers.images, answers.success)[:SHOWN])
+        everything[title] = answers.images, answers.success
         print(f"  {name}, {title}: {found[title]['success']}", flush=True)
     for title, distance in frechets(asked, name, everything).items():
         found.setdefault(title, {})["frechet"] = distance
@@ -282,12 +282,12 @@ def speed_section(asked: Asked, name: str) -> dict[str, Any]:
     """Processor time of the paper's attack, and of what saves some, in turns in one process."""
     classifier = asked.nets.classifier(name)
     queries = Queries.of(asked.nets, name, TIMED)
-    paper = ace(asked.nets, name, answer="last")
+    paper = ace(asked.nets, name, select="last")
     ways: dict[str, Callable[[], object]] = {
         "one by one": lambda: [ask(paper, classifier, queries[n : n + 1]) for n in range(TIMED)],
         "in a batch": lambda: ask(paper, classifier, queries),
         "until no nearer": lambda: ask(ace(asked.nets, name), classifier, queries),
-        "smallest mask": lambda: ask(ace(asked.nets, name, halvings=HALVINGS), classifier, queries),
+        "smallest mask": lambda: ask(ace(asked.nets, name, mask_search_steps=HALVINGS), classifier, queries),
         "one call": lambda: ask(ace(asked.nets, name, filter="one-call"), classifier, queries),
         "fast": lambda: ask(METHODS["ace, fast"](asked.nets, name), classifier, queries),
         "maskdime": lambda: ask(tuned("maskdime", asked.nets, name), classifier, queries),
@@ -327,7 +327,7 @@ def peak() -> dict[str, Any]:
     x = torch.rand(1, *shape)
     goal = Goal.criticism(1 - classifier.probabilities(x).argmax(1))
     before = most_memory()
-    Ace(generator=generator, iterations=2, frames=0, answer="last", checkpoint="never")(classifier, x, goal)
+    ACE(generator=generator, steps=2, num_path_frames=0, select="last", checkpoint="never")(classifier, x, goal)
     count = sum(p.numel() for p in generator.parameters())
     return {"before": before, "most": most_memory(), "parameters": count, "side": SIDE}
 

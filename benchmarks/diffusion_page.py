@@ -35,7 +35,7 @@ four by l1 and by l2; dark ones are no successes.
 """
 MASKS = """\
 One attack: its nearest answer within the paper's mask, of all that has changed by a share of the largest
-change, and within the smallest mask whose answer still succeeds, by `halvings = 4`. Pictures: the query, then
+change, and within the smallest mask whose answer still succeeds, by `mask_search_steps = 4`. Pictures: the query, then
 of each the answer and what changed.
 """
 METHODS = """\
@@ -48,7 +48,7 @@ SPEED = """\
 Seconds of a thread for a row, {rows} rows, median of {rounds} rounds in turns in one process, their range.
 One by one and in a batch: the paper's fifty steps; a pixel of theirs differs by {apart:.2g} at most, 0 but
 for rounding, which another size of batch changes and steps of a sign enlarge. Until no nearer: the default,
-which looks for the nearest success. Smallest mask: that with `halvings = 4`. One call: its filter by one
+which looks for the nearest success. Smallest mask: that with `mask_search_steps = 4`. One call: its filter by one
 prediction of the image. Fast: the same with fewer steps that get shorter, and of faces the smallest mask.
 """
 MEMORY = """\
@@ -95,9 +95,7 @@ def page(known: Results) -> str:
 def figures(head: str, results: Mapping[str, Results]) -> str:
     """A row for each result, a column for each figure that one of them has."""
     keys = [key for key in FIGURES if any(key in r for r in results.values())]
-    rows = [
-        [name, *(FIGURES[key][1](r[key]) if key in r else "" for key in keys)] for name, r in results.items()
-    ]
+    rows = [[name, *(FIGURES[key][1](r[key]) if key in r else "" for key in keys)] for name, r in results.items()]
     return table(" | ".join([head, *(FIGURES[key][0] for key in keys)]), rows)
 
 
@@ -131,9 +129,7 @@ def speed_part(name: str, r: Results) -> Iterator[str]:
     for way, each in r["seconds"].items():
         middle, low, high = middle_of(each)
         ratios = middle_of([a / b for a, b in zip(r["seconds"]["one by one"], each, strict=True)])
-        rows.append(
-            [way, f"{middle:.2f} ({low:.2f} to {high:.2f})", "{:.1f} ({:.1f} to {:.1f})".format(*ratios)]
-        )
+        rows.append([way, f"{middle:.2f} ({low:.2f} to {high:.2f})", "{:.1f} ({:.1f} to {:.1f})".format(*ratios)])
     yield table("way | seconds | times as fast as one by one", rows)
 
 
@@ -174,17 +170,9 @@ def verdicts(known: Results) -> Iterator[Verdict]:
             if ratios := [exact / fast for exact, fast in pairs]:
                 middle, low, high = middle_of(ratios)
                 told = f"{middle:.1f} times ({low:.1f} to {high:.1f})"
-                yield (
-                    f"ace's fast mode is at least 8 times as fast as the exact one, {name}",
-                    told,
-                    middle >= 8,
-                )
+                yield (f"ace's fast mode is at least 8 times as fast as the exact one, {name}", told, middle >= 8)
     if r := known.get("memory"):
-        yield (
-            "128 pixels and ten million parameters in under 4 GB",
-            f"{r['most'] / 1e9:.2f} GB",
-            r["most"] < 4e9,
-        )
+        yield ("128 pixels and ten million parameters in under 4 GB", f"{r['most'] / 1e9:.2f} GB", r["most"] < 4e9)
 
 
 def shape_of_table_5(name: str, r: Results) -> Iterator[Verdict]:
@@ -224,8 +212,4 @@ def order(name: str, r: Results) -> Iterator[Verdict]:
         ratio = fast["l1"][0] / ace["l1"][0]
         yield f"and its L1 is at most 1.05 of the exact one's, {name}", f"{ratio:.3f}", ratio <= 1.05
     told = f"{number(mask['calls'], 0)}, {number(ace['calls'], 0)}"
-    yield (
-        f"maskdime with a tenth of ace's calls at most, {name}",
-        told,
-        mask["calls"][0] <= ace["calls"][0] / 10,
-    )
+    yield (f"maskdime with a tenth of ace's calls at most, {name}", told, mask["calls"][0] <= ace["calls"][0] / 10)

@@ -58,9 +58,7 @@ class Estimate:
         """
         order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
         parts = order.chunk(groups)
-        without = torch.stack(
-            [statistic(torch.cat([*parts[:n], *parts[n + 1 :]])) for n in range(len(parts))]
-        )
+        without = torch.stack([statistic(torch.cat([*parts[:n], *parts[n + 1 :]])) for n in range(len(parts))])
         whole = float(statistic(torch.arange(count)))
         share = (len(parts) - 1) / len(parts)
         half = 1.959964 * math.sqrt(share * float((without - without.mean()).square().sum()))

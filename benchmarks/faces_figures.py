@@ -27,17 +27,17 @@ from rather.core import Classifier, Images, Method
 from rather.generators._frozen_oracle import Oracle
 from rather.generators._frozen_semantic import changes_by_region, one_hot
 from rather.methods import (
+    REVISE,
+    STEEX,
     Attack,
     Attributes,
     Clarity,
-    Dive,
+    DiVE,
     Exaggeration,
     Goyal,
     Introspection,
     Nearest,
-    Revise,
     Schut,
-    Steex,
     Wachter,
 )
 from rather.metrics.distribution import frechet_of_features
@@ -85,9 +85,9 @@ FIRST = (1, 3, 5)
 HALF = 0.5  # from here on a picture has an attribute
 
 
-def steex_of(asked: Asked, name: str, rows: int, *, closeness: float = 0.3, part: Part = "test") -> Answers:
+def steex_of(asked: Asked, name: str, rows: int, *, distance_weight: float = 0.3, part: Part = "test") -> Answers:
     """STEEX's, with all regions free."""
-    method = Steex(generator=asked.nets.generator("faces-semantic"), closeness=closeness, frames=0)
+    method = STEEX(generator=asked.nets.generator("faces-semantic"), distance_weight=distance_weight, num_path_frames=0)
     return asked.explain(name, method, rows, part)
 
 
@@ -133,9 +133,7 @@ def classifiers_section(asked: Asked) -> dict[str, Any]:
             "probability": {key: pack(effect.probability) for key, effect in effects.items()},
         }
         strongest = sorted(effects, key=lambda key: -abs(effects[key].log_odds.mean().item()))[:3]
-        print(
-            f"  {name}: right {right.double().mean():.3f}, moved most by {', '.join(strongest)}", flush=True
-        )
+        print(f"  {name}: right {right.double().mean():.3f}, moved most by {', '.join(strongest)}", flush=True)
     if not found:
         raise MissingError(", ".join(FACES))
     return found
@@ -231,7 +229,7 @@ def by_region(answers: Answers) -> dict[str, Any]:
 
 def success(answers: Answers) -> dict[str, Any]:
     return {
-        "success": pack(answers.found),
+        "success": pack(answers.success),
         "seconds": answers.seconds.mean().item(),
         "l1": pack(l1(answers.images, answers.start)),
     }
@@ -242,19 +240,16 @@ def steex_section(asked: Asked) -> dict[str, Any]:
     found = {}
     for name in ("faces-smile", "faces-age"):
         weight = chosen(asked, name)
-        answers = steex_of(asked, name, asked.rows, closeness=weight)
+        answers = steex_of(asked, name, asked.rows, distance_weight=weight)
         answers_sheet(asked.sheets, f"steex-{name.removeprefix('faces-')}", answers)
-        own = answers.facts["reconstruction_at_goal"]
+        own = answers.info["reconstruction_at_goal"]
         found[name] = success(answers) | {
-            "closeness": weight,
+            "distance_weight": weight,
             "by reconstruction alone": pack(torch.tensor(own)),
             "regions": by_region(answers),
             "groups": {
                 against: by_group(shares(answers, start))
-                for against, start in (
-                    ("reconstruction", answers.start),
-                    ("query", answers.queries.images),
-                )
+                for against, start in (("reconstruction", answers.start), ("query", answers.queries.images))
             }
             | {"drawn anew": by_group(drawn_shares(name, answers.queries.layouts))},
         }
@@ -263,9 +258,7 @@ def steex_section(asked: Asked) -> dict[str, Any]:
 
 def by_group(each: Tensor) -> dict[str, Any]:
     """Mean shares of the change of some regions together."""
-    return {
-        group: pack(each[:, [REGIONS.index(one) for one in names]].sum(1)) for group, names in SMILES.items()
-    }
+    return {group: pack(each[:, [REGIONS.index(one) for one in names]].sum(1)) for group, names in SMILES.items()}
 
 
 def drawn_shares(name: str, layouts: Tensor) -> Tensor:
@@ -315,10 +308,10 @@ def closeness_section(asked: Asked) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ("faces-smile", "faces-age"):
         found[name], strips = {"chosen": chosen(asked, name)}, []
-        for closeness in CLOSENESS:
-            answers = steex_of(asked, name, TUNED, closeness=closeness, part="train")
-            found[name][f"{closeness:g}"] = success(answers) | {"regions": by_region(answers)}
-            strips.append(dimmed(answers.images, answers.found)[:15])
+        for distance_weight in CLOSENESS:
+            answers = steex_of(asked, name, TUNED, distance_weight=distance_weight, part="train")
+            found[name][f"{distance_weight:g}"] = success(answers) | {"regions": by_region(answers)}
+            strips.append(dimmed(answers.images, answers.success)[:15])
         columns = [answers.queries.images[:15], answers.start[:15], *strips]
         sheet(asked.sheets, f"closeness-{name.removeprefix('faces-')}", columns)
     return found
@@ -326,10 +319,10 @@ def closeness_section(asked: Asked) -> dict[str, Any]:
 
 def chosen(asked: Asked, name: str) -> float:
     """The largest weight with which enough training faces succeed."""
-    for closeness in sorted(CLOSENESS, reverse=True):
-        answers = steex_of(asked, name, TUNED, closeness=closeness, part="train")
-        if answers.found.double().mean() > ENOUGH:
-            return closeness
+    for distance_weight in sorted(CLOSENESS, reverse=True):
+        answers = steex_of(asked, name, TUNED, distance_weight=distance_weight, part="train")
+        if answers.success.double().mean() > ENOUGH:
+            return distance_weight
     return min(CLOSENESS)
 
 
@@ -349,19 +342,17 @@ def bias_section(asked: Asked) -> dict[str, Any]:
         answers = steex_of(asked, name, asked.few)
         answers_sheet(asked.sheets, f"bias-steex-{name.removeprefix('faces-')}", answers)
         found[f"steex, {name}"] = (
-            success(answers)
-            | {"by the oracle": named(oracle_changes(oracle, answers))}
-            | named_regions(answers)
+            success(answers) | {"by the oracle": named(oracle_changes(oracle, answers))} | named_regions(answers)
         )
         try:
-            method = Attributes(generator=asked.nets.generator("faces-editor"), frozen=("age",), frames=0)
+            method = Attributes(generator=asked.nets.generator("faces-editor"), frozen=("age",), num_path_frames=0)
         except MissingError:
             print("  attributes: faces-editor is not there yet", flush=True)
             continue
         answers = asked.explain(name, method, asked.few)
         answers_sheet(asked.sheets, f"bias-attributes-{name.removeprefix('faces-')}", answers)
         own = torch.tensor(
-            [[row.get(attribute, 0.0) for attribute in ATTRIBUTES] for row in answers.facts["attributes"]]
+            [[row.get(attribute, 0.0) for attribute in ATTRIBUTES] for row in answers.info["attributes"]]
         )
         found[f"attributes, {name}"] = success(answers) | {
             "by its own account": named(own),
@@ -391,7 +382,7 @@ def amounts(changes: Tensor) -> dict[str, Any]:
 def named_regions(answers: Answers) -> dict[str, Any]:
     """How often the glasses of those that wear some are among the regions that changed most."""
     index = REGIONS.index("glasses")
-    rows = [row for row in answers.facts["regions"] if "glasses" in row]
+    rows = [row for row in answers.info["regions"] if "glasses" in row]
     if not rows:
         return {}
     told = {}
@@ -407,32 +398,30 @@ def _vae(nets: Nets) -> Any:
 
 #: Of nets and the classifier's name to the method; those that take seconds a row have fewer rows.
 METHODS: Mapping[str, Callable[[Nets, str], Method]] = {
-    "wachter": lambda _, __: Wachter(frames=0),
-    "schut": lambda _, __: Schut(frames=0),
-    "attack": lambda _, __: Attack(frames=0),
+    "wachter": lambda _, __: Wachter(num_path_frames=0),
+    "schut": lambda _, __: Schut(num_path_frames=0),
+    "attack": lambda _, __: Attack(num_path_frames=0),
     "nearest": lambda nets, name: Nearest(references=references(nets, name)),
     "goyal": lambda nets, name: Goyal(references=references(nets, name)),
-    "revise": lambda nets, _: Revise(generator=_vae(nets), frames=0),
-    "introspection": lambda nets, _: Introspection(generator=_vae(nets), frames=0),
-    "dive": lambda nets, _: Dive(generator=_vae(nets), frames=0),  # a TCVAE's faces are a fog
-    "steex": lambda nets, _: Steex(generator=nets.generator("faces-semantic"), frames=0),
-    "attributes": lambda nets, _: Attributes(generator=nets.generator("faces-editor"), frames=0),
+    "revise": lambda nets, _: REVISE(generator=_vae(nets), num_path_frames=0),
+    "introspection": lambda nets, _: Introspection(generator=_vae(nets), num_path_frames=0),
+    "dive": lambda nets, _: DiVE(generator=_vae(nets), num_path_frames=0),  # a TCVAE's faces are a fog
+    "steex": lambda nets, _: STEEX(generator=nets.generator("faces-semantic"), num_path_frames=0),
+    "attributes": lambda nets, _: Attributes(generator=nets.generator("faces-editor"), num_path_frames=0),
     "attributes, frozen": lambda nets, name: Attributes(
-        generator=nets.generator("faces-editor"), frozen=(name.split("-")[1],), frames=0
+        generator=nets.generator("faces-editor"), frozen=(name.split("-")[1],), num_path_frames=0
     ),
     "dime": partial(tuned, "dime"),
     "fastdime": partial(tuned, "fastdime"),
     "maskdime": partial(tuned, "maskdime"),
-    "ace": partial(tuned, "ace", frames=0),
+    "ace": partial(tuned, "ace", num_path_frames=0),
 }
 #: Trained for one classifier.
 OWN: Mapping[str, Callable[[Nets, str], Method]] = {
-    "clarity": lambda nets, name: Clarity(latent=nets.latent(f"{name}-latent"), frames=0),
+    "clarity": lambda nets, name: Clarity(latent=nets.latent(f"{name}-latent"), num_path_frames=0),
     "exaggeration": lambda nets, name: Exaggeration(generator=nets.generator(f"{name}-exaggerator")),
 }
-SLOW = frozenset(
-    {"schut", "introspection", "dive", "steex", "attributes", "attributes, frozen", "dime", "ace"}
-)
+SLOW = frozenset({"schut", "introspection", "dive", "steex", "attributes", "attributes, frozen", "dime", "ace"})
 
 
 def causes_section(asked: Asked, name: str) -> dict[str, Any]:
@@ -456,7 +445,7 @@ def causes_section(asked: Asked, name: str) -> dict[str, Any]:
             print(f"  {title}: {missing} is not there yet", flush=True)
             continue
         found["methods"][title] = success(answers) | agreement(oracle, answers, effects, cause)
-        columns.append(dimmed(answers.images, answers.found)[:12])
+        columns.append(dimmed(answers.images, answers.success)[:12])
         print(f"  {title}: {agreed(found['methods'][title])}", flush=True)
     queries = Queries.of(asked.nets, name, 12).images
     few = min(map(len, columns))
@@ -472,7 +461,7 @@ def halves(measured: Mapping[str, faces.Effect]) -> Tensor:
 
 def agreement(oracle: Oracle, answers: Answers, effects: Tensor, cause: int) -> dict[str, Any]:
     """Of the successes; what failed explains nothing."""
-    rows = answers.found
+    rows = answers.success
 
     def of(start: Images, agree: Callable[[Tensor, Tensor], Tensor]) -> Any:
         changes = oracle_changes(oracle, answers, start)[rows]
@@ -496,7 +485,7 @@ def exaggeration_section(asked: Asked) -> dict[str, Any]:
     """Does the confidence rise with the bin?"""
     method = Exaggeration(generator=asked.nets.generator("faces-smile-exaggerator"))
     answers = asked.explain("faces-smile", method, asked.rows)
-    series = torch.tensor(answers.facts["confidence"])
+    series = torch.tensor(answers.info["confidence"])
     bins = torch.arange(series.shape[1]).double()
     each = torch.stack([rank_correlation(row, bins) for row in series]).nan_to_num(0)
 
@@ -520,7 +509,7 @@ SECTIONS: dict[str, Callable[[Asked], dict[str, Any]]] = {
     "leak": leak_section,
     "contrast": contrast_section,
     "parts": parts_section,
-    "closeness": closeness_section,
+    "distance_weight": closeness_section,
     "bias": bias_section,
     "causes-smile": partial(causes_section, name="faces-smile"),
     "causes-age": partial(causes_section, name="faces-age"),

@@ -118,11 +118,7 @@ def verdicts(known: Results) -> Iterator[Verdict]:
     """What was wanted, what came out, and whether it is so."""
     if r := known.get("drawing"):
         yield "at least 100 faces drawn a second", f"{r['rate'][0]:.0f}", r["rate"][0] > 100
-        yield (
-            f"{r['loaded']:,} from the cache in under 3 s",
-            f"{r['seconds'][0]:.2f} s",
-            r["seconds"][0] < 3,
-        )
+        yield (f"{r['loaded']:,} from the cache in under 3 s", f"{r['seconds'][0]:.2f} s", r["seconds"][0] < 3)
     if r := known.get("reconstruction"):
         yield "reconstruction of at least 28 dB", number(r["psnr"], 1), r["psnr"][0] >= 28
         for name, kept in r["decisions"].items():
@@ -167,8 +163,7 @@ def biases(bias: Results) -> Iterator[Verdict]:
         if f"{method}, faces-age" not in bias or f"{method}, faces-age-glasses" not in bias:
             continue
         with_it, without = (
-            bias[f"{method}, {name}"]["by the oracle"]["first"]["3"]
-            for name in ("faces-age-glasses", "faces-age")
+            bias[f"{method}, {name}"]["by the oracle"]["first"]["3"] for name in ("faces-age-glasses", "faces-age")
         )
         told = f"biased {share(with_it)}, unbiased {share(without)}"
         so = with_it[0] >= 0.5 and with_it[1] > without[2] and without[0] < 0.5
@@ -177,19 +172,14 @@ def biases(bias: Results) -> Iterator[Verdict]:
 
 def shares_of(head: str, columns: Mapping[str, Results], *, least: float = 0.005) -> str:
     """A row for each name, a column for each result; without rows of next to nothing."""
-    names = [
-        name for name in next(iter(columns.values())) if any(c[name][0] >= least for c in columns.values())
-    ]
-    return table(
-        " | ".join([head, *columns]), [[name, *(share(c[name]) for c in columns.values())] for name in names]
-    )
+    names = [name for name in next(iter(columns.values())) if any(c[name][0] >= least for c in columns.values())]
+    return table(" | ".join([head, *columns]), [[name, *(share(c[name]) for c in columns.values())] for name in names])
 
 
 def numbers_of(head: str, columns: Mapping[str, Results], digits: int = 2) -> str:
     names = next(iter(columns.values()))
     return table(
-        " | ".join([head, *columns]),
-        [[name, *(number(c[name], digits) for c in columns.values())] for name in names],
+        " | ".join([head, *columns]), [[name, *(number(c[name], digits) for c in columns.values())] for name in names]
     )
 
 
@@ -251,7 +241,7 @@ def successes(results: Mapping[str, Results]) -> str:
 
 def steex_part(results: Results) -> Iterator[str]:
     yield successes(results)
-    weights = ", ".join(f"{r['closeness']:g} for {name}" for name, r in results.items())
+    weights = ", ".join(f"{r['distance_weight']:g} for {name}" for name, r in results.items())
     yield STEEX.format(weights=weights)
     columns = {
         f"{name}, {against if against == 'drawn anew' else f'against the {against}'}": group
@@ -326,9 +316,7 @@ def bias_part(results: Results) -> Iterator[str]:
     yield FREQUENCIES
     frequencies = results["frequencies"]
     labels = [*next(iter(frequencies.values()))]
-    yield shares_of(
-        "attribute", {k: {name: r[k] for name, r in frequencies.items()} for k in labels}, least=0
-    )
+    yield shares_of("attribute", {k: {name: r[k] for name, r in frequencies.items()} for k in labels}, least=0)
     for name in runs:
         yield f"{name}: query, reconstruction, counterfactual (dark if it is none), what changed.\n"
         method, _, whom = name.partition(", faces-")
@@ -376,10 +364,7 @@ def exaggeration_part(r: Results) -> Iterator[str]:
         [[share(r["success"]), number(r["row by row"]), number(r["pooled"]), f"{r['success'][3]:,}"]],
     )
     bins = r["mean confidence"]
-    yield table(
-        " | ".join(["bin", *map(str, range(len(bins)))]),
-        [["mean confidence", *(f"{e[0]:.2f}" for e in bins)]],
-    )
+    yield table(" | ".join(["bin", *map(str, range(len(bins)))]), [["mean confidence", *(f"{e[0]:.2f}" for e in bins)]])
     yield picture("exaggeration")
 
 
@@ -392,7 +377,7 @@ PAGE: dict[str, tuple[str, Callable[[Results], Iterator[str]]]] = {
     "steex": ("STEEX", steex_part),
     "leak": ("What a style changes elsewhere", leak_part),
     "parts": ("Who sees a part", parts_part),
-    "closeness": ("Near or sure", closeness_part),
+    "distance_weight": ("Near or sure", closeness_part),
     "bias": ("Who goes by glasses", bias_part),
     "causes-smile": ("Do explanations of smiles name the causes?", causes_part("smile")),
     "causes-age": ("Do explanations of age?", causes_part("age")),

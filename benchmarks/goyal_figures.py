@@ -83,16 +83,12 @@ class Queries:
         with torch.no_grad():
             query = torch.cat([classifier.features(part) for part in x.split(500)])
             distractor = torch.cat([classifier.features(part) for part in others.split(500)])
-        return Pairs(
-            classifier, x, others, query, distractor, Goal.criticism(target), self.predicted[rows], chosen
-        )
+        return Pairs(classifier, x, others, query, distractor, Goal.criticism(target), self.predicted[rows], chosen)
 
     def random_pairs(self, seed: int, repeat: int = 1) -> Pairs:
         """Each query `repeat` times, with a random other class that has references, and a distractor."""
         rows = torch.arange(len(self.images)).repeat_interleave(repeat)
-        targets, distractors = Noise(
-            seed, [f"{self.ids[row]}-{n}" for n, row in enumerate(rows.tolist())]
-        ).split(2)
+        targets, distractors = Noise(seed, [f"{self.ids[row]}-{n}" for n, row in enumerate(rows.tolist())]).split(2)
         there = self.references.classes(self.classifier).unique()
         can = [there[there != mine] for mine in self.predicted[rows]]
         drawn = targets.choice(torch.tensor([len(classes) for classes in can]))
@@ -141,28 +137,19 @@ class Pairs:
         how, parts = self.editor, torch.arange(len(self)).split(self.editor.at_once)
         with torch.no_grad():
             return torch.cat(
-                [
-                    how.start(self.query[p], self.distractor[p]).scores(self.goal.target[p], self.every[p])
-                    for p in parts
-                ]
+                [how.start(self.query[p], self.distractor[p]).scores(self.goal.target[p], self.every[p]) for p in parts]
             )
 
     def until(self, trail: Trail) -> dict[str, Tensor]:
         """After how many of the edits each of three readings of "the decision has changed" is true."""
         edits = made(trail)
-        first = {
-            name: torch.zeros(len(self)) for name in (FIRST, "c' is before c", "c is left, for any class")
-        }
+        first = {name: torch.zeros(len(self)) for name in (FIRST, "c' is before c", "c is left, for any class")}
         for step in range(1, int(trail.count.max()) + 1):
             with torch.no_grad():
-                z = self.classifier.head(
-                    edited(self.query, self.distractor, [pairs[:step] for pairs in edits])
-                )
+                z = self.classifier.head(edited(self.query, self.distractor, [pairs[:step] for pairs in edits]))
             at = {
                 FIRST: z.argmax(1) == self.goal.target,
-                "c' is before c": (
-                    z.gather(1, self.goal.target[:, None]) > z.gather(1, self.predicted[:, None])
-                )[:, 0],
+                "c' is before c": (z.gather(1, self.goal.target[:, None]) > z.gather(1, self.predicted[:, None]))[:, 0],
                 "c is left, for any class": z.argmax(1) != self.predicted,
             }
             for name, so in at.items():
@@ -205,10 +192,7 @@ def agreement_lines(queries: Queries, seed: int, draws: int = 10) -> Iterator[st
     cells = [best_cells(queries.pairs(target, noise)) for noise in same.split(draws)]
     yield from agreement(torch.stack(cells, 1), "of the same class", "78 %")
     targets = [(queries.predicted + 1 + step) % classes for step in range(classes - 1)]
-    cells = [
-        best_cells(queries.pairs(t, noise))
-        for t, noise in zip(targets, other.split(len(targets)), strict=True)
-    ]
+    cells = [best_cells(queries.pairs(t, noise)) for t, noise in zip(targets, other.split(len(targets)), strict=True)]
     yield from agreement(torch.stack(cells, 1), "one of each other class", "42 %")
 
 
@@ -219,9 +203,7 @@ def best_cells(pairs: Pairs) -> Tensor:
 def agreement(cells: Tensor, what: str, paper: str) -> Iterator[str]:
     k = cells.shape[1]
     equal = (cells[:, :, None] == cells[:, None]).float()
-    yield Estimate.of(cell_agreement(cells)).line(
-        f"two distractors, {what}: same best query cell", paper, percent=True
-    )
+    yield Estimate.of(cell_agreement(cells)).line(f"two distractors, {what}: same best query cell", paper, percent=True)
     most = equal.sum(2).amax(1) / k
     yield Estimate.of(most).line(f"{k} distractors, {what}: share of the commonest cell", "", percent=True)
 
@@ -232,9 +214,7 @@ def relaxation_lines(queries: Queries, seed: int) -> Iterator[str]:
     best = first_best(scores, pairs.every)
     found = relax(pairs, **RELAXED)
     share, log_share = shares(scores, best, found)
-    yield Estimate.of((found == best).all(1)).line(
-        "same best edit as the exhaustive search", "79.98 %", percent=True
-    )
+    yield Estimate.of((found == best).all(1)).line("same best edit as the exhaustive search", "79.98 %", percent=True)
     yield Estimate.of(found[:, 0] == best[:, 0]).line("same query cell", percent=True)
     first = relax(pairs, **(RELAXED | {"steps": 1}))[:, 0]
     yield Estimate.of(found[:, 0] == first).line("query cell is settled by the first gradient", percent=True)
@@ -274,10 +254,7 @@ def shares(scores: Tensor, best: Tensor, found: Tensor) -> tuple[Tensor, Tensor]
 
 
 def made(trail: Trail) -> list[Edits]:
-    return [
-        [(i, j) for i, j in trail.edits[row, :count].tolist()]
-        for row, count in enumerate(trail.count.tolist())
-    ]
+    return [[(i, j) for i, j in trail.edits[row, :count].tolist()] for row, count in enumerate(trail.count.tolist())]
 
 
 def settings_table(classifier: Classifier, data: Dataset, seed: int, count: int = 400) -> str:
@@ -334,22 +311,15 @@ class Minimum:
         yield Estimate.of(self.known).line("edits, fewest known")
         yield Estimate.of(proved & (self.greedy == self.known)).line("greedy proved minimal", percent=True)
         yield Estimate.of(proved & (self.greedy > self.known)).line("greedy proved not minimal", percent=True)
-        yield Estimate.of(~proved & (self.greedy == self.known)).line(
-            "undecided within the budget", percent=True
-        )
-        yield Estimate.of((self.greedy - self.known)[proved]).line(
-            "edits that greedy makes too many, where proved"
-        )
+        yield Estimate.of(~proved & (self.greedy == self.known)).line("undecided within the budget", percent=True)
+        yield Estimate.of((self.greedy - self.known)[proved]).line("edits that greedy makes too many, where proved")
 
     def table(self) -> str:
         """Greedy edits by proved minimum."""
         proved = self.known == self.bound
         counts = Counter(zip(self.greedy.tolist(), self.known.tolist(), proved.tolist(), strict=True))
         sizes = range(1, int(self.greedy.max()) + 1)
-        lines = [
-            "| greedy | " + " | ".join(f"{k}" for k in sizes) + " | undecided |",
-            "|---" * (len(sizes) + 2) + "|",
-        ]
+        lines = ["| greedy | " + " | ".join(f"{k}" for k in sizes) + " | undecided |", "|---" * (len(sizes) + 2) + "|"]
         for greedy in sizes:
             shown = [f"{counts[greedy, k, True] or ''}" for k in sizes]
             undecided = sum(n for (g, _, p), n in counts.items() if g == greedy and not p)
@@ -418,12 +388,7 @@ def shapes_part(count: int, seed: int) -> str:
     nets = {"each cell sees one square": load_classifier("shapes"), "cells overlap": overlapping}
     lines = [SHAPES]
     for what, classifier in nets.items():
-        lines += [
-            f"A net in which {what}:\n",
-            HEAD,
-            *shapes_lines(Queries.of(classifier, data, count), data, seed),
-            "",
-        ]
+        lines += [f"A net in which {what}:\n", HEAD, *shapes_lines(Queries.of(classifier, data, count), data, seed), ""]
     return "\n".join(lines[:-1])
 
 
@@ -433,9 +398,7 @@ def shapes_lines(queries: Queries, data: Dataset, seed: int) -> Iterator[str]:
     assert isinstance(train, Shapes)
     u, v = pairs.query.shape[2:]
     asked = zip(queries.indices, pairs.chosen.tolist(), pairs.goal.target.tolist(), strict=True)
-    right = torch.stack(
-        [right_edits(test.scenes[i], train.scenes[j], target, (u, v)) for i, j, target in asked]
-    )
+    right = torch.stack([right_edits(test.scenes[i], train.scenes[j], target, (u, v)) for i, j, target in asked])
     best = first_best(pairs.scores(), pairs.every)
     there = right.flatten(1).any(1)
     yield Estimate.of(queries.right).line("test accuracy of the net", percent=True)
@@ -445,9 +408,7 @@ def shapes_lines(queries: Queries, data: Dataset, seed: int) -> Iterator[str]:
         mine, (i, j), every = right[rows], best[rows].T, torch.arange(int(rows.sum()))
         yield Estimate.of(mine[every, i, j]).line(f"{what}: first edit is right", percent=True)
         yield Estimate.of(mine.flatten(1).float().mean(1)).line(f"{what}: a random edit is", percent=True)
-        yield Estimate.of(mine.any(2)[every, i]).line(
-            f"{what}: its query cell is that of a right one", percent=True
-        )
+        yield Estimate.of(mine.any(2)[every, i]).line(f"{what}: its query cell is that of a right one", percent=True)
         yield Estimate.of(mine.any(2).float().mean(1)).line(f"{what}: a random query cell is", percent=True)
     yield Estimate.of(pairs.greedy().count).line(f"edits until {FIRST}")
 
@@ -535,13 +496,9 @@ no edit of a single cell replaces a thing cleanly.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--omniglot", type=Path, help="images_background_small2.zip; without it that part is left out"
-    )
+    parser.add_argument("--omniglot", type=Path, help="images_background_small2.zip; without it that part is left out")
     parser.add_argument("--queries", type=int, default=1_000, help="how many, where there are so many")
-    parser.add_argument(
-        "--nodes", type=int, default=200_000, help="budget of the exact search, for each query"
-    )
+    parser.add_argument("--nodes", type=int, default=200_000, help="budget of the exact search, for each query")
     parser.add_argument("--seed", type=int, default=0, help="of targets, distractors and the first split")
     parser.add_argument("--splits", type=int, default=3, help="of Omniglot, each with a net of its own")
     parser.add_argument("--epochs", type=int, default=60, help="of the training on Omniglot")

@@ -210,13 +210,7 @@ def check(case: Case) -> dict[str, Any]:
             print(f"  {row + 1} of {len(case.goal)} pairs, {edits} edits: the same", file=sys.stderr)
     if error > TOLERANCE:
         sys.exit(f"log-probabilities differ by {error:.1e}")
-    return {
-        "pairs": len(case.goal),
-        "edits": edits,
-        "at_most": case.at_most,
-        "ties": ties,
-        "max_dlogp": float(error),
-    }
+    return {"pairs": len(case.goal), "edits": edits, "at_most": case.at_most, "ties": ties, "max_dlogp": float(error)}
 
 
 def same(trail: Trail, row: int, truth: list[list[int]]) -> None:
@@ -276,9 +270,7 @@ def box() -> dict[str, Any]:
     peak = 2 * 2048**3 / min(seconds(lambda: a @ a) for _ in range(3)) / 1e9
     return {
         "processor": field("model name") or platform.processor(),
-        "flags": [
-            flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in field("flags").split()
-        ],
+        "flags": [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in field("flags").split()],
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 1),
         "gflops": round(peak),
@@ -344,9 +336,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         machine = row["box"]
         text += f"\n## {name}\n\n{row['what']}.\n\n`{row['command']}`\n\n"
         text += f"- exactness: {exactness(row)}\n- speed: {speed(row)}\n"
-        text += (
-            f"- box: {machine['processor']} ({', '.join(machine['flags'])}), {machine['threads']} thread, "
-        )
+        text += f"- box: {machine['processor']} ({', '.join(machine['flags'])}), {machine['threads']} thread, "
         text += f"load {machine['load_dataset']}, {machine['gflops']} GFLOP/s in a matrix product; "
         text += f"torch {machine['torch']}, Python {machine['python']}\n"
     return text

@@ -97,9 +97,7 @@ def long_functions(home: Path) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tree", type=Path, nargs="?", default=Path(__file__).parent.parent)
     parser.add_argument("--edges", action="store_true", help="say which files tie two rooms together")
     told = parser.parse_args()

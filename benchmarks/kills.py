@@ -23,18 +23,7 @@ from rather.runs.store import Row, Run
 def command(run: Path, rows: int) -> list[str]:
     """500 rows in chunks of 8: many commits, so that many kills fall into one."""
     asked = ["--data", "digits", "--count", str(rows), "--method", "wachter", "--target", "random"]
-    return [
-        sys.executable,
-        "-m",
-        "rather",
-        "explain",
-        *asked,
-        "--batch-size",
-        "8",
-        "--out",
-        str(run),
-        "--json",
-    ]
+    return [sys.executable, "-m", "rather", "explain", *asked, "--batch-size", "8", "--out", str(run), "--json"]
 
 
 def rows_of(run: Path) -> dict[str, Row]:
@@ -61,9 +50,7 @@ def main() -> None:
         kills = finished = lost = different = 0
         safe: dict[str, Row] = {}
         while kills < args.kills or finished == 0 or len(safe) < args.rows:
-            process = subprocess.Popen(
-                command(run, args.rows), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+            process = subprocess.Popen(command(run, args.rows), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 process.wait(draw.uniform(0, takes) if kills < args.kills else None)
             except subprocess.TimeoutExpired:

@@ -35,7 +35,7 @@ from rather.hub.datasets import load_dataset
 from rather.hub.generators import load_generator
 from rather.io.png import png
 from rather.latents.classifiers import LatentClassifiers
-from rather.methods import Clarity, Dive, Introspection, Minimal, Revise, Schut, Several, Wachter
+from rather.methods import REVISE, Clarity, DiVE, Introspection, Minimal, Schut, Several, Wachter
 from rather.metrics.distribution import frechet_distance
 from rather.metrics.diversity import feature_diversity
 from rather.metrics.proximity import l1
@@ -89,8 +89,7 @@ class Judges:
             classifier,
             nets,
             whole,
-            json.loads((work / "judge.json").read_text("utf-8"))
-            | {"errors": {k: pack(v) for k, v in errors.items()}},
+            json.loads((work / "judge.json").read_text("utf-8")) | {"errors": {k: pack(v) for k, v in errors.items()}},
         )
 
     def measure(self, images: Images, queries: Images, predicted: Labels, target: Labels) -> dict[str, Any]:
@@ -120,15 +119,9 @@ class Dense(nn.Module):
 
     def __init__(self, hidden: int = 256, latent: int = 16) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(
-            nn.Flatten(), nn.Linear(28 * 28, hidden), nn.ReLU(), nn.Linear(hidden, latent)
-        )
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, hidden), nn.ReLU(), nn.Linear(hidden, latent))
         self.decoder = nn.Sequential(
-            nn.Linear(latent, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, 28 * 28),
-            nn.Sigmoid(),
-            nn.Unflatten(1, (1, 28, 28)),
+            nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, 28 * 28), nn.Sigmoid(), nn.Unflatten(1, (1, 28, 28))
         )
         self.latent = latent
 
@@ -194,15 +187,15 @@ gan = cache(lambda: load_generator("digits-gan"))
 COLUMNS = {
     "wachter": Column("digits", digits, Wachter),
     "schut": Column("digits-ensemble", five, Schut),
-    "revise": Column("digits", digits, lambda: Revise(generator=vae())),
-    "revise-e": Column("digits-ensemble", five, lambda: Revise(generator=vae())),
+    "revise": Column("digits", digits, lambda: REVISE(generator=vae())),
+    "revise-e": Column("digits-ensemble", five, lambda: REVISE(generator=vae())),
     "latent-classifier": Column("digits-latent, one member", lambda: latents().members[0], Clarity),
     "clarity": Column("digits-latent", latents, Clarity),
     "clarity-unmoved": Column("digits-latent, trained on unmoved pictures", latents_of_unmoved, Clarity),
     "clarity-of-digits": Column("digits", digits, lambda: Clarity(latent=ensemble_of_latents())),
     "introspection": Column("digits", digits, lambda: Introspection(generator=gan())),
-    "dive": Column("digits", digits, lambda: Dive(generator=vae(), count=ANSWERS)),
-    "xgem": Column("digits", digits, lambda: Revise(generator=vae(), distance="l2")),
+    "dive": Column("digits", digits, lambda: DiVE(generator=vae(), count=ANSWERS)),
+    "xgem": Column("digits", digits, lambda: REVISE(generator=vae(), distance="l2")),
 }
 
 
@@ -245,12 +238,7 @@ class Queries:
         for k, (_, wanted) in enumerate(KINDS.values()):
             target[kind == k] = wanted
         return cls(
-            x[at],
-            ids,
-            labels[at],
-            target,
-            kind,
-            sum(len(a) - len(b) for a, b in zip(slides, able, strict=True)),
+            x[at], ids, labels[at], target, kind, sum(len(a) - len(b) for a, b in zip(slides, able, strict=True))
         )
 
     def __getitem__(self, rows: Tensor) -> Queries:
@@ -273,12 +261,7 @@ def explain(
     """Counterfactuals of all queries, and seconds of processor time for each."""
     began = time.process_time()
     parts = [
-        method(
-            classifier,
-            queries.images[rows],
-            goal[rows],
-            ids=[queries.ids[row] for row in rows.tolist()],
-        )
+        method(classifier, queries.images[rows], goal[rows], ids=[queries.ids[row] for row in rows.tolist()])
         for rows in torch.arange(len(queries)).split(together)
     ]
     seconds = (time.process_time() - began) / len(queries)
@@ -287,11 +270,8 @@ def explain(
         for key in ("queries", "images", "before", "after", "found", "steps", "evaluations")
     }
     extras = {
-        key: {
-            name: [row for part in parts for row in getattr(part, key)[name]]
-            for name in getattr(parts[0], key)
-        }
-        for key in ("pictures", "facts")
+        key: {name: [row for part in parts for row in getattr(part, key)[name]] for name in getattr(parts[0], key)}
+        for key in ("pictures", "info")
     }
     why = tuple(reason for part in parts for reason in part.why)
     return replace(parts[0], goal=goal, why=why, **joined, **extras), seconds
@@ -346,9 +326,7 @@ def like(queries: Queries, *, train: bool) -> Images:
     draws = Noise(0, queries.ids)
     counts = torch.tensor([int((labels == k).sum()) for k in queries.target.tolist()])
     picks = draws.choice(counts)
-    return torch.stack(
-        [x[labels == k][pick] for k, pick in zip(queries.target.tolist(), picks.tolist(), strict=True)]
-    )
+    return torch.stack([x[labels == k][pick] for k, pick in zip(queries.target.tolist(), picks.tolist(), strict=True)])
 
 
 @cache
@@ -386,12 +364,12 @@ def introspection_section(asked: Asked) -> dict[str, Any]:
     queries = some
     method, goal = Introspection(generator=gan()), queries.goal(0.0)
     loose, tight = BISECTED
-    minimal = Minimal(method=method, setting="weight", loose=loose, tight=tight)
+    minimal = Minimal(method=method, setting="class_weight", loose=loose, tight=tight)
     bisected, seconds = explain(minimal, classifier, queries, goal)
     near = l1(bisected.images, queries.images)
     criticisms: dict[str, Any] = {"bisected": criticism(asked, queries, bisected, seconds)}
     for weight in WEIGHTS:
-        fixed, seconds = explain(Introspection(generator=gan(), weight=weight), classifier, queries, goal)
+        fixed, seconds = explain(Introspection(generator=gan(), class_weight=weight), classifier, queries, goal)
         far, both = l1(fixed.images, queries.images), fixed.found & bisected.found
         said = criticism(asked, queries, fixed, seconds) | {"further": pack((far - near)[both])}
         criticisms[f"{weight:g}"] = said
@@ -405,7 +383,7 @@ def prototype(asked: Asked, queries: Queries, net: Autoencoder, weight: float) -
     goal = Goal.prototype(classifier(queries.images))
     able = ~goal.reached(classifier(queries.images))  # the others are as sure as 32 bits can say
     some = queries[able]
-    c, seconds = explain(Introspection(generator=net, weight=weight), classifier, some, goal[able])
+    c, seconds = explain(Introspection(generator=net, class_weight=weight), classifier, some, goal[able])
     before, after = (doubt(classifier(x), some.predicted) for x in (some.images, c.images))
     sheet = some.shown()
     draw(asked.out, f"prototypes-{net.name}-{weight:g}", c.images[sheet], (after < before)[sheet])
@@ -447,20 +425,20 @@ def dive_section(asked: Asked) -> dict[str, Any]:
     x, _ = pool(train=True)
     references = References(x, tuple(map(str, range(len(x)))))
     methods: dict[str, Method] = {
-        "DiVE": Dive(generator=vae(), count=ANSWERS),
-        "DiVE, masks of spectral clusters": Dive(
+        "DiVE": DiVE(generator=vae(), count=ANSWERS),
+        "DiVE, masks of spectral clusters": DiVE(
             generator=vae(), count=ANSWERS, mask="fisher-spectral", references=references
         ),
     } | {
         f"REVISE, {ANSWERS} restarts, noise of {spread:g}": Several(
-            method=Revise(generator=vae()), count=ANSWERS, spread=spread
+            method=REVISE(generator=vae()), count=ANSWERS, init_noise_std=spread
         )
         for spread in SPREADS
     }
     results = {}
     for name, method in methods.items():
         c, seconds = explain(method, digits(), queries, queries.goal(0.0))
-        answers, valid = torch.stack([*c.pictures["answers"]]), torch.tensor(c.facts["answers_found"])
+        answers, valid = torch.stack([*c.pictures["answers"]]), torch.tensor(c.info["answers_found"])
         sets = [some[good] for some, good in zip(answers, valid, strict=True)]
         believed = [
             transfer(asked.judges.said(some), target.expand(len(some))).double().mean()
@@ -483,8 +461,8 @@ def dive_section(asked: Asked) -> dict[str, Any]:
 def batching_section(asked: Asked) -> dict[str, Any]:
     """The same rows in one batch, one at a time, and one at a time in a loop that goes through all steps."""
     # At a confidence that no ensemble has, Clarity asks neither the decoder nor the classifier on its way.
-    clarity, blind = Clarity(frames=0), Clarity(frames=0, confidence=1 - 1e-12)
-    revise = Revise(generator=vae(), frames=0)
+    clarity, blind = Clarity(num_path_frames=0), Clarity(num_path_frames=0, confidence=1 - 1e-12)
+    revise = REVISE(generator=vae(), num_path_frames=0)
     return {
         "revise": in_turns(asked, 64, digits(), revise, revise),
         "clarity": in_turns(asked, 256, latents(), clarity, blind),
@@ -548,21 +526,13 @@ SECTIONS: dict[str, Callable[[Asked], dict[str, Any]]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
     parser.add_argument("--rows", type=int, default=600, help="queries")
-    parser.add_argument(
-        "--column", action="append", choices=list(COLUMNS), help="of the methods; may be repeated"
-    )
+    parser.add_argument("--column", action="append", choices=list(COLUMNS), help="of the methods; may be repeated")
     parser.add_argument("--rounds", type=int, default=3, help="of the batching")
     parser.add_argument("--seed", type=int, default=0, help="of the random targets")
-    parser.add_argument(
-        "--work", type=Path, default=Path("build/latent-figures"), help="where the judges are kept"
-    )
+    parser.add_argument("--work", type=Path, default=Path("build/latent-figures"), help="where the judges are kept")
     parser.add_argument("--out", type=Path, default=DOCS, help="where the page goes")
     args = parser.parse_args()
     wrong = {*args.sections} - {*SECTIONS}
@@ -572,9 +542,7 @@ def main() -> None:
     file = args.out / "latent-figures.json"
     known = json.loads(file.read_text("utf-8")) if file.exists() else {"about": {"commands": {}}}
     judges = Judges.of(args.work)
-    asked = Asked(
-        Queries.of(args.rows, args.seed), judges, args.column or list(COLUMNS), args.rounds, args.out
-    )
+    asked = Asked(Queries.of(args.rows, args.seed), judges, args.column or list(COLUMNS), args.rounds, args.out)
     versions = f"torch {torch.__version__.partition('+')[0]}, one thread, {platform.machine()}"
     known["about"] |= {"judge": judges.card, "confidence": CONFIDENCE, "left out": asked.queries.left_out}
     known["about"] |= {"made with": versions}

@@ -136,14 +136,8 @@ def verdicts(known: Results) -> Iterator[tuple[str, str, str]]:
         at = {name: (m[name].get("transfer") or [0])[0] for name in SLIDES}
         pixels, latents = (at["wachter"], at["schut"]), (at["revise"], at["revise-e"])
         so = max(pixels) < min(latents) and max(latents) < at["clarity"] == max(at.values())
-        told = ", ".join(
-            f"{name} {100 * at[name]:.1f} %" for name in sorted(SLIDES, key=lambda name: at[name])
-        )
-        yield (
-            "transfer: wachter and schut < revise and revise-e < clarity, the best of the six",
-            told,
-            said(so),
-        )
+        told = ", ".join(f"{name} {100 * at[name]:.1f} %" for name in sorted(SLIDES, key=lambda name: at[name]))
+        yield ("transfer: wachter and schut < revise and revise-e < clarity, the best of the six", told, said(so))
         success = m["clarity"]["success"]
         yield "success of clarity at least 99 %", share(success), said(success[0] >= 0.99)
     if "introspection" in known:
@@ -158,11 +152,7 @@ def verdicts(known: Results) -> Iterator[tuple[str, str, str]]:
         yield "the bisected criticism is nearer than a fixed weight at the same success", told, said(so)
     if "dive" in known:
         told = "; ".join(f"{name} {number(r['apart'])}" for name, r in known["dive"].items())
-        yield (
-            "DiVE's eight explanations differ",
-            told,
-            said(all(r["apart"][1] > 0 for r in known["dive"].values())),
-        )
+        yield ("DiVE's eight explanations differ", told, said(all(r["apart"][1] > 0 for r in known["dive"].values())))
     for name, wanted in (("revise", 10), ("clarity", 100)):
         if name in known.get("batching", {}):
             r = known["batching"][name]
@@ -263,10 +253,7 @@ def batching_part(results: Results) -> Iterator[str]:
                 name,
                 str(r["rows"]),
                 *(f"{1000 * r[how]:.2f}" for how in ("together", "alone", "through")),
-                *(
-                    f"{m:.1f} ({low:.1f} to {high:.1f})"
-                    for m, low, high in (r["ratio"], r["ratio of the loop"])
-                ),
+                *(f"{m:.1f} ({low:.1f} to {high:.1f})" for m, low, high in (r["ratio"], r["ratio of the loop"])),
             ]
             for name, r in results.items()
         ],

@@ -15,15 +15,7 @@ from rather.hub.classifiers import load_classifier
 from rather.hub.generators import generator_class
 from rather.io.bundled import WEIGHTS
 from rather.io.checkpoints import read_plan
-from rather.train import (
-    Figures,
-    GeneratorFigures,
-    LatentRecipe,
-    Recipe,
-    train_generator,
-    train_latent,
-    train_to_file,
-)
+from rather.train import Figures, GeneratorFigures, LatentRecipe, Recipe, train_generator, train_latent, train_to_file
 
 CC_BY_SA = "CC BY-SA 3.0, as the pictures that it was trained on (MNIST, Yann LeCun and Corinna Cortes)"
 
@@ -80,33 +72,20 @@ def share(figures: Figures) -> str:
 
 #: name -> (how it is made, licence)
 NETS = {
-    "digits": (
-        classifier("digits", Recipe(), "the digit net of Goyal et al. (2019), 4 x 4 x 20 features"),
-        CC_BY_SA,
-    ),
+    "digits": (classifier("digits", Recipe(), "the digit net of Goyal et al. (2019), 4 x 4 x 20 features"), CC_BY_SA),
     "digits-ensemble": (
-        classifier(
-            "digits", Recipe(members=5, seed=1), "an ensemble of 5 such nets, none of them the net `digits`"
-        ),
+        classifier("digits", Recipe(members=5, seed=1), "an ensemble of 5 such nets, none of them the net `digits`"),
         CC_BY_SA,
     ),
     "digits-vae": (generator("vae", "a VAE of the digits with 32 latents"), CC_BY_SA),
-    "digits-tcvae": (
-        generator("tcvae", "a beta-TCVAE of the digits with 16 latents", latent=16, width=16),
-        CC_BY_SA,
-    ),
+    "digits-tcvae": (generator("tcvae", "a beta-TCVAE of the digits with 16 latents", latent=16, width=16), CC_BY_SA),
     "digits-gan": (generator("gan", "a DCGAN of the digits with 10 latents, and its inversion"), CC_BY_SA),
     "digits-vae-2d": (
         generator("vae", "a VAE of the digits with 2 latents, to look at", latent=2, width=16, beta=0.2),
         CC_BY_SA,
     ),
     "digits-latent": (
-        latent(
-            "digits",
-            "digits-vae",
-            LatentRecipe(),
-            "an ensemble of 10 classifiers of the latents of `digits-vae`",
-        ),
+        latent("digits", "digits-vae", LatentRecipe(), "an ensemble of 10 classifiers of the latents of `digits-vae`"),
         CC_BY_SA,
     ),
     "digits-latent-2d": (
@@ -131,9 +110,7 @@ NETS = {
         CC_BY_SA,
     ),
     "digits-simsiam": (
-        generator(
-            "simsiam", "an encoder of the digits that was told no classes, for S3", width=16, steps=1500
-        ),
+        generator("simsiam", "an encoder of the digits that was told no classes, for S3", width=16, steps=1500),
         CC_BY_SA,
     ),
     "digits-classwise": (

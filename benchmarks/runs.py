@@ -122,9 +122,7 @@ class Queries:
         return cls(images, tuple(source.id(i) for i in at), predicted, target, layouts)
 
     def __getitem__(self, rows: slice) -> Queries:
-        return Queries(
-            self.images[rows], self.ids[rows], self.predicted[rows], self.target[rows], self.layouts[rows]
-        )
+        return Queries(self.images[rows], self.ids[rows], self.predicted[rows], self.target[rows], self.layouts[rows])
 
 
 @cache  # for it keeps what it has drawn
@@ -174,7 +172,7 @@ class Answers:
     found: Tensor
     seconds: Tensor  # of processor time, of each row
     evaluations: Tensor  # of the classifier
-    facts: Mapping[str, Sequence[Any]]
+    info: Mapping[str, Sequence[Any]]
     pictures: Mapping[str, Tensor]  # reconstruction, path
 
     def __len__(self) -> int:
@@ -248,21 +246,15 @@ def explain(work: Path, method: Method, classifier: Classifier, queries: Queries
         parts.append(torch.load(file, weights_only=True))
         done = torch.cat([part["found"] for part in parts])
         seconds = parts[-1]["seconds"].mean().item()
-        print(
-            f"  {whom}: {len(done)}/{len(queries)}, {int(done.sum())} at the goal, {seconds:.2f} s a row",
-            flush=True,
-        )
+        print(f"  {whom}: {len(done)}/{len(queries)}, {int(done.sum())} at the goal, {seconds:.2f} s a row", flush=True)
     return Answers(
         queries,
         torch.cat([part["images"] for part in parts]).float() / 255,
         torch.cat([part["found"] for part in parts]),
         torch.cat([part["seconds"] for part in parts]),
         torch.cat([part["evaluations"] for part in parts]),
-        {name: [row for part in parts for row in part["facts"][name]] for name in parts[0]["facts"]},
-        {
-            name: torch.cat([part["pictures"][name] for part in parts]).float() / 255
-            for name in parts[0]["pictures"]
-        },
+        {name: [row for part in parts for row in part["info"][name]] for name in parts[0]["info"]},
+        {name: torch.cat([part["pictures"][name] for part in parts]).float() / 255 for name in parts[0]["pictures"]},
     )
 
 
@@ -276,7 +268,7 @@ def _explained(method: Method, classifier: Classifier, queries: Queries) -> dict
         "found": c.found,
         "seconds": torch.full((len(queries),), seconds),
         "evaluations": c.evaluations,
-        "facts": {name: list(rows) for name, rows in c.facts.items()},
+        "info": {name: list(rows) for name, rows in c.info.items()},
         "pictures": {name: eight_bits(images) for name, images in pictures.items()},
     }
 

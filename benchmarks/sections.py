@@ -33,12 +33,8 @@ def measure(
         what: the script's docstring.
     """
     parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(sections)}; all by default"
-    )
-    parser.add_argument(
-        "--rows", type=int, default=300, help="queries; of slow methods some scripts take a third"
-    )
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(sections)}; all by default")
+    parser.add_argument("--rows", type=int, default=300, help="queries; of slow methods some scripts take a third")
     parser.add_argument("--held-out", type=int, default=2000, help="test images where no method is run")
     parser.add_argument("--work", type=Path, default=Path("build") / name, help="where answers are kept")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the nets are")
@@ -48,9 +44,7 @@ def measure(
     if wrong:
         parser.error(f"no section {', '.join(sorted(wrong))}")
     torch.set_num_threads(1)
-    asked = Asked(
-        Nets(args.weights), args.rows, args.held_out, args.work, args.out / name.removesuffix("-figures")
-    )
+    asked = Asked(Nets(args.weights), args.rows, args.held_out, args.work, args.out / name.removesuffix("-figures"))
     sheets, file = args.out / name.removesuffix("-figures"), args.out / f"{name}.json"
     known = json.loads(file.read_text("utf-8")) if file.exists() else {"about": {}}
     command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *without_folders(sys.argv[1:])])

@@ -24,7 +24,7 @@ def answers_sheet(folder: Path, name: str, answers: Answers) -> None:
     columns = [answers.queries.images[rows]]
     if "reconstruction" in answers.pictures:
         columns.append(start)
-    columns += [dimmed(end, answers.found[rows]), differences(start, end)]
+    columns += [dimmed(end, answers.success[rows]), differences(start, end)]
     sheet(folder, name, columns, abreast=3)
 
 

@@ -45,6 +45,4 @@ def ended(about: Results) -> str:
         ]
         for section, of in about.items()
     ]
-    return "## Commands\n\n" + table(
-        "section | command | made with | nets, and how their sha256 begins", rows
-    )
+    return "## Commands\n\n" + table("section | command | made with | nets, and how their sha256 begins", rows)

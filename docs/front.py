@@ -31,9 +31,7 @@ def answers(name: str, count: int) -> Counterfactuals:
 
 def main() -> None:
     """Three columns of explanations, each of three pictures."""
-    found = [
-        (answer, row) for answer in (answers("digits", 6), answers("shapes", 3)) for row in range(len(answer))
-    ]
+    found = [(answer, row) for answer in (answers("digits", 6), answers("shapes", 3)) for row in range(len(answer))]
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     grid = figure.subplots(3, 9)
     for place, (answer, row) in enumerate(found):

@@ -38,9 +38,7 @@ def spatial(body: Callable[[nn.Module], nn.Module] = lambda net: net) -> Classif
         # Unlike gains: with equal ones the gradient of a pixel at the left top would be rounding errors only.
         linear.weight.copy_(torch.diag(torch.tensor([4.0, 5.0, 6.0])).repeat_interleave(9, 1))
         linear.bias.copy_(torch.tensor([-18.0, 0.0, 0.0]))  # nine cells of a half are neither bright nor dark
-    return Classifier(
-        body(conv), nn.Sequential(nn.Flatten(), linear), classes=CLASSES, shape=(1, 6, 6), name="spatial"
-    )
+    return Classifier(body(conv), nn.Sequential(nn.Flatten(), linear), classes=CLASSES, shape=(1, 6, 6), name="spatial")
 
 
 def two_classes(weight: Sequence[float], bias: float, shape: tuple[int, int, int]) -> Classifier:
@@ -189,7 +187,7 @@ class Gaussian(nn.Module):
 
 
 def grey_denoiser(variance: float = 0.12, levels: int = 500) -> Denoiser:
-    """Of pictures such as `pictures` makes: around grey, no pixel knows of another."""
+    """Of pictures such as `artifacts` makes: around grey, no pixel knows of another."""
     alpha_bar = linear(levels)
     return Denoiser(Gaussian(alpha_bar, 0.0, variance), shape=(1, 6, 6), alpha_bar=alpha_bar, says="image")
 

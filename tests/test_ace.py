@@ -14,7 +14,7 @@ from rather.diffusion.denoising import lowest
 from rather.diffusion.refinement import Refinement, change_mask
 from rather.generators._denoiser import Denoiser
 from rather.generators.noise_schedule import linear, signed
-from rather.methods.ace import Ace
+from rather.methods.ace import ACE
 from rather.methods.attack import Attack
 from rather.methods.refined import Refined
 from rather.methods.several import Several
@@ -24,7 +24,7 @@ from rather.search.descend import on_grid
 
 pytestmark = pytest.mark.shapes
 IDS = ("ann", "bob", "cy", "dee")
-PAPER = {"answer": "last", "frames": 0}
+PAPER = {"select": "last", "num_path_frames": 0}
 
 
 class Convolved(nn.Module):
@@ -47,9 +47,7 @@ def convolved() -> Denoiser:
     return Denoiser(Convolved(), shape=(1, 6, 6), alpha_bar=linear(500), says="image")
 
 
-def ask(
-    method: Callable[..., Counterfactuals], rows: slice = slice(None), **options: object
-) -> Counterfactuals:
+def ask(method: Callable[..., Counterfactuals], rows: slice = slice(None), **options: object) -> Counterfactuals:
     classifier, x = spatial(), pictures(len(IDS))
     target = others(classifier, x)[rows]
     return method(classifier, x[rows], target, ids=IDS[rows], **options)
@@ -60,7 +58,7 @@ def ask(
 
 def literal(generator: Denoiser, classifier: Classifier, x: Tensor, target: Tensor, noise: Noise) -> Tensor:
     """Sections 3.1 and 3.2 for one image, PGD and L1, with the authors' values, line by line."""
-    tau, iterations, weight, threshold, size = 5, 50, 0.001, 0.15, 15
+    tau, steps, weight, threshold, size = 5, 50, 0.001, 0.15, 15
     chain = generator.chain.respaced(50)
     fresh, _, end = noise.split(3)
 
@@ -69,7 +67,7 @@ def literal(generator: Denoiser, classifier: Classifier, x: Tensor, target: Tens
         return mean if t == 0 else mean + variance.sqrt() * e
 
     z = x.clone()
-    for _ in range(iterations):
+    for _ in range(steps):
         e = fresh.normal(tau, *x.shape[1:])
         z.requires_grad_()
         y = chain.noised(signed(z), tau - 1, e[:, 0])
@@ -91,7 +89,7 @@ def literal(generator: Denoiser, classifier: Classifier, x: Tensor, target: Tens
 def test_it_is_the_paper_s_loop_to_the_last_bit_and_a_row_of_a_batch_is_a_row_alone() -> None:
     generator, classifier, x = convolved(), spatial(), pictures(len(IDS))
     goal = Goal.criticism(others(classifier, x))
-    method = Ace(generator=generator, **PAPER)
+    method = ACE(generator=generator, **PAPER)
     batch = method.search(classifier, x, goal, Noise(0, IDS)).images
     for row in (0, 2):
         one, noise = slice(row, row + 1), Noise(0, IDS[row : row + 1])
@@ -104,26 +102,26 @@ def test_it_is_the_paper_s_loop_to_the_last_bit_and_a_row_of_a_batch_is_a_row_al
     ("options", "attacks", "ends"),
     [
         ({}, 5 * 50, 5),
-        ({"tau": 3, "iterations": 7}, 3 * 7, 3),
+        ({"tau": 3, "steps": 7}, 3 * 7, 3),
         ({"filter": "one-call"}, 50, 5),
         ({"refine": False}, 5 * 50, 0),
-        ({"respacing": 25, "last_respacing": "all"}, 5 * 50, 100),
+        ({"num_inference_steps": 25, "refine_inference_steps": "all"}, 5 * 50, 100),
     ],
 )
 def test_what_the_paper_s_answer_costs_is_known_and_counted(options, attacks, ends) -> None:
     generator = convolved()
-    result = ask(Ace(generator=generator, checkpoint="never", **PAPER, **options))
-    assert result.facts["denoiser_calls"] == [attacks + ends] * len(IDS)
+    result = ask(ACE(generator=generator, checkpoint="never", **PAPER, **options))
+    assert result.info["denoiser_calls"] == [attacks + ends] * len(IDS)
     assert generator.net.rows == (attacks + ends) * len(IDS)
-    iterations = options.get("iterations", 50)
-    assert result.evaluations.tolist() == [iterations] * len(IDS)
-    assert result.steps.tolist() == [iterations] * len(IDS)
+    steps = options.get("steps", 50)
+    assert result.evaluations.tolist() == [steps] * len(IDS)
+    assert result.steps.tolist() == [steps] * len(IDS)
 
 
 def test_the_nearest_answer_s_calls_are_counted_too() -> None:
     generator = convolved()
-    result = ask(Ace(generator=generator, checkpoint="never"))
-    assert generator.net.rows == sum(result.facts["denoiser_calls"])
+    result = ask(ACE(generator=generator, checkpoint="never"))
+    assert generator.net.rows == sum(result.info["denoiser_calls"])
 
 
 @pytest.mark.parametrize(
@@ -135,9 +133,9 @@ def test_the_nearest_answer_s_calls_are_counted_too() -> None:
     ],
 )
 def test_whoever_wraps_a_method_tells_the_calls_of_all(wrapped) -> None:
-    inner = Ace(generator=convolved(), checkpoint="never", iterations=4)
+    inner = ACE(generator=convolved(), checkpoint="never", steps=4)
     result = ask(wrapped(inner))
-    assert inner.generator.net.rows == sum(result.facts["denoiser_calls"]) > 0
+    assert inner.generator.net.rows == sum(result.info["denoiser_calls"]) > 0
 
 
 # What the settings do
@@ -150,11 +148,10 @@ def l1(result: Counterfactuals) -> Tensor:
 def test_the_nearest_answer_succeeds_and_is_nearer_than_the_last() -> None:
     """Of the pre-explanation: what the refinement adds to a whole picture of 6 x 6 is mostly noise."""
     generator = grey_denoiser()
-    nearest, last = (ask(Ace(generator=generator, iterations=80, answer=a)) for a in ("nearest", "last"))
-    assert nearest.found.all()
+    nearest, last = (ask(ACE(generator=generator, steps=80, select=a)) for a in ("nearest", "last"))
+    assert nearest.success.all()
     away = [
-        (torch.stack([*r.pictures["pre_explanation"]]) - r.queries).abs().flatten(1).sum(1)
-        for r in (nearest, last)
+        (torch.stack([*r.artifacts["pre_explanation"]]) - r.queries).abs().flatten(1).sum(1) for r in (nearest, last)
     ]
     assert (away[0] <= away[1] + 1e-5).all()
     assert (nearest.steps <= last.steps).all()
@@ -164,22 +161,22 @@ def test_the_nearest_answer_succeeds_and_is_nearer_than_the_last() -> None:
 @pytest.mark.parametrize("distance", ["l1", "l2"])
 def test_every_attack_reaches_its_goal_at_every_distance(attack, distance) -> None:
     options = {"pgd": {}, "gd": {}, "cw": {"lr": 0.1}}[attack]
-    method = Ace(generator=grey_denoiser(), attack=attack, distance=distance, iterations=100, **options)
-    assert ask(method).found.all()
+    method = ACE(generator=grey_denoiser(), attack=attack, distance=distance, steps=100, **options)
+    assert ask(method).success.all()
 
 
 def test_l1_is_sparser_than_l2() -> None:
     """Weights at which both change about as much; with L1 a pixel that matters little stays."""
     x, goal = uneven_queries()
     shares, sizes = [], []
-    for distance, closeness in (("l1", 0.15), ("l2", 0.9)):
-        method = Ace(
+    for distance, distance_weight in (("l1", 0.15), ("l2", 0.9)):
+        method = ACE(
             generator=grey_denoiser(),
             distance=distance,
-            closeness=closeness,
+            distance_weight=distance_weight,
             attack="gd",
             lr=0.01,
-            iterations=100,
+            steps=100,
             refine=False,
             filter="one-call",
             **PAPER,
@@ -197,9 +194,7 @@ def uneven() -> Classifier:
     with torch.no_grad():
         linear_layer.weight.copy_(torch.linspace(1, 0, 36) * torch.tensor([[-1.0], [1.0]]))
         linear_layer.bias.copy_(torch.tensor([9.5, -9.5]))
-    return Classifier(
-        nn.Identity(), nn.Sequential(nn.Flatten(), linear_layer), classes=("no", "yes"), shape=(1, 6, 6)
-    )
+    return Classifier(nn.Identity(), nn.Sequential(nn.Flatten(), linear_layer), classes=("no", "yes"), shape=(1, 6, 6))
 
 
 def uneven_queries() -> tuple[Tensor, Goal]:
@@ -209,17 +204,17 @@ def uneven_queries() -> tuple[Tensor, Goal]:
 
 def test_fixed_noise_is_the_same_at_each_step() -> None:
     one, two = (
-        ask(Ace(generator=grey_denoiser(), noise="fixed", iterations=n, **PAPER)).pictures["pre_explanation"]
+        ask(ACE(generator=grey_denoiser(), noise="fixed", steps=n, **PAPER)).artifacts["pre_explanation"]
         for n in (10, 20)
     )
-    fresh = ask(Ace(generator=grey_denoiser(), iterations=10, **PAPER)).pictures["pre_explanation"]
+    fresh = ask(ACE(generator=grey_denoiser(), steps=10, **PAPER)).artifacts["pre_explanation"]
     assert any((a != b).any() for a, b in zip(one, two, strict=True))
     assert any((a != b).any() for a, b in zip(one, fresh, strict=True))
     draws: list[Tensor] = []
     generator = convolved()
     generator.net.register_forward_pre_hook(lambda _, args: draws.append(args[0].detach()))
-    options = {"noise": "fixed", "lr": 1e-6, "refine": False, "filter": "one-call", "iterations": 3}
-    ask(Ace(generator=generator, **PAPER, **options))
+    options = {"noise": "fixed", "lr": 1e-6, "refine": False, "filter": "one-call", "steps": 3}
+    ask(ACE(generator=generator, **PAPER, **options))
     assert len(draws) == 3
     torch.testing.assert_close(draws[0], draws[2])
 
@@ -229,19 +224,19 @@ def test_stages_of_table_5() -> None:
     stages = {
         "pre": {"refine": False},
         "fr": {"threshold": 0.0},
-        "f": {"threshold": 0.0, "last_respacing": "all"},
+        "f": {"threshold": 0.0, "refine_inference_steps": "all"},
         "ace": {"dilation": 1, "threshold": 0.6},
     }
-    given = {"generator": generator, "iterations": 20, **PAPER}
-    made = {name: ask(Ace(**given, **options)) for name, options in stages.items()}
-    pre = torch.stack([*made["pre"].pictures["pre_explanation"]])
+    given = {"generator": generator, "steps": 20, **PAPER}
+    made = {name: ask(ACE(**given, **options)) for name, options in stages.items()}
+    pre = torch.stack([*made["pre"].artifacts["pre_explanation"]])
     for result in made.values():
-        assert torch.equal(torch.stack([*result.pictures["pre_explanation"]]), pre)
+        assert torch.equal(torch.stack([*result.artifacts["pre_explanation"]]), pre)
     assert torch.equal(made["pre"].images, (pre * 255).round() / 255)
-    assert made["fr"].facts["mask_share"] == [1.0] * len(IDS)
+    assert made["fr"].info["mask_share"] == [1.0] * len(IDS)
     assert (made["fr"].images != made["f"].images).any()
-    assert min(made["ace"].facts["mask_share"]) < 1
-    mask, query = torch.stack([*made["ace"].pictures["mask"]]), made["ace"].queries
+    assert min(made["ace"].info["mask_share"]) < 1
+    mask, query = torch.stack([*made["ace"].artifacts["mask"]]), made["ace"].queries
     assert torch.equal(mask, change_mask(pre, query, 0.6, 1))
     assert torch.equal(made["ace"].images[mask == 0], query[mask == 0])
 
@@ -274,8 +269,8 @@ class Broken(nn.Module):
 @pytest.mark.parametrize(
     "method",
     [
-        lambda net: Ace(generator=net),
-        lambda net: Ace(generator=net, refine=False, **PAPER),
+        lambda net: ACE(generator=net),
+        lambda net: ACE(generator=net, refine=False, **PAPER),
         lambda net: Refined(method=resources_method(), denoiser=net),
     ],
 )
@@ -285,8 +280,8 @@ def test_a_denoiser_that_gives_nan_fails_its_row_alone(method) -> None:
     x[:, 0, 0, 0] = 0
     x[2, 0, 0, 0] = 1
     result = method(net)(classifier, x, others(classifier, x), ids=IDS)
-    assert [why == "NONFINITE" for why in result.why] == [False, False, True, False]
-    assert result.found[[0, 1, 3]].all()
+    assert [why == "NONFINITE" for why in result.failure] == [False, False, True, False]
+    assert result.success[[0, 1, 3]].all()
 
 
 def resources_method() -> object:
@@ -295,15 +290,13 @@ def resources_method() -> object:
     return resources()[Method]
 
 
-@pytest.mark.parametrize(
-    "method", [Ace, lambda generator, **o: Refined(method=Attack(), denoiser=generator, **o)]
-)
+@pytest.mark.parametrize("method", [ACE, lambda generator, **o: Refined(method=Attack(), denoiser=generator, **o)])
 def test_a_generator_of_other_images_or_of_fewer_levels_is_refused(method) -> None:
     other = Denoiser(Convolved(), shape=(1, 8, 8), alpha_bar=linear(500))
     with pytest.raises(RatherError, match=r"\(1, 8, 8\)") as refused:
         ask(method(generator=other))
     assert refused.value.code == "GEN-SIZE"
-    for wrong in ({"tau": 51}, {"respacing": 501}):
+    for wrong in ({"tau": 51}, {"num_inference_steps": 501}):
         with pytest.raises(RatherError) as refused:
             method(generator=convolved(), **wrong)
         assert refused.value.code == "CFG-SETTING"
@@ -312,7 +305,7 @@ def test_a_generator_of_other_images_or_of_fewer_levels_is_refused(method) -> No
 
 def test_an_even_square_is_refused_in_a_line() -> None:
     with pytest.raises(RatherError, match=r"ace\.dilation") as refused:
-        Ace(generator=convolved(), dilation=4)
+        ACE(generator=convolved(), dilation=4)
     assert refused.value.code == "CFG-SETTING"
 
 
@@ -321,38 +314,36 @@ def test_an_even_square_is_refused_in_a_line() -> None:
 
 def test_refined_keeps_the_query_where_the_method_changed_little() -> None:
     result = ask(Refined(method=Attack(), denoiser=grey_denoiser(), dilation=1, threshold=0.9))
-    mask = torch.stack([*result.pictures["mask"]])
+    mask = torch.stack([*result.artifacts["mask"]])
     assert 0 < float(mask.mean()) < 1
     assert torch.equal(result.images[mask == 0], result.queries[mask == 0])
-    pre = torch.stack([*result.pictures["pre_explanation"]])
+    pre = torch.stack([*result.artifacts["pre_explanation"]])
     assert torch.equal(mask, change_mask(pre, result.queries, 0.9, 1))
-    assert result.facts["mask_share"] == mask.flatten(1).mean(1).tolist()
+    assert result.info["mask_share"] == mask.flatten(1).mean(1).tolist()
 
 
 def test_refined_tries_again_where_its_answer_fails() -> None:
-    once, often = (
-        ask(Refined(method=resources_method(), denoiser=grey_denoiser(), tries=n)) for n in (1, 20)
-    )
-    assert often.found.all()
-    tried = torch.tensor(often.facts["refinements"])
-    assert torch.equal(tried == 1, once.found)
-    assert not once.found.all()
+    once, often = (ask(Refined(method=resources_method(), denoiser=grey_denoiser(), tries=n)) for n in (1, 20))
+    assert often.success.all()
+    tried = torch.tensor(often.info["refinements"])
+    assert torch.equal(tried == 1, once.success)
+    assert not once.success.all()
     assert torch.equal(often.evaluations - once.evaluations, tried - 1)
 
 
 def test_refined_of_a_method_that_changes_nothing_is_the_query() -> None:
-    still = Attack(steps=1, closeness=1e6, lr=1e-9)
+    still = Attack(steps=1, distance_weight=1e6, lr=1e-9)
     result = ask(Refined(method=still, denoiser=grey_denoiser(), tries=1))
     assert torch.equal(result.images, result.queries)
-    assert result.facts["mask_share"] == [0.0] * len(IDS)
+    assert result.info["mask_share"] == [0.0] * len(IDS)
 
 
 def test_levels_go_up_the_same_share_at_the_end() -> None:
     generator = convolved()
     ends = {None: 5, 25: 2, 100: 10, "all": 50}
-    for respacing, tau in ends.items():
-        method = Ace(generator=generator, last_respacing=respacing, iterations=1, **PAPER)
-        assert ask(method).facts["denoiser_calls"] == [5 + tau] * len(IDS)
+    for num_inference_steps, tau in ends.items():
+        method = ACE(generator=generator, refine_inference_steps=num_inference_steps, steps=1, **PAPER)
+        assert ask(method).info["denoiser_calls"] == [5 + tau] * len(IDS)
     assert len(lowest(generator, 500, 50)) == 50
 
 
@@ -360,29 +351,29 @@ def test_of_the_masks_of_its_answer_the_smallest_that_succeeds_is_taken() -> Non
     """By brute force over thresholds; what it costs is counted, and the last answer has one as well."""
     generator, classifier, x = convolved(), spatial(), pictures(len(IDS))
     target, border = others(classifier, x), torch.linspace(0.15, 1, 17)
-    settings = {"generator": generator, "dilation": 1, "frames": 0, "checkpoint": "never"}
-    cw = {"attack": "cw", "lr": 0.05, "answer": "last"}  # which changes pixels by unlike amounts
-    wide, before = ask(Ace(**settings, **cw)), generator.net.rows
-    least = ask(Ace(**settings, **cw, halvings=4))
-    assert generator.net.rows - before == sum(least.facts["denoiser_calls"])
-    looks = [(a - b) / 5 for a, b in zip(*(r.facts["denoiser_calls"] for r in (least, wide)), strict=True)]
+    settings = {"generator": generator, "dilation": 1, "num_path_frames": 0, "checkpoint": "never"}
+    cw = {"attack": "cw", "lr": 0.05, "select": "last"}  # which changes pixels by unlike amounts
+    wide, before = ask(ACE(**settings, **cw)), generator.net.rows
+    least = ask(ACE(**settings, **cw, mask_search_steps=4))
+    assert generator.net.rows - before == sum(least.info["denoiser_calls"])
+    looks = [(a - b) / 5 for a, b in zip(*(r.info["denoiser_calls"] for r in (least, wide)), strict=True)]
     assert (least.evaluations - wide.evaluations).tolist() == [1 + n for n in looks]
-    assert least.found.all()
+    assert least.success.all()
     end = Noise(0, IDS).split(3)[2].normal(10, *x.shape[1:])
     refinement = Refinement(generator=generator, chain=lowest(generator, 50, 5), threshold=0.15, dilation=1)
-    pre = torch.stack([*least.pictures["pre_explanation"]])
+    pre = torch.stack([*least.artifacts["pre_explanation"]])
     answers = [refinement(pre, x, end, threshold.expand(len(x))) for threshold in border]
     passed = torch.stack([classifier(on_grid(images)).argmax(1) == target for images, _ in answers])
     assert (passed[1:] <= passed[:-1]).all()  # else bisection might stop at another border
     largest = passed.sum(0) - 1
     assert len(set(largest.tolist())) > 2
-    torch.testing.assert_close(torch.tensor(least.facts["threshold"]), border[largest])
+    torch.testing.assert_close(torch.tensor(least.info["threshold"]), border[largest])
     for row, n in enumerate(largest.tolist()):
         images, mask = answers[n]
         torch.testing.assert_close(least.images[row], on_grid(images[row]))
-        assert torch.equal(least.pictures["mask"][row], mask[row])
+        assert torch.equal(least.artifacts["mask"][row], mask[row])
 
 
 def test_a_smallest_mask_needs_a_refinement() -> None:
     with pytest.raises(ValueError, match="without refine"):
-        Ace(generator=convolved(), refine=False, halvings=2)
+        ACE(generator=convolved(), refine=False, mask_search_steps=2)

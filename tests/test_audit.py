@@ -114,9 +114,7 @@ def test_dependence_is_the_difference_of_means_of_one_attribute():
 def test_dependence_holds_the_others_fixed():
     draw = torch.Generator().manual_seed(0)
     cause = torch.rand(400, generator=draw) < 0.5
-    along = torch.where(
-        torch.rand(400, generator=draw) < 0.8, cause, ~cause
-    )  # goes with it, and does nothing
+    along = torch.where(torch.rand(400, generator=draw) < 0.8, cause, ~cause)  # goes with it, and does nothing
     found = dependence(cause.double()[:, None] * 0.7, torch.stack([cause, along], 1))
     assert found[0][0].value == pytest.approx(0.7, abs=1e-9)
     assert found[1][0].value == pytest.approx(0, abs=1e-9)
@@ -188,9 +186,7 @@ def test_the_nearest_that_is_allowed():
 
 def test_clusters_are_found_where_there_are_some_and_only_there():
     draw = torch.Generator().manual_seed(0)
-    groups = torch.tensor([0.0] * 12 + [5.0] * 8 + [-5.0] * 4)[:, None] + 0.1 * torch.randn(
-        24, 3, generator=draw
-    )
+    groups = torch.tensor([0.0] * 12 + [5.0] * 8 + [-5.0] * 4)[:, None] + 0.1 * torch.randn(24, 3, generator=draw)
     of = cluster(groups).of
     assert of.tolist() == [0] * 12 + [1] * 8 + [2] * 4
     assert cluster(torch.ones(6, 2)).of.tolist() == [0] * 6

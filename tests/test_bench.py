@@ -160,7 +160,7 @@ def test_what_cannot_be_is_told_by_name(tmp_path):
         'data = "digits"', 'data = "shapes"\n[[data]]\ndata = "celeba:{celeba}"\nclassifier = "{smile}"'
     )
     benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
-    told = {(one.task, one.method): one.why for one in benched.absent}
+    told = {(one.task, one.method): one.failure for one in benched.absent}
     assert "needs a generator" in told["shapes", "revise"]
     assert told["celeba:{celeba}", ""] == "needs --with celeba=... --with smile=..."
     assert {unit.method for unit in benched.units} == {"w", "a"}
@@ -171,7 +171,7 @@ def test_a_measure_without_its_net_is_absent_and_not_zero(tmp_path):
     text = SPEC.replace('"frechet"', '"transfer", "attributes_changed"')
     benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
     assert {f.measure for f in benched.figures} == {"found", "confidence", "l1", "evaluations"}
-    assert [one.why for one in benched.absent] == [
+    assert [one.failure for one in benched.absent] == [
         "transfer: no second classifier",
         "attributes_changed: no oracle of attributes",
     ]
@@ -195,9 +195,7 @@ def test_what_seeds_and_further_nets_say(tmp_path):
     (unit, _) = (unit for unit in benched.units if unit.method == "w")
     rows = [row for row in unit.run.rows() if row.status == "found"]
     x = torch.stack([unpng(row.image) for row in rows])
-    query, target = (
-        torch.tensor([int(getattr(row, key)) for row in rows]) for key in ("predicted", "target")
-    )
+    query, target = (torch.tensor([int(getattr(row, key)) for row in rows]) for key in ("predicted", "target"))
     nets = load_generator("digits-classwise")
     assert found["im1"] == pytest.approx(float(im1(x, query, target, nets.autoencoders).mean()))
     assert found["im2"] == pytest.approx(float(im2(x, target, nets.autoencoders, nets.everything).mean()))
@@ -212,23 +210,19 @@ def test_answers_of_several_seeds_differ_where_they_ended_alike(tmp_path):
     benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
     rows = [[*unit.run.rows()] for unit in benched.units if unit.method == "dive"]
     alike = [a.image != b.image for a, b in zip(*rows, strict=True) if a.status == b.status == "found"]
-    figure = next(
-        f for f in benched.figures if (f.method, f.measure, f.variant) == ("dive", "diversity", "main")
-    )
+    figure = next(f for f in benched.figures if (f.method, f.measure, f.variant) == ("dive", "diversity", "main"))
     assert figure.images == len(alike)
     assert (figure.value > 0) == any(alike)
 
 
 def test_exchanged_cells_are_looked_up_in_query_and_distractor(tmp_path):
     names = ["near_key_point", "same_key_point", "inside_object", "cell_agreement"]
-    text = SPEC.replace(
-        '["found", "confidence", "l1", "frechet", "evaluations"]', str(names).replace("'", '"')
-    )
+    text = SPEC.replace('["found", "confidence", "l1", "frechet", "evaluations"]', str(names).replace("'", '"'))
     text = text.replace('{ method = "attack", label = "a", settings = { steps = 2 } }', '"goyal"')
     text = text.replace('data = "digits"', 'data = "shapes"').replace("count = 4", "count = 12")
     benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
     unknown = "it exchanges no cells between pictures that both show key points"
-    assert [(one.method, one.why) for one in benched.absent] == [
+    assert [(one.method, one.failure) for one in benched.absent] == [
         ("w", f"near_key_point: {unknown}"),
         ("w", f"same_key_point: {unknown}"),
         ("", "inside_object: nobody knows which pixels of queries and distractors show the object"),
@@ -247,10 +241,10 @@ def test_exchanged_cells_are_looked_up_in_query_and_distractor(tmp_path):
         for row in unit.run.rows() if unit.method == "goyal" else ():
             if row.image is None:
                 continue
-            first.setdefault(row.id, []).append(row.facts["edits"][0][0])
-            both = keys[row.id], keys[row.facts["distractor"]]
+            first.setdefault(row.id, []).append(row.info["edits"][0][0])
+            both = keys[row.id], keys[row.info["distractor"]]
             if row.status == "found" and None not in both:
-                shares.setdefault(row.id, []).append(fmean((i, j) == both for i, j in row.facts["edits"]))
+                shares.setdefault(row.id, []).append(fmean((i, j) == both for i, j in row.info["edits"]))
     told = {(f.measure, f.variant): f for f in benched.figures}
     assert {f.method for f in benched.figures} == {"goyal"}
     assert len(shares) >= 3

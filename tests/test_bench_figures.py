@@ -18,9 +18,7 @@ from rather.stats.resampling import draws
 
 N = 40
 NETS = Nets(
-    classifier=Classifier(
-        torch.nn.Identity(), torch.nn.Flatten(), classes=("a", "b"), shape=(1, 1, 2), name="none"
-    )
+    classifier=Classifier(torch.nn.Identity(), torch.nn.Flatten(), classes=("a", "b"), shape=(1, 1, 2), name="none")
 )
 
 
@@ -122,10 +120,7 @@ def test_a_distance_of_sets_is_tested_on_the_rows_that_both_have():
 def test_who_is_better_on_the_rows_that_both_have_is_not_worse():
     best = np.concatenate([np.full(20, 0.5), np.full(20, 0.0)])  # easy images, that the other has none of
     other = best - 0.1
-    able = [
-        answered("best", ["found"] * N, l1=best),
-        answered("other", ["found"] * 20 + ["not_found"] * 20, l1=other),
-    ]
+    able = [answered("best", ["found"] * N, l1=best), answered("other", ["found"] * 20 + ["not_found"] * 20, l1=other)]
     figures = told(able, "l1")
     assert figures["best"].best
     assert figures["other"].value > figures["best"].value
@@ -134,12 +129,12 @@ def test_who_is_better_on_the_rows_that_both_have_is_not_worse():
 
 def test_a_seed_without_an_answer_takes_no_measure_from_the_others():
     class Told:
-        asked = tuple(str(n) for n in range(N))
+        ids = tuple(str(n) for n in range(N))
 
     class Made:
         method, nets, run = "m", NETS, Told
 
-    ids = tuple(Told.asked)
+    ids = tuple(Told.ids)
     whole = Scores(ids, ("found",) * N, {"l1": torch.from_numpy(values(0))})
     none = Scores(ids, ("failed",) * N, {})
     one = Answered.of([Made, Made], [whole, none])  # type: ignore[list-item] - of a unit no more is read
@@ -199,10 +194,7 @@ def test_a_ranking_has_the_best_first():
     bars = ranking([figure("a", "l1", 0.3), figure("b", "l1", 0.1)]).bars
     assert [bar.name for bar in bars] == ["b", "a"]
     assert bars[0].low < bars[0].x < bars[0].high < bars[1].high
-    assert [b.name for b in ranking([figure("a", "found", 0.3), figure("b", "found", 0.1)]).bars] == [
-        "a",
-        "b",
-    ]
+    assert [b.name for b in ranking([figure("a", "found", 0.3), figure("b", "found", 0.1)]).bars] == ["a", "b"]
 
 
 def test_numbers_as_a_person_reads_them():

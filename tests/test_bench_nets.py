@@ -31,9 +31,7 @@ data = "digits"
 """
 
 
-def planned(
-    folder: Path, text: str, *, given: dict[str, str] | None = None, trust: tuple[str, ...] = ()
-) -> Plan:
+def planned(folder: Path, text: str, *, given: dict[str, str] | None = None, trust: tuple[str, ...] = ()) -> Plan:
     (folder / "spec.toml").write_text(text)
     return plan(read_spec(str(folder / "spec.toml"), given), folder / "runs", trust)
 
@@ -74,8 +72,7 @@ def test_a_net_of_other_images_is_refused(tmp_path, field, name):
 
 
 @pytest.mark.parametrize(
-    ("shape", "labels", "code"),
-    [((1, 28, 28), ("0", "1"), "MODEL-CLASSES"), ((1, 16, 16), DIGITS.classes, "GEN-SIZE")],
+    ("shape", "labels", "code"), [((1, 28, 28), ("0", "1"), "MODEL-CLASSES"), ((1, 16, 16), DIGITS.classes, "GEN-SIZE")]
 )
 def test_autoencoders_of_other_classes_or_images_are_refused(tmp_path, shape, labels, code):
     generator = generator_class("classwise").of({"labels": labels, "width": 4, "latent": 2})
@@ -105,7 +102,7 @@ def test_the_true_counterfactual_has_the_mirrored_amount_of_the_cause():
 def test_a_method_of_another_classifier_explains_it_for_the_same_targets(tmp_path):
     told = planned(tmp_path, SPEC.replace("METHOD", '"attack@digits-ensemble"'))
     first, second = told.units
-    assert (first.run.question["classifier"]["name"], second.run.question["classifier"]["name"]) == (
+    assert (first.run.config["classifier"]["name"], second.run.config["classifier"]["name"]) == (
         "digits",
         "digits-ensemble",
     )
@@ -118,7 +115,7 @@ def test_a_classifier_of_other_images_is_absent(tmp_path):
     assert [unit.method for unit in told.units] == ["wachter"]
     (absent,) = told.absent
     assert absent.method == "attack@faces-smile"
-    assert "faces-smile takes (3, 64, 64)" in absent.why
+    assert "faces-smile takes (3, 64, 64)" in absent.failure
 
 
 def test_code_is_run_with_consent_and_told_its_shape_and_classes(tmp_path):
@@ -135,7 +132,7 @@ def test_code_is_run_with_consent_and_told_its_shape_and_classes(tmp_path):
     trust = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
     told = planned(tmp_path, text, trust=(trust,))
     assert {unit.work.classifier.classes for unit in told.units} == {("low", "high")}
-    assert {unit.run.question["trust"][0] for unit in told.units} == {trust}
+    assert {unit.run.config["trust"][0] for unit in told.units} == {trust}
 
 
 def test_a_classifier_of_other_classes_is_refused_by_their_name(tmp_path):

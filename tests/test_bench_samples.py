@@ -17,9 +17,7 @@ def drawn(seed: int) -> torch.Generator:
 
 
 NETS = Nets(
-    classifier=Classifier(
-        torch.nn.Identity(), torch.nn.Flatten(), classes=("a", "b"), shape=(1, 1, 2), name="none"
-    ),
+    classifier=Classifier(torch.nn.Identity(), torch.nn.Flatten(), classes=("a", "b"), shape=(1, 1, 2), name="none"),
     attribute=2,
     labels=torch.rand(50, ATTRIBUTES, generator=drawn(0)),
     effects=torch.tensor([0.3, -2.0, 0.3, 0.0, 1.0, 0.1], dtype=torch.float64),

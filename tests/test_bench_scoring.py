@@ -64,8 +64,8 @@ class Animals(Source):
         return layout
 
 
-def answered(name: str, **facts: object) -> Row:
-    return Row(id=name, where="", status="found", query=PICTURE, image=PICTURE, facts=facts)
+def answered(name: str, **info: object) -> Row:
+    return Row(id=name, where="", status="found", query=PICTURE, image=PICTURE, info=info)
 
 
 def test_a_method_that_exchanges_nothing_has_no_score_beside_one_that_does(shapes):
@@ -116,10 +116,7 @@ def test_cells_inside_the_object_are_those_of_each_picture_and_a_damaged_mask_is
 
 def test_seeds_agree_on_the_first_cell_where_all_of_them_exchange_one(shapes):
     one, other = (
-        [
-            answered("a", edits=[[4, 0]], distractor="x"),
-            answered("b", edits=[[cell, 0], [2, 1]], distractor="x"),
-        ]
+        [answered("a", edits=[[4, 0]], distractor="x"), answered("b", edits=[[cell, 0], [2, 1]], distractor="x")]
         for cell in (1, 3)
     )
     bare = [answered("a"), answered("b", edits=[[1, 0]], distractor="x")]

@@ -38,9 +38,7 @@ def test_no_point_of_the_box_lies_above_it(sizes, seed, width):
     slope, constant = upper_line(layers, centre - spread, centre + spread, weight)
     for _ in range(50):
         corner = torch.randint(-1, 2, centre.shape) * torch.rand(()).sign()
-        h = centre + spread * torch.where(
-            torch.rand(centre.shape) < 0.5, corner, 2 * torch.rand(centre.shape) - 1
-        )
+        h = centre + spread * torch.where(torch.rand(centre.shape) < 0.5, corner, 2 * torch.rand(centre.shape) - 1)
         value = (weight * answer(layers, h)).sum(1)
         assert (value <= (slope * h).sum(1) + constant + 1e-9).all()
 

@@ -76,7 +76,7 @@ def test_the_smallest_mask_is_that_of_the_largest_threshold_that_succeeds(last: 
     able, fails = torch.tensor([2.0, 3.0])[:, None, None, None].split(1)
     z = torch.cat([able, fails])
     seen = Candidates(Able({2}), Goal.criticism(torch.ones(2, dtype=torch.long)), answer)
-    (images, masks), thresholds = seen.smallest(z, (z / 2.55, 0 * z), 0.0, halvings=3)
+    (images, masks), thresholds = seen.smallest(z, (z / 2.55, 0 * z), 0.0, mask_search_steps=3)
     assert thresholds.tolist() == masks.flatten().tolist() == [last / 8, 0]
     assert torch.equal(images, z / 2.55)
     assert seen.asked.tolist() == [1 if last == 8 else 4, 0]

@@ -213,9 +213,7 @@ def test_effects_of_the_mean_of_red_are_differences_of_it():
     assert list(found) == list(ATTRIBUTES)
     for name in ATTRIBUTES:
         if name not in HAIR_COLOURS:
-            with_it, without = (
-                4 * drawn(faces.set(some, **{name: value}))[:, 0].mean((1, 2)) for value in (1, 0)
-            )
+            with_it, without = (4 * drawn(faces.set(some, **{name: value}))[:, 0].mean((1, 2)) for value in (1, 0))
             torch.testing.assert_close(found[name].log_odds.float(), with_it - without, atol=1e-5, rtol=0)
             torch.testing.assert_close(
                 found[name].probability.float(), with_it.sigmoid() - without.sigmoid(), atol=1e-5, rtol=0
@@ -231,9 +229,7 @@ def test_hair_colours_have_effects_against_each_other():
     found = faces.effects(red(), some, 1)
     said = {name: 4 * drawn(faces.set(some, **{name: 1}))[:, 0].mean((1, 2)) for name in HAIR_COLOURS}
     rest = (said["black_hair"] + said["brown_hair"] + said["red_hair"]) / 3
-    torch.testing.assert_close(
-        found["blond_hair"].log_odds.float(), said["blond_hair"] - rest, atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(found["blond_hair"].log_odds.float(), said["blond_hair"] - rest, atol=1e-5, rtol=0)
     total = sum(found[name].log_odds for name in HAIR_COLOURS)
     torch.testing.assert_close(total, torch.zeros_like(total), atol=1e-6, rtol=0)
 

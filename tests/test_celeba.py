@@ -22,9 +22,7 @@ def refusal(call, *arguments, **options):
 
 
 def attribute_list(files, values):
-    rows = [
-        f"{file} " + " ".join(f"{2 * v - 1:2d}" for v in row) for file, row in zip(files, values, strict=True)
-    ]
+    rows = [f"{file} " + " ".join(f"{2 * v - 1:2d}" for v in row) for file, row in zip(files, values, strict=True)]
     return "\n".join([str(len(files)), " ".join(ATTRIBUTES) + " ", *rows]) + "\n"
 
 
@@ -94,9 +92,7 @@ def test_celeba_with_the_line_ends_of_windows(root):
     whole = [celeba.load(root).test.attribute_values(i) for i in range(3)]
     for name in ["list_attr_celeba.txt", "list_eval_partition.txt"]:
         (root / name).write_bytes((root / name).read_bytes().replace(b"\n", b"\r\n"))
-    assert torch.equal(
-        torch.stack(whole), torch.stack([celeba.load(root).test.attribute_values(i) for i in range(3)])
-    )
+    assert torch.equal(torch.stack(whole), torch.stack([celeba.load(root).test.attribute_values(i) for i in range(3)]))
 
 
 def test_a_picture_that_is_not_there_answers_for_itself(root):
@@ -152,8 +148,7 @@ def masked(tmp_path, values):
         attribute_list([f"{n}.jpg" for n in range(6)], values[:6])
     )
     (tmp_path / "CelebA-HQ-to-CelebA-mapping.txt").write_text(
-        "idx\t\torig_idx\torig_file\n"
-        + "".join(f"{n}\t\t{m - 1}\t\t{m:06d}.jpg\n" for n, m in enumerate(ORIGINALS))
+        "idx\t\torig_idx\torig_file\n" + "".join(f"{n}\t\t{m - 1}\t\t{m:06d}.jpg\n" for n, m in enumerate(ORIGINALS))
     )
     masks = tmp_path / "CelebAMask-HQ-mask-anno/0"
     masks.mkdir(parents=True)
@@ -209,16 +204,8 @@ def test_masks_lie_2000_to_a_folder(masked):
     [
         ("CelebA-HQ-to-CelebA-mapping.txt", lambda t: t[: t.rindex("5\t")], "6 pictures"),
         ("CelebA-HQ-to-CelebA-mapping.txt", lambda t: t[t.index("\n") + 1 :], "line 1"),
-        (
-            "CelebA-HQ-to-CelebA-mapping.txt",
-            lambda t: t.replace("202599.jpg", "202600.jpg"),
-            "different pictures",
-        ),
-        (
-            "CelebA-HQ-to-CelebA-mapping.txt",
-            lambda t: t.replace("202599.jpg", "182638.jpg"),
-            "different pictures",
-        ),
+        ("CelebA-HQ-to-CelebA-mapping.txt", lambda t: t.replace("202599.jpg", "202600.jpg"), "different pictures"),
+        ("CelebA-HQ-to-CelebA-mapping.txt", lambda t: t.replace("202599.jpg", "182638.jpg"), "different pictures"),
         ("CelebA-HQ-to-CelebA-mapping.txt", lambda t: t.replace("202599.jpg", "x.jpg"), "different pictures"),
         ("CelebA-HQ-to-CelebA-mapping.txt", lambda t: t.replace("202599.jpg", ""), "6 pictures"),
         ("CelebAMask-HQ-attribute-anno.txt", lambda t: t.replace("3.jpg", "7.jpg"), "0.jpg to 5.jpg"),

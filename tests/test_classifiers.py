@@ -145,7 +145,7 @@ def test_a_half_precision_net_is_brought_to_full():
 
 def test_a_net_that_cannot_be_copied_or_normalised_is_refused():
     unborn = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
-    assert "uninitialized" in refused("MODEL-COPY", adapt, unborn, shape=SHAPE).why
+    assert "uninitialized" in refused("MODEL-COPY", adapt, unborn, shape=SHAPE).failure
     refused("MODEL-INPUT", adapt, net(), shape=SHAPE, mean=[0.5, 0.5, 0.5])
     refused("MODEL-INPUT", adapt, net(), shape=SHAPE, std=[0.0])
     refused("MODEL-CLASSES", adapt, net(), shape=SHAPE, classes=["a", "b"])
@@ -174,9 +174,7 @@ def test_an_ensemble_is_the_mean_of_log_probabilities_over_maps_side_by_side():
     assert one.features(X).shape == (4, 4 + 7, 4, 4)
     assert torch.equal(one.features(X)[:, :4], both[0].features(X))
     assert one.members == tuple(both)
-    assert (
-        len({id(p) for p in one.parameters()}) == len(list(one.state_dict())) - 6
-    )  # but means and deviations
+    assert len({id(p) for p in one.parameters()}) == len(list(one.state_dict())) - 6  # but means and deviations
 
 
 def test_an_ensemble_of_maps_of_different_sizes_has_the_image_as_its_map():
@@ -347,15 +345,13 @@ def test_transformers_from_a_folder(transformers, tmp_path, size):
 
 def test_weights_of_another_net_are_refused_by_their_names(squeezed, tmp_path):
     _, folder = squeezed
-    why = refused("MODEL-FILE-DAMAGED", load_classifier, f"torchvision:resnet18={folder / 'plain.pth'}").why
+    why = refused("MODEL-FILE-DAMAGED", load_classifier, f"torchvision:resnet18={folder / 'plain.pth'}").failure
     assert "fc.bias" in why
     state = read_state(folder / "plain.pth")
     state["extra"] = torch.zeros(1)
     del state["features.0.bias"]
     torch.save(state, tmp_path / "other.pth")
-    why = refused(
-        "MODEL-FILE-DAMAGED", load_classifier, f"torchvision:squeezenet1_1={tmp_path / 'other.pth'}"
-    ).why
+    why = refused("MODEL-FILE-DAMAGED", load_classifier, f"torchvision:squeezenet1_1={tmp_path / 'other.pth'}").failure
     assert "features.0.bias" in why
     assert "extra" in why
 
@@ -417,11 +413,8 @@ def test_no_file_of_weights_is_run(tmp_path):
             if code == "MODEL-CODE":
                 assert hashlib.sha256(file.read_bytes()).hexdigest() in str(error)
     assert not mark.exists()
-    assert (
-        "git lfs pull"
-        in refused("MODEL-FILE-DAMAGED", load_classifier, str(tmp_path / "bad-lfs.safetensors")).do
-    )
-    assert "system" in refused("MODEL-CODE", load_classifier, str(tmp_path / "code.pt")).why
+    assert "git lfs pull" in refused("MODEL-FILE-DAMAGED", load_classifier, str(tmp_path / "bad-lfs.safetensors")).do
+    assert "system" in refused("MODEL-CODE", load_classifier, str(tmp_path / "code.pt")).failure
 
 
 def test_a_state_dict_alone_does_not_say_what_it_is_of(squeezed):
@@ -496,7 +489,7 @@ def test_a_module_is_found_without_importing_it(code, monkeypatch):
 
 def test_code_that_fails(code):
     file, _, trust = code
-    assert "no such weights" in refused("MODEL-FACTORY", load_classifier, f"{file}:breaks", trust=trust).why
-    assert "int" in refused("MODEL-FACTORY", load_classifier, f"{file}:number", trust=trust).why
+    assert "no such weights" in refused("MODEL-FACTORY", load_classifier, f"{file}:breaks", trust=trust).failure
+    assert "int" in refused("MODEL-FACTORY", load_classifier, f"{file}:number", trust=trust).failure
     assert "make" in refused("MODEL-NOT-FOUND", load_classifier, f"{file}:maek", trust=trust).do
     refused("MODEL-INPUT", load_classifier, f"{file}:make", trust=trust)

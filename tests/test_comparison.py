@@ -95,9 +95,7 @@ def test_goals_are_classes_by_name_whatever_their_order():
 
 def test_a_name_that_looks_like_a_number_is_no_number_elsewhere():
     two, three = (
-        Classifier(
-            nn.Identity(), nn.Sequential(nn.Flatten(), nn.Linear(36, len(names))), classes=names, **more
-        )
+        Classifier(nn.Identity(), nn.Sequential(nn.Flatten(), nn.Linear(36, len(names))), classes=names, **more)
         for names, more in (
             (("2", "1"), {"shape": (1, 6, 6), "name": "digits"}),
             (("a", "b", "c"), {"shape": (1, 6, 6), "name": "letters"}),
@@ -295,9 +293,7 @@ def test_no_text_of_a_run_is_more_than_text(tmp_path):
         page = read(part)
         assert len(page.all("script")) == len(page.all("dialog")) == 1
         assert len(page.all("style")) == 2
-        assert not {"iframe", "object", "embed", "base", "link", "template", "math"} & {
-            t for t, _ in page.tags
-        }
+        assert not {"iframe", "object", "embed", "base", "link", "template", "math"} & {t for t, _ in page.tags}
         for tag, attributes in page.tags:
             assert not [name for name in attributes if name.startswith("on") or name == "style"], tag
             address = attributes.get("href") or ""
@@ -344,5 +340,5 @@ def test_columns_stay_as_they_were_told(tmp_path):
     folder = compared(tmp_path / "c", {"wachter": [found()], "schut": [found()]})
     runs = open_comparison(folder)
     assert list(runs) == ["wachter", "schut"]
-    assert all(run.question["classes"] == CLASSES for run in runs.values())
+    assert all(run.config["classes"] == CLASSES for run in runs.values())
     assert json.loads((folder / "comparison.json").read_text())["format"] == 1

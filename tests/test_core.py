@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from analytic import others, pictures, spatial, two_classes
 from rather.config.errors import RatherError
-from rather.core import Classifier, Counterfactuals, Found, Goal, Images, Method, Noise, Resource, rows_of
+from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, SearchResult, rows_of
 from rather.methods.wachter import Wachter
 
 pytestmark = pytest.mark.shapes
@@ -31,12 +31,7 @@ logit_rows = st.lists(st.tuples(*[st.floats(-30, 30, width=32)] * 3), min_size=1
 
 def test_the_classifier_normalises_and_is_cut_in_two() -> None:
     net = Classifier(
-        nn.Identity(),
-        nn.Flatten(),
-        classes=("a", "b", "c", "d"),
-        shape=(2, 1, 2),
-        mean=[0.5, 0.25],
-        std=[0.5, 0.25],
+        nn.Identity(), nn.Flatten(), classes=("a", "b", "c", "d"), shape=(2, 1, 2), mean=[0.5, 0.25], std=[0.5, 0.25]
     )
     x = torch.tensor([[[[0.0, 0.5]], [[0.25, 1.0]]]])
     assert net.features(x).tolist() == [[[[-1.0, 0.0]], [[0.0, 3.0]]]]
@@ -114,12 +109,7 @@ def test_a_fingerprint_is_the_same_in_another_process() -> None:
 @pytest.mark.parametrize("kind", [list, torch.tensor, np.array, lambda m: torch.tensor(m).view(1, -1, 1, 1)])
 def test_means_and_deviations_of_any_kind(kind: Callable[[list[float]], Any]) -> None:
     net = Classifier(
-        nn.Identity(),
-        nn.Flatten(),
-        classes="ab",
-        shape=(2, 1, 1),
-        mean=kind([0.0, 0.5]),
-        std=kind([1.0, 2.0]),
+        nn.Identity(), nn.Flatten(), classes="ab", shape=(2, 1, 1), mean=kind([0.0, 0.5]), std=kind([1.0, 2.0])
     )
     assert net(torch.ones(1, 2, 1, 1)).tolist() == [[1.0, 0.25]]
 
@@ -255,11 +245,11 @@ class Stub(Method):
     answer: object
     """What to answer with: pictures, one or one for each row."""
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Nothing to search for."""
         torch.rand(3), np.testing.assert_equal(len(noise), len(x))
         none = torch.zeros(len(x), dtype=torch.long)
-        return Found(images=self.answer.expand_as(x), steps=none, evaluations=none)
+        return SearchResult(images=self.answer.expand_as(x), steps=none, evaluations=none)
 
 
 def plane(bias: float = -0.5) -> Classifier:
@@ -278,8 +268,8 @@ def ask(answer: Tensor, x: Tensor, classifier: Classifier | None = None) -> Coun
 
 def test_the_door_judges_each_row_itself() -> None:
     result = ask(pixel(1.0, 0.4, math.nan, math.inf), pixel(0.0, 0.1, 0.2, 0.3))
-    assert result.found.tolist() == [True, False, False, False]
-    assert result.why == ("", "BUDGET", "NONFINITE", "NONFINITE")
+    assert result.success.tolist() == [True, False, False, False]
+    assert result.failure == ("", "BUDGET", "NONFINITE", "NONFINITE")
     assert (result.images.flatten() * 255).round().tolist() == [255, 102, 51, 76]
     assert result.before.argmax(1).tolist() == [0, 0, 0, 0]
     assert result.after.argmax(1).tolist() == [1, 0, 0, 0]
@@ -293,8 +283,8 @@ def test_the_door_clamps_and_rounds_to_8_bits() -> None:
 def test_what_only_the_rounding_undoes_has_a_name() -> None:
     # 0.5036 is above 0.5035, but the nearest grey level, 128 / 255 = 0.5020, is not.
     result = ask(pixel(0.5036), pixel(0.0), plane(-0.5035))
-    assert result.why == ("LOST-IN-SAVING",)
-    assert not result.found.any()
+    assert result.failure == ("LOST-IN-SAVING",)
+    assert not result.success.any()
 
 
 def test_a_search_that_draws_from_torch_s_stream_leaves_no_trace() -> None:
@@ -331,7 +321,7 @@ def test_target_as_number_as_labels_or_as_goal() -> None:
 def test_a_target_in_any_notation(target: Any) -> None:
     result = Stub(answer=pixel(1.0))(plane(), pixel(0.0, 0.1), target)
     assert result.goal.target.tolist() == [1, 1]
-    assert result.found.all()
+    assert result.success.all()
 
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.float16])
@@ -370,7 +360,7 @@ class Plain(Method):
     lr: float = 0.1
     other: object = None
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Nothing to search for."""
         raise NotImplementedError
 
@@ -404,16 +394,16 @@ def test_a_sure_goal_is_asked_for_and_met() -> None:
     net, x = spatial(), pictures(6)
     goal = Goal.criticism(others(net, x), 0.9)
     result = Wachter()(net, x, goal)
-    assert result.found.all()
+    assert result.success.all()
     assert (result.after.gather(1, goal.target[:, None]) >= 0.9).all()
-    assert not Wachter(steps=1)(net, x, goal).found.any()
+    assert not Wachter(steps=1)(net, x, goal).success.any()
 
 
 def test_a_prototype_is_a_goal_too() -> None:
     net, x = spatial(), pictures(6)
     goal = Goal.prototype(net(x))
     result = Wachter()(net, x, goal)
-    assert result.found.all()
+    assert result.success.all()
     assert torch.equal(result.after.argmax(1), result.before.argmax(1))
     assert (result.after.max(1).values > result.before.max(1).values).all()
 

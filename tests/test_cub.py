@@ -152,9 +152,7 @@ def test_what_is_missing_is_named(root, name):
     assert name in str(missing)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(LISTS) - {"classes.txt", "parts/parts.txt", "attributes/attributes.txt"})
-)
+@pytest.mark.parametrize("name", sorted(set(LISTS) - {"classes.txt", "parts/parts.txt", "attributes/attributes.txt"}))
 def test_lists_that_lost_a_row_are_refused(root, name):
     path = root / "CUB_200_2011" / name
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))

@@ -247,9 +247,7 @@ def test_from_one_shape_to_another_only_key_by_key_is_right():
 
 def test_the_key_is_the_one_red_thing_and_its_key_point_lies_on_it():
     test = load_dataset("shapes").test
-    clear, unclear = (
-        [n for n in range(40) if (test.label(n) == shapes.UNCLEAR) is which] for which in (False, True)
-    )
+    clear, unclear = ([n for n in range(40) if (test.label(n) == shapes.UNCLEAR) is which] for which in (False, True))
     for n in clear:
         ((x, y, seen),) = test.key_points(n).tolist()
         red, green, blue = test.read(n)[:, int(64 * y), int(64 * x)].tolist()
@@ -347,12 +345,7 @@ def test_files_by_name(tmp_path):
     (tmp_path / "dangling.png").symlink_to("nowhere")
     paths = [tmp_path / name for name in ("picture", "b.png", "below", "dangling.png")]
     source = load_files(paths).test
-    assert [Path(source.where(i)).name for i in range(len(source))] == [
-        "picture",
-        "b.png",
-        "c.png",
-        "dangling.png",
-    ]
+    assert [Path(source.where(i)).name for i in range(len(source))] == ["picture", "b.png", "c.png", "dangling.png"]
     assert source.read(0).max() == pytest.approx(4 / 255)
     assert code_of(source.read, 3) == "IMG-PERMISSION"
     assert code_of(load_files, [tmp_path / "none.png"]) == "DATA-NOT-FOUND"

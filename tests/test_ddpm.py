@@ -69,8 +69,7 @@ def test_product_has_the_running_mean_of_the_weights():
     second = 4 + (first - 4) * 2 / 12
     assert seen == pytest.approx([0, first, second, 9 + (second - 9) * 3 / 13])
     assert all(
-        torch.equal(p, q)
-        for p, q in zip(net.product("a").net.parameters(), net.mean.module.parameters(), strict=True)
+        torch.equal(p, q) for p, q in zip(net.product("a").net.parameters(), net.mean.module.parameters(), strict=True)
     )
     before = [p.clone() for p in net.mean.parameters()]
     net.eval()("denoise", x)
@@ -117,9 +116,7 @@ def test_it_learns_to_take_noise_off():
     after = settings.figures(net.product("a"), test)
     assert before.keys() == after.keys() == {f"squared_error_at_level_{t}" for t in (10, 33, 99)} | {"psnr"}
     assert after["psnr"] > before["psnr"] + 2
-    left = (
-        float((1 - net.chain.alpha_bar[10]) / net.chain.alpha_bar[10]) / 4
-    )  # of an image that is left as it is
+    left = float((1 - net.chain.alpha_bar[10]) / net.chain.alpha_bar[10]) / 4  # of an image that is left as it is
     assert before["squared_error_at_level_10"] > 0.9 * left
     assert after["squared_error_at_level_10"] < 0.7 * left
 

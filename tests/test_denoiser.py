@@ -60,9 +60,7 @@ def test_all_that_a_net_can_say_is_the_same_image(t):
     torch.testing.assert_close(first, (z + (1 - a[t]) * score) / a[t].sqrt())
 
 
-@pytest.mark.parametrize(
-    ("schedule", "variance"), [(linear, "posterior"), (linear, "beta"), (cosine, "posterior")]
-)
+@pytest.mark.parametrize(("schedule", "variance"), [(linear, "posterior"), (linear, "beta"), (cosine, "posterior")])
 def test_walking_down_from_noise_gives_the_images_distribution(schedule, variance):
     # Every step is affine: mean and variance of all samples at once, without drawing any.
     net = normal(schedule(1000), variance=variance)
@@ -70,9 +68,7 @@ def test_walking_down_from_noise_gives_the_images_distribution(schedule, varianc
     for t in range(len(chain) - 1, -1, -1):
         (low, high), step = (
             part[:, 0, 0, 0].tolist()
-            for part in net.back(
-                torch.tensor([0.0, 0.1]).double()[:, None, None, None].expand(2, *SHAPE), chain, t
-            )
+            for part in net.back(torch.tensor([0.0, 0.1]).double()[:, None, None, None].expand(2, *SHAPE), chain, t)
         )
         slope = (high - low) / 0.1
         mean, spread = low + slope * mean, slope**2 * spread + (step[0] if t else 0)
@@ -195,9 +191,7 @@ def test_before_a_run_the_net_is_looked_at():
             return self.says(z)
 
     def looked_at(says, **more):
-        return Denoiser(Broken(says), shape=SHAPE, alpha_bar=linear(500), says="image", **more).preflight(
-            classifier, x
-        )
+        return Denoiser(Broken(says), shape=SHAPE, alpha_bar=linear(500), says="image", **more).preflight(classifier, x)
 
     assert "4 of 4" in looked_at(lambda z: -torch.ones_like(z))[0]
     for says, more, code in (

@@ -115,9 +115,7 @@ def test_schedulers_of_ddim_and_older_folders_are_taken(tmp_path):
 
 def test_names_of_the_hub_are_downloaded(folder, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        "huggingface_hub.snapshot_download", lambda name, **_: asked.append(name) or str(folder)
-    )
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: asked.append(name) or str(folder))
     assert load_denoiser("diffusers:somebody/something").name == "mine"
     assert asked == ["somebody/something"]
 
@@ -236,10 +234,7 @@ class Layout:
         self.linear(key, before, after, 3, 3)
 
     def norm(self, key, width):
-        self.state[f"{key}.weight"], self.state[f"{key}.bias"] = (
-            1 + 0.1 * self.draw(width),
-            0.1 * self.draw(width),
-        )
+        self.state[f"{key}.weight"], self.state[f"{key}.bias"] = (1 + 0.1 * self.draw(width), 0.1 * self.draw(width))
 
     def residual(self, key, before, after):
         self.norm(f"{key}.in_layers.0", before)

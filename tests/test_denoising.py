@@ -60,17 +60,17 @@ def test_the_lowest_levels_are_the_respaced_chain_s():
 
 
 @pytest.mark.parametrize(
-    ("respacing", "tau", "says"),
+    ("num_inference_steps", "tau", "says"),
     [
         (50, 51, "tau 51.*50 levels"),
         (501, 5, "501 levels.*500"),
         (50, 7, "lowest 6.*tau=6"),  # 0, 10, 20, 31, 41, 51 are below 60
     ],
 )
-def test_levels_that_do_not_exist_or_were_not_learned_are_refused(respacing, tau, says):
+def test_levels_that_do_not_exist_or_were_not_learned_are_refused(num_inference_steps, tau, says):
     generator = Denoiser(Convolved(), shape=(1, 6, 6), alpha_bar=linear(500), reach=60)
     with pytest.raises(RatherError, match=says) as refused:
-        lowest(generator, respacing, tau)
+        lowest(generator, num_inference_steps, tau)
     assert refused.value.code == "CFG-SETTING"
     assert "\n" not in str(refused.value)
 

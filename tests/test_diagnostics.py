@@ -13,7 +13,7 @@ from torch import nn
 
 from analytic import pictures, two_classes
 from rather.classifiers.adapters import ensemble
-from rather.core import Classifier, Counterfactuals, Found, Method
+from rather.core import Classifier, Counterfactuals, Method, SearchResult
 from rather.generators.autoencoder import Autoencoder
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.latents.curves import diagnose, latent_space
@@ -58,10 +58,7 @@ def pca(size: int) -> Autoencoder:
         decoder.weight.copy_(directions)
         decoder.bias.copy_(0.5 - directions @ directions.T @ torch.full((36,), 0.5))  # keeps mean grey
     return Autoencoder(
-        nn.Sequential(nn.Flatten(), encoder),
-        nn.Sequential(decoder, nn.Unflatten(1, SHAPE)),
-        shape=SHAPE,
-        size=size,
+        nn.Sequential(nn.Flatten(), encoder), nn.Sequential(decoder, nn.Unflatten(1, SHAPE)), shape=SHAPE, size=size
     )
 
 
@@ -103,9 +100,7 @@ def test_an_ensemble_says_what_it_and_each_member_say_alone() -> None:
     p = along_images(net, first, second, target, count=3, batch_size=2)
     assert p.members.shape == (3, 4, 3)
     for m, member in enumerate(net.members):
-        torch.testing.assert_close(
-            p.members[m], along_images(member, first, second, target, count=3).together
-        )
+        torch.testing.assert_close(p.members[m], along_images(member, first, second, target, count=3).together)
     middle = net.probabilities((first + second) / 2)
     torch.testing.assert_close(p.together[:, 1], middle.gather(1, target[:, None])[:, 0])
 
@@ -215,11 +210,11 @@ class Straight(Method):
     latent: LatentClassifiers | None = None
     frames: int = 4
 
-    def search(self, classifier: Classifier, x: Any, goal: Any, noise: Any) -> Found:
+    def search(self, classifier: Classifier, x: Any, goal: Any, noise: Any) -> SearchResult:
         ends = (0.5 - x).sign() * 0.2 + 0.5
         ones = torch.ones(len(x), dtype=torch.long)
         path = {"path": [*line(x, ends, self.frames)]} if self.frames else {}
-        return Found(images=ends, steps=ones, evaluations=ones, pictures=path)
+        return SearchResult(images=ends, steps=ones, evaluations=ones, pictures=path)
 
 
 def answers_of(method: Method, net: Classifier) -> Counterfactuals:
@@ -235,14 +230,10 @@ def test_a_search_path_is_told_as_its_pictures_are_asked() -> None:
         assert row.trajectory is None
         assert row.curves.keys() == {"search path"}
         told, target = row.curves["search path"], answers.goal.target[n]
-        frames = (answers.pictures["path"][n] * 255).round() / 255
-        assert told["probability"]["together"] == pytest.approx(
-            net.probabilities(frames)[:, target].tolist(), abs=6e-5
-        )
+        frames = (answers.artifacts["path"][n] * 255).round() / 255
+        assert told["probability"]["together"] == pytest.approx(net.probabilities(frames)[:, target].tolist(), abs=6e-5)
         members = torch.stack([member.probabilities(frames) for member in net.members])
-        assert np.array(told["probability"]["members"]) == pytest.approx(
-            members[..., target].numpy(), abs=6e-5
-        )
+        assert np.array(told["probability"]["members"]) == pytest.approx(members[..., target].numpy(), abs=6e-5)
         total = torch.special.entr(members.mean(0)).sum(-1)
         sums = np.add(told["uncertainty"]["aleatoric"], told["uncertainty"]["epistemic"])
         assert sums == pytest.approx(total.numpy(), abs=2e-4)

@@ -143,7 +143,5 @@ def test_levels_of_a_net_in_any_number_of_bits_are_counted_in_float64():
 
 def test_units():
     x = torch.rand(2, 1, 3, 3)
-    torch.testing.assert_close(
-        signed(torch.tensor([[[[0.0, 0.5, 1.0]]]])), torch.tensor([[[[-1.0, 0.0, 1.0]]]])
-    )
+    torch.testing.assert_close(signed(torch.tensor([[[[0.0, 0.5, 1.0]]]])), torch.tensor([[[[-1.0, 0.0, 1.0]]]]))
     torch.testing.assert_close(pixels(signed(x)), x)

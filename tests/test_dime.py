@@ -12,13 +12,13 @@ from rather.diffusion.guidance import away_from_target, log_odds
 from rather.diffusion.refinement import change_mask
 from rather.generators._denoiser import Denoiser
 from rather.generators.noise_schedule import linear, pixels, signed
-from rather.methods.dime import Dime
-from rather.methods.fastdime import Fastdime
-from rather.methods.maskdime import Maskdime, _top
+from rather.methods.dime import DiME
+from rather.methods.fastdime import FastDiME
+from rather.methods.maskdime import MaskDiME, _top
 
 pytestmark = pytest.mark.shapes
 IDS = ("ann", "bob", "cy", "dee")
-EVERY = (Dime, Fastdime, Maskdime)
+EVERY = (DiME, FastDiME, MaskDiME)
 
 
 class Noted(nn.Module):
@@ -67,9 +67,7 @@ def test_the_gradient_is_of_images_from_minus_1_to_1_and_row_by_row() -> None:
         one = slice(row, row + 1)
         moved = signed(x[one]).clone()
         moved[0, 0, 3, 2] += change
-        rise = log_odds(classifier, pixels(moved), goal.target[one]) - log_odds(
-            classifier, x[one], goal.target[one]
-        )
+        rise = log_odds(classifier, pixels(moved), goal.target[one]) - log_odds(classifier, x[one], goal.target[one])
         torch.testing.assert_close(-rise[0] / change, gradient[row, 0, 3, 2], rtol=0.05, atol=0.01)
 
 
@@ -83,18 +81,18 @@ def test_the_query_is_brought_to_the_level_from_which_the_way_back_starts(method
     method(generator=generator, tau=4, scales=(1.0,)).search(spatial(), x, goal, Noise(0, IDS))
     chain = lowest(generator, 50, 4)
     assert generator.net.steps[0] == chain.steps[-1] == 31
-    noise = Noise(0, IDS).split(2 if method is Fastdime else 1)[0]
+    noise = Noise(0, IDS).split(2 if method is FastDiME else 1)[0]
     first = chain.noised(signed(x), 3, noise.normal(1, 6, 6))
     torch.testing.assert_close(generator.net.seen[0], first)
 
 
 def test_dime_goes_all_the_way_back_from_each_level() -> None:
     generator = noted()
-    ask(Dime(generator=generator, tau=4, scales=(1.0,)))
+    ask(DiME(generator=generator, tau=4, scales=(1.0,)))
     assert generator.net.steps == [31, 20, 10, 0, 20, 10, 0, 10, 0, 0]  # each level, then all below it
 
 
-@pytest.mark.parametrize("method", [Fastdime, Maskdime])
+@pytest.mark.parametrize("method", [FastDiME, MaskDiME])
 def test_the_others_ask_once_a_level(method) -> None:
     generator = noted()
     ask(method(generator=generator, tau=4, scales=(1.0,)))
@@ -104,11 +102,11 @@ def test_the_others_ask_once_a_level(method) -> None:
 @pytest.mark.parametrize(
     ("method", "calls"),
     [
-        (Dime(generator=noted(), tau=60, respacing=200), 1830),
-        (Fastdime(generator=noted(), tau=60, respacing=200), 60),
-        (Fastdime(generator=noted(), tau=60, respacing=200, variant="twice"), 120),
-        (Fastdime(generator=noted(), tau=60, respacing=200, variant="twice-masked"), 120),
-        (Maskdime(generator=noted(), tau=60, respacing=200), 60),
+        (DiME(generator=noted(), tau=60, num_inference_steps=200), 1830),
+        (FastDiME(generator=noted(), tau=60, num_inference_steps=200), 60),
+        (FastDiME(generator=noted(), tau=60, num_inference_steps=200, variant="twice"), 120),
+        (FastDiME(generator=noted(), tau=60, num_inference_steps=200, variant="twice-masked"), 120),
+        (MaskDiME(generator=noted(), tau=60, num_inference_steps=200), 60),
     ],
     ids=lambda value: value.name() if isinstance(value, Method) else value,
 )
@@ -117,7 +115,7 @@ def test_the_papers_values_cost_what_the_papers_say(method, calls) -> None:
     net.steps.clear()
     result = ask(method.having("scales", (8.0,)), rows=1)
     assert len(net.steps) == calls
-    assert result.facts["denoiser_calls"] == [calls]
+    assert result.info["denoiser_calls"] == [calls]
     passes = calls // 60 if method.name() == "fastdime" else 1
     assert result.evaluations.tolist() == [60 * passes + 1]
 
@@ -130,8 +128,8 @@ def test_what_it_costs_is_told_of_all_scales(method) -> None:
     generator = noted()
     weak = method(generator=generator, tau=4, scales=(1e-6, 1e-6, 1e-6))
     result = ask(weak)
-    calls = result.facts["denoiser_calls"]
-    assert not result.found.all()
+    calls = result.info["denoiser_calls"]
+    assert not result.success.all()
     assert max(calls) == len(generator.net.steps)  # of those that were tried at every scale
     generator.net.steps.clear()
     ask(weak.having("scales", (1e-6,)))
@@ -141,14 +139,14 @@ def test_what_it_costs_is_told_of_all_scales(method) -> None:
 @pytest.mark.parametrize("method", EVERY)
 def test_rows_go_on_to_the_next_scale_only_until_they_flip(method) -> None:
     weak = 1e-6
-    result = ask(method(generator=grey_denoiser(), scales=(weak, 8.0, 15.0), closeness=0))
-    assert result.found.all()
-    scales, steps = result.facts["scale"], result.steps.tolist()
+    result = ask(method(generator=grey_denoiser(), scales=(weak, 8.0, 15.0), distance_weight=0))
+    assert result.success.all()
+    scales, steps = result.info["scale"], result.steps.tolist()
     assert [scales[row] for row in range(len(IDS)) if steps[row] == 15] == [weak] * steps.count(15)
     assert 8.0 in scales
     assert set(steps) <= {15, 30, 45}
     assert all((scale == 8.0) == (count == 30) for scale, count in zip(scales, steps, strict=True))
-    straight = ask(method(generator=grey_denoiser(), scales=(8.0,), closeness=0))
+    straight = ask(method(generator=grey_denoiser(), scales=(8.0,), distance_weight=0))
     for row, scale in enumerate(scales):
         if scale == 8.0:
             torch.testing.assert_close(result.images[row], straight.images[row])
@@ -159,7 +157,7 @@ def test_without_a_pull_the_class_stays_and_with_more_it_is_surer(method) -> Non
     generator = grey_denoiser()
     p = []
     for scale in (1e-6, 1.0, 8.0):
-        result = ask(method(generator=generator, scales=(scale,), closeness=0))
+        result = ask(method(generator=generator, scales=(scale,), distance_weight=0))
         p.append(result.after.gather(1, result.goal.target[:, None]).mean())
     assert p[0] < p[1] <= p[2]
 
@@ -170,28 +168,28 @@ def test_without_a_pull_the_class_stays_and_with_more_it_is_surer(method) -> Non
 @pytest.mark.parametrize(
     "method",
     [
-        Fastdime(generator=grey_denoiser(), dilation=1, threshold=0.5),
-        Fastdime(generator=grey_denoiser(), dilation=1, threshold=0.5, variant="twice"),
-        Fastdime(generator=grey_denoiser(), dilation=1, threshold=0.5, variant="twice-masked"),
-        Maskdime(generator=grey_denoiser(), dilation=1, share=0.5),
+        FastDiME(generator=grey_denoiser(), dilation=1, threshold=0.5),
+        FastDiME(generator=grey_denoiser(), dilation=1, threshold=0.5, variant="twice"),
+        FastDiME(generator=grey_denoiser(), dilation=1, threshold=0.5, variant="twice-masked"),
+        MaskDiME(generator=grey_denoiser(), dilation=1, share=0.5),
     ],
 )
 def test_outside_of_the_mask_the_picture_is_its_query(method) -> None:
     result = ask(method)
-    mask = torch.stack([*result.pictures["mask"]])
+    mask = torch.stack([*result.artifacts["mask"]])
     assert 0 < float(mask.mean()) < 1
     assert torch.equal(result.images[mask == 0], result.queries[mask == 0])
-    assert result.facts["mask_share"] == mask.flatten(1).mean(1).tolist()
+    assert result.info["mask_share"] == mask.flatten(1).mean(1).tolist()
 
 
 @pytest.mark.parametrize("variant", ["twice", "twice-masked"])
 def test_the_second_time_fastdime_has_the_mask_of_the_first_answer(variant) -> None:
     x = pictures(len(IDS))
-    method = Fastdime(generator=grey_denoiser(), variant=variant, dilation=1, threshold=0.5, scales=(8.0,))
+    method = FastDiME(generator=grey_denoiser(), variant=variant, dilation=1, threshold=0.5, scales=(8.0,))
     masked = method._everywhere if variant == "twice" else method._where_changed
     noise, _ = Noise(0, IDS).split(2)
     first, _ = method._guided(spatial(), x, goal_of(spatial(), x), 8.0, noise, masked=masked)
-    assert torch.equal(torch.stack([*ask(method).pictures["mask"]]), change_mask(first, x, 0.5, 1))
+    assert torch.equal(torch.stack([*ask(method).artifacts["mask"]]), change_mask(first, x, 0.5, 1))
 
 
 def test_the_largest_pixels_are_counted_and_pixels_without_a_gradient_do_not_count() -> None:
@@ -204,7 +202,7 @@ def test_the_largest_pixels_are_counted_and_pixels_without_a_gradient_do_not_cou
 
 def test_the_inner_mask_lies_in_the_outer_one() -> None:
     gradient = torch.randn(3, 2, 6, 6, generator=torch.Generator().manual_seed(0))
-    outer, inner = Maskdime(generator=noted(), dilation=1, share=0.5, inner=0.5)._masks(gradient)
+    outer, inner = MaskDiME(generator=noted(), dilation=1, share=0.5, inner=0.5)._masks(gradient)
     assert outer.flatten(1).sum(1).tolist() == [18] * 3
     assert inner.flatten(1).sum(1).tolist() == [9] * 3
     assert (inner <= outer).all()
@@ -228,7 +226,7 @@ def test_a_denoiser_that_gives_nan_fails_its_row_alone(method) -> None:
     x[:, 0, 0, 0] = 0
     x[2, 0, 0, 0] = 1
     result = method(generator=net, tau=3)(classifier, x, others(classifier, x), ids=IDS)
-    assert [why == "NONFINITE" for why in result.why] == [False, False, True, False]
+    assert [why == "NONFINITE" for why in result.failure] == [False, False, True, False]
 
 
 @pytest.mark.parametrize("method", EVERY)

@@ -25,10 +25,7 @@ def test_readme_python_runs(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     assert blocks
     subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)],
-        cwd=tmp_path,
-        check=True,
-        env=os.environ | {"MPLBACKEND": "agg"},
+        [sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, check=True, env=os.environ | {"MPLBACKEND": "agg"}
     )
     assert (tmp_path / "answer.png").stat().st_size > 1000
 
@@ -36,9 +33,7 @@ def test_readme_python_runs(tmp_path):
 def test_python_of_the_page_on_faces_runs(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "faces.md").read_text("utf-8"), re.DOTALL)
     code = "import torch; torch.set_num_threads(1)\n" + "\n".join(blocks)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     effects = ast.literal_eval(done.stdout)
     assert max(effects, key=lambda name: abs(effects[name])) == "glasses"  # as the page says
 
@@ -50,7 +45,5 @@ def test_links_in_pages_lead_somewhere():
 
 
 def test_every_code_is_raised_somewhere():
-    source = "".join(
-        file.read_text("utf-8") for file in (ROOT / "src").rglob("*.py") if file.name != "errors.py"
-    )
+    source = "".join(file.read_text("utf-8") for file in (ROOT / "src").rglob("*.py") if file.name != "errors.py")
     assert [code for code in CODES if f'"{code}"' not in source] == []

@@ -12,16 +12,7 @@ from rather.config.errors import RatherError
 from rather.core import Classifier, Counterfactuals
 from rather.io.png import png, png_size, strip, thumbnail, unpng, write_png
 from rather.methods.wachter import Wachter
-from rather.plots import (
-    BRIGHTER,
-    DARKER,
-    RECOLOURED,
-    difference_scale,
-    figure_png,
-    highlight,
-    sheet,
-    signed_difference,
-)
+from rather.plots import BRIGHTER, DARKER, RECOLOURED, difference_scale, figure_png, highlight, sheet, signed_difference
 
 pytestmark = pytest.mark.shapes
 
@@ -172,14 +163,11 @@ def test_nothing_looked_at_has_no_outline():
 def answers(count: int) -> Counterfactuals:
     torch.manual_seed(0)
     classifier = Classifier(
-        nn.Identity(),
-        nn.Sequential(nn.Flatten(), nn.Linear(16, 3)),
-        classes=["a", "$b$", "c_1"],
-        shape=(1, 4, 4),
+        nn.Identity(), nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), classes=["a", "$b$", "c_1"], shape=(1, 4, 4)
     )
     x = torch.rand(count, 1, 4, 4)
     target = (classifier(x).argmax(1) + 1) % 3
-    return Wachter(steps=2, frames=0)(classifier, x, target)
+    return Wachter(steps=2, num_path_frames=0)(classifier, x, target)
 
 
 def test_a_sheet_has_a_row_of_three_for_each_image():

@@ -54,10 +54,7 @@ HEADS = {
     "tanh": lambda: (mlp(nn.Tanh()), LinearFirst),
     "no-relu": lambda: (mlp(), LinearFirst),
     "linear": lambda: (nn.Sequential(nn.Flatten(), nn.Linear(D * N, K, bias=False)), LinearFirst),
-    "part-pooled": lambda: (
-        nn.Sequential(nn.AvgPool2d((1, 2), 1), nn.Flatten(), nn.Linear(D * 4, K)),
-        LinearFirst,
-    ),
+    "part-pooled": lambda: (nn.Sequential(nn.AvgPool2d((1, 2), 1), nn.Flatten(), nn.Linear(D * 4, K)), LinearFirst),
     "pooled": lambda: (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(D, K)), PooledLinear),
     "pooled-mlp": lambda: (
         nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(D, 9), nn.ReLU(), nn.Linear(9, K)),
@@ -185,9 +182,7 @@ def test_the_size_of_the_blocks_changes_nothing(monkeypatch):
 def test_a_pooled_linear_head_of_huge_logits_underflows_nowhere(scale):
     head, _, query, distractor, target = problem(1, HEADS["pooled"])
     head[2].weight *= scale
-    scores = PooledLinear(editors.linear_head(head, (D, U, V)), query, distractor).scores(
-        target, everything()
-    )
+    scores = PooledLinear(editors.linear_head(head, (D, U, V)), query, distractor).scores(target, everything())
     truth = naive(head, query, distractor, target)
     assert truth.min() < -700  # its probability is below what float64 can hold
     torch.testing.assert_close(scores, truth, rtol=1e-5, atol=1e-3)

@@ -11,7 +11,7 @@ from torch import nn
 
 import rather.runs.runner
 from rather.config.errors import RatherError
-from rather.core import Classifier, Found, Method
+from rather.core import Classifier, Method, SearchResult
 from rather.data.source import InMemory
 from rather.generators.autoencoder import Autoencoder
 from rather.io.png import unpng
@@ -61,7 +61,7 @@ class Picky(Method):
         if (x[:, 0, 0, 0] - self.refuses).abs().min() < 1e-3:
             raise RatherError("DATA-NO-REFERENCE", where="this one")
         ones = torch.ones(len(x), dtype=torch.long)
-        return Found(images=torch.ones_like(x), steps=ones, evaluations=ones)
+        return SearchResult(images=torch.ones_like(x), steps=ones, evaluations=ones)
 
 
 @final
@@ -71,7 +71,7 @@ class Leaving(Method):
     def search(self, classifier, x, goal, noise):
         ones = torch.ones(len(x), dtype=torch.long)
         black = (x == 0).flatten(1).all(1)[:, None, None, None]
-        return Found(images=torch.where(black, torch.nan, 1.0).expand_as(x), steps=ones, evaluations=ones)
+        return SearchResult(images=torch.where(black, torch.nan, 1.0).expand_as(x), steps=ones, evaluations=ones)
 
 
 def test_one_row_that_is_refused_fails_alone():
@@ -91,7 +91,7 @@ class Hungry(Method):
         if len(x) > self.most:
             torch.empty(2**50)  # torch's own words for it
         ones = torch.ones(len(x), dtype=torch.long)
-        return Found(images=torch.ones_like(x), steps=ones, evaluations=ones)
+        return SearchResult(images=torch.ones_like(x), steps=ones, evaluations=ones)
 
 
 def test_what_does_not_fit_in_memory_is_halved_until_it_does(caplog):
@@ -185,12 +185,7 @@ def test_success_is_what_the_classifier_says_of_the_stored_png():
 
 def test_what_is_asked_tells_everything_that_changes_a_result():
     base = question(work(), "greys")
-    for changes in (
-        {"method": Wachter(steps=3)},
-        {"target": "next"},
-        {"confidence": 0.7},
-        {"seed": 1},
-    ):
+    for changes in ({"method": Wachter(steps=3)}, {"target": "next"}, {"confidence": 0.7}, {"seed": 1}):
         assert question(work(**changes), "greys") != base
     other = classifier()
     with torch.no_grad():
@@ -228,12 +223,12 @@ class Whitening(Method):
     def search(self, classifier, x, goal, noise):
         ones = torch.ones(len(x), dtype=torch.long)
         path = torch.stack([x, (x + 1) / 2, torch.ones_like(x)], 1)
-        return Found(
+        return SearchResult(
             images=torch.ones_like(x),
             steps=ones,
             evaluations=ones,
-            pictures={"path": [*path]},
-            facts={"n": [1] * len(x)},
+            artifacts={"path": [*path]},
+            info={"n": [1] * len(x)},
         )
 
 
@@ -254,14 +249,14 @@ def test_the_diagnostics_of_a_search_are_in_its_row_and_survive_the_store(tmp_pa
     run = Run.start(tmp_path, {}, [source().id(n) for n in range(5)], 5)
     list(execute(run, work(Whitening(generator=plane()))))
     for n, row in enumerate(run.rows()):
-        curves, grey = row.facts["curves"], source().images[n, 0, 0, 0]
+        curves, grey = row.info["curves"], source().images[n, 0, 0, 0]
         levels = torch.stack([grey, (grey + 1) / 2, torch.ones(())])
         said = (32 * (255 * levels).round() / 255 - 16).sigmoid()
         assert curves["search path"]["probability"]["together"] == pytest.approx(said.tolist(), abs=1e-4)
         lines = curves["interpolation"]  # the images are even, so that nothing is lost in the latents
         assert lines["image space"]["together"] == pytest.approx(lines["latent space"]["together"], abs=2e-4)
         assert len(lines["image space"]["together"]) == 11
-        (drawn,) = row.pictures["trajectory"]
+        (drawn,) = row.artifacts["trajectory"]
         assert unpng(drawn).shape[0] == 3
 
 
@@ -271,11 +266,11 @@ def test_a_diagnostic_that_fails_leaves_the_answer_as_it_is():
             raise RuntimeError("tired")
 
     def told(row):
-        facts = {key: value for key, value in row.facts.items() if key != "curves"}
-        pictures = {key: value for key, value in row.pictures.items() if key != "trajectory"}
-        return dataclasses.replace(row, facts=facts, pictures=pictures, seconds=0.0, memory=None)
+        info = {key: value for key, value in row.info.items() if key != "curves"}
+        pictures = {key: value for key, value in row.artifacts.items() if key != "trajectory"}
+        return dataclasses.replace(row, info=info, artifacts=pictures, seconds=0.0, memory=None)
 
     rows = answer(work(Whitening(generator=plane(Tired()))), range(5))
     assert {row.status for row in rows} == {"found"}
-    assert all(row.facts["curves"]["interpolation"] == "RuntimeError: tired" for row in rows)
+    assert all(row.info["curves"]["interpolation"] == "RuntimeError: tired" for row in rows)
     assert [told(row) for row in rows] == [told(row) for row in answer(work(Whitening()), range(5))]

@@ -21,14 +21,7 @@ def head_of(kind, d, grid, classes, seed):
     n = grid[0] * grid[1]
     layers = {
         "relu": [nn.Flatten(), nn.Linear(d * n, 6), nn.ReLU(), nn.Linear(6, classes)],
-        "deep": [
-            nn.Flatten(),
-            nn.Linear(d * n, 6),
-            nn.ReLU(),
-            nn.Linear(6, 5),
-            nn.ReLU(),
-            nn.Linear(5, classes),
-        ],
+        "deep": [nn.Flatten(), nn.Linear(d * n, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, classes)],
         "linear": [nn.Flatten(), nn.Linear(d * n, classes)],
         "pooled": [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(d, 6), nn.ReLU(), nn.Linear(6, classes)],
         "convolution": [nn.Conv2d(d, 4, 2), nn.Tanh(), nn.Flatten(1), nn.LazyLinear(classes)],

@@ -77,14 +77,12 @@ def known(kind: str, images: Tensor) -> list[Tensor]:
         "images": images,
         "labels": torch.arange(len(x)) % 2,
         "layouts": (x[:, 0] > 0.5).short(),
-        "attributes": torch.stack([x[..., :16].flatten(1).mean(1), x[:, :, :16].flatten(1).mean(1)], 1)
-        > 0.04,
+        "attributes": torch.stack([x[..., :16].flatten(1).mean(1), x[:, :, :16].flatten(1).mean(1)], 1) > 0.04,
         "probabilities": brightness().probabilities(x),
     }
     columns["edited"], columns["asked"] = images.roll(1, 0), columns["attributes"].roll(1, 0)
     return [
-        columns[key].float() if key in {"attributes", "asked"} else columns[key]
-        for key in generator_class(kind).reads
+        columns[key].float() if key in {"attributes", "asked"} else columns[key] for key in generator_class(kind).reads
     ]
 
 
@@ -326,9 +324,7 @@ def test_inversion_finds_the_latent_of_a_linear_generator():
     ridge = torch.linalg.solve(matrix.T @ matrix + torch.eye(3), matrix.T @ (matrix @ truth.T)).T
     found = Inversion(encoder, generator, 2000)(x)
     torch.testing.assert_close(found, ridge, atol=2e-2, rtol=0)
-    torch.testing.assert_close(
-        Inversion(encoder, generator, 20)(x[1:2]), Inversion(encoder, generator, 20)(x)[1:2]
-    )
+    torch.testing.assert_close(Inversion(encoder, generator, 20)(x[1:2]), Inversion(encoder, generator, 20)(x)[1:2])
 
 
 def test_agreement_is_a_cosine_through_which_the_projection_has_no_gradient():
@@ -407,9 +403,7 @@ def test_views_show_a_part_of_the_picture_and_stay_pictures(channels):
     slope = torch.linspace(0.2, 0.4, 24).expand(200, channels, 20, 24)
     seen = view(slope, smallest=0.3, flip=False)
     assert (seen.diff(dim=3) > -1e-6).all()  # a part of it, neither mirrored nor beyond its border
-    mirrored = (
-        view(slope, smallest=1, flip=True)[..., -1, 0] > view(slope, smallest=1, flip=False)[..., -1, 0]
-    )
+    mirrored = view(slope, smallest=1, flip=True)[..., -1, 0] > view(slope, smallest=1, flip=False)[..., -1, 0]
     assert 0.3 < mirrored.float().mean() < 0.9
 
 
@@ -466,12 +460,7 @@ def test_interrupted_training_ends_with_the_same_weights(at, tmp_path, monkeypat
     assert file.exists()
     seen = []
     again = fit(
-        Line(),
-        [X, 2 * X[:, 0]],
-        HOW,
-        checkpoint=file,
-        asks={"a": 1},
-        progress=lambda done, *_: seen.append(done),
+        Line(), [X, 2 * X[:, 0]], HOW, checkpoint=file, asks={"a": 1}, progress=lambda done, *_: seen.append(done)
     )
     assert seen[0] == at + 1
     done = fit(Line(), [X, 2 * X[:, 0]], HOW, checkpoint=file, asks={"a": 1})  # if what came after failed
@@ -484,12 +473,7 @@ def test_interrupted_training_ends_with_the_same_weights(at, tmp_path, monkeypat
 def test_phases_have_their_time():
     net = Line()
     slopes = []
-    fit(
-        net,
-        [X, 2 * X[:, 0]],
-        HOW,
-        progress=lambda *_: slopes.append([p.sum().item() for p in net.parameters()]),
-    )
+    fit(net, [X, 2 * X[:, 0]], HOW, progress=lambda *_: slopes.append([p.sum().item() for p in net.parameters()]))
     assert all(late == 0 for _, late in slopes[:30])
     assert len({slope for slope, _ in slopes[30:]}) == 1
     assert slopes[-1][1] != 0

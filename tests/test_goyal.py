@@ -87,9 +87,7 @@ def rows_of(trail):
 def test_edits_are_those_of_the_literal_loop(make, reuse, screen, seed, at_most):
     head, query, distractor, goal = head_and_pairs(seed, make)
     goal = Goal.criticism(goal.target, 0.5 * (seed % 2))
-    trail = sequential_search(
-        editor(head, (D, 2, 2), screen), query, distractor, goal, at_most=at_most, reuse=reuse
-    )
+    trail = sequential_search(editor(head, (D, 2, 2), screen), query, distractor, goal, at_most=at_most, reuse=reuse)
     for row, (edits, log_p, flipped) in enumerate(rows_of(trail)):
         one = goal[torch.tensor([row])]
         truth, path, cells = algorithm_1(head, query[row], distractor[row], one, at_most=at_most, reuse=reuse)
@@ -106,9 +104,7 @@ def test_a_row_alone_is_edited_as_in_a_batch(seed):
     together = rows_of(sequential_search(how, query, distractor, goal))
     for row in range(len(goal)):
         part = torch.tensor([row])
-        ((edits, log_p, flipped),) = rows_of(
-            sequential_search(how, query[part], distractor[part], goal[part])
-        )
+        ((edits, log_p, flipped),) = rows_of(sequential_search(how, query[part], distractor[part], goal[part]))
         assert (edits, flipped) == (together[row][0], together[row][2])
         assert log_p == pytest.approx(together[row][1], abs=1e-5)
 
@@ -132,17 +128,17 @@ def explained(**settings):
 def test_what_is_told_of_the_edits_is_true_of_the_features(solver):
     classifier, x, target, found = explained(solver=solver)
     shown = REFERENCES.ids.index
-    for row, edits in enumerate(found.facts["edits"]):
+    for row, edits in enumerate(found.info["edits"]):
         query = classifier.features(x[[row]]).flatten(2)
-        other = classifier.features(REFERENCES.images[[shown(found.facts["distractor"][row])]]).flatten(2)
-        told = iter(found.facts["log_probability"][row])
+        other = classifier.features(REFERENCES.images[[shown(found.info["distractor"][row])]]).flatten(2)
+        told = iter(found.info["log_probability"][row])
         for step in [None, *edits]:
             if step is not None:
                 query[..., step[0]] = other[..., step[1]]
             logits = classifier.head(query.view(1, 3, 3, 3))
             assert next(told) == pytest.approx(float(logits.log_softmax(1)[0, target[row]]), abs=1e-5)
-        assert found.facts["flipped_in_features"][row] == (int(logits.argmax()) == int(target[row]))
-        confidence = found.facts["confidence"][row][-1]
+        assert found.info["flipped_in_features"][row] == (int(logits.argmax()) == int(target[row]))
+        confidence = found.info["confidence"][row][-1]
         assert confidence == pytest.approx(float(logits.softmax(1)[0, target[row]]), abs=1e-5)
         assert found.steps[row] == len(edits) == len({i for i, _ in edits}) == len({j for _, j in edits})
 
@@ -150,25 +146,25 @@ def test_what_is_told_of_the_edits_is_true_of_the_features(solver):
 def test_the_distractor_is_of_the_target_class_and_the_same_for_the_same_seed():
     classifier, x, target, found = explained()
     called = dict(zip(REFERENCES.ids, REFERENCES.classes(classifier).tolist(), strict=True))
-    assert [called[name] for name in found.facts["distractor"]] == target.tolist()
+    assert [called[name] for name in found.info["distractor"]] == target.tolist()
     again = Goyal(references=REFERENCES)(classifier, x, target, seed=3)
-    assert again.facts == found.facts
+    assert again.info == found.info
     others_ = Goyal(references=REFERENCES)(classifier, x, target, seed=4)
-    assert others_.facts["distractor"] != found.facts["distractor"]
+    assert others_.info["distractor"] != found.info["distractor"]
 
 
 def test_pictures_show_the_edits():
     classifier, x, _, found = explained()
     light = highlights(classifier, x)
-    for row, edits in enumerate(found.facts["edits"]):
-        distractor = found.pictures["distractor"][row]
-        path = found.pictures["path"][row]
+    for row, edits in enumerate(found.info["edits"]):
+        distractor = found.artifacts["distractor"][row]
+        path = found.artifacts["path"][row]
         assert torch.equal(path[0], x[row])
         assert len(path) == len(edits) + 1
         made = composite(x[row], distractor, [tuple(edit) for edit in edits], light, (3, 3))
         torch.testing.assert_close(path[-1], made)
         torch.testing.assert_close(found.images[row], (made * 255).round() / 255)
-        mine, theirs = found.pictures["query_attention"][row], found.pictures["distractor_attention"][row]
+        mine, theirs = found.artifacts["query_attention"][row], found.artifacts["distractor_attention"][row]
         assert torch.equal(mine, light[[i for i, _ in edits]].amax(0, keepdim=True))
         assert torch.equal(theirs, light[[j for _, j in edits]].amax(0, keepdim=True))
 
@@ -182,31 +178,31 @@ def test_success_in_the_features_and_on_the_picture_are_told_apart():
     # Cells are not where the net says they are: then the composite shows the wrong places.
     classifier, x = spatial(body=lambda conv: nn.Sequential(conv, Mirror())), pictures(12)
     found = Goyal(references=REFERENCES)(classifier, x, others(classifier, x))
-    assert all(found.facts["flipped_in_features"])
-    assert not found.found.all()
+    assert all(found.info["flipped_in_features"])
+    assert not found.success.all()
 
 
 def test_evaluations_are_counted_as_the_paper_counts_them():
     # Before any edit, after each, and of the edited features at the end; and all open edits of each step.
     plain = {0: 2, 1: 3, 2: 4}
-    _, _, _, found = explained(edits=2)
+    _, _, _, found = explained(max_edits=2)
     scored = {0: 0, 1: 81, 2: 81 + 64}
     assert found.evaluations.tolist() == [plain[n] + scored[n] for n in found.steps.tolist()]
-    _, _, _, found = explained(edits=2, reuse=True)
+    _, _, _, found = explained(max_edits=2, reuse=True)
     scored = {0: 0, 1: 81, 2: 81 + 72}
     assert found.evaluations.tolist() == [plain[n] + scored[n] for n in found.steps.tolist()]
-    _, _, _, found = explained(edits=2, solver="relaxed", steps=7)
+    _, _, _, found = explained(max_edits=2, solver="relaxed", steps=7)
     assert found.evaluations.tolist() == [plain[n] + 8 * n for n in found.steps.tolist()]
 
 
 def test_settings_have_bounds_and_survive_a_round_trip():
     with pytest.raises(RatherError, match=r"goyal\.edits"):
         Goyal.of({"references": REFERENCES, "edits": 0})
-    method = Goyal(references=REFERENCES, edits=3, reuse=True, screen="bf16")
+    method = Goyal(references=REFERENCES, max_edits=3, reuse=True, prescreen="bf16")
     assert build_method(method.settings(), {"references": REFERENCES}) == method
 
 
-@pytest.mark.parametrize("wrong", [{"solver": "relaxed"}, {"judge": "picture"}])
+@pytest.mark.parametrize("wrong", [{"solver": "relaxed"}, {"score_on": "picture"}])
 def test_a_screen_that_nobody_would_look_through_is_refused(wrong):
     with pytest.raises(RatherError, match="a screen is for"):
-        Goyal.of({"references": REFERENCES, "screen": "bf16"} | wrong)
+        Goyal.of({"references": REFERENCES, "prescreen": "bf16"} | wrong)

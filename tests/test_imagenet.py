@@ -101,12 +101,7 @@ def write_devkit(folder, ids):
     """As the devkit has it: 4 synsets, of which the last, "animal", is no class."""
     folder.mkdir(parents=True, exist_ok=True)
     kind = [("ILSVRC2012_ID", object), ("WNID", object), ("words", object), ("num_children", object)]
-    rows = [
-        (1, CAT, "Egyptian cat", 0),
-        (2, SORREL, "sorrel", 0),
-        (3, ZEBRA, "zebra", 0),
-        (4, "n1", "animal", 9),
-    ]
+    rows = [(1, CAT, "Egyptian cat", 0), (2, SORREL, "sorrel", 0), (3, ZEBRA, "zebra", 0), (4, "n1", "animal", 9)]
     savemat(folder / "meta.mat", {"synsets": np.array(rows, dtype=kind)[:, None]})
     (folder / "ILSVRC2012_validation_ground_truth.txt").write_text("".join(f"{n}\n" for n in ids))
 
@@ -126,12 +121,7 @@ def test_a_ground_truth_that_does_not_fit_is_refused(flat, ids):
 def test_a_damaged_meta_file_is_refused(flat, monkeypatch):
     write_devkit(flat, [3, 1, 2, 3])
     whole = (flat / "meta.mat").read_bytes()
-    for data in [
-        b"",
-        b"nothing of MATLAB's",
-        whole[: len(whole) // 2],
-        whole[:130] + bytes(60) + whole[190:],
-    ]:
+    for data in [b"", b"nothing of MATLAB's", whole[: len(whole) // 2], whole[:130] + bytes(60) + whole[190:]]:
         (flat / "meta.mat").write_bytes(data)
         refused = refusal(imagenet.load, flat)
         assert (refused.code, refused.where) == ("DATA-DAMAGED", str(flat / "meta.mat"))
@@ -172,6 +162,4 @@ def test_the_flat_folder_by_kaggle_s_list(flat):
 def test_a_flat_folder_without_a_list_says_what_would_do(flat):
     missing = refusal(imagenet.load, flat)
     assert missing.code == "DATA-NOT-FOUND"
-    assert "ILSVRC2012_validation_ground_truth.txt, LOC_val_solution.csv, a folder for each class" in str(
-        missing
-    )
+    assert "ILSVRC2012_validation_ground_truth.txt, LOC_val_solution.csv, a folder for each class" in str(missing)

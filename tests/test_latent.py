@@ -11,7 +11,7 @@ from rather.config.errors import RatherError
 from rather.core import Classifier, Goal
 from rather.generators.autoencoder import Autoencoder
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
-from rather.methods.revise import Revise
+from rather.methods.revise import REVISE
 from rather.search.losses import member_logits, toward
 
 SHAPE = (1, 4, 4)
@@ -136,11 +136,7 @@ FLAT, OTHER = nn.Unflatten(1, SHAPE), nn.Unflatten(1, (1, 2, 8))
         (made_of(OTHER), "GEN-SIZE", "decoder gives (8, 1, 2, 8)"),
         (encoded_by(Both()), "GEN-SIZE", "encoder (it gives a tuple, not one tensor)"),
         (made_of(FLAT, Both()), "GEN-SIZE", "decoder (it gives a tuple, not one tensor)"),
-        (
-            encoded_by(nn.Sequential(nn.Flatten(), nn.Linear(9, 16))),
-            "GEN-SIZE",
-            "encoder fails (of (8, 1, 4,",
-        ),
+        (encoded_by(nn.Sequential(nn.Flatten(), nn.Linear(9, 16))), "GEN-SIZE", "encoder fails (of (8, 1, 4,"),
         (made_of(nn.Linear(9, 16), FLAT), "GEN-SIZE", "decoder fails (of (8, 16): RuntimeError: mat1"),
         (made_of(nn.Hardtanh(-1, -0.5), FLAT), "GEN-RANGE", "pixels=(-1, 1)"),
         (made_of(nn.Threshold(9, 255), FLAT), "GEN-RANGE", "pixels=(0, 255)"),
@@ -157,7 +153,7 @@ def test_preflight_refuses(wrong: Autoencoder, code: str, said: str) -> None:
 
 def test_a_tuple_is_refused_without_a_preflight() -> None:
     with pytest.raises(RatherError, match="tuple") as caught:
-        Revise(generator=encoded_by(Both()))(classifier(), X, "2")
+        REVISE(generator=encoded_by(Both()))(classifier(), X, "2")
     assert caught.value.code == "GEN-SIZE"
 
 

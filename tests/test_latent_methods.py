@@ -19,10 +19,10 @@ from rather.latents.fisher import fisher_information, latent_information, spectr
 from rather.latents.masks import all_but_a_part, fisher_masks
 from rather.methods import dive
 from rather.methods.clarity import Clarity
-from rather.methods.dive import Dive
+from rather.methods.dive import DiVE
 from rather.methods.introspection import Introspection
 from rather.methods.minimal import Minimal
-from rather.methods.revise import Revise
+from rather.methods.revise import REVISE
 from rather.methods.several import Several
 from rather.search.descend import on_grid
 from rather.search.references import References
@@ -35,10 +35,10 @@ REFERENCES = References(pictures(24, seed=1), tuple(map(str, range(24))))
 
 def every(**more: object) -> list[Method]:
     return [
-        Revise(generator=GENERATOR, **more),
+        REVISE(generator=GENERATOR, **more),
         Clarity(latent=LATENT, **more),
         Introspection(generator=GENERATOR, **more),
-        Dive(generator=GENERATOR, count=2, steps=60, **more),
+        DiVE(generator=GENERATOR, count=2, steps=60, **more),
     ]
 
 
@@ -80,7 +80,7 @@ def test_revise_minimises_its_formula(distance: str, classifier: Classifier) -> 
         d = away.abs().mean(1) if distance == "l1" else away.square().mean(1).sqrt()
         return cross_entropy(classifier, on_grid(image)) + 20 * d.sum()
 
-    method = Revise(generator=GENERATOR, steps=12, lr=0.05, closeness=20, distance=distance)
+    method = REVISE(generator=GENERATOR, steps=12, lr=0.05, distance_weight=20, distance=distance)
     end = literally(loss, GENERATOR.encode(X), 12, 0.05)
     assert_ends_at(method, classifier, GENERATOR.decode(end))
 
@@ -90,7 +90,7 @@ def test_introspection_minimises_its_formula() -> None:
         image = GENERATOR.decode(z)
         return 0.1 * cross_entropy(NET, on_grid(image)) + (image - X).abs().flatten(1).mean(1).sum()
 
-    method = Introspection(generator=GENERATOR, steps=12, lr=0.05, weight=0.1)
+    method = Introspection(generator=GENERATOR, steps=12, lr=0.05, class_weight=0.1)
     assert_ends_at(method, NET, GENERATOR.decode(literally(loss, GENERATOR.encode(X), 12, 0.05)))
 
 
@@ -101,13 +101,13 @@ def test_clarity_minimises_its_formula() -> None:
         nets = [F.cross_entropy(one, TARGET, reduction="sum") for one in LATENT.logits(z)]
         return (nets[0] + nets[1]) / 2 + 3 * (z - start).square().mean(1).sum()
 
-    method = Clarity(latent=LATENT, steps=12, lr=0.05, closeness=3)
+    method = Clarity(latent=LATENT, steps=12, lr=0.05, distance_weight=3)
     assert_ends_at(method, NET, GENERATOR.decode(literally(loss, start, 12, 0.05)))
 
 
 def test_dive_minimises_its_formula() -> None:
     start = GENERATOR.encode(X)
-    method = Dive(generator=GENERATOR, count=3, steps=12, lr=0.05, closeness=4, lasso=0.5, diversity=6)
+    method = DiVE(generator=GENERATOR, count=3, steps=12, lr=0.05, distance_weight=4, lasso=0.5, diversity=6)
     result = method(NET, X, NEVER, ids=list("abcde"))
 
     def loss(eps: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ def test_dive_minimises_its_formula() -> None:
     end = literally(loss, first, 12, 0.05)
     wanted = GENERATOR.decode((start[:, None] + end).flatten(0, 1)).view(5, 3, 1, 6, 6)
     torch.testing.assert_close(
-        torch.stack([*result.pictures["answers"]]), on_grid(wanted), atol=1 / 255 + 1e-6, rtol=0
+        torch.stack([*result.artifacts["answers"]]), on_grid(wanted), atol=1 / 255 + 1e-6, rtol=0
     )
 
 
@@ -142,10 +142,10 @@ def nearest_flip(x: Tensor, target: int, fineness: int = 25) -> float:
 
 def test_bisected_introspection_comes_near_the_nearest_picture_there_is() -> None:
     single = Introspection(generator=GENERATOR, lr=0.02, steps=100, patience=20)
-    bisected = Minimal(method=single, setting="weight", loose=100, tight=0.001)(NET, X, TARGET)
-    plain = Revise(generator=GENERATOR, closeness=0)(NET, X, TARGET)
-    assert bisected.found.all()
-    assert plain.found.all()
+    bisected = Minimal(method=single, setting="class_weight", loose=100, tight=0.001)(NET, X, TARGET)
+    plain = REVISE(generator=GENERATOR, distance_weight=0)(NET, X, TARGET)
+    assert bisected.success.all()
+    assert plain.success.all()
     for row, image in enumerate(bisected.images):
         best = nearest_flip(X[row], int(TARGET[row]))
         distance = float((image - X[row]).abs().mean())
@@ -157,7 +157,7 @@ def test_bisected_introspection_comes_near_the_nearest_picture_there_is() -> Non
 @each_method
 def test_answers_are_pictures_of_the_generator(method: Method) -> None:
     result = method(NET, X, TARGET)
-    assert result.found.all()
+    assert result.success.all()
     again = GENERATOR(result.images) - 0.001
     torch.testing.assert_close(again, result.images, atol=1.5 / 255, rtol=0)
 
@@ -166,7 +166,7 @@ def test_answers_are_pictures_of_the_generator(method: Method) -> None:
 def test_prototypes_are_surer(method: Method) -> None:
     goal = Goal.prototype(NET(X))
     result = method(NET, X, goal)
-    assert result.found.all()
+    assert result.success.all()
     before, after = (p.gather(1, goal.target[:, None]) for p in (result.before, result.after))
     assert (1 - after <= (1 - before) / 2 + 1e-6).all()
 
@@ -174,36 +174,36 @@ def test_prototypes_are_surer(method: Method) -> None:
 @each_method
 def test_takes_ensembles_and_confidence(method: Method) -> None:
     result = method(LATENT.classifier(), X, Goal.criticism(TARGET, 0.8))
-    assert result.found.all()
+    assert result.success.all()
     assert (result.after.gather(1, TARGET[:, None]) >= 0.8).all()
 
 
 @each_method
 def test_works_inside_wrappers(method: Method) -> None:
     several = Several(method=method, count=2)(NET, X, TARGET)
-    assert several.found.all()
-    assert [len(answers) for answers in several.pictures["answers"]] == [2] * 5
-    setting = "weight" if isinstance(method, Introspection) else "closeness"
+    assert several.success.all()
+    assert [len(answers) for answers in several.artifacts["answers"]] == [2] * 5
+    setting = "class_weight" if isinstance(method, Introspection) else "distance_weight"
     minimal = Minimal(method=method, setting=setting, loose=1, tight=1.5, steps=1)(NET, X, TARGET)
-    assert minimal.found.all()
-    assert len(minimal.pictures["reconstruction"]) == 5
+    assert minimal.success.all()
+    assert len(minimal.artifacts["reconstruction"]) == 5
 
 
 @each_method
 def test_the_path_leads_from_the_reconstruction_to_the_answer(method: Method) -> None:
     result = method(NET, X, TARGET)
-    ends = zip(result.pictures["path"], result.pictures["reconstruction"], result.images, strict=True)
+    ends = zip(result.artifacts["path"], result.artifacts["reconstruction"], result.images, strict=True)
     for path, again, image in ends:
-        if not isinstance(method, Dive):  # which starts a little way off
+        if not isinstance(method, DiVE):  # which starts a little way off
             torch.testing.assert_close(on_grid(path[0]), again)
         torch.testing.assert_close(on_grid(path[-1]), image)
 
 
 def test_patience_finds_a_nearer_picture() -> None:
-    hasty, patient = (Revise(generator=GENERATOR, closeness=30, patience=n) for n in (0, 40))
+    hasty, patient = (REVISE(generator=GENERATOR, distance_weight=30, patience=n) for n in (0, 40))
     one, other = hasty(NET, X, TARGET), patient(NET, X, TARGET)
     away = [(r.images - X).abs().flatten(1).mean(1) for r in (one, other)]
-    assert other.found.all()
+    assert other.success.all()
     assert (away[1] <= away[0] + 1e-4).all()
     assert (other.evaluations >= one.evaluations + 40).all()
 
@@ -222,23 +222,23 @@ class Always(nn.Module):
         return self.picture.expand(len(z), -1, -1, -1) + 0 * z.sum(1)[:, None, None, None]
 
 
-@pytest.mark.parametrize("kind", [Revise, Introspection, Dive])
+@pytest.mark.parametrize("kind", [REVISE, Introspection, DiVE])
 def test_a_flip_by_mere_reconstruction_is_told(kind: type[Method]) -> None:
     poor = Autoencoder(GENERATOR.encoder, Always(X[1]), shape=(1, 6, 6), size=3)
     said = int(NET(X[1:2]).argmax())
     rows = [row for row in range(5) if int(NET(X[row, None]).argmax()) != said]
-    result = kind(generator=poor, frames=0)(NET, X[rows], said)
-    assert result.facts["reconstruction_called"] == [CLASSES[said]] * len(rows)
-    assert result.facts["reconstruction_at_goal"] == [True] * len(rows)
-    for picture in result.pictures["reconstruction"]:
+    result = kind(generator=poor, num_path_frames=0)(NET, X[rows], said)
+    assert result.info["reconstruction_called"] == [CLASSES[said]] * len(rows)
+    assert result.info["reconstruction_at_goal"] == [True] * len(rows)
+    for picture in result.artifacts["reconstruction"]:
         torch.testing.assert_close(picture, X[1])
 
 
 @each_method
 def test_a_good_reconstruction_is_called_as_the_query(method: Method) -> None:
     result = method(NET, X, TARGET)
-    assert result.facts["reconstruction_called"] == [CLASSES[k] for k in NET(X).argmax(1).tolist()]
-    assert result.facts["reconstruction_at_goal"] == [False] * 5
+    assert result.info["reconstruction_called"] == [CLASSES[k] for k in NET(X).argmax(1).tolist()]
+    assert result.info["reconstruction_at_goal"] == [False] * 5
 
 
 class Lost(nn.Module):
@@ -261,10 +261,10 @@ def test_latents_that_are_not_finite_harm_no_neighbour() -> None:
         result = type(method)(**{**dict(method), **broken})(NET, x, target)
         alone = method(NET, x[well], target[well], ids=["0", "1", "3", "4"])
         assert torch.equal(result.images[well], alone.images)
-        assert result.found.tolist() == [True, True, False, True, True]
-        assert result.why[2] == "NONFINITE"
-        assert result.facts["reconstruction_called"][2] is None
-        assert all(picture[2].isfinite().all() for picture in result.pictures.values())
+        assert result.success.tolist() == [True, True, False, True, True]
+        assert result.failure[2] == "NONFINITE"
+        assert result.info["reconstruction_called"][2] is None
+        assert all(picture[2].isfinite().all() for picture in result.artifacts.values())
 
 
 # Clarity
@@ -273,7 +273,7 @@ def test_latents_that_are_not_finite_harm_no_neighbour() -> None:
 def test_clarity_follows_the_classifier_that_is_one_of_latents() -> None:
     net = LATENT.classifier()
     own, given_it = Clarity()(net, X, TARGET), Clarity(latent=LATENT)(net, X, TARGET)
-    assert own.found.all()
+    assert own.success.all()
     assert torch.equal(own.images, given_it.images)
     single = Clarity()(net.members[1], X, TARGET)  # the slides' latent classifier
     assert torch.equal(single.images, Clarity(latent=LATENT.member(1))(net.members[1], X, TARGET).images)
@@ -282,10 +282,10 @@ def test_clarity_follows_the_classifier_that_is_one_of_latents() -> None:
 def test_clarity_asks_the_decoder_only_of_rows_that_may_be_done() -> None:
     decoded: list[int] = []
     handle = GENERATOR.decoder.register_forward_hook(lambda _, args, __: decoded.append(len(args[0])))
-    generator = Clarity(latent=LatentClassifiers(GENERATOR, LATENT.heads, CLASSES), frames=0)
+    generator = Clarity(latent=LatentClassifiers(GENERATOR, LATENT.heads, CLASSES), num_path_frames=0)
     result = generator(NET, X, TARGET)
     handle.remove()
-    assert result.found.all()
+    assert result.success.all()
     pictures_asked = sum(decoded) - 2 * 5  # beside the reconstructions and the answers themselves
     assert int((result.evaluations - (result.steps + 1) - 1).sum()) == pictures_asked
     assert pictures_asked < 2 * 5
@@ -293,9 +293,9 @@ def test_clarity_asks_the_decoder_only_of_rows_that_may_be_done() -> None:
 
 def test_clarity_goes_on_until_the_classifier_agrees() -> None:
     strict = Goal.criticism(TARGET, 0.99)
-    method = Clarity(latent=LATENT, closeness=0, confidence=0.5)
+    method = Clarity(latent=LATENT, distance_weight=0, confidence=0.5)
     result, easy = method(NET, X, strict), method(NET, X, TARGET)
-    assert result.found.all()
+    assert result.success.all()
     assert (result.steps > easy.steps).all()
     assert (result.evaluations > result.steps + 3).all()  # it was asked of pictures more than once
 
@@ -305,12 +305,8 @@ def test_clarity_goes_on_until_the_classifier_agrees() -> None:
     [
         ("GEN-MISSING", Clarity(), NET),
         ("MODEL-CLASSES", Clarity(latent=LatentClassifiers(GENERATOR, LATENT.heads, ("x", "y", "z"))), NET),
-        (
-            "GEN-SIZE",
-            Revise(generator=Autoencoder(nn.Identity(), nn.Identity(), shape=(3, 6, 6), size=3)),
-            NET,
-        ),
-        ("CFG-SETTING", Dive(generator=GENERATOR, mask="fisher-range", references=REFERENCES), NET),
+        ("GEN-SIZE", REVISE(generator=Autoencoder(nn.Identity(), nn.Identity(), shape=(3, 6, 6), size=3)), NET),
+        ("CFG-SETTING", DiVE(generator=GENERATOR, mask="fisher-range", references=REFERENCES), NET),
     ],
 )
 def test_refusals(code: str, method: Method, classifier: Classifier) -> None:
@@ -346,7 +342,7 @@ def heads_of(members: int, size: int) -> LatentHeads:
 def test_a_classifier_without_gradient_is_refused(mask: str) -> None:
     deaf = Classifier(nn.Identity(), Deaf(NET), classes=CLASSES, shape=(1, 6, 6), name="deaf")
     with pytest.raises(RatherError, match="deaf") as error:
-        Dive(generator=GENERATOR, count=2, mask=mask, references=REFERENCES)(deaf, X, TARGET)
+        DiVE(generator=GENERATOR, count=2, mask=mask, references=REFERENCES)(deaf, X, TARGET)
     assert error.value.code == "MODEL-GRADIENT"
 
 
@@ -355,7 +351,7 @@ def test_classifiers_of_a_gans_latents_are_refused_where_they_are_asked_of_image
     latent = gan_latent()
     net, x = latent.classifier(), torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     fields = {"generator": latent.autoencoder, "references": References(x, tuple("abcd"))}
-    for method in (Revise(generator=latent.autoencoder), Dive(count=2, mask=mask, **fields)):
+    for method in (REVISE(generator=latent.autoencoder), DiVE(count=2, mask=mask, **fields)):
         with pytest.raises(RatherError, match="latent") as error:
             method(net, x, Goal(net(x).argmax(1), torch.full((4,), 2.0)))
         assert error.value.code == "MODEL-GRADIENT"
@@ -365,7 +361,7 @@ def test_classifiers_of_a_gans_latents_are_refused_where_they_are_asked_of_image
 
 def test_fisher_masks_need_references() -> None:
     with pytest.raises(RatherError, match="references"):
-        Dive(generator=GENERATOR, mask="fisher-spectral")
+        DiVE(generator=GENERATOR, mask="fisher-spectral")
 
 
 # DiVE
@@ -376,10 +372,10 @@ MASKS = ["random", "fisher-chunk", "fisher-range", "fisher-spectral", "fisher-sp
 
 @pytest.mark.parametrize("mask", MASKS)
 def test_answers_move_only_what_their_mask_lets_them(mask: str) -> None:
-    free = {"closeness": 0, "lasso": 0, "diversity": 0}  # so that what may move does
-    method = Dive(generator=GENERATOR, references=REFERENCES, count=3, mask=mask, steps=5, **free)
+    free = {"distance_weight": 0, "lasso": 0, "diversity": 0}  # so that what may move does
+    method = DiVE(generator=GENERATOR, references=REFERENCES, count=3, mask=mask, steps=5, **free)
     result = method(NET, X, NEVER)
-    answers = torch.stack([*result.pictures["answers"]])
+    answers = torch.stack([*result.artifacts["answers"]])
     moved = GENERATOR.encode(answers.flatten(0, 1)).view(5, 3, 3) - GENERATOR.encode(X)[:, None]
     still = moved.abs() < 0.05  # of steps of 0.1, and of rounding to 8 bits
     wanted = {"fisher-range": [0, 1, 2], "fisher-spectral": [2, 2, 2]}.get(mask, [1, 1, 1])
@@ -398,20 +394,20 @@ def test_the_information_is_found_once_for_a_classifier(monkeypatch: pytest.Monk
         return latent_information(net, generator, points)
 
     monkeypatch.setattr(dive, "latent_information", counted)
-    method = Dive(generator=GENERATOR, references=REFERENCES, count=2, mask="fisher-chunk", steps=3)
+    method = DiVE(generator=GENERATOR, references=REFERENCES, count=2, mask="fisher-chunk", steps=3)
     first = method(NET, X, TARGET)
     assert torch.equal(method(NET, X, TARGET).images, first.images)
     assert asked == [NET]
     other = LATENT.classifier()
     method(other, X, others(other, X))
     assert asked == [NET, other]
-    assert method == Dive(generator=GENERATOR, references=REFERENCES, count=2, mask="fisher-chunk", steps=3)
+    assert method == DiVE(generator=GENERATOR, references=REFERENCES, count=2, mask="fisher-chunk", steps=3)
 
 
 def test_answers_differ_more_with_the_diversity_term() -> None:
     def alike(diversity: float) -> float:
-        method = Dive(generator=GENERATOR, count=2, steps=60, diversity=diversity, lr=0.02)
-        answers = torch.stack([*method(NET, X, NEVER).pictures["answers"]])
+        method = DiVE(generator=GENERATOR, count=2, steps=60, diversity=diversity, lr=0.02)
+        answers = torch.stack([*method(NET, X, NEVER).artifacts["answers"]])
         changes = GENERATOR.encode(answers.flatten(0, 1)).view(5, 2, 3) - GENERATOR.encode(X)[:, None]
         return float(F.cosine_similarity(changes[:, 0], changes[:, 1]).square().mean())
 
@@ -419,15 +415,15 @@ def test_answers_differ_more_with_the_diversity_term() -> None:
 
 
 def test_the_nearest_answer_is_the_picture() -> None:
-    result = Dive(generator=GENERATOR, count=4)(NET, X, TARGET)
-    for row, answers in enumerate(result.pictures["answers"]):
-        found = torch.tensor(result.facts["answers_found"][row])
+    result = DiVE(generator=GENERATOR, count=4)(NET, X, TARGET)
+    for row, answers in enumerate(result.artifacts["answers"]):
+        found = torch.tensor(result.info["answers_found"][row])
         assert torch.equal(NET(answers).argmax(1) == TARGET[row], found)
         away = torch.where(found, (answers - X[row]).abs().flatten(1).mean(1), torch.inf)
-        chosen = result.facts["answers_nearest"][row]
+        chosen = result.info["answers_nearest"][row]
         assert away[chosen] == pytest.approx(float(away.min()))
         assert torch.equal(result.images[row], answers[chosen])
-        assert result.facts["answers_distinct"][row] == len(answers[found].unique(dim=0))
+        assert result.info["answers_distinct"][row] == len(answers[found].unique(dim=0))
 
 
 def test_an_oracle_tells_trivial_answers() -> None:
@@ -439,10 +435,10 @@ def test_an_oracle_tells_trivial_answers() -> None:
 
     stubborn = Classifier(nn.Identity(), Stubborn(), classes=CLASSES, shape=(1, 6, 6))
     for oracle, trivial in ((stubborn, [False, False]), (NET, [True, True])):
-        method = Dive(generator=GENERATOR, count=2, oracle=oracle)
-        assert method(NET, X, TARGET).facts["answers_trivial"] == [trivial] * 5
+        method = DiVE(generator=GENERATOR, count=2, oracle=oracle)
+        assert method(NET, X, TARGET).info["answers_trivial"] == [trivial] * 5
         assert "oracle" not in method.settings()
-    assert "answers_trivial" not in Dive(generator=GENERATOR, count=2)(NET, X, TARGET).facts
+    assert "answers_trivial" not in DiVE(generator=GENERATOR, count=2)(NET, X, TARGET).info
 
 
 # Fisher information, and its clusters

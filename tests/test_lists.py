@@ -45,9 +45,7 @@ def test_what_is_no_text_is_refused(path):
     assert refusal(numbers, path.with_name("pipe"), [0]).code == "DATA-NOT-FOUND"
 
 
-@pytest.mark.parametrize(
-    "text", ["1 2\n3\n", "1 x\n", "1 1e999\n", "1 nan\n", "1 " + "9" * 400, "1 \0\n", "1 ²\n", ""]
-)
+@pytest.mark.parametrize("text", ["1 2\n3\n", "1 x\n", "1 1e999\n", "1 nan\n", "1 " + "9" * 400, "1 \0\n", "1 ²\n", ""])
 def test_numbers_that_are_none_are_refused(path, text):
     path.write_text(text, "utf-8")
     assert refusal(numbers, path, [0, 1]).code == "DATA-DAMAGED"
@@ -69,8 +67,7 @@ def test_ids_bring_rows_into_order(path):
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["1 a\n3 b\n", "1 a\n1 b\n", "0 a\n1 b\n", "1 a\n2\n", "x a\n", "9999999999 a\n", "² a\n", "1 a\n\n2 b"],
+    "text", ["1 a\n3 b\n", "1 a\n1 b\n", "0 a\n1 b\n", "1 a\n2\n", "x a\n", "9999999999 a\n", "² a\n", "1 a\n\n2 b"]
 )
 def test_names_whose_ids_do_not_count_are_refused(path, text):
     path.write_text(text, "utf-8")
@@ -84,20 +81,7 @@ def test_tables_whose_ids_do_not_count_are_refused(path, text):
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "../../etc/passwd",
-        "/etc/passwd",
-        "a/../../b.jpg",
-        "..",
-        ".",
-        "",
-        "a//b",
-        "a/",
-        "C:x",
-        "a\\..\\b",
-        "a\0b",
-    ],
+    "name", ["../../etc/passwd", "/etc/passwd", "a/../../b.jpg", "..", ".", "", "a//b", "a/", "C:x", "a\\..\\b", "a\0b"]
 )
 def test_names_that_lead_out_are_refused(path, name):
     assert refusal(refuse_escapes, path, ["fine.jpg", name]).code == "DATA-DAMAGED"
@@ -142,9 +126,7 @@ def test_pictures_in_a_folder(tmp_path):
 def test_listed_pictures(tmp_path):
     Image.new("RGB", (20, 10), (255, 0, 51)).save(tmp_path / "a b.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    source = Listed(
-        name="x", folder=tmp_path, files=["a b.png", "broken.png", "none.png", "a_b.png"], shape=(3, 4, 4)
-    )
+    source = Listed(name="x", folder=tmp_path, files=["a b.png", "broken.png", "none.png", "a_b.png"], shape=(3, 4, 4))
     assert [source.id(i) for i in range(len(source))] == ["a-b", "broken", "none", "a-b-2"]
     assert source.label(0) is None
     assert source.where(2) == str(tmp_path / "none.png")

@@ -48,27 +48,27 @@ def assert_same(one: Counterfactuals, other: Counterfactuals, rows: Sequence[int
     """`one` holds these rows of `other`."""
     rows = list(rows)
     assert torch.equal(one.images, other.images[rows])
-    assert torch.equal(one.found, other.found[rows])
+    assert torch.equal(one.success, other.success[rows])
     assert torch.equal(one.steps, other.steps[rows])
     assert torch.equal(one.evaluations, other.evaluations[rows])
-    for key, values in other.facts.items():
-        assert plain(one.facts[key]) == plain([values[row] for row in rows])
-    for key, values in other.pictures.items():
-        for mine, row in zip(one.pictures[key], rows, strict=True):
+    for key, values in other.info.items():
+        assert plain(one.info[key]) == plain([values[row] for row in rows])
+    for key, values in other.artifacts.items():
+        for mine, row in zip(one.artifacts[key], rows, strict=True):
             torch.testing.assert_close(mine, values[row])
 
 
-def plain(facts: object) -> object:
+def plain(info: object) -> object:
     """Facts as a run stores them, to 4 digits: the last bits of a sum depend on how many are asked."""
     return json.loads(
-        json.dumps(facts), parse_float=lambda text: float(f"{float(text):.4g}"), parse_constant=pytest.fail
+        json.dumps(info), parse_float=lambda text: float(f"{float(text):.4g}"), parse_constant=pytest.fail
     )
 
 
 @pytest.mark.shapes
 def test_reaches_its_goal(name: str) -> None:
     result = together(name)
-    assert result.found.all(), result.why
+    assert result.success.all(), result.failure
     assert torch.equal(result.after.argmax(1), result.goal.target)
 
 
@@ -106,10 +106,10 @@ def test_answers_no_rows(name: str) -> None:
 
 def test_has_a_picture_and_a_fact_for_each_row(name: str) -> None:
     result = together(name)
-    for per_row in result.pictures.values():
+    for per_row in result.artifacts.values():
         assert len(per_row) == len(IDS)
         assert all(picture.ndim in (3, 4) and picture.isfinite().all() for picture in per_row)
-    for per_row in result.facts.values():
+    for per_row in result.info.values():
         assert len(per_row) == len(IDS)
         json.dumps(list(per_row), allow_nan=False)
 
@@ -185,9 +185,9 @@ def test_a_broken_row_leaves_its_neighbours_unharmed(name: str, broken: type[nn.
     well = [0, 1, 3, 4, 5]
     apart = example(name)(net, queries[well], target[well], ids=[IDS[row] for row in well])
     assert_same(apart, mixed, well)
-    assert mixed.found[well].all()
+    assert mixed.success[well].all()
     assert mixed.images[2].isfinite().all()
-    assert not (mixed.found[2] and mixed.after[2].isnan().any())
+    assert not (mixed.success[2] and mixed.after[2].isnan().any())
 
 
 def test_is_a_frozen_value_and_final(name: str) -> None:
@@ -217,9 +217,7 @@ def test_refuses_an_unknown_setting(name: str) -> None:
 def test_settings_are_plain_data_and_back(name: str) -> None:
     method = example(name)
     written = json.dumps(method.settings(), allow_nan=False)
-    given = {
-        k: v for k, v in method if not isinstance(v, BaseModel | bool | int | float | str | tuple | None)
-    }
+    given = {k: v for k, v in method if not isinstance(v, BaseModel | bool | int | float | str | tuple | None)}
     assert build_method(json.loads(written), given) == method
 
 

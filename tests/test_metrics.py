@@ -350,9 +350,7 @@ def test_cout_weighs_a_last_step_of_fewer_pixels_and_knows_pictures_without_a_ch
     always = sums(torch.zeros(1, 11, 11))  # p(a) = 1; 121 pixels are 60 steps of 2, and one
     images, queries = torch.rand(2, 3, 1, 11, 11).double()
     zero, one = torch.zeros(3, dtype=torch.long), torch.ones(3, dtype=torch.long)
-    np.testing.assert_allclose(
-        cout(images, queries, one, zero, always).numpy(), 1, atol=1e-12
-    )  # not 122 / 121
+    np.testing.assert_allclose(cout(images, queries, one, zero, always).numpy(), 1, atol=1e-12)  # not 122 / 121
     mean = sums(torch.full((1, 11, 11), 1 / 121))
     same = cout(queries, queries, zero, one, mean)
     torch.testing.assert_close(same, 2 * queries.mean((1, 2, 3)) - 1)
@@ -395,7 +393,7 @@ def test_cout_asks_about_no_picture_twice():
 def test_every_metric_says_what_it_is_and_which_way_is_better(metric):
     function = getattr(import_module(f"rather.metrics.{metric.home}"), metric.name)
     assert inspect.getdoc(function).startswith(metric.what)
-    assert metric.question.endswith("?")
+    assert metric.config.endswith("?")
     better = {True: "higher is better", False: "lower is better", None: "neither is better"}
     assert f"({better[metric.higher_is_better]})" in metric.what
     assert metric.unit
@@ -405,10 +403,7 @@ def test_every_metric_says_what_it_is_and_which_way_is_better(metric):
 
 def test_what_a_docstring_tells_is_read_by_its_words():
     told = _metric(
-        "m",
-        "home",
-        "Why?",
-        "What (lower is better).\n\nMore.\n\nUnit: a\nb.\nSource: c: d.\n\nArgs:\n    x: y.",
+        "m", "home", "Why?", "What (lower is better).\n\nMore.\n\nUnit: a\nb.\nSource: c: d.\n\nArgs:\n    x: y."
     )
     assert (told.higher_is_better, told.unit, told.source, told.avoids) == (False, "a b.", "c: d.", "")
     assert str(told) == "What (lower is better). [home]"

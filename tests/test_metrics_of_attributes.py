@@ -30,8 +30,7 @@ def test_attributes_agree_with_their_definition(seed, rows, population, attribut
     given_ = torch.tensor(before), torch.tensor(after)
 
     counts = [
-        sum((a > 0.5) != (b > 0.5) for a, b in zip(*pair, strict=True))
-        for pair in zip(before, after, strict=True)
+        sum((a > 0.5) != (b > 0.5) for a, b in zip(*pair, strict=True)) for pair in zip(before, after, strict=True)
     ]
     assert attributes_changed(*given_).tolist() == counts
     queried_too = (before[:, queried] > 0.5) != (after[:, queried] > 0.5)
@@ -40,10 +39,7 @@ def test_attributes_agree_with_their_definition(seed, rows, population, attribut
 
     change, labels_ = (after > 0.5).astype(float) - (before > 0.5), labels.astype(float)
     slow = sum(
-        abs(
-            slow_correlation(change[:, a], change[:, queried])
-            - slow_correlation(labels_[:, a], labels_[:, queried])
-        )
+        abs(slow_correlation(change[:, a], change[:, queried]) - slow_correlation(labels_[:, a], labels_[:, queried]))
         for a in range(attributes)
     )
     found = correlation_difference(*given_, queried, torch.tensor(labels))
@@ -62,9 +58,7 @@ def correlated_with_first():
 
 
 def test_changes_that_go_together_as_labels_do_have_no_correlation_difference():
-    assert correlation_difference(torch.zeros_like(LABELS), LABELS, 0, LABELS).item() == pytest.approx(
-        0, abs=1e-9
-    )
+    assert correlation_difference(torch.zeros_like(LABELS), LABELS, 0, LABELS).item() == pytest.approx(0, abs=1e-9)
 
 
 def test_correlation_difference_does_not_praise_a_change_of_the_queried_attribute_alone():

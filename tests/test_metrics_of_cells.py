@@ -7,13 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rather.feature_cells.key_points import cells_of_object, cells_of_points, sides_merged
-from rather.metrics.cell_edits import (
-    cell_agreement,
-    edit_count,
-    inside_object,
-    near_key_point,
-    same_key_point,
-)
+from rather.metrics.cell_edits import cell_agreement, edit_count, inside_object, near_key_point, same_key_point
 
 PARTS = ("beak", "left eye", "right eye", "tail")
 
@@ -28,9 +22,7 @@ def test_shares_of_cells_agree_with_loops_over_edits(seed, rows, parts, cells):
     edits = [draw.integers(cells, size=(draw.integers(0, 4), 2)).tolist() for _ in range(rows)]
     near, same, within = [], [], []
     for row, pairs in enumerate(edits):
-        near.append(
-            np.mean([0.5 * any(query[row, :, i]) + 0.5 * any(other[row, :, j]) for i, j in pairs] or [np.nan])
-        )
+        near.append(np.mean([0.5 * any(query[row, :, i]) + 0.5 * any(other[row, :, j]) for i, j in pairs] or [np.nan]))
         shared = [any(query[row, p, i] and other[row, p, j] for p in range(parts)) for i, j in pairs]
         same.append(np.mean(shared or [np.nan]))
         within.append(np.mean([0.5 * inside[row, i] + 0.5 * outside[row, j] for i, j in pairs] or [np.nan]))
@@ -70,11 +62,7 @@ def test_key_points_lie_in_cells_row_by_row_and_hidden_ones_in_none():
 def test_parts_of_both_sides_are_one():
     points = torch.tensor([[[0.1, 0.1, 1], [0.1, 0.9, 1], [0.9, 0.9, 1], [0.9, 0.1, 1]]])
     found = sides_merged(cells_of_points(points, (2, 2)), PARTS)
-    assert found[0].tolist() == [
-        [True, False, False, False],
-        [False, False, True, True],
-        [False, True, False, False],
-    ]
+    assert found[0].tolist() == [[True, False, False, False], [False, False, True, True], [False, True, False, False]]
 
 
 @pytest.mark.shapes

@@ -64,8 +64,7 @@ def test_prepared_pictures_are_bilinear_and_those_of_the_right_size_untouched():
     assert torch.equal(prepared(x, 9, antialias=True), x)
     large = prepared(x, 18, antialias=False)
     torch.testing.assert_close(
-        large[..., 1, 1],
-        0.75**2 * x[..., 0, 0] + 0.1875 * (x[..., 0, 1] + x[..., 1, 0]) + 0.0625 * x[..., 1, 1],
+        large[..., 1, 1], 0.75**2 * x[..., 0, 0] + 0.1875 * (x[..., 0, 1] + x[..., 1, 0]) + 0.0625 * x[..., 1, 1]
     )
     board = (torch.arange(16)[:, None] + torch.arange(16)).remainder(2).float().expand(1, 1, -1, -1)
     torch.testing.assert_close(
@@ -89,9 +88,7 @@ def test_a_frechet_distance_can_be_taken_in_any_net_of_features(squeezed):
     classifier = load_classifier("digits")
     x, y = torch.rand(2, 5, 1, 28, 28)
     assert frechet_distance(x, y, squeezed) != frechet_distance(x, y, classifier)
-    torch.testing.assert_close(
-        kid(x, y, classifier), kid_of_features(pooled(classifier, x), pooled(classifier, y))
-    )
+    torch.testing.assert_close(kid(x, y, classifier), kid_of_features(pooled(classifier, x), pooled(classifier, y)))
     assert kid(x, x + 0, squeezed) < 0  # unbiased, and so below 0 for equal sets
     with pytest.raises(RatherError, match="two pictures"):
         kid(x, y[:1], classifier)
@@ -102,10 +99,7 @@ def test_layered_diversity_is_the_sum_over_layers(squeezed):
     expected = []
     for row in answers:
         maps = [F.normalize(layer, dim=1) for layer in squeezed.layers(row)]
-        far = [
-            sum(float((m[i] - m[j]).square().sum(0).mean()) for m in maps)
-            for i, j in combinations(range(4), 2)
-        ]
+        far = [sum(float((m[i] - m[j]).square().sum(0).mean()) for m in maps) for i, j in combinations(range(4), 2)]
         expected.append(np.mean(far))
     np.testing.assert_allclose(layered_diversity(answers, squeezed).numpy(), expected, rtol=1e-4)
     assert layered_diversity(answers[:, :1], squeezed).isnan().all()

@@ -87,17 +87,11 @@ def test_changes_are_compared_and_not_pictures():
     queries, one, other = torch.rand(3, 20, 3, 4, 4, generator=draw).double()
     a, b = queries + 0.01 * one, queries + 0.01 * other
     found = change_correlation(a, b, queries)
-    slow = [
-        np.corrcoef(x.flatten(), y.flatten())[0, 1] for x, y in zip(one.numpy(), other.numpy(), strict=True)
-    ]
+    slow = [np.corrcoef(x.flatten(), y.flatten())[0, 1] for x, y in zip(one.numpy(), other.numpy(), strict=True)]
     np.testing.assert_allclose(found.numpy(), np.abs(slow), atol=1e-9)
-    pictures = [
-        np.corrcoef(x.flatten(), y.flatten())[0, 1] for x, y in zip(a.numpy(), b.numpy(), strict=True)
-    ]
+    pictures = [np.corrcoef(x.flatten(), y.flatten())[0, 1] for x, y in zip(a.numpy(), b.numpy(), strict=True)]
     assert np.mean(pictures) > 0.99 > np.abs(slow).max()
-    torch.testing.assert_close(
-        change_correlation(a, queries + 3 * (a - queries), queries), torch.ones(20).double()
-    )
+    torch.testing.assert_close(change_correlation(a, queries + 3 * (a - queries), queries), torch.ones(20).double())
     torch.testing.assert_close(change_correlation(a, 2 * queries - a, queries), torch.ones(20).double())
     assert change_correlation(queries, a, queries).isnan().all()
 
@@ -107,9 +101,7 @@ def test_a_shuffled_classifier_has_the_same_numbers_in_other_places():
     before = classifier.fingerprint()
     copy = shuffled(classifier, 3)
     assert classifier.fingerprint() == before
-    assert (
-        copy.fingerprint() == shuffled(classifier, 3).fingerprint() != shuffled(classifier, 4).fingerprint()
-    )
+    assert copy.fingerprint() == shuffled(classifier, 3).fingerprint() != shuffled(classifier, 4).fingerprint()
     for mine, theirs in zip(classifier.parameters(), copy.parameters(), strict=True):
         assert torch.equal(mine.flatten().sort().values, theirs.flatten().sort().values)
         assert mine.numel() < 3 or not torch.equal(mine, theirs)

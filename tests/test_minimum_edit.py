@@ -20,9 +20,7 @@ def random_classifier(seed, *, grid=(2, 2), classes=3, linear=False):
     """Of pictures that are their own features: 2 channels, a cell a pixel."""
     torch.manual_seed(seed)
     n = grid[0] * grid[1]
-    layers = (
-        [nn.Linear(2 * n, classes)] if linear else [nn.Linear(2 * n, 6), nn.ReLU(), nn.Linear(6, classes)]
-    )
+    layers = [nn.Linear(2 * n, classes)] if linear else [nn.Linear(2 * n, 6), nn.ReLU(), nn.Linear(6, classes)]
     head = nn.Sequential(nn.Flatten(), *layers)
     for p in head.parameters():
         nn.init.normal_(p)
@@ -54,18 +52,18 @@ def test_the_certificate_is_true_and_the_greedy_method_has_no_fewer_edits(reuse,
     x, target, references = asked
     found = MinimumEdit(references=references, reuse=reuse, distractor=distractor)(classifier, x, target)
     greedy = Goyal(references=references, reuse=reuse, distractor=distractor)(classifier, x, target)
-    assert found.facts["distractor"] == greedy.facts["distractor"]
-    for row, fact in enumerate(found.facts["minimum"]):
+    assert found.info["distractor"] == greedy.info["distractor"]
+    for row, fact in enumerate(found.info["minimum"]):
         query = classifier.features(x[[row]])
-        other = classifier.features(references.images[[int(found.facts["distractor"][row])]])
+        other = classifier.features(references.images[[int(found.info["distractor"][row])]])
         goal = Goal.criticism(target[[row]])
         truth = brute_force(classifier.head, query, other, goal, reuse=reuse)
         assert fact["proved"]
         assert fact["size"] == fact["lower_bound"] == len(fact["edits"]) == truth
         assert goal.reached(classifier.head(edited(query, other, [fact["edits"]])))
-        assert found.facts["edits"][row] == fact["edits"]
+        assert found.info["edits"][row] == fact["edits"]
         assert int(found.steps[row]) == truth
-        if greedy.facts["flipped_in_features"][row]:
+        if greedy.info["flipped_in_features"][row]:
             assert int(greedy.steps[row]) >= truth
 
 
@@ -81,8 +79,8 @@ def test_greedy_is_minimal_where_edits_add_up(seed):
     found = MinimumEdit(references=references, reuse=True)(classifier, x, target)
     greedy = Goyal(references=references, reuse=True)(classifier, x, target)
     assert torch.equal(found.steps, greedy.steps)
-    assert found.facts["edits"] == [list(map(tuple, edits)) for edits in greedy.facts["edits"]]
-    for mine, theirs in zip(found.facts["log_probability"], greedy.facts["log_probability"], strict=True):
+    assert found.info["edits"] == [list(map(tuple, edits)) for edits in greedy.info["edits"]]
+    for mine, theirs in zip(found.info["log_probability"], greedy.info["log_probability"], strict=True):
         assert mine == pytest.approx(theirs, abs=1e-5)
 
 
@@ -106,20 +104,20 @@ def trap():
 def test_finds_what_the_greedy_search_misses(trap):
     classifier, x, references = trap
     greedy = Goyal(references=references)(classifier, x, 1)
-    assert greedy.facts["edits"][0][0] == (0, 1)
-    assert greedy.facts["flipped_in_features"] == [False]
+    assert greedy.info["edits"][0][0] == (0, 1)
+    assert greedy.info["flipped_in_features"] == [False]
     found = MinimumEdit(references=references)(classifier, x, 1)
-    (fact,) = found.facts["minimum"]
+    (fact,) = found.info["minimum"]
     assert sorted(fact["edits"]) == [(0, 0), (1, 1)]
     assert (fact["size"], fact["lower_bound"], fact["proved"]) == (2, 2, True)
-    assert found.facts["flipped_in_features"] == [True]
-    before, half, after = found.facts["confidence"][0]
+    assert found.info["flipped_in_features"] == [True]
+    before, half, after = found.info["confidence"][0]
     assert before < half < 0.5 < after
 
 
 def test_keeps_the_best_known_set_when_it_gives_up(trap):
     classifier, x, references = trap
-    (fact,) = MinimumEdit(references=references, nodes=1)(classifier, x, 1).facts["minimum"]
+    (fact,) = MinimumEdit(references=references, nodes=1)(classifier, x, 1).info["minimum"]
     assert sorted(fact["edits"]) == [(k, k) for k in range(4)]  # the whole distractor
     assert (fact["size"], fact["lower_bound"], fact["proved"]) == (4, 1, False)
 
@@ -129,7 +127,7 @@ def test_proves_that_nothing_does(trap):
     classifier, x, references = trap
     goal = Goal.criticism(torch.tensor([1]), confidence=0.99)
     found = MinimumEdit(references=references)(classifier, x, goal)
-    (fact,) = found.facts["minimum"]
+    (fact,) = found.info["minimum"]
     assert (fact["size"], fact["lower_bound"], fact["proved"]) == (None, 5, True)
-    assert found.facts["flipped_in_features"] == [False]
-    assert not found.found[0]
+    assert found.info["flipped_in_features"] == [False]
+    assert not found.success[0]

@@ -36,9 +36,7 @@ def words(tmp_path, *rows) -> str:
 def table(panel) -> list[tuple]:
     told = [(each.name, each.value, *each.cells) for each in panel.measures]
     return [
-        tuple(
-            one.replace("\u202f", " ").replace("\u00a0", " ") if isinstance(one, str) else one for one in row
-        )
+        tuple(one.replace("\u202f", " ").replace("\u00a0", " ") if isinstance(one, str) else one for one in row)
         for row in told
     ]
 
@@ -48,11 +46,7 @@ def table(panel) -> list[tuple]:
 
 def test_regions_come_by_their_share_of_the_change():
     (panel,), rest = panels({"regions": REGIONS, "other": 3})
-    assert table(panel) == [
-        ("mouth", 0.7, "70 %", "1.5"),
-        ("skin", 0.2, "20 %", "0.25"),
-        ("hat", 0.0, "0 %", "0"),
-    ]
+    assert table(panel) == [("mouth", 0.7, "70 %", "1.5"), ("skin", 0.2, "20 %", "0.25"), ("hat", 0.0, "0 %", "0")]
     assert rest == {"other": 3}
 
 
@@ -75,8 +69,8 @@ def test_attributes_come_by_how_far_they_changed_with_their_frequencies_beside_t
 
 
 def test_bars_of_attributes_go_left_and_right_of_a_line(tmp_path):
-    facts = {"attributes": ATTRIBUTES}
-    page = read(write_report(run_of(tmp_path, [found(0, facts=facts, status="not_found", code="BUDGET")])))
+    info = {"attributes": ATTRIBUTES}
+    page = read(write_report(run_of(tmp_path, [found(0, info=info, status="not_found", code="BUDGET")])))
     bars = [tag for tag in page.all("rect") if tag.get("class") in {"more", "less"}]
     assert [(tag["class"], float(tag["x"]), float(tag["width"])) for tag in bars] == [
         ("more", 0, 75),
@@ -101,33 +95,33 @@ def test_a_series_of_bins_is_a_line_with_both_bins_marked(tmp_path):
         ("the counterfactual, bin 3", 292, 8),
     ]
     assert chart.alt.startswith("Probability of fox in each bin. the classifier: 0%, 25%, 50%, 100%; ")
-    told = words(tmp_path, found(facts={**SERIES, "cells": 3}))
+    told = words(tmp_path, found(info={**SERIES, "cells": 3}))
     assert "the image's own, bin 1 the counterfactual, bin 3 cells 3 photos/0.png" in told
 
 
 def test_the_confidence_of_edits_is_no_series_of_bins(tmp_path):
-    told = words(tmp_path, found(facts={"confidence": [0.25, 0.75], "edits": 2}))
+    told = words(tmp_path, found(info={"confidence": [0.25, 0.75], "edits": 2}))
     assert "confidence [0.25, 0.75] edits 2" in told
 
 
 def test_the_layout_stands_beside_its_regions_and_else_among_the_strips():
     shown = {"layout": [picture(1)], "answers": [picture(2)]}
-    files, card = kept(found(pictures=shown, facts={"regions": REGIONS}))
+    files, card = kept(found(pictures=shown, info={"regions": REGIONS}))
     assert [strip.name for strip in card.strips] == ["answers"]
     assert files[card.layout.src] == shown["layout"][0]
-    for facts in ({}, {"regions": "none"}, {"attributes": ATTRIBUTES}):
-        _, card = kept(found(pictures=shown, facts=facts))
+    for info in ({}, {"regions": "none"}, {"attributes": ATTRIBUTES}):
+        _, card = kept(found(pictures=shown, info=info))
         assert [strip.name for strip in card.strips] == ["layout", "answers"]
         assert card.layout is None
 
 
 def test_what_is_drawn_is_not_listed(tmp_path):
-    facts = {"regions": REGIONS, "attributes": ATTRIBUTES, "attributes_in_references": OFTEN, **SERIES}
-    told = words(tmp_path, found(facts={**facts, "cells": 3}))
+    info = {"regions": REGIONS, "attributes": ATTRIBUTES, "attributes_in_references": OFTEN, **SERIES}
+    told = words(tmp_path, found(info={**info, "cells": 3}))
     assert "mouth 70 % 1.5 skin 20 % 0.25 hat 0 % 0" in told
     assert "glasses +0.75 cat 38 %, fox 62 %" in told
-    _, card = kept(found(facts={**facts, "cells": 3}))
-    assert card.facts == [("cells", "3")]
+    _, card = kept(found(info={**info, "cells": 3}))
+    assert card.info == [("cells", "3")]
 
 
 # Of what is no such fact
@@ -149,11 +143,11 @@ def test_what_is_drawn_is_not_listed(tmp_path):
     ],
 )
 def test_facts_of_another_form_are_listed_as_they_are(make, odd):
-    facts = make(odd)
-    _, card = kept(found(facts=facts))
+    info = make(odd)
+    _, card = kept(found(info=info))
     assert card.panels == card.charts == []
-    assert dict(card.facts) == {key.replace("_", " "): plain(value) for key, value in facts.items()}
-    assert summary([found(facts=facts)]) == []
+    assert dict(card.info) == {key.replace("_", " "): plain(value) for key, value in info.items()}
+    assert summary([found(info=info)]) == []
 
 
 @pytest.mark.parametrize(
@@ -162,8 +156,8 @@ def test_facts_of_another_form_are_listed_as_they_are(make, odd):
     ids=repr,
 )
 def test_frequencies_of_another_form_are_listed_beside_the_attributes(often):
-    facts = {"attributes": ATTRIBUTES, "attributes_in_references": often}
-    (panel,), rest = panels(facts)
+    info = {"attributes": ATTRIBUTES, "attributes_in_references": often}
+    (panel,), rest = panels(info)
     assert [len(each.cells) for each in panel.measures] == [1, 1, 1]
     assert rest == {"attributes_in_references": often}
 
@@ -181,11 +175,8 @@ def test_shares_of_more_than_all_are_none():
 
 def test_ten_thousand_names_make_no_long_page(tmp_path):
     many = [f"name{n}" for n in range(10_000)]
-    facts = {
-        "regions": {name: {"style": 0.0, "change": 1e-4} for name in many},
-        "attributes": dict.fromkeys(many, 0.5),
-    }
-    page = read(write_report(run_of(tmp_path, [found(facts=facts)])))
+    info = {"regions": {name: {"style": 0.0, "change": 1e-4} for name in many}, "attributes": dict.fromkeys(many, 0.5)}
+    page = read(write_report(run_of(tmp_path, [found(info=info)])))
     assert len(page.all("tr")) < 60
     assert "9,992 others >99 %" in page.words
     assert "9,992 more changed less" in page.words
@@ -194,24 +185,21 @@ def test_ten_thousand_names_make_no_long_page(tmp_path):
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["style", "change", "a", "b"]), inner, max_size=3)
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["style", "change", "a", "b"]), inner, max_size=3)
     ),
     max_leaves=8,
 )
 
 
 @given(
-    st.dictionaries(
-        st.sampled_from(["regions", "attributes", "attributes_in_references", *SERIES]), JSON, max_size=6
-    )
+    st.dictionaries(st.sampled_from(["regions", "attributes", "attributes_in_references", *SERIES]), JSON, max_size=6)
 )
-def test_whatever_a_file_says_there_is_a_page(facts):
-    facts = json.loads(json.dumps(facts))
-    drawn, rest = panels(facts)
-    assert rest.items() <= facts.items()
+def test_whatever_a_file_says_there_is_a_page(info):
+    info = json.loads(json.dumps(info))
+    drawn, rest = panels(info)
+    assert rest.items() <= info.items()
     template = environment().from_string('{% from "card.html" import show_panel %}{{ show_panel(panel) }}')
-    for panel in [*drawn, *summary([found(facts=facts)])]:
+    for panel in [*drawn, *summary([found(info=info)])]:
         assert template.render(panel=panel)
         assert all(abs(each.value) <= 1 for each in panel.measures)
 
@@ -221,25 +209,21 @@ def test_whatever_a_file_says_there_is_a_page(facts):
 
 def test_the_regions_of_a_run_are_the_mean_over_all_found():
     rows = [
-        found(0, facts={"regions": REGIONS}),
-        found(1, facts={"regions": {"skin": {"style": 1.0, "change": 1.0}}}),
-        found(2, facts={"regions": {"hair": {"style": 1.0, "change": 1.0}}}, status="not_found"),
+        found(0, info={"regions": REGIONS}),
+        found(1, info={"regions": {"skin": {"style": 1.0, "change": 1.0}}}),
+        found(2, info={"regions": {"hair": {"style": 1.0, "change": 1.0}}}, status="not_found"),
         found(3),
     ]
     (panel,) = summary(rows)
     assert panel.title[0] == "Where the change is, mean of 2 found images"
-    assert table(panel) == [
-        ("skin", 0.6, "60 %", "2"),
-        ("mouth", 0.35, "35 %", "1"),
-        ("hat", 0.0, "0 %", "1"),
-    ]
+    assert table(panel) == [("skin", 0.6, "60 %", "2"), ("mouth", 0.35, "35 %", "1"), ("hat", 0.0, "0 %", "1")]
 
 
 def test_the_attributes_of_a_run_are_told_for_each_target_apart():
-    old = [found(n, target="fox", facts={"attributes": ATTRIBUTES}) for n in range(2)]
-    old.append(found(2, target="fox", facts={"attributes": {"smile": -0.25, "hat": 0.125}}))
-    young = found(3, target="dog", facts={"attributes": {"glasses": -0.75}})
-    first, second = summary([young, *old, found(4, facts={"attributes": "x"})])
+    old = [found(n, target="fox", info={"attributes": ATTRIBUTES}) for n in range(2)]
+    old.append(found(2, target="fox", info={"attributes": {"smile": -0.25, "hat": 0.125}}))
+    young = found(3, target="dog", info={"attributes": {"glasses": -0.75}})
+    first, second = summary([young, *old, found(4, info={"attributes": "x"})])
     assert first.title == ("What changes towards", "fox", "mean of 3 found images")
     assert table(first)[:3] == [
         ("glasses", 0.5, "+0.50", "67 %"),
@@ -251,20 +235,20 @@ def test_the_attributes_of_a_run_are_told_for_each_target_apart():
 
 
 def test_only_the_first_attributes_of_a_row_are_its_reasons():
-    (panel,) = summary([found(facts={"attributes": {f"a{n}": 0.9 - n / 10 for n in range(9)}})])
+    (panel,) = summary([found(info={"attributes": {f"a{n}": 0.9 - n / 10 for n in range(9)}})])
     assert len(panel.measures) == SHOWN
     assert [each.cells[1][:-2] for each in panel.measures] == ["100"] * FIRST + ["0"] * (SHOWN - FIRST)
 
 
 def test_of_many_targets_those_with_most_rows_are_told():
-    rows = [found(n, target=str(n % 7), facts={"attributes": ATTRIBUTES}) for n in range(7 + 6)]
+    rows = [found(n, target=str(n % 7), info={"attributes": ATTRIBUTES}) for n in range(7 + 6)]
     made = summary([*rows, rows[6], rows[6]])
     assert len(made) == TARGETS
     assert made[0].title[1] == "6"
 
 
 def test_the_summary_of_a_run_stands_on_its_first_page_alone(tmp_path):
-    rows = [found(n, facts={"regions": REGIONS}) for n in range(102)]
+    rows = [found(n, info={"regions": REGIONS}) for n in range(102)]
     index = write_report(run_of(tmp_path, rows), single_file=False)
     assert "Where the change is, mean of 102 found images" in read(index).words
     assert "mouth 70 % 102" in read(index).words
@@ -275,18 +259,17 @@ def test_the_summary_of_a_run_stands_on_its_first_page_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
-    [("steex", {"regions"}), ("attributes", {"attributes"}), ("exaggeration", {*SERIES})],
+    ("name", "said"), [("steex", {"regions"}), ("attributes", {"attributes"}), ("exaggeration", {*SERIES})]
 )
 def test_what_a_method_says_is_drawn(name, said):
     classifier, x = spatial(), pictures(1)
     result = example(name)(classifier, x, others(classifier, x))
-    facts = json.loads(json.dumps(dict(rows_of(result.facts, 0))))
+    info = json.loads(json.dumps(dict(rows_of(result.info, 0))))
     drawn = {
         key: [png(image) for image in series.view(-1, *series.shape[-3:])]
-        for key, series in rows_of(result.pictures, 0)
+        for key, series in rows_of(result.artifacts, 0)
     }
-    _, card = kept(found(facts=facts, pictures=drawn))
+    _, card = kept(found(info=info, pictures=drawn))
     assert len(card.panels) + len(card.charts) == 1
-    assert {key for key, _ in card.facts} == {key.replace("_", " ") for key in facts.keys() - said}
+    assert {key for key, _ in card.info} == {key.replace("_", " ") for key in info.keys() - said}
     assert (card.layout is not None) == (name == "steex")

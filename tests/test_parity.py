@@ -15,13 +15,7 @@ from torch import nn
 
 from rather.core import Classifier, Goal
 from rather.metrics import list_metrics
-from rather.metrics.cell_edits import (
-    cell_agreement,
-    edit_count,
-    inside_object,
-    near_key_point,
-    same_key_point,
-)
+from rather.metrics.cell_edits import cell_agreement, edit_count, inside_object, near_key_point, same_key_point
 from rather.metrics.cout import cout, cout_as_published
 from rather.metrics.distribution import (
     frechet_distance,
@@ -109,9 +103,7 @@ def slow_kid(x, y):
     def kernel(a, b):
         return (sum(p * q for p, q in zip(a, b, strict=True)) / len(a) + 1) ** 3
 
-    within = [
-        np.mean([kernel(a, b) for i, a in enumerate(z) for j, b in enumerate(z) if i != j]) for z in (x, y)
-    ]
+    within = [np.mean([kernel(a, b) for i, a in enumerate(z) for j, b in enumerate(z) if i != j]) for z in (x, y)]
     return sum(within) - 2 * np.mean([kernel(a, b) for a in x for b in y])
 
 
@@ -170,9 +162,7 @@ def of_logits(metric, slow):
     def case(draw):
         logits, target, wanted = draw.normal(size=(5, 3)), draw.integers(0, 3, 5), draw.random(5)
         p = special.softmax(logits, axis=1)
-        return metric(*tensors(logits, target, wanted)), [
-            slow(*row) for row in zip(p, target, wanted, strict=True)
-        ]
+        return metric(*tensors(logits, target, wanted)), [slow(*row) for row in zip(p, target, wanted, strict=True)]
 
     return case
 
@@ -260,18 +250,14 @@ def of_im2(draw):
     x, (_, target), factors, whole = autoencoders(draw)
     nets = [lambda z, f=f: f * z for f in factors]
     slow = [
-        ((factors[t] * r - whole * r) ** 2).sum() / (np.abs(r).sum() + 1e-7)
-        for r, t in zip(x, target, strict=True)
+        ((factors[t] * r - whole * r) ** 2).sum() / (np.abs(r).sum() + 1e-7) for r, t in zip(x, target, strict=True)
     ]
     return im2(*tensors(x, target), nets, lambda z: whole * z), slow
 
 
 def of_attributes(draw):
     before, after = draw.random((2, 5, 4))
-    slow = [
-        sum((a > 0.5) != (b > 0.5) for a, b in zip(*row, strict=True))
-        for row in zip(before, after, strict=True)
-    ]
+    slow = [sum((a > 0.5) != (b > 0.5) for a, b in zip(*row, strict=True)) for row in zip(before, after, strict=True)]
     return attributes_changed(*tensors(before, after)), slow
 
 
@@ -279,22 +265,15 @@ def of_correlation(draw):
     (before, after), labels = draw.random((2, 12, 4)), draw.random((30, 4)) < 0.5
     change = (after > 0.5).astype(float) - (before > 0.5)
     pairs = [
-        (
-            slow_correlation(change[:, a], change[:, 1]),
-            slow_correlation(labels[:, a] * 1.0, labels[:, 1] * 1.0),
-        )
+        (slow_correlation(change[:, a], change[:, 1]), slow_correlation(labels[:, a] * 1.0, labels[:, 1] * 1.0))
         for a in range(4)
     ]
-    return correlation_difference(*tensors(before, after), 1, torch.tensor(labels)), sum(
-        abs(r - s) for r, s in pairs
-    )
+    return correlation_difference(*tensors(before, after), 1, torch.tensor(labels)), sum(abs(r - s) for r, s in pairs)
 
 
 def of_s3(draw):
     after, before = draw.random((2, 4, *SHAPE))
-    slow = [
-        1 - distance.cosine(a, b) for a, b in zip(slow_features(after), slow_features(before), strict=True)
-    ]
+    slow = [1 - distance.cosine(a, b) for a, b in zip(slow_features(after), slow_features(before), strict=True)]
     return s3(*tensors(after, before), lambda x: NET(x).mean((2, 3))), slow
 
 
@@ -330,9 +309,7 @@ def of_cells(metric, slow):
         edits = [draw.integers(0, 6, (draw.integers(1, 4), 2)).tolist() for _ in range(3)]
         if metric is inside_object:
             query, other = query[:, 0], other[:, 0]
-        expected = [
-            np.mean([slow(query[row], other[row], i, j) for i, j in pairs]) for row, pairs in enumerate(edits)
-        ]
+        expected = [np.mean([slow(query[row], other[row], i, j) for i, j in pairs]) for row, pairs in enumerate(edits)]
         return metric(edits, *tensors(query, other)), expected
 
     return case
@@ -365,9 +342,7 @@ def of_counts(draw):
 
 def of_agreement(draw):
     cells = draw.integers(0, 3, (4, 5))
-    return cell_agreement(torch.tensor(cells)), [
-        np.mean([a == b for a, b in combinations(row, 2)]) for row in cells
-    ]
+    return cell_agreement(torch.tensor(cells)), [np.mean([a == b for a, b in combinations(row, 2)]) for row in cells]
 
 
 def agree(before, after, was, is_):
@@ -381,16 +356,11 @@ CASES = {
     "hoyer": by_row(
         hoyer,
         lambda a, b: (
-            (
-                np.sqrt(a.size)
-                - distance.cityblock(a.ravel(), b.ravel()) / distance.euclidean(a.ravel(), b.ravel())
-            )
+            (np.sqrt(a.size) - distance.cityblock(a.ravel(), b.ravel()) / distance.euclidean(a.ravel(), b.ravel()))
             / (np.sqrt(a.size) - 1)
         ),
     ),
-    "reached": of_logits(
-        lambda z, t, c: reached(z, Goal(t, c)), lambda p, t, c: p.argmax() == t and p[t] >= c
-    ),
+    "reached": of_logits(lambda z, t, c: reached(z, Goal(t, c)), lambda p, t, c: p.argmax() == t and p[t] >= c),
     "confidence": of_logits(lambda z, t, _: confidence(z, t), lambda p, t, _: p[t]),
     "transfer": of_logits(lambda z, t, _: transfer(z, t), lambda p, t, _: p.argmax() == t),
     "identity_similarity": of_vectors(identity_similarity, lambda a, b: 1 - distance.cosine(a, b)),
@@ -427,9 +397,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [metric.name for metric in list_metrics().values() if metric.home != "causes"]
-)
+@pytest.mark.parametrize("name", [metric.name for metric in list_metrics().values() if metric.home != "causes"])
 def test_agrees_with_its_reference_in_64_bits(name):
     furthest = 0.0
     for seed in range(INPUTS):
@@ -463,9 +431,7 @@ def test_fault_a_last_step_that_is_weighed_as_if_it_were_whole():
     image, query = pictures(0, rows=1)
     steps = 6  # of 20 pixels: 6 steps of 3, and one of 2
     classes = torch.tensor([0]), torch.tensor([2])
-    right, faulty = (
-        score(image, query, *classes, CLASSIFIER, steps=steps) for score in (cout, cout_as_published)
-    )
+    right, faulty = (score(image, query, *classes, CLASSIFIER, steps=steps) for score in (cout, cout_as_published))
     p, counts, _ = slow_curves(image[0].numpy(), query[0].numpy(), steps)
     assert right.item() == pytest.approx(np.trapezoid(p[:, 2] - p[:, 0], counts / 20), abs=1e-12)
     assert abs(faulty - right) > 1e-6
@@ -543,11 +509,7 @@ def test_fault_a_root_of_a_singular_matrix():
     s = np.cov(x.T)
     values, vectors = np.linalg.eig(s @ s)
     faulty = 40 + 2 * np.trace(s) - 2 * np.trace((vectors * np.sqrt(values)) @ np.linalg.inv(vectors))
-    padded = (
-        40
-        + 2 * np.trace(s)
-        - 2 * np.trace(linalg.sqrtm((s + 1e-6 * np.eye(40)) @ (s + 1e-6 * np.eye(40))).real)
-    )
+    padded = 40 + 2 * np.trace(s) - 2 * np.trace(linalg.sqrtm((s + 1e-6 * np.eye(40)) @ (s + 1e-6 * np.eye(40))).real)
     assert not abs(faulty - 40) <= 1e-9  # NaN, or off
     assert abs(padded - 40) > 1e-6  # what public code adds to the diagonal
 
@@ -574,10 +536,7 @@ def test_fault_a_correlation_of_what_never_varies_is_no_number():
     assert np.isnan(faulty).any()
     change = (after - before).numpy()
     slow = sum(
-        abs(
-            slow_correlation(change[:, a], change[:, 0])
-            - slow_correlation(labels[:, a].numpy(), labels[:, 0].numpy())
-        )
+        abs(slow_correlation(change[:, a], change[:, 0]) - slow_correlation(labels[:, a].numpy(), labels[:, 0].numpy()))
         for a in range(3)
     )
     assert correlation_difference(before, after, 0, labels).item() == pytest.approx(slow)

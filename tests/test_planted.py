@@ -113,10 +113,7 @@ def test_a_light_background_is_read_in_the_corners(scenes):
     assert change.min() > 0.8
     assert change.max() < 1.2
     dark, *_ = NUISANCES["above"]
-    assert (
-        WORLD.give(some, "background", torch.zeros(6)).nuisances["above"].tolist()
-        == [pytest.approx(dark)] * 6
-    )
+    assert WORLD.give(some, "background", torch.zeros(6)).nuisances["above"].tolist() == [pytest.approx(dark)] * 6
 
 
 def test_readings_are_of_the_causes_in_their_order(scenes):
@@ -338,9 +335,7 @@ def test_detection_is_the_area_over_suspicions(light):
 def test_python_of_the_page_runs_and_says_what_it_should(tmp_path):
     page = Path(__file__).parent.parent / "docs" / "causal.md"
     code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     planted_one, _, own = done.stdout.splitlines()
     assert planted_one.startswith("glasses ")
     assert own == "smile True"

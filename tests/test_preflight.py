@@ -93,10 +93,7 @@ FAULTS = {
     "own train, norm": (Stays(nn.BatchNorm2d(4)), "MODEL-TRAIN-MODE"),
     "live norm": (LiveNorm(), "MODEL-BATCH-DEPENDENT"),
     "centred": (Net(lambda logits: logits - logits.mean(0)), "MODEL-BATCH-DEPENDENT"),
-    "by place": (
-        Net(lambda logits: logits + torch.arange(len(logits))[:, None]),
-        "MODEL-BATCH-DEPENDENT",
-    ),
+    "by place": (Net(lambda logits: logits + torch.arange(len(logits))[:, None]), "MODEL-BATCH-DEPENDENT"),
     "squeezed": (Net(lambda logits: logits.squeeze()), "MODEL-BATCH-DEPENDENT"),
 }
 

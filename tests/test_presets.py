@@ -19,9 +19,7 @@ GIVEN = resources()
 def test_every_preset_builds_and_is_what_it_says(name):
     plan = expand({"name": name})
     kinds = {want.name: want.kind for want in wanted(plan)}
-    told = build_method(
-        plan, {field: GIVEN[kind] for field, kind in kinds.items() if kind in GIVEN}
-    ).settings()
+    told = build_method(plan, {field: GIVEN[kind] for field, kind in kinds.items() if kind in GIVEN}).settings()
     own = {key: value for key, value in plan.items() if key not in {"name", "method"}}
     plain = json.loads(json.dumps(told))  # TOML has lists for tuples
     assert own == {key: plain[key] for key in own}
@@ -38,11 +36,7 @@ def test_presets_and_methods_are_listed_together():
 
 def test_a_plan_wins_over_its_preset():
     assert expand({"name": "xgem"}) == {"name": "revise", "distance": "l2"}
-    assert expand({"name": "xgem", "distance": "l1", "steps": 3}) == {
-        "name": "revise",
-        "distance": "l1",
-        "steps": 3,
-    }
+    assert expand({"name": "xgem", "distance": "l1", "steps": 3}) == {"name": "revise", "distance": "l1", "steps": 3}
     assert preset("xgem") == {"name": "revise", "distance": "l2"}
     assert preset("revise") is None
 

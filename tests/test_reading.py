@@ -46,12 +46,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 COLOUR = Image.fromarray(GRADIENT)
@@ -86,9 +81,7 @@ GREY = Image.fromarray(GRADIENT[:, :, 0])
             255 * (GRADIENT[:, :, 0] > 100),
             id="one bit a pixel",
         ),
-        pytest.param(
-            png(2, 2, 2, 0, b"\x00\x10\x00\xb0"), np.array([[0, 85], [170, 255]]), id="two bits a pixel"
-        ),
+        pytest.param(png(2, 2, 2, 0, b"\x00\x10\x00\xb0"), np.array([[0, 85], [170, 255]]), id="two bits a pixel"),
     ],
 )
 def test_modes_have_the_pixels_that_they_should_have(data, pixels):

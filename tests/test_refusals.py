@@ -9,7 +9,7 @@ from torch import Tensor
 
 from analytic import others, pictures, spatial
 from rather.config.errors import RatherError
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.methods.wachter import Wachter
 from rather.search.references import References
 
@@ -82,9 +82,9 @@ class Careless(Method):
     found: object
     """What to bring back."""
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Nothing to search for."""
-        return self.found
+        return self.success
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ class Careless(Method):
         ("images", {"images": GOOD[:1]}),
         ("steps", {"steps": torch.zeros(1, dtype=torch.long)}),
         ("evaluations", {"evaluations": torch.zeros(3, dtype=torch.long)}),
-        ("'path'", {"pictures": {"path": [GOOD[0]]}}),
-        ("'edits'", {"facts": {"edits": [1, 2, 3]}}),
+        ("'path'", {"artifacts": {"path": [GOOD[0]]}}),
+        ("'edits'", {"info": {"edits": [1, 2, 3]}}),
     ],
 )
 def test_a_method_that_forgets_rows_is_named(says: str, wrong: dict[str, Any]) -> None:
     none = torch.zeros(2, dtype=torch.long)
-    method = Careless(found=SimpleNamespace(**vars(Found(images=GOOD, steps=none, evaluations=none)) | wrong))
+    method = Careless(found=SimpleNamespace(**vars(SearchResult(images=GOOD, steps=none, evaluations=none)) | wrong))
     with pytest.raises(TypeError, match=f"test_refusals: .*{says}"):
         method(spatial(), GOOD, others(spatial(), GOOD))

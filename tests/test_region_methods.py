@@ -23,7 +23,7 @@ from rather.generators._frozen_semantic import Semantic, changes_by_region, one_
 from rather.hub.methods import build_method
 from rather.methods.attributes import Attributes
 from rather.methods.exaggeration import Exaggeration
-from rather.methods.steex import Steex
+from rather.methods.steex import STEEX
 from rather.runs.works import look
 from rather.search.references import References
 
@@ -52,7 +52,7 @@ def test_each_row_is_decoded_with_what_was_kept_of_it(name):
         mine = torch.tensor([row])
         alone = method.search(net, x[mine], goal[mine], noise[mine])
         torch.testing.assert_close(found.images[row], alone.images[0], atol=1e-4, rtol=0)
-        torch.testing.assert_close(found.pictures["path"][row], alone.pictures["path"][0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(found.artifacts["path"][row], alone.artifacts["path"][0], atol=1e-4, rtol=0)
 
 
 class _LightAndDark(torch.nn.Module):
@@ -83,8 +83,8 @@ def test_facts_are_json_whatever_the_generator_makes(name):
     setattr(generator, part, _Nothing())
     more = {"lr": 1e30} if name == "steex" else {}
     result = build_method({"name": name, **more}, {"generator": generator})(net, x, goal)
-    assert result.why == ("NONFINITE", "NONFINITE")
-    assert json.dumps(dict(result.facts), allow_nan=False)
+    assert result.failure == ("NONFINITE", "NONFINITE")
+    assert json.dumps(dict(result.info), allow_nan=False)
 
 
 class _Nothing(torch.nn.Module):
@@ -99,42 +99,42 @@ class _Nothing(torch.nn.Module):
 def test_only_the_named_regions_change_their_style():
     net, x, goal, noise = asked()
     for names, still in ((("upper",), "lower"), (("lower",), "upper")):
-        found = Steex(generator=striped_regions(), regions=names).search(net, x, goal, noise)
-        for told in found.facts["regions"]:
+        found = STEEX(generator=striped_regions(), regions=names).search(net, x, goal, noise)
+        for told in found.info["regions"]:
             assert told[still]["style"] == 0
             assert told[names[0]]["style"] > 0
-    found = Steex(generator=striped_regions()).search(net, x, goal, noise)
-    assert all(told["upper"]["style"] > 0 < told["lower"]["style"] for told in found.facts["regions"])
+    found = STEEX(generator=striped_regions()).search(net, x, goal, noise)
+    assert all(told["upper"]["style"] > 0 < told["lower"]["style"] for told in found.info["regions"])
 
 
 def test_names_may_be_written_as_on_a_command_line():
-    assert Steex.of({"generator": striped_regions(), "regions": "upper, lower"}).regions == ("upper", "lower")
+    assert STEEX.of({"generator": striped_regions(), "regions": "upper, lower"}).regions == ("upper", "lower")
     with pytest.raises(RatherError, match="upper") as refused:  # before any image is looked at
-        Steex(generator=striped_regions(), regions=("uper",))
+        STEEX(generator=striped_regions(), regions=("uper",))
     assert refused.value.code == "CFG-SETTING"
 
 
 def test_takes_all_of_its_steps_and_pays_for_distance():
     net, x, goal, noise = asked()
     far, near = (
-        Steex(generator=striped_regions(), closeness=weight, steps=30).search(net, x, goal, noise)
+        STEEX(generator=striped_regions(), distance_weight=weight, steps=30).search(net, x, goal, noise)
         for weight in (0.0, 30.0)
     )
     assert far.steps.tolist() == [30] * 5
-    ways = [sum(told[r]["style"] for r in told) for found in (far, near) for told in found.facts["regions"]]
+    ways = [sum(told[r]["style"] for r in told) for found in (far, near) for told in found.info["regions"]]
     assert sum(ways[:5]) > 2 * sum(ways[5:])
 
 
 def test_where_no_pixel_changes_no_region_has_a_share():
     net, x, goal, noise = asked()
-    found = Steex(generator=striped_regions(), steps=1, lr=1e-9).search(net, x, goal, noise)
-    assert all(told[r]["change"] == 0 for told in found.facts["regions"] for r in told)
+    found = STEEX(generator=striped_regions(), steps=1, lr=1e-9).search(net, x, goal, noise)
+    assert all(told[r]["change"] == 0 for told in found.info["regions"] for r in told)
 
 
 def test_a_generator_of_other_images_is_refused():
     other = Classifier(torch.nn.Identity(), torch.nn.Flatten(), classes=("a", "b"), shape=(1, 1, 2))
     x, goal = torch.zeros(1, 1, 1, 2), Goal.criticism(torch.tensor([1]))
-    for method in (Steex(generator=striped_regions()), Attributes(generator=striped_editor())):
+    for method in (STEEX(generator=striped_regions()), Attributes(generator=striped_editor())):
         with pytest.raises(RatherError) as refused:
             method.search(other, x, goal, Noise(0, ["a"]))
         assert refused.value.code == "GEN-SIZE"
@@ -155,7 +155,7 @@ def test_frozen_attributes_stay_and_the_most_changed_come_first():
     method = Attributes(generator=striped_editor(), frozen=("left",))
     start = striped_editor().read(x)
     found = method.search(net, x, goal, noise)
-    for row, told in enumerate(found.facts["attributes"]):
+    for row, told in enumerate(found.info["attributes"]):
         assert "left" not in told
         changes = [abs(change) for change in told.values()]
         assert changes == sorted(changes, reverse=True)
@@ -174,8 +174,8 @@ def test_how_often_attributes_go_with_a_class_is_counted_in_the_references():
     references = References(images, tuple(map(str, range(24))), labels)
     found = Attributes(generator=striped_editor(), references=references).search(net, x, goal, noise)
     read, said = striped_editor().read(images) > 0.5, net.probabilities(x).argmax(1)
-    for row, told in enumerate(found.facts["attributes_in_references"]):
-        assert told.keys() == found.facts["attributes"][row].keys()
+    for row, told in enumerate(found.info["attributes_in_references"]):
+        assert told.keys() == found.info["attributes"][row].keys()
         for name, shares in told.items():
             assert shares.keys() == {CLASSES[said[row]], CLASSES[goal.target[row]]}
             for label, share in shares.items():
@@ -187,9 +187,9 @@ def test_of_a_class_without_references_no_frequency_is_told():
     net, x, goal, noise = asked()
     references = References(pictures(6, seed=1), tuple("abcdef"), torch.zeros(6, dtype=torch.long))
     found = Attributes(generator=striped_editor(), references=references).search(net, x, goal, noise)
-    shares = [share for told in found.facts["attributes_in_references"] for share in told.values()]
+    shares = [share for told in found.info["attributes_in_references"] for share in told.values()]
     assert {label for each in shares for label in each} == {CLASSES[0]}
-    assert json.dumps(found.facts["attributes_in_references"], allow_nan=False)
+    assert json.dumps(found.info["attributes_in_references"], allow_nan=False)
 
 
 # ---------------------------------------------------------------- exaggeration
@@ -199,15 +199,15 @@ def test_the_first_bin_that_flips_is_the_answer():
     net, x, goal, noise = asked()
     found = Exaggeration(generator=striped_exaggerator()).search(net, x, goal, noise)
     for row in range(len(x)):
-        series = found.pictures["path"][row]
+        series = found.artifacts["path"][row]
         reached = goal[torch.tensor([row] * 4)].reached(net(series)).tolist()
-        end, own = found.facts["counterfactual_bin"][row], found.facts["bin"][row]
+        end, own = found.info["counterfactual_bin"][row], found.info["bin"][row]
         flips = [n for n, flip in enumerate(reached) if flip and n > own]
         assert end == (flips[0] if flips else 3)
         assert found.steps[row] == end - own
         torch.testing.assert_close(found.images[row], series[end], atol=3e-3, rtol=0)
         said = net.probabilities(series)[:, goal.target[row]]
-        assert found.facts["confidence"][row] == pytest.approx(said.tolist(), abs=1e-5)
+        assert found.info["confidence"][row] == pytest.approx(said.tolist(), abs=1e-5)
 
 
 def test_of_two_classes_a_bin_of_one_is_a_bin_of_the_other():
@@ -232,12 +232,8 @@ def test_an_exaggerator_is_of_one_classifier():
 def test_somebodys_nets_that_fail_or_give_other_images_are_refused_in_one_line():
     net, x = spatial(), pictures(5)
     whole = striped_regions()
-    small = Semantic(
-        whole.segmenter, whole.encoder, _Cut(), shape=(1, 6, 6), regions=("upper", "lower"), size=3
-    )
-    broken = Semantic(
-        torch.nn.Linear(7, 7), whole.encoder, _Cut(), shape=(1, 6, 6), regions=("upper", "lower"), size=3
-    )
+    small = Semantic(whole.segmenter, whole.encoder, _Cut(), shape=(1, 6, 6), regions=("upper", "lower"), size=3)
+    broken = Semantic(torch.nn.Linear(7, 7), whole.encoder, _Cut(), shape=(1, 6, 6), regions=("upper", "lower"), size=3)
     assert whole.preflight(net, x) == []
     for wrong in (small, broken):
         with pytest.raises(RatherError) as refused:

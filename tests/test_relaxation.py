@@ -48,9 +48,7 @@ def test_finds_the_best_edit_of_a_pooled_two_class_head(seed):
     with torch.no_grad():
         head[2].weight.copy_(torch.randn(2, 2, generator=g))
     head.requires_grad_(requires_grad=False)
-    found = relaxed_best_edit(
-        head, query, distractor, target, torch.ones(3, 6, 6, dtype=torch.bool), **SETTINGS
-    )
+    found = relaxed_best_edit(head, query, distractor, target, torch.ones(3, 6, 6, dtype=torch.bool), **SETTINGS)
     best = scores(head, query, distractor, target).flatten(1).argmax(1)
     assert (found[:, 0] * 6 + found[:, 1]).tolist() == best.tolist()
 

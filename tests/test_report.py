@@ -171,22 +171,17 @@ def test_a_prototype_is_told_as_one(tmp_path):
 
 def test_a_row_that_was_not_found_shows_its_best_attempt_and_says_why(tmp_path):
     words = written(tmp_path, found(status="not_found", code="BUDGET", after=[0.5, 0.2, 0.3]))
-    assert (
-        "No counterfactual within the budget; the best attempt is shown. fox went from 4 % to 30 %." in words
-    )
+    assert "No counterfactual within the budget; the best attempt is shown. fox went from 4 % to 30 %." in words
     assert "A change was found for 0 of 1 image" in words
 
 
 def test_a_flip_in_the_features_alone_is_told_apart(tmp_path):
     rows = [
-        found(n, status="not_found", code="BUDGET", facts={"flipped_in_features": flipped})
+        found(n, status="not_found", code="BUDGET", info={"flipped_in_features": flipped})
         for n, flipped in enumerate((True, False))
     ]
     words = written(tmp_path, *rows)
-    assert (
-        words.count("The edited features reach the goal; the picture made of them, which is shown, does not.")
-        == 1
-    )
+    assert words.count("The edited features reach the goal; the picture made of them, which is shown, does not.") == 1
     assert words.count("No counterfactual within the budget") == 1
 
 
@@ -215,9 +210,9 @@ def test_an_empty_run_has_a_report(tmp_path):
 
 def test_the_summary_is_over_all_rows(tmp_path):
     rows = [
-        found(0, facts={"edits": [[1, 2]], "flipped_in_features": True}),
-        found(1, facts={"edits": [[1, 2], [3, 4]], "flipped_in_features": False}),
-        found(2, status="not_found", code="BUDGET", facts={"edits": 6, "flipped_in_features": True}),
+        found(0, info={"edits": [[1, 2]], "flipped_in_features": True}),
+        found(1, info={"edits": [[1, 2], [3, 4]], "flipped_in_features": False}),
+        found(2, status="not_found", code="BUDGET", info={"edits": 6, "flipped_in_features": True}),
     ]
     words = written(tmp_path, *rows)
     assert "steps, median 20" in words
@@ -229,16 +224,13 @@ def test_the_summary_is_over_all_rows(tmp_path):
 
 
 def test_what_no_row_could_claim_is_told_as_well(tmp_path):
-    rows = [found(n, facts={"flipped_in_features": False}) for n in range(2)]
+    rows = [found(n, info={"flipped_in_features": False}) for n in range(2)]
     assert "flipped in features 0 %" in written(tmp_path, *rows)
 
 
 def test_the_mean_change_is_that_of_the_found(tmp_path):
     black, grey, white = (png(torch.full((1, 2, 2), value)) for value in (0.0, 0.2, 1.0))
-    rows = [
-        found(0, query=black, image=grey),
-        found(1, query=black, image=white, status="not_found", code="BUDGET"),
-    ]
+    rows = [found(0, query=black, image=grey), found(1, query=black, image=white, status="not_found", code="BUDGET")]
     assert "mean change, where found 20 %" in written(tmp_path, *rows)
 
 
@@ -269,7 +261,7 @@ def test_probabilities_stand_as_numbers_beside_their_bars(tmp_path):
 
 
 def test_facts_are_shown_as_text_and_long_ones_folded(tmp_path):
-    words = written(tmp_path, found(facts={"cells_used": [1, 2.34567], "note": "n" * 200, "proved": None}))
+    words = written(tmp_path, found(info={"cells_used": [1, 2.34567], "note": "n" * 200, "proved": None}))
     assert "cells used [1, 2.35]" in words
     assert "n" * 120 + "…" in words
     assert "n" * 200 in words
@@ -280,11 +272,7 @@ def test_pairs_come_in_the_order_of_the_classes(tmp_path):
     page = read(write_report(run_of(tmp_path, [found(1), found(0, target="dog"), found(2)])))
     links = [tag["href"] for tag in page.all("a") if "pair" in (tag["href"] or "")]
     assert links == ["report.html#pair-0", "report.html#pair-1", "report.html#pair-2"]
-    assert re.findall(r"Why (\w+) rather than (\w+)", page.text) == [
-        ("cat", "dog"),
-        ("cat", "fox"),
-        ("dog", "fox"),
-    ]
+    assert re.findall(r"Why (\w+) rather than (\w+)", page.text) == [("cat", "dog"), ("cat", "fox"), ("dog", "fox")]
 
 
 @given(st.floats(0, 1))
@@ -333,30 +321,26 @@ def test_query_and_counterfactual_are_the_stored_bytes():
     assert files["photo-0000.change.png"] == files[shown.difference.src]
 
 
-@pytest.mark.parametrize(
-    ("side", "width", "pixelated"), [(28, 168, True), (64, 192, True), (224, 176, False)]
-)
+@pytest.mark.parametrize(("side", "width", "pixelated"), [(28, 168, True), (64, 192, True), (224, 176, False)])
 def test_small_pictures_are_enlarged_by_a_whole_number_and_large_ones_scaled_down(side, width, pixelated):
     _, shown = kept(found(query=picture(0, 3, side), image=picture(1, 3, side)))
     assert (shown.query.width, shown.query.height, shown.query.pixelated) == (width, width, pixelated)
 
 
 def test_the_path_comes_first_as_one_strip_of_at_most_so_many_frames():
-    row = found(pictures={"answers": [picture(1)] * 3, "path": [picture(n) for n in range(30)]})
+    row = found(artifacts={"answers": [picture(1)] * 3, "path": [picture(n) for n in range(30)]})
     files, shown = kept(row)
     assert [strip.name for strip in shown.strips] == ["path", "answers"]
     path = shown.strips[0]
     assert path.width == FRAMES * 56 + (FRAMES - 1) * 7
     assert path.alt == "path: 30 pictures"
-    assert set(files) == {
-        f"photo-0000.{r}.png" for r in ("query", "counterfactual", "change", "path", "answers")
-    }
+    assert set(files) == {f"photo-0000.{r}.png" for r in ("query", "counterfactual", "change", "path", "answers")}
 
 
 def test_attention_is_drawn_on_the_picture_that_it_is_named_after():
     attention = png(torch.ones(1, 8, 8))
     row = found(
-        pictures={
+        artifacts={
             "query_attention": [attention, attention],
             "distractor": [picture(5)],
             "distractor_attention": [attention],
@@ -364,11 +348,7 @@ def test_attention_is_drawn_on_the_picture_that_it_is_named_after():
         }
     )
     files, shown = kept(row)
-    assert [strip.name for strip in shown.strips] == [
-        "query attention",
-        "distractor attention",
-        "lonely attention",
-    ]
+    assert [strip.name for strip in shown.strips] == ["query attention", "distractor attention", "lonely attention"]
     drawn = unpng(files["photo-0000.distractor_attention.png"])
     assert drawn.shape == (3, 224, 224)
     assert torch.equal(drawn[0, 14::28, 14::28], unpng(picture(5))[0])
@@ -386,8 +366,8 @@ def test_pictures_of_different_shape_have_no_difference():
     [
         {"image": b"no picture"},
         {"query": picture(0)[:40]},
-        {"pictures": {"path": [picture(0), picture(1)[:50]]}},
-        {"pictures": {"distractor": [b"no picture"]}},
+        {"artifacts": {"path": [picture(0), picture(1)[:50]]}},
+        {"artifacts": {"distractor": [b"no picture"]}},
     ],
 )
 def test_a_damaged_picture_in_the_store_is_named(tmp_path, damage):
@@ -424,14 +404,11 @@ def test_a_line_goes_where_its_numbers_are():
     assert doubt.ticks == [(122, "0"), (65, "0.5"), (8, "1")]
     assert [line.name for line in doubt.lines] == ["aleatoric", "epistemic"]
     assert between.below == ("image, t = 0", "", "counterfactual, t = 1")
-    assert (
-        between.alt
-        == "Probability of fox along the interpolation. image space: 0%, 100%; latent space: 0%, 50%"
-    )
+    assert between.alt == "Probability of fox along the interpolation. image space: 0%, 100%; latent space: 0%, 50%"
 
 
 def test_curves_are_drawn_and_not_listed(tmp_path):
-    page = read(write_report(run_of(tmp_path / "run", [found(facts={"curves": CURVES, "cells": 3})])))
+    page = read(write_report(run_of(tmp_path / "run", [found(info={"curves": CURVES, "cells": 3})])))
     drawn = [tag for tag in page.all("svg") if tag.get("role") == "img"]
     assert [tag["aria-label"].partition(".")[0] for tag in drawn] == [
         "Probability of fox along the search",
@@ -445,7 +422,7 @@ def test_curves_are_drawn_and_not_listed(tmp_path):
 
 
 def test_the_end_of_a_failed_search_is_called_what_it_is(tmp_path):
-    words = written(tmp_path, found(status="not_found", code="BUDGET", facts={"curves": CURVES}))
+    words = written(tmp_path, found(status="not_found", code="BUDGET", info={"curves": CURVES}))
     assert "image, t = 0 best attempt, t = 1" in words
 
 
@@ -469,19 +446,17 @@ def test_curves_that_are_none_are_listed_as_they_are(tmp_path, curves):
     made, rest = charts(curves, "fox", "counterfactual")
     assert made == []
     assert rest == curves
-    assert f"curves {plain(curves)}".replace("\u202f", " ") in written(
-        tmp_path, found(facts={"curves": curves})
-    )
+    assert f"curves {plain(curves)}".replace("\u202f", " ") in written(tmp_path, found(info={"curves": curves}))
 
 
 def test_what_of_the_curves_failed_is_told_beside_the_others(tmp_path):
-    words = written(tmp_path, found(facts={"curves": CURVES | {"trajectory": "RuntimeError: no"}}))
+    words = written(tmp_path, found(info={"curves": CURVES | {"trajectory": "RuntimeError: no"}}))
     assert "Probability of fox along the search" in words
     assert "curves trajectory: RuntimeError: no" in words
 
 
 def test_rows_without_curves_have_no_charts(tmp_path):
-    page = read(write_report(run_of(tmp_path / "run", [found(facts={"curves": {}}), found(1)])))
+    page = read(write_report(run_of(tmp_path / "run", [found(info={"curves": {}}), found(1)])))
     assert not page.all("path")
     assert "curves" not in page.words
 
@@ -499,16 +474,16 @@ def test_no_line_leaves_its_chart(values):
 
 
 def test_a_trajectory_is_shown_large_and_not_among_the_strips():
-    row = found(pictures={"trajectory": [picture(0, 3, 480)], "path": [picture(1), picture(2)]})
+    row = found(artifacts={"trajectory": [picture(0, 3, 480)], "path": [picture(1), picture(2)]})
     files, shown = kept(row)
     assert [strip.name for strip in shown.strips] == ["path"]
     assert shown.trajectory.width == 400
     assert shown.trajectory.alt.endswith("over the probability of fox")
-    assert files["photo-0000.trajectory.png"] == row.pictures["trajectory"][0]
+    assert files["photo-0000.trajectory.png"] == row.artifacts["trajectory"][0]
 
 
 def test_somebody_elses_series_of_that_name_stays_a_strip():
-    _, shown = kept(found(pictures={"trajectory": [picture(1), picture(2)]}))
+    _, shown = kept(found(artifacts={"trajectory": [picture(1), picture(2)]}))
     assert shown.trajectory is None
     assert [strip.name for strip in shown.strips] == ["trajectory"]
 
@@ -549,9 +524,7 @@ def test_many_rows_are_pages_with_their_pictures_beside_them(tmp_path):
         assert "index.html#pair-1" in links
 
 
-@pytest.mark.parametrize(
-    ("count", "single", "name"), [(51, True, "report.html"), (2, False, "report/index.html")]
-)
+@pytest.mark.parametrize(("count", "single", "name"), [(51, True, "report.html"), (2, False, "report/index.html")])
 def test_either_form_can_be_asked_for(tmp_path, count, single, name):
     file = write_report(run_of(tmp_path, [found(n) for n in range(count)]), single_file=single)
     assert file == tmp_path / name
@@ -618,13 +591,13 @@ def hostile(tmp_path: Path, payloads: list[str]) -> Run:
             after=[0.2, 0.8],
             query=picture(0),
             image=picture(1) if status in {"found", "not_found"} else None,
-            pictures={
+            artifacts={
                 text: [picture(2)],
                 "path": [picture(3)] * 2,
                 f"{text}_attention": [picture(4)],
                 "trajectory": [picture(5)],
             },
-            facts={
+            info={
                 text: text,
                 "list": [text, {text: text}],
                 "long": text * 20,
@@ -654,39 +627,8 @@ def hostile(tmp_path: Path, payloads: list[str]) -> Run:
 
 
 OURS = {
-    *(
-        "html",
-        "head",
-        "meta",
-        "title",
-        "style",
-        "body",
-        "header",
-        "main",
-        "section",
-        "nav",
-        "footer",
-        "script",
-    ),
-    *(
-        "h1",
-        "h2",
-        "p",
-        "b",
-        "i",
-        "a",
-        "bdi",
-        "br",
-        "small",
-        "span",
-        "div",
-        "ul",
-        "ol",
-        "li",
-        "dl",
-        "dt",
-        "dd",
-    ),
+    *("html", "head", "meta", "title", "style", "body", "header", "main", "section", "nav", "footer", "script"),
+    *("h1", "h2", "p", "b", "i", "a", "bdi", "br", "small", "span", "div", "ul", "ol", "li", "dl", "dt", "dd"),
     *("table", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img", "svg", "rect", "article"),
     *("details", "summary", "button", "label", "input", "dialog", "form"),
     *("path", "g", "text"),  # of a chart
@@ -737,9 +679,7 @@ def test_the_policy_allows_our_script_and_style_word_for_word_and_nothing_else(t
 def test_the_templates_trust_nothing():
     folder = Path(rather.report.report.__file__).parent / "templates"
     text = "".join(file.read_text() for file in folder.iterdir())
-    assert not re.findall(
-        r"\|\s*safe|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?:|//\w", text
-    )
+    assert not re.findall(r"\|\s*safe|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?:|//\w", text)
     assert "autoescape" not in text
 
 
@@ -777,9 +717,7 @@ def visit(browser, file: Path):
     page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.on(
         "request",
-        lambda request: (
-            request.url.startswith(("file:", "data:")) or faults.append(f"request: {request.url}")
-        ),
+        lambda request: request.url.startswith(("file:", "data:")) or faults.append(f"request: {request.url}"),
     )
     page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
     page.goto(file.as_uri())
@@ -806,7 +744,7 @@ def test_both_forms_open_from_disk_without_a_fault(tmp_path, browser, single):
         "counterfactual_bin": 2,
     }
     pictures["layout"] = [picture(6, 3)]
-    rows = [found(n, pictures=pictures, facts={"curves": CURVES, **said}) for n in range(4)]
+    rows = [found(n, artifacts=pictures, info={"curves": CURVES, **said}) for n in range(4)]
     rows += [found(5, status="not_found", code="BUDGET")]
     page, faults = visit(browser, write_report(run_of(tmp_path, rows), single_file=single))
     loaded = page.evaluate(ALL_LOADED)

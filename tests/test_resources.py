@@ -14,16 +14,7 @@ from rather.generators._frozen_semantic import Semantic
 from rather.generators.autoencoder import Autoencoder
 from rather.hub.methods import build_method, list_methods, method_class
 from rather.hub.presets import expand
-from rather.hub.resources import (
-    NAMES,
-    Sources,
-    Want,
-    bundled_net,
-    take_generator,
-    take_latent,
-    take_oracle,
-    wanted,
-)
+from rather.hub.resources import NAMES, Sources, Want, bundled_net, take_generator, take_latent, take_oracle, wanted
 from rather.latents.classifiers import LatentClassifiers
 from rather.runs.runner import Work, question
 from rather.search.references import References
@@ -46,13 +37,7 @@ def test_a_plan_wants_what_its_methods_have_a_field_for(plan, needs):
 
 @pytest.mark.parametrize(
     ("plan", "bundled"),
-    [
-        ("revise", "vae"),
-        ("xgem", "vae"),
-        ("introspection", "gan"),
-        ("gci", "gan"),
-        ("dive-100", "tcvae"),
-    ],
+    [("revise", "vae"), ("xgem", "vae"), ("introspection", "gan"), ("gci", "gan"), ("dive-100", "tcvae")],
 )
 def test_digits_get_the_generator_of_the_methods_paper_where_it_is_bundled(plan, bundled, monkeypatch):
     (want,) = (want for want in wanted(expand({"name": plan})) if want.name == "generator")
@@ -89,11 +74,9 @@ def asked(monkeypatch):
             "spatial": spatial(),
         }.get(spec)
 
-    monkeypatch.setattr(rather.generators, "bring_generator", bring)
-    monkeypatch.setattr(rather.hub.resources, "bring", bring)
-    monkeypatch.setattr(
-        rather.hub.resources, "list_weights", lambda *_: {"digits-vae": "", "digits-latent": ""}
-    )
+    monkeypatch.setattr(rather.hub.generators, "load_generator", bring)
+    monkeypatch.setattr(rather.hub.resources, "load_classifier", bring)
+    monkeypatch.setattr(rather.hub.resources, "list_weights", lambda *_: {"digits-vae": "", "digits-latent": ""})
     return names
 
 
@@ -121,9 +104,7 @@ def test_digits_have_a_bundled_generator_and_others_have_none(asked):
 
 def test_classifiers_of_latents_must_be_some_and_know_the_same_classes(asked):
     own = latent_stripes()
-    same = Classifier(
-        torch.nn.Identity(), torch.nn.Flatten(), classes=own.classes, shape=own.autoencoder.shape
-    )
+    same = Classifier(torch.nn.Identity(), torch.nn.Flatten(), classes=own.classes, shape=own.autoencoder.shape)
     assert take_latent("latent", same).classes == own.classes
     with pytest.raises(RatherError, match="sees images") as refused:
         take_latent("spatial", same)

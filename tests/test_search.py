@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rather.search.descend import Objective, adam, bisect, descend, falling, on_grid, plain, sign
+from rather.search.descend import Objective, adam, bisect, descend, linear_decay, on_grid, plain, sign
 
 floats = st.floats(-3, 3, width=32)
 quick = settings(max_examples=25, deadline=None)
@@ -140,7 +140,7 @@ def test_falling_steps_get_shorter_and_end_at_nothing() -> None:
         torch.zeros(1, 1),
         steps=9,
         lr=1.0,
-        rule=falling(sign, 4),
+        rule=linear_decay(sign, 4),
         frames=9,
     )
     assert path.frames[0][:, 0].tolist() == [0, 1, 1.75, 2.25, 2.5]

@@ -113,11 +113,7 @@ def test_any_layer_that_all_goes_through(layer):
 
 @pytest.mark.parametrize(
     ("layer", "why", "do"),
-    [
-        ("two", "skip connection", "one"),
-        ("out", "2 dimensions", "three"),
-        ("onne", "no such layer", "one"),
-    ],
+    [("two", "skip connection", "one"), ("out", "2 dimensions", "three"), ("onne", "no such layer", "one")],
 )
 def test_a_layer_that_does_not_do_is_answered_with_one_that_does(layer, why, do):
     with pytest.raises(RatherError, match=why) as caught:

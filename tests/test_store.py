@@ -45,8 +45,8 @@ texts = st.text(st.characters(blacklist_categories=["Cs"]))
         before=st.lists(st.floats(0, 1, width=32)),
         steps=st.integers(0, 2**40),
         query=st.none() | st.binary(min_size=1),
-        pictures=st.dictionaries(texts, st.lists(st.binary(), min_size=1), max_size=3),
-        facts=st.dictionaries(texts, st.recursive(st.none() | st.integers() | texts, st.lists), max_size=3),
+        artifacts=st.dictionaries(texts, st.lists(st.binary(), min_size=1), max_size=3),
+        info=st.dictionaries(texts, st.recursive(st.none() | st.integers() | texts, st.lists), max_size=3),
     )
 )
 def test_a_row_comes_back_as_it_went(tmp_path_factory, told):
@@ -75,21 +75,26 @@ def test_a_row_that_two_workers_stored_counts_once(tmp_path):
     assert run.counts()["found"] == 3
 
 
-def test_shards_of_the_first_format_are_read(tmp_path):
+def test_what_an_older_version_wrote_is_read(tmp_path):
     run = start(tmp_path)
-    first = SCHEMA.remove(SCHEMA.get_field_index("memory"))
+    former = {"artifacts": "pictures", "info": "facts"}
+    first = SCHEMA.remove(SCHEMA.get_field_index("memory")).names
+    first = pa.schema([(former.get(name, name), SCHEMA.field(name).type) for name in first])
     told = [record(row(n, memory=7)) for n in range(3)]
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist([{**one, "memory": None} for one in told], first), sink)
+    pq.write_table(
+        pa.Table.from_pylist([{former.get(key, key): value for key, value in one.items()} for one in told], first), sink
+    )
     data = sink.getvalue().to_pybytes()
     name = f"rows-00000000-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
     (tmp_path / name).write_bytes(data)
     assert [*run.rows()] == [row(n) for n in range(3)]
     file = tmp_path / "run.json"
-    file.write_text(file.read_text("utf-8").replace('"format": 2', '"format": 1'), "utf-8")
+    text = file.read_text("utf-8").replace('"format": 3', '"format": 1')
+    file.write_text(text.replace('"config":', '"question":').replace('"ids":', '"asked":'), "utf-8")
     assert Run.open(tmp_path).pending() == [range(3, 6), range(6, 7)]
     again = start(tmp_path)
-    assert '"format": 2' in file.read_text("utf-8")  # for what comes now is not read by older ones
+    assert '"format": 3' in file.read_text("utf-8")  # for what comes now is not read by older ones
     again.commit([row(n, memory=7) for n in range(3, 6)])
     assert [one.memory for one in again.rows()] == [None] * 3 + [7] * 3
 
@@ -162,7 +167,7 @@ def test_of_two_questions_at_once_only_the_first_makes_the_run(tmp_path, monkeyp
     monkeypatch.setattr(Run, "lock", late)
     with pytest.raises(RatherError, match="another seed"):
         start(folder, seed=2)
-    assert Run.open(folder).question == {"seed": 1}
+    assert Run.open(folder).config == {"seed": 1}
 
 
 def test_a_question_that_is_no_plain_data_leaves_no_folder(tmp_path):
@@ -227,13 +232,13 @@ def forge(run: Run, table: pa.Table) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"facts": "{"},
-        {"facts": "[]"},
-        {"facts": None},
+        {"info": "{"},
+        {"info": "[]"},
+        {"info": None},
         {"status": "fine"},
         {"before": None},
-        {"pictures": None},
-        {"pictures": [None]},
+        {"artifacts": None},
+        {"artifacts": [None]},
         {"id": None},
     ],
     ids=str,
@@ -250,7 +255,7 @@ def test_a_row_of_another_kind_is_one_clear_line(tmp_path, change):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda table: table.drop_columns("facts"),
+        lambda table: table.drop_columns("info"),
         lambda table: table.append_column("more", [[1]]),
         lambda table: table.set_column(0, "id", [[7]]),
     ],

@@ -134,9 +134,7 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_no_trace(trained):
 def test_a_member_is_the_classifier_of_its_seed():
     quick = QUICK.model_copy(update={"epochs": 1, "seed": 3, "members": 2})
     both, figures = train_classifier(stripes(40), stripes(50), quick, name="pair")
-    alone, own = train_classifier(
-        stripes(40), stripes(50), quick.model_copy(update={"members": 1, "seed": 4})
-    )
+    alone, own = train_classifier(stripes(40), stripes(50), quick.model_copy(update={"members": 1, "seed": 4}))
     x = stripes(50).images
     assert torch.equal(both.members[1](x), alone(x))
     assert figures.members_correct[1] == own.correct
@@ -198,9 +196,7 @@ def test_recipes_have_bounds():
 @given(st.integers(1, 3000), st.data())
 def test_the_interval_is_wilson_s(tested, data):
     correct = data.draw(st.integers(0, tested))
-    figures = Figures(
-        trained_on=1, tested_on=tested, left_out=0, correct=correct, members_correct=(), losses=()
-    )
+    figures = Figures(trained_on=1, tested_on=tested, left_out=0, correct=correct, members_correct=(), losses=())
     for end in figures.interval:  # the ends are where the normal approximation just holds
         if 1e-6 < end < 1 - 1e-6:
             distance = abs(figures.accuracy - end) / math.sqrt(end * (1 - end) / tested)
@@ -431,11 +427,7 @@ def test_a_changed_bundled_file_is_refused(monkeypatch, tmp_path):
 def test_digits_train_in_a_few_steps():
     digits = load_dataset("digits")
     part = InMemory(
-        "digits",
-        digits.train.classes,
-        digits.train.images[:2000],
-        digits.train.labels[:2000],
-        digits.train.ids,
+        "digits", digits.train.classes, digits.train.images[:2000], digits.train.labels[:2000], digits.train.ids
     )
     _, figures = train_classifier(part, digits.test, Recipe(epochs=2))
     assert figures.accuracy > 0.7  # it was 0.83; chance is 0.1

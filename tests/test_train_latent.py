@@ -28,9 +28,7 @@ def blobs(count: int = 300) -> InMemory:
     images = 0.3 * torch.rand(count, *SHAPE, generator=g)
     for image, label in zip(images, labels.tolist(), strict=True):
         image[:, 3 * label : 3 * label + 2] += 0.6
-    return InMemory(
-        "blobs", ("top", "middle", "bottom"), images, labels.tolist(), [str(i) for i in range(count)]
-    )
+    return InMemory("blobs", ("top", "middle", "bottom"), images, labels.tolist(), [str(i) for i in range(count)])
 
 
 def flat() -> Autoencoder:

@@ -17,7 +17,7 @@ from rather.stats.intervals import wilson
 
 def swept(*values: float, count: int = 4):
     net, x = spatial(), pictures(count)
-    method = Sweep(method=Wachter(steps=40, lr=0.02), setting="closeness", values=values)
+    method = Sweep(method=Wachter(steps=40, lr=0.02), setting="distance_weight", values=values)
     return method, net, x, Goal.criticism(others(net, x))
 
 
@@ -26,11 +26,11 @@ def test_each_value_is_the_method_with_that_value():
     noise = Noise(0, list("abcd"))
     found = method.search(net, x, goal, noise)
     for n, value in enumerate((0.1, 1000.0)):
-        alone = Wachter(steps=40, lr=0.02, closeness=value)(net, x, goal, ids=list("abcd"))
-        torch.testing.assert_close(torch.stack([s[n] for s in found.pictures["sweep"]]), alone.images)
-        assert [told[n] for told in found.facts["sweep_found"]] == alone.found.tolist()
-    assert [told[0] for told in found.facts["sweep_found"]] == [True] * 4
-    assert not all(told[1] for told in found.facts["sweep_found"])  # hardly anything may move
+        alone = Wachter(steps=40, lr=0.02, distance_weight=value)(net, x, goal, ids=list("abcd"))
+        torch.testing.assert_close(torch.stack([s[n] for s in found.artifacts["sweep"]]), alone.images)
+        assert [told[n] for told in found.info["sweep_found"]] == alone.found.tolist()
+    assert [told[0] for told in found.info["sweep_found"]] == [True] * 4
+    assert not all(told[1] for told in found.info["sweep_found"])  # hardly anything may move
 
 
 def test_the_answer_is_the_nearest_success_whatever_the_order():
@@ -38,8 +38,8 @@ def test_the_answer_is_the_nearest_success_whatever_the_order():
         method, net, x, goal = swept(*values)
         result = method(net, x, goal)
         assert result.found.all()
-        changes = torch.tensor(result.facts["sweep_change"])
-        reached = torch.tensor(result.facts["sweep_found"])
+        changes = torch.tensor(result.info["sweep_change"])
+        reached = torch.tensor(result.info["sweep_found"])
         nearest = torch.where(reached, changes, 9).amin(1)
         torch.testing.assert_close((result.images - x).abs().flatten(1).mean(1), nearest)
 
@@ -47,7 +47,7 @@ def test_the_answer_is_the_nearest_success_whatever_the_order():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"setting": "closenes"}, "closeness"),
+        ({"setting": "closenes"}, "distance_weight"),
         ({"values": []}, "values"),
         ({"setting": "steps", "values": [-1]}, "steps"),
         ({"setting": "steps", "values": [1.2, 1.4]}, "whole"),
@@ -64,11 +64,11 @@ class _Run:
 
     folder = "there"
 
-    def __init__(self, facts):
-        self.facts = facts
+    def __init__(self, info):
+        self.info = info
 
     def rows(self):
-        return [type("Row", (), {"status": "found", "facts": json.loads(json.dumps(f))}) for f in self.facts]
+        return [type("Row", (), {"status": "found", "info": json.loads(json.dumps(f))}) for f in self.info]
 
 
 def told(*found: bool):
@@ -104,12 +104,12 @@ def test_the_interval_is_that_of_the_score_test():
 def test_heights_are_those_of_the_filter_up_to_the_first_that_changes_too_many():
     net, x = spatial(), pictures(12)
     generator = grey_denoiser(variance=0.002)  # so sure that pictures are grey that it makes them so
-    tried = heights(generator, net, x, Noise(0, [str(n) for n in range(12)]), respacing=50, share=0.9)
+    tried = heights(generator, net, x, Noise(0, [str(n) for n in range(12)]), num_inference_steps=50, share=0.9)
     assert [height.tau for height in tried] == list(range(1, len(tried) + 1))
     assert len(tried) < 50
     assert all(height.kept >= 0.9 * 12 for height in tried[:-1])
     assert tried[-1].kept < 0.9 * 12
-    few = heights(generator, net, x[:3], Noise(0, list("012")), respacing=50, share=0)
+    few = heights(generator, net, x[:3], Noise(0, list("012")), num_inference_steps=50, share=0)
     assert len(few) == 50  # to the end
     assert all(height.kept <= 3 for height in few)
 
@@ -118,7 +118,7 @@ def test_heights_end_where_the_generator_has_learned_no_more():
     net, x = spatial(), pictures(2)
     generator = grey_denoiser()
     generator.reach = 60  # of 500
-    tried = heights(generator, net, x, Noise(0, list("01")), respacing=50, share=0)
+    tried = heights(generator, net, x, Noise(0, list("01")), num_inference_steps=50, share=0)
     assert tried[-1].tau == int((generator.chain.respaced(50).steps < 60).sum())
 
 
@@ -132,5 +132,5 @@ def test_the_highest_below_the_first_that_fails_is_chosen():
 def test_tuning_of_what_does_not_fit_is_refused():
     net = spatial()
     with pytest.raises(RatherError) as refused:
-        heights(grey_denoiser(), net, torch.rand(1, 1, 6, 6), Noise(0, ["0"]), respacing=501)
+        heights(grey_denoiser(), net, torch.rand(1, 1, 6, 6), Noise(0, ["0"]), num_inference_steps=501)
     assert refused.value.code == "CFG-SETTING"

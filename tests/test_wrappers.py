@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analytic import example, others, pictures, resources, spatial, two_classes
 from rather.config.errors import RatherError
-from rather.core import Classifier, Counterfactuals, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, SearchResult
 from rather.hub.methods import build_method
 from rather.methods.minimal import Minimal
 from rather.methods.several import Several
@@ -59,7 +59,7 @@ def test_minimal_wachter_comes_to_the_nearest_flip_in_l1() -> None:
 
 def distance(result: Counterfactuals) -> Tensor:
     """Sum of the absolute differences."""
-    assert result.found.all()
+    assert result.success.all()
     return (result.images - result.queries).abs().flatten(1).sum(1)
 
 
@@ -77,15 +77,15 @@ class Slider(Method):
     name_of: str = "a word"
     """Not a number."""
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Only what the settings say, and a random number as a fact."""
         asked.append((self.push, len(x)))
-        return Found(
+        return SearchResult(
             images=(x + 0.1 / self.push * self.whole / 8).clamp(0, 1),
             steps=torch.full_like(goal.target, 2),
             evaluations=torch.full_like(goal.target, 3),
-            pictures={"path": [row[None] for row in x]},
-            facts={"drawn": noise.uniform(1)[:, 0].tolist()},
+            artifacts={"path": [row[None] for row in x]},
+            info={"drawn": noise.uniform(1)[:, 0].tolist()},
         )
 
 
@@ -103,10 +103,10 @@ def slide(x: list[float], **options: object) -> Counterfactuals:
 def test_minimal_finds_each_row_s_own_value(levels: list[int]) -> None:
     x = [level / 255 for level in levels]
     result = slide(x, setting="push", loose=0.01, tight=100, steps=12)
-    assert result.found.all()
+    assert result.success.all()
     assert (result.images.flatten() * 255).round().tolist() == [128] * len(x)
     fine = 10_000 ** (1 / 2**12)
-    for value, start in zip(result.facts["push"], x, strict=True):
+    for value, start in zip(result.info["push"], x, strict=True):
         # 127.5 grey levels are rounded up: the tightest push that still does it, within one halving.
         assert value <= 0.1 / (127.5 / 255 - start) * 1.001
         assert value * fine >= 0.1 / (127.5 / 255 - start) * 0.999 or value > 99
@@ -120,33 +120,33 @@ def test_minimal_adds_up_what_it_asked() -> None:
     assert result.evaluations.tolist() == [(3 + 1) * runs] * 3
     assert sum(rows for _, rows in asked) == 3 * runs
     assert len(asked) < 3 * runs  # rows that try the same value are one batch
-    assert [p.shape for p in result.pictures["path"]] == [(1, 1, 1, 1)] * 3
+    assert [p.shape for p in result.artifacts["path"]] == [(1, 1, 1, 1)] * 3
 
 
 def test_a_row_that_the_loosest_value_does_not_flip_is_not_bisected() -> None:
     result = slide([0.0, 0.4], setting="push", loose=0.25, tight=100, steps=5)
-    assert result.found.tolist() == [False, True]
+    assert result.success.tolist() == [False, True]
     assert result.steps.tolist() == [2, 2 * 7]
     assert result.images[0].item() == pytest.approx(102 / 255)
 
 
 def test_a_row_that_the_tightest_value_flips_takes_it() -> None:
     result = slide([0.0, 0.4], setting="push", loose=0.1, tight=0.15)
-    assert result.facts["push"] == pytest.approx([0.15, 0.15])
+    assert result.info["push"] == pytest.approx([0.15, 0.15])
     assert result.steps.tolist() == [4, 4]
 
 
 def test_tight_may_be_the_smaller_and_whole_numbers_stay_whole() -> None:
     result = slide([0.45], setting="whole", loose=64, tight=1, steps=6)
-    assert result.found.all()
-    assert result.facts["whole"] == [4]  # 0.1 * 4 / 8 = 0.05; 3 would not do
+    assert result.success.all()
+    assert result.info["whole"] == [4]  # 0.1 * 4 / 8 = 0.05; 3 would not do
 
 
 def test_every_value_is_tried_with_the_same_numbers() -> None:
     one = slide([0.1, 0.3], setting="push")
     assert len(asked) > 4
     other = Minimal(method=Slider(), setting="push", steps=1)(STEP, one.queries, 1)
-    assert one.facts["drawn"] == other.facts["drawn"]
+    assert one.info["drawn"] == other.info["drawn"]
 
 
 def test_by_default_a_thousandth_to_a_thousand_times_its_own() -> None:
@@ -174,11 +174,11 @@ def test_minimal_never_loses_what_a_success_that_is_not_monotone_found() -> None
     net, x = spatial(), pictures(6)
     target, single = others(net, x), Wachter(steps=40, lr=0.02)
     smallest = Minimal(method=single, steps=4)(net, x, target)
-    for closeness in (0.001, 1000.0):  # the first two that it tries
-        one = single.model_copy(update={"closeness": closeness})(net, x, target)
+    for distance_weight in (0.001, 1000.0):  # the first two that it tries
+        one = single.model_copy(update={"distance_weight": distance_weight})(net, x, target)
         nearer = l1(smallest.images, x) <= l1(one.images, x) + 1e-6
-        assert (nearer | ~one.found).all()
-        assert (smallest.found | ~one.found).all()
+        assert (nearer | ~one.success).all()
+        assert (smallest.success | ~one.success).all()
 
 
 # Several
@@ -188,13 +188,13 @@ def test_minimal_never_loses_what_a_success_that_is_not_monotone_found() -> None
 def test_several_keeps_all_and_shows_the_nearest() -> None:
     net, x = spatial(), pictures(4)
     target, single = others(net, x), Wachter(steps=40, lr=0.02)
-    result = Several(method=single, count=3, spread=0.1)(net, x, target, seed=1)
-    for row, answers in enumerate(result.pictures["answers"]):
+    result = Several(method=single, count=3, init_noise_std=0.1)(net, x, target, seed=1)
+    for row, answers in enumerate(result.artifacts["answers"]):
         assert answers.shape == (3, 1, 6, 6)
         goal = Goal.criticism(target[[row]].expand(3))
         reached = goal.reached(net(answers))
-        assert result.facts["answers_found"][row] == reached.tolist()
-        assert result.facts["answers_distinct"][row] == len(answers[reached].unique(dim=0)) == 3
+        assert result.info["answers_found"][row] == reached.tolist()
+        assert result.info["answers_distinct"][row] == len(answers[reached].unique(dim=0)) == 3
         away = (answers - x[row]).abs().flatten(1).sum(1)
         assert torch.equal(answers[away.argmin()], result.images[row])
 
@@ -203,7 +203,7 @@ def test_several_of_a_method_without_chance_are_one() -> None:
     net, x = spatial(), pictures(4)
     target, single = others(net, x), Wachter(steps=40, lr=0.02)
     result = Several(method=single, count=3)(net, x, target)
-    assert result.facts["answers_distinct"] == [1] * 4
+    assert result.info["answers_distinct"] == [1] * 4
     assert torch.equal(result.images, single(net, x, target).images)
     assert result.steps.tolist() == (3 * single(net, x, target).steps).tolist()
 
@@ -211,9 +211,9 @@ def test_several_of_a_method_without_chance_are_one() -> None:
 def test_answers_that_fail_do_not_count() -> None:
     net, x = spatial(), pictures(4)
     result = Several(method=Wachter(steps=1), count=2)(net, x, Goal.criticism(others(net, x), 0.99))
-    assert result.facts["answers_found"] == [[False, False]] * 4
-    assert result.facts["answers_distinct"] == [0] * 4
-    assert not result.found.any()
+    assert result.info["answers_found"] == [[False, False]] * 4
+    assert result.info["answers_distinct"] == [0] * 4
+    assert not result.success.any()
 
 
 # What is better
@@ -222,7 +222,7 @@ def test_answers_that_fail_do_not_count() -> None:
 def offer(best: Best, images: Tensor, note: str) -> list[bool]:
     count = len(images)
     none = torch.zeros(count, dtype=torch.long)
-    found = Found(images=images, steps=none, evaluations=none, facts={"note": [note] * count})
+    found = SearchResult(images=images, steps=none, evaluations=none, info={"note": [note] * count})
     return best.offer(torch.arange(count), found).tolist()
 
 
@@ -235,9 +235,9 @@ def test_best_is_the_nearest_success_or_else_the_most_promising_attempt() -> Non
     assert offer(best, torch.tensor([0.6, 0.4, 0.35]).view_as(x), "second") == [True, False, False]
     assert offer(best, torch.tensor([0.0, 0.2, 0.3]).view_as(x), "third") == [False, False, False]
     torch.testing.assert_close(best.images.flatten(), torch.tensor([0.6, 0.4, 0.35]))
-    assert best.found().facts == {"note": ["second"] * 3}
+    assert best.found().info == {"note": ["second"] * 3}
     assert offer(best, torch.tensor([1.0, 1.0, 1.0]).view_as(x), "last") == [True, True, True]
-    assert best.found().facts == {"note": ["second", "last", "last"]}
+    assert best.found().info == {"note": ["second", "last", "last"]}
     assert best.evaluations.tolist() == [4, 4, 4]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rather.classifiers.adapters import adapt, ensemble
     from rather.config.errors import RatherError
-    from rather.core import Classifier, Counterfactuals, Found, Goal, Method, Noise
+    from rather.core import Classifier, Counterfactuals, Goal, Method, Noise, SearchResult
     from rather.hub.classifiers import list_classifiers, load_classifier
     from rather.hub.datasets import list_datasets, load_dataset
     from rather.hub.methods import build_method, list_methods
@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Classifier": "core",
     "Counterfactuals": "core",
-    "Found": "core",
+    "SearchResult": "core",
     "Goal": "core",
     "Method": "core",
     "Noise": "core",
@@ -39,12 +39,12 @@ _HOME = {
 __all__ = [
     "Classifier",
     "Counterfactuals",
-    "Found",
     "Goal",
     "Method",
     "Noise",
     "RatherError",
     "References",
+    "SearchResult",
     "__version__",
     "adapt",
     "build_method",

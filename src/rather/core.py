@@ -121,10 +121,7 @@ class Classifier(Resource, nn.Module):
         if name in self.classes:
             return self.classes.index(name)
         raise RatherError(
-            "CFG-CLASS",
-            where=name,
-            why=f"{self.name} knows {len(self.classes)} classes",
-            do=near(name, self.classes),
+            "CFG-CLASS", where=name, why=f"{self.name} knows {len(self.classes)} classes", do=near(name, self.classes)
         )
 
 
@@ -265,14 +262,14 @@ def _words(text: str) -> list[int]:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SearchResult:
     """What a search brings back, row by row; whether it is a success is not for the search to say."""
 
     images: Images  # the counterfactuals, or the best attempts
     steps: Int[Tensor, " b"]  # how many steps the search took
     evaluations: Int[Tensor, " b"]  # how often the classifier, or its head, was asked about this row
-    pictures: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)  # a row: (c, h, w) or (n, c, h, w)
-    facts: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # a row: plain data (JSON)
+    artifacts: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)  # a row: (c, h, w) or (n, c, h, w)
+    info: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # a row: plain data (JSON)
 
 
 @final
@@ -280,7 +277,7 @@ class Found:
 class Counterfactuals:
     """The answers for a batch of images, judged by the classifier itself on the 8-bit picture.
 
-    `pictures` and `facts` hold what only the method knows: its path, its edits, its attention.
+    `artifacts` and `info` hold what only the method knows: its path, its edits, its attention.
     """
 
     queries: Images
@@ -289,23 +286,20 @@ class Counterfactuals:
     classes: tuple[str, ...]
     before: Float[Tensor, "b k"]  # class probabilities of the queries
     after: Float[Tensor, "b k"]  # and of the counterfactuals
-    found: Bool[Tensor, " b"]  # the counterfactual is at its goal
-    why: tuple[str, ...]  # empty where found, else a reason: BUDGET, LOST-IN-SAVING or NONFINITE
+    success: Bool[Tensor, " b"]  # the counterfactual is at its goal
+    failure: tuple[str, ...]  # empty where found, else a reason: BUDGET, LOST-IN-SAVING or NONFINITE
     steps: Int[Tensor, " b"]
     evaluations: Int[Tensor, " b"]
-    pictures: Mapping[str, Sequence[Tensor]]
-    facts: Mapping[str, Sequence[Any]]
+    artifacts: Mapping[str, Sequence[Tensor]]
+    info: Mapping[str, Sequence[Any]]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __repr__(self) -> str:
         """How many were found, and why the others were not: the tensors would fill the screen."""
-        reasons = sorted(Counter(reason for reason in self.why if reason).items())
-        counts = [
-            f"{int(self.found.sum())} of {len(self)} found",
-            *(f"{n} {reason}" for reason, n in reasons),
-        ]
+        reasons = sorted(Counter(reason for reason in self.failure if reason).items())
+        counts = [f"{int(self.success.sum())} of {len(self)} found", *(f"{n} {reason}" for reason, n in reasons)]
         return f"<Counterfactuals: {'; '.join(counts)}>"
 
     def plot(self) -> Figure:
@@ -334,7 +328,7 @@ class Method(Settings, ABC):
     """
 
     @abstractmethod
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Find images near `x` that reach the goal. No row may look at another."""
 
     @final
@@ -395,26 +389,24 @@ class Method(Settings, ABC):
             classes=classifier.classes,
             before=before,
             after=after,
-            found=reached,
-            why=why,
+            success=reached,
+            failure=why,
             steps=found.steps,
             evaluations=found.evaluations,
-            pictures=found.pictures,
-            facts=found.facts,
+            artifacts=found.artifacts,
+            info=found.info,
         )
 
     def settings(self) -> dict[str, Any]:
         """Its settings as plain data, its name among them; `methods.build` makes the method of them again."""
         return {"name": self.name()} | {
-            key: _plain(value, f"{self.name()}.{key}")
-            for key, value in self
-            if not isinstance(value, Resource)
+            key: _plain(value, f"{self.name()}.{key}") for key, value in self if not isinstance(value, Resource)
         }
 
 
-def _nothing(x: Images, goal: Goal) -> Found:
+def _nothing(x: Images, goal: Goal) -> SearchResult:
     """What is found for no rows, so that no search need think of them."""
-    return Found(images=x, steps=torch.zeros_like(goal.target), evaluations=torch.zeros_like(goal.target))
+    return SearchResult(images=x, steps=torch.zeros_like(goal.target), evaluations=torch.zeros_like(goal.target))
 
 
 def _plain(value: object, where: str) -> Any:
@@ -441,9 +433,7 @@ def _goal(classifier: Classifier, target: Goal | Target, x: Images) -> Goal:
     except (TypeError, ValueError, RuntimeError):  # what torch says of None, of ragged lists, of objects
         classes = torch.empty(0)
     if classes.is_floating_point() or classes.dtype == torch.bool:
-        raise RatherError(
-            "CFG-CLASS", where=f"target {target!r:.60}", why="no class, and not one for each row"
-        )
+        raise RatherError("CFG-CLASS", where=f"target {target!r:.60}", why="no class, and not one for each row")
     return Goal.criticism(classes.expand(len(x)).clone() if classes.ndim == 0 else classes.clone())
 
 
@@ -467,14 +457,14 @@ def _check_kinds(classifier: object, x: object) -> None:
         )
 
 
-def _check_found(name: str, found: Found, x: Images) -> None:
+def _check_found(name: str, found: SearchResult, x: Images) -> None:
     """A search that brings back something else for each row is its author's fault, not the user's."""
     if found.images.shape != x.shape:
         raise TypeError(f"{name}: images {tuple(found.images.shape)} for x {tuple(x.shape)}")
     for key, count in (("steps", found.steps), ("evaluations", found.evaluations)):
         if count.shape != x.shape[:1]:
             raise TypeError(f"{name}: {key} {tuple(count.shape)} for {len(x)} rows")
-    for key, per_row in [*found.pictures.items(), *found.facts.items()]:
+    for key, per_row in [*found.artifacts.items(), *found.info.items()]:
         if len(per_row) != len(x):
             raise TypeError(f"{name}: {len(per_row)} of {key!r} for {len(x)} rows")
 
@@ -483,9 +473,7 @@ def _check(classifier: Classifier, x: Images, goal: Goal, ids: Sequence[str]) ->
     if len(ids) != len(x):
         raise RatherError("CFG-OPTIONS", where=f"{len(ids)} ids", why=f"there are {len(x)} images")
     if goal.target.shape != x.shape[:1]:
-        raise RatherError(
-            "CFG-CLASS", where=f"targets {tuple(goal.target.shape)}", why=f"there are {len(x)} images"
-        )
+        raise RatherError("CFG-CLASS", where=f"targets {tuple(goal.target.shape)}", why=f"there are {len(x)} images")
     bad = ~(x.isfinite() & (x >= 0) & (x <= 1)).flatten(1).all(1)
     if bad.any():
         row = int(bad.nonzero()[0])
@@ -505,5 +493,5 @@ def _check(classifier: Classifier, x: Images, goal: Goal, ids: Sequence[str]) ->
 
 
 def rows_of(values: Mapping[str, Sequence[Any]], row: int) -> Iterator[tuple[str, Any]]:
-    """What `pictures` or `facts` hold for one row."""
+    """What `artifacts` or `info` hold for one row."""
     return ((name, per_row[row]) for name, per_row in values.items())

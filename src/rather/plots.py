@@ -59,9 +59,7 @@ def signed_difference(query: Image, counterfactual: Image, scale: float | None =
     return torch.lerp(ground, colour, strength)
 
 
-def highlight(
-    image: Image, attention: Float[Tensor, "1 u v"], side: int = 224
-) -> Float[Tensor, "3 height width"]:
+def highlight(image: Image, attention: Float[Tensor, "1 u v"], side: int = 224) -> Float[Tensor, "3 height width"]:
     """An image with what was looked at in clear and outlined, the rest veiled.
 
     Args:
@@ -97,15 +95,13 @@ def sheet(counterfactuals: Counterfactuals) -> Figure:
         scale = difference_scale(query, image)
         titles = (
             f"{c.classes[predicted]} \N{RIGHTWARDS ARROW} {c.classes[target]}\n{said}",
-            f"{'found' if c.found[row] else 'not found (' + c.why[row] + ')'}\n{says}",
+            f"{'found' if c.success[row] else 'not found (' + c.failure[row] + ')'}\n{says}",
             f"what changed\nfull colour at \N{PLUS-MINUS SIGN}{scale:g}",
         )
         for panel, picture, title in zip(
             panels, (query, image, signed_difference(query, image, scale)), titles, strict=True
         ):
-            panel.imshow(
-                picture.expand(3, -1, -1).permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest"
-            )
+            panel.imshow(picture.expand(3, -1, -1).permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
             panel.set_title(title.replace("$", r"\$"), fontsize=8, loc="left")
             panel.set_axis_off()
     return figure
@@ -143,9 +139,7 @@ def trajectory(
         aspect="auto",
     )
     if manifold is not None:
-        axes.imshow(
-            _ink(manifold).numpy(), extent=window, origin="lower", interpolation="nearest", aspect="auto"
-        )
+        axes.imshow(_ink(manifold).numpy(), extent=window, origin="lower", interpolation="nearest", aspect="auto")
     left, right, bottom, top = window
     u, v = torch.linspace(left, right, probability.shape[1]), torch.linspace(bottom, top, len(probability))
     if probability.min() < 0.5 < probability.max():  # noqa: PLR2004 - one half
@@ -155,16 +149,7 @@ def trajectory(
     axes.plot(x, y, color="#0d45ad", lw=2.2, marker="o", ms=3.5, path_effects=around, solid_joinstyle="round")
     for place, marker, size, name in ((0, "o", 10, "image"), (-1, "*", 17, "end of the search")):
         axes.plot(
-            x[place],
-            y[place],
-            marker,
-            ms=size,
-            mfc="#0d45ad",
-            mec="white",
-            mew=1.5,
-            ls="none",
-            label=name,
-            zorder=4,
+            x[place], y[place], marker, ms=size, mfc="#0d45ad", mec="white", mew=1.5, ls="none", label=name, zorder=4
         )
     bar = figure.colorbar(ground, ax=axes, fraction=0.05, pad=0.02, ticks=[0, 0.5, 1])
     bar.set_label("P(target)", fontsize=11)

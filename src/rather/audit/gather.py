@@ -11,15 +11,7 @@ from torch import Tensor
 
 from rather.audit.appearance import APPEARANCES, appearances
 from rather.audit.dependence import FEWEST, dependence
-from rather.audit.findings import (
-    Attribute,
-    Audit,
-    Estimate,
-    Place,
-    Region,
-    Share,
-    Suspicion,
-)
+from rather.audit.findings import Attribute, Audit, Estimate, Place, Region, Share, Suspicion
 from rather.audit.groups import clusters, distances, kin, pairs
 from rather.audit.load import Seen, read
 from rather.audit.rules import suspicious_attributes, suspicious_places, suspicious_regions
@@ -71,7 +63,7 @@ def audit(
                 do=near(name, [*attributes_known, *regions_known]),
             )
     _refuse_mixed(run, prototypes)
-    classes = [str(name) for name in run.question.get("classes") or []]
+    classes = [str(name) for name in run.config.get("classes") or []]
     seen = read(run, classes)
     attributes = _attributes(seen, classes, oracle)
     regions = _regions(seen, segmenter) if segmenter and len(seen.found) else []
@@ -85,10 +77,7 @@ def audit(
         note
         for missing, note in (
             (seen.labels is None, "No labels: nothing says where the answer moves and the truth does not."),
-            (
-                oracle is None,
-                "No oracle of attributes: of what the pictures show, only the appearance is read.",
-            ),
+            (oracle is None, "No oracle of attributes: of what the pictures show, only the appearance is read."),
             (classifier is None, "The classifier is not at hand: no place could be swapped."),
             (
                 seen.labels is None and not expect,
@@ -98,12 +87,10 @@ def audit(
         if missing
     ]
     answered, without = sum(run.counts().values()), len(seen.ids) - len(seen.labelled)
-    if answered < len(run.asked):
-        notes.insert(0, f"The run is not finished: {answered} of {len(run.asked)} rows are answered.")
+    if answered < len(run.ids):
+        notes.insert(0, f"The run is not finished: {answered} of {len(run.ids)} rows are answered.")
     if seen.labels is not None and without:
-        notes.append(
-            f"{without} of {len(seen.ids)} images have no label: what goes by labels leaves them out."
-        )
+        notes.append(f"{without} of {len(seen.ids)} images have no label: what goes by labels leaves them out.")
     return Audit(
         rows=len(seen.ids),
         found=len(seen.found),
@@ -129,13 +116,13 @@ def _refuse_mixed(run: Run, prototypes: Run | None) -> None:
             why = "it asks for another class" if wanted else "it asks for more confidence in the same class"
             do = "Give it with --prototypes, beside a run for another class" if not wanted else ""
             raise RatherError("CFG-OPTIONS", where=one.folder, why=why, do=do)
-    if prototypes is not None and prototypes.question.get("classifier") != run.question.get("classifier"):
+    if prototypes is not None and prototypes.config.get("classifier") != run.config.get("classifier"):
         raise RatherError("CFG-OPTIONS", where=prototypes.folder, why="it explains another classifier")
 
 
 def _target(run: Run) -> object:
     """The name of what was asked for; a run whose goals another chose has them beside it."""
-    target = run.question.get("target")
+    target = run.config.get("target")
     return target.get("name") if isinstance(target, dict) else target
 
 
@@ -177,9 +164,7 @@ def _values(x: Images, oracle: Oracle | None) -> Float[Tensor, "n a"]:
     return torch.cat([*([oracle.values(x)] if oracle else []), appearances(x)], 1)
 
 
-def _effects(
-    seen: Seen, has: Bool[Tensor, "n a"]
-) -> dict[int, tuple[int, Estimate, Estimate | None, Estimate | None]]:
+def _effects(seen: Seen, has: Bool[Tensor, "n a"]) -> dict[int, tuple[int, Estimate, Estimate | None, Estimate | None]]:
     """Of each attribute the class that it moves most; what it adds to answer, label, and the difference.
 
     Of images that have a label, so that the three are of the same ones; of all if too few have.
@@ -209,10 +194,7 @@ def _regions(seen: Seen, segmenter: Semantic) -> list[Region]:
     area = layout.flatten(2).mean(2).mean(0)
     found = [
         Region(
-            name=name,
-            share=_mean(shares[:, n]),
-            area=float(area[n]),
-            examples=seen.examples(seen.found, shares[:, n]),
+            name=name, share=_mean(shares[:, n]), area=float(area[n]), examples=seen.examples(seen.found, shares[:, n])
         )
         for n, name in enumerate(segmenter.regions)
     ]

@@ -49,9 +49,7 @@ def clusters(seen: Seen, classes: Sequence[str]) -> list[Cluster]:
     found = []
     for k in range(int(of.max()) + 1):
         mine = of == k
-        pairs = Counter(
-            zip(seen.predicted[seen.found][mine].tolist(), seen.target[mine].tolist(), strict=True)
-        )
+        pairs = Counter(zip(seen.predicted[seen.found][mine].tolist(), seen.target[mine].tolist(), strict=True))
         found.append(
             Cluster(
                 share=Share(count=int(mine.sum()), of=len(mine)),
@@ -81,9 +79,7 @@ def kin(seen: Seen, surer: Mapping[str, float] | None, classes: Sequence[str]) -
         if surer is not None:
             rank = rank - mid_ranks(torch.tensor([surer[one.id] for one in members]))
         order = [members[n] for n in rank.argsort(descending=True, stable=True).tolist()]
-        found.append(
-            Kin(predicted=name, rows=len(order), prototypes=order[:_KIN], outliers=order[::-1][:_KIN])
-        )
+        found.append(Kin(predicted=name, rows=len(order), prototypes=order[:_KIN], outliers=order[::-1][:_KIN]))
     return found
 
 

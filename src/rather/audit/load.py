@@ -94,9 +94,7 @@ def read(run: Run, classes: Sequence[str]) -> Seen:
         said.append(row.before)
         labels.append(number.get(row.label or "", -1))
     if not ids:
-        raise RatherError(
-            "DATA-EMPTY", where=run.folder, why="no row of it has an image that was asked about"
-        )
+        raise RatherError("DATA-EMPTY", where=run.folder, why="no row of it has an image that was asked about")
     x, probabilities = torch.stack(images), torch.tensor(said)
     return Seen(
         ids=ids,

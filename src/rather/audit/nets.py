@@ -38,7 +38,7 @@ def audited_classifier(
     Raises:
         RatherError: RUN-MISMATCH for another classifier than the run's, or what `bring` raises.
     """
-    asked = run.question.get("classifier") or {}
+    asked = run.config.get("classifier") or {}
     name = str(asked.get("name"))
     if spec is None and name not in list_weights("classifier"):
         return None
@@ -48,10 +48,7 @@ def audited_classifier(
     if spec is None:  # somebody's own, which is called as ours
         return None
     raise RatherError(
-        "RUN-MISMATCH",
-        where=f"--classifier {spec}",
-        why=f"the run explains another, {name}",
-        do="Give that one",
+        "RUN-MISMATCH", where=f"--classifier {spec}", why=f"the run explains another, {name}", do="Give that one"
     )
 
 

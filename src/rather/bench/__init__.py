@@ -15,9 +15,7 @@ _SPECS: Final = Path(__file__).parent / "specs"
 
 def list_benches() -> dict[str, str]:
     """Name and one line of every benchmark that comes with the package; nothing but the files is read."""
-    return {
-        file.stem: tomllib.loads(file.read_text("utf-8"))["what"] for file in sorted(_SPECS.glob("*.toml"))
-    }
+    return {file.stem: tomllib.loads(file.read_text("utf-8"))["what"] for file in sorted(_SPECS.glob("*.toml"))}
 
 
 def bench_file(name: str) -> Path:

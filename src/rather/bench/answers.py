@@ -58,7 +58,7 @@ class Answers:
     @cached_property
     def edits(self) -> Edits:
         """(Query cell, distractor cell), in order, of each row that exchanges some with one distractor."""
-        told = [(row.facts.get("edits"), "distractor" in row.facts) for row in self.rows]
+        told = [(row.info.get("edits"), "distractor" in row.info) for row in self.rows]
         return [edits if isinstance(edits, list) and one else [] for edits, one in told]
 
     @cached_property
@@ -84,7 +84,7 @@ class Answers:
         rows = [self.rows[n] for n in self.exchanging]
         return (
             where(queries, [row.id for row in rows], self.grid),
-            where(distractors, [row.facts["distractor"] for row in rows], self.grid),
+            where(distractors, [row.info["distractor"] for row in rows], self.grid),
         )
 
     @cached_property

@@ -77,9 +77,7 @@ def bench(
     absent = (*planned.absent, *broken, *unmeasured)
     told = {
         "spec": spec.model_dump(mode="json"),
-        "runs": [
-            {"task": u.task, "method": u.method, "seed": u.seed, "run": str(u.run.folder)} for u in units
-        ],
+        "runs": [{"task": u.task, "method": u.method, "seed": u.seed, "run": str(u.run.folder)} for u in units],
         "absent": [vars(one) for one in absent],
     }
     with writing(folder):

@@ -80,17 +80,14 @@ class Answered:
     @classmethod
     def of(cls, units: Sequence[Unit], scores: Sequence[Scores]) -> Answered:
         """Of the runs of one method."""
-        place = {name: n for n, name in enumerate(units[0].run.asked)}
+        place = {name: n for n, name in enumerate(units[0].run.ids)}
         statuses = tuple(status for one in scores for status in one.statuses)
         image = np.array([place[name] for one in scores for name in one.ids], dtype=np.int64)
         halves = np.random.default_rng(0).permuted(np.tile(np.arange(len(place)) % 2, (_SPLITS, 1)), axis=1)
         like = {name: values for one in scores for name, values in one.values.items()}
         columns = {  # a run of which no row has an answer has no numbers: it takes them from no other
             name: torch.cat(
-                [
-                    one.values.get(name, some.new_full((len(one), *some.shape[1:]), torch.nan))
-                    for one in scores
-                ]
+                [one.values.get(name, some.new_full((len(one), *some.shape[1:]), torch.nan)) for one in scores]
             )
             for name, some in like.items()
         }
@@ -102,11 +99,9 @@ class Answered:
     def rows(self, measure: Measure, variant: Variant) -> Places:
         """Those that count."""
         over = "searched" if variant == "all" else measure.over
-        count = {
-            "asked": {"found", "not_found", "failed"},
-            "searched": {"found", "not_found"},
-            "found": {"found"},
-        }[over]
+        count = {"asked": {"found", "not_found", "failed"}, "searched": {"found", "not_found"}, "found": {"found"}}[
+            over
+        ]
         there = np.array([status in count for status in self.statuses], dtype=bool)
         for name in measure.columns:
             there &= ~self.columns[name].isnan().reshape(len(there), -1).any(1).numpy()
@@ -189,15 +184,12 @@ def figures_of(
         for name in measures or MEASURES:
             measure = MEASURES[name]
             able, without = _able(answered, measure)
-            absent += [
-                Absent(task=task, method=method, why=f"{name}: {why}") for method, why in without.items()
-            ]
+            absent += [Absent(task=task, method=method, why=f"{name}: {why}") for method, why in without.items()]
             samples = Samples(measure, weights)
             variants: list[Variant] = ["main", "all"] if measure.over == "found" else ["main"]
             for variant in variants:
                 column = [
-                    replace(figure, task=task, measure=name)
-                    for figure in _column(able, measure, variant, samples)
+                    replace(figure, task=task, measure=name) for figure in _column(able, measure, variant, samples)
                 ]
                 figures += _tested(column, able, measure, samples)
     return figures, absent
@@ -223,9 +215,7 @@ def _able(answered: Sequence[Answered], measure: Measure) -> tuple[list[Answered
     return able, without
 
 
-def _column(
-    able: Sequence[Answered], measure: Measure, variant: Variant, samples: Samples
-) -> Iterator[Figure]:
+def _column(able: Sequence[Answered], measure: Measure, variant: Variant, samples: Samples) -> Iterator[Figure]:
     """A measure of each method, with its interval; none of a method that has no row for it."""
     for one in able:
         rows = one.rows(measure, variant)
@@ -237,9 +227,7 @@ def _column(
             found = float(np.nanmean(means))
             several = int((~np.isnan(means)).sum())
             # All or nothing has no spread to resample. Rows of an image go together: images are counted.
-            low, high = (
-                wilson(found * several, several) if measure.share else bootstrap_mean(means, samples.weights)
-            )
+            low, high = wilson(found * several, several) if measure.share else bootstrap_mean(means, samples.weights)
         else:
             found = one.of_set(measure, rows)
             several = len(np.unique(image))
@@ -261,9 +249,7 @@ def _column(
         )
 
 
-def _tested(
-    column: Sequence[Figure], able: Sequence[Answered], measure: Measure, samples: Samples
-) -> list[Figure]:
+def _tested(column: Sequence[Figure], able: Sequence[Answered], measure: Measure, samples: Samples) -> list[Figure]:
     """Who is best, and how sure it is that the others are not as good, on the rows that both have."""
     sign = 1 if measure.higher_is_better else -1
     by_name = {one.method: one for one in able}
@@ -294,9 +280,7 @@ def _p(one: Answered, best: Answered, measure: Measure, variant: Variant, sample
         differences = differences[~np.isnan(differences)]
         return sign_flip(sign * differences) if len(differences) >= FEWEST else None
     key = {(i, s): n for n, i, s in zip(others, best.image[others], best.seed[others], strict=True)}
-    both = [
-        (n, key[i, s]) for n, i, s in zip(mine, one.image[mine], one.seed[mine], strict=True) if (i, s) in key
-    ]
+    both = [(n, key[i, s]) for n, i, s in zip(mine, one.image[mine], one.seed[mine], strict=True) if (i, s) in key]
     if not both:
         return None
     first, second = (np.array(rows, dtype=np.int64) for rows in zip(*both, strict=True))

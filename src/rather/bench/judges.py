@@ -121,12 +121,7 @@ class Nets:
             for name, told in measures.items()
             if isinstance(net := getattr(self, name), Classifier) and _same(net, classifier)
         }
-        return replace(
-            self,
-            classifier=classifier,
-            reasons={**self.reasons, **mine},
-            **(other | dict.fromkeys(mine)),
-        )
+        return replace(self, classifier=classifier, reasons={**self.reasons, **mine}, **(other | dict.fromkeys(mine)))
 
     def question(self) -> dict[str, Any]:
         """All of it that can change a score of a row, as plain data.
@@ -176,7 +171,7 @@ def nets_of(
         encoder: that was told no classes.
         autoencoders: of the classes, and of all of them.
         filter: a diffusion model.
-        references: where distractors are from, if not from `pictures`: no places are looked up there.
+        references: where distractors are from, if not from `artifacts`: no places are looked up there.
         trust: sha256 sums of code that may be run.
 
     Raises:

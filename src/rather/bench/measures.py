@@ -184,9 +184,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "share_changed": _score("share_changed", "pixels", "distance"),
     "hoyer": _score("hoyer", "Hoyer", "distance"),
     "edits": _score("edits", "edits", "distance", metric=_metric("edit_count")),
-    "similarity": _score(
-        "similarity", "similarity", "realism", metric=_metric("identity_similarity"), need="features"
-    ),
+    "similarity": _score("similarity", "similarity", "realism", metric=_metric("identity_similarity"), need="features"),
     "identity": Measure(
         title="identity",
         metric=_metric("identity_kept"),
@@ -199,8 +197,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "im1": _score("im1", "IM1", "realism", need="autoencoders"),
     "im2": _score("im2", "IM2", "realism", need="autoencoders"),
     "diversity": replace(
-        _score("diversity", "diversity", "realism", metric=_metric("feature_diversity"), need="features"),
-        seeds=2,
+        _score("diversity", "diversity", "realism", metric=_metric("feature_diversity"), need="features"), seeds=2
     ),
     "cardinality": replace(
         _score("cardinality", "cardinality", "meaning", over="searched"), needs=("judge", "oracle"), seeds=2
@@ -235,9 +232,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         theme="realism",
         columns=(*_FEATURES, "halves"),
         of=_split,
-        samples=lambda c, _nets, w: samples.split_frechet(
-            c["features_after"], c["features_before"], c["halves"], w
-        ),
+        samples=lambda c, _nets, w: samples.split_frechet(c["features_after"], c["features_before"], c["halves"], w),
         biased=True,
         needs=("features",),
     ),

@@ -140,24 +140,14 @@ def plan(spec: Spec, runs: Path, trust: Sequence[str] = ()) -> Plan:
     return Plan(units=tuple(units), absent=tuple(absent), notes=tuple(dict.fromkeys(notes)))
 
 
-def _task(
-    spec: Spec, name: str, asked: AskedData, classifier: str | None, *, kept: Path, trust: Sequence[str]
-) -> Task:
+def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, kept: Path, trust: Sequence[str]) -> Task:
     whom = classifier or classifier_of(asked.data)
     if whom is None:
         raise RatherError(
-            "CFG-SETTING",
-            where=f"data {asked.data}",
-            why="no classifier comes with it",
-            do="Name one: classifier",
+            "CFG-SETTING", where=f"data {asked.data}", why="no classifier comes with it", do="Name one: classifier"
         )
     net = load_classifier(
-        whom,
-        layer=asked.layer,
-        shape=asked.shape,
-        classes=asked.classes,
-        output=asked.output,
-        trust=trust,
+        whom, layer=asked.layer, shape=asked.shape, classes=asked.classes, output=asked.output, trust=trust
     )
     pictures = load_dataset(asked.data, shape=net.shape)
     indices = spread(len(pictures.test), asked.count or spec.count)
@@ -272,12 +262,12 @@ def work_off(units: Sequence[Unit], progress: Progress) -> tuple[list[Unit], lis
     whole: list[Unit] = []
     absent: list[Absent] = []
     seconds = 0.0
-    asked = sum(len(unit.run.asked) for unit in units)
+    asked = sum(len(unit.run.ids) for unit in units)
     done = 0
     progress(done, asked)
     for unit in units:
         began = time.monotonic()
-        stored = len(unit.run.asked) - sum(map(len, unit.run.pending()))
+        stored = len(unit.run.ids) - sum(map(len, unit.run.pending()))
         try:
             for rows in execute(unit.run, unit.work):
                 stored += rows
@@ -288,6 +278,6 @@ def work_off(units: Sequence[Unit], progress: Progress) -> tuple[list[Unit], lis
                 raise
             absent.append(Absent(task=unit.task, method=unit.method, why=str(error)))
         seconds += time.monotonic() - began
-        done += len(unit.run.asked)
+        done += len(unit.run.ids)
         progress(done, asked)
     return whole, absent, seconds

@@ -30,16 +30,12 @@ def split_frechet(
     return ((there + back) / 2).view(len(weights), -1).mean(1)
 
 
-def frechet(
-    x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], of_x: Weights, of_y: Weights
-) -> Float[Tensor, " s"]:
+def frechet(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], of_x: Weights, of_y: Weights) -> Float[Tensor, " s"]:
     """`frechet_of_features` of samples of two sets; NaN of a sample that has no covariance."""
     together = torch.cat([x, y])
     if not together.isfinite().all():
         return of_x.new_full(of_x.shape[:1], torch.nan)
-    if x.shape[1] > len(
-        together
-    ):  # distances do not change where all rows are written in a base of their own
+    if x.shape[1] > len(together):  # distances do not change where all rows are written in a base of their own
         together = torch.linalg.qr(together.T, mode="r").R.T
         x, y = together.split(len(x))
     size = max(1, _NUMBERS // x.numel())

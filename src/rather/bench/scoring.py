@@ -79,7 +79,7 @@ def _inside(a: Answers) -> Tensor:
 
 def _counted(fact: str, a: Answers) -> Tensor:
     """A fact that is a number, or a list whose length counts; NaN of a method that does not tell it."""
-    told = [row.facts.get(fact) for row in a.rows]
+    told = [row.info.get(fact) for row in a.rows]
     counts = [len(one) if isinstance(one, list) else one for one in told]
     return torch.tensor([float(n) if isinstance(n, int) else torch.nan for n in counts], dtype=torch.float64)
 

@@ -8,15 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, final
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    ValidationError,
-    field_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from rather.bench import bench_file, list_benches
 from rather.bench.measures import MEASURES
@@ -57,9 +49,7 @@ class AskedMethod(Part):
     @classmethod
     def _of_this_method(cls, settings: dict[str, Any]) -> dict[str, Any]:
         if "name" in settings:
-            raise RatherError(
-                "CFG-SETTING", where="settings name", why="the method is not a setting", do="Say method"
-            )
+            raise RatherError("CFG-SETTING", where="settings name", why="the method is not a setting", do="Say method")
         return settings
 
     @property
@@ -155,11 +145,7 @@ class Spec(Part):
     what: str = ""
     """A line on what it shows."""
     methods: tuple[
-        Annotated[
-            AskedMethod,
-            BeforeValidator(lambda told: {"method": told} if isinstance(told, str) else told),
-        ],
-        ...,
+        Annotated[AskedMethod, BeforeValidator(lambda told: {"method": told} if isinstance(told, str) else told)], ...
     ] = Field(min_length=1)
     data: tuple[AskedData, ...] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field((0,), min_length=1)
@@ -177,9 +163,7 @@ class Spec(Part):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in MEASURES:
-                raise RatherError(
-                    "CFG-SETTING", where=f"measures {name}", why="unknown", do=near(name, MEASURES)
-                )
+                raise RatherError("CFG-SETTING", where=f"measures {name}", why="unknown", do=near(name, MEASURES))
         _refuse_twice("measures", names)
         return names
 
@@ -243,9 +227,7 @@ def read_spec(name: str, given: Mapping[str, str] | None = None) -> Spec:
         _ = method.column  # a name that does not exist is refused before anything is computed
         for label in method.only:
             if label not in known:
-                raise RatherError(
-                    "CFG-SETTING", where=f"methods {method.name}: only {label}", do=near(label, known)
-                )
+                raise RatherError("CFG-SETTING", where=f"methods {method.name}: only {label}", do=near(label, known))
     return spec
 
 

@@ -34,10 +34,7 @@ class Table:
     @property
     def heads(self) -> list[str]:
         """What stands above the columns, with the way that is better."""
-        return [
-            f"{MEASURES[name].title} {'↑' if MEASURES[name].higher_is_better else '↓'}"
-            for name in self.measures
-        ]
+        return [f"{MEASURES[name].title} {'↑' if MEASURES[name].higher_is_better else '↓'}" for name in self.measures]
 
     @property
     def legend(self) -> list[tuple[str, str]]:
@@ -57,9 +54,7 @@ def tables(figures: Sequence[Figure]) -> Iterator[Table]:
         for variant in ("main", "all"):
             for theme in THEMES:
                 mine = [
-                    f
-                    for f in figures
-                    if f.task == task and f.variant == variant and MEASURES[f.measure].theme == theme
+                    f for f in figures if f.task == task and f.variant == variant and MEASURES[f.measure].theme == theme
                 ]
                 if mine:
                     yield Table(
@@ -87,9 +82,7 @@ def number(value: float, measure: Measure) -> str:
 
 def interval(figure: Figure, dash: str = "\N{EN DASH}") -> str:
     """Both ends."""
-    low, high = (
-        number(end, MEASURES[figure.measure]).removesuffix(" %") for end in (figure.low, figure.high)
-    )
+    low, high = (number(end, MEASURES[figure.measure]).removesuffix(" %") for end in (figure.low, figure.high))
     return f"{low}{f' {dash} ' if '-' in low + high else dash}{high}"
 
 
@@ -109,11 +102,7 @@ def markdown(figures: Sequence[Figure], absent: Sequence[Absent], name: str) -> 
             + " |"
             for method in table.methods
         ]
-        lines += [
-            "",
-            *(f"- {title}: {_escaped(text)}" for title, text in table.legend),
-            "",
-        ]
+        lines += ["", *(f"- {title}: {_escaped(text)}" for title, text in table.legend), ""]
     if absent:
         lines += ["## What there is not", ""]
         lines += [f"- {_escaped(told)}" for told in dict.fromkeys(map(absence, absent))]
@@ -156,9 +145,7 @@ def latex(figures: Sequence[Figure]) -> str:
         arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
         heads = [f"{_tex(head[:-1])}{arrows[head[-1]]}" for head in table.heads]
         rows = [
-            _tex(method)
-            + " & "
-            + " & ".join(_tex_cell(table.figures.get((method, name))) for name in table.measures)
+            _tex(method) + " & " + " & ".join(_tex_cell(table.figures.get((method, name))) for name in table.measures)
             for method in table.methods
         ]
         parts.append(

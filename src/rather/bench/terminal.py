@@ -38,9 +38,7 @@ def summary(benched: Benched) -> None:
         console.print(Text(f"not there: {told}", style="dim"), soft_wrap=True)
     counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in benched.counts.items() if n)
     console.print(Text(f"\n{len(benched.units)} runs: {counts or 'none'} in {benched.seconds:.1f} s"))
-    console.print(
-        Text("bold: best; ≈: not significantly worse than the best (paired, Holm, 5 %)", style="dim")
-    )
+    console.print(Text("bold: best; ≈: not significantly worse than the best (paired, Holm, 5 %)", style="dim"))
     console.print(Text(f"page: {benched.page}"), soft_wrap=True)
 
 

@@ -11,14 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rather.classifiers.answers import Asked, Output, Plain, finish, key_of, to_logits
-from rather.classifiers.preflight import (
-    ask,
-    brief,
-    noise,
-    refuse_nonfinite,
-    refuse_nonfinite_weights,
-    refuse_unsteady,
-)
+from rather.classifiers.preflight import ask, brief, noise, refuse_nonfinite, refuse_nonfinite_weights, refuse_unsteady
 from rather.classifiers.split import split
 from rather.config.errors import RatherError
 from rather.core import Classifier, Features, Images, Logits
@@ -191,9 +184,7 @@ class _Heads(nn.Module):
     def forward(self, features: Float[Tensor, "b d u v"]) -> Logits:
         """Each member sees its own channels."""
         parts = features.split(self.channels, 1)
-        return _mean_log_probability(
-            [member.head(part) for member, part in zip(self._members, parts, strict=True)]
-        )
+        return _mean_log_probability([member.head(part) for member, part in zip(self._members, parts, strict=True)])
 
 
 def _mean_log_probability(logits: Sequence[Logits]) -> Logits:

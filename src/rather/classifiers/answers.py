@@ -82,9 +82,7 @@ class Log(nn.Module):
 def output_of(text: str) -> Output:
     """What somebody wrote, if it is one."""
     if text not in get_args(Output):
-        raise RatherError(
-            "CFG-SETTING", where=f"output {text}", why="unknown", do=near(text, get_args(Output))
-        )
+        raise RatherError("CFG-SETTING", where=f"output {text}", why="unknown", do=near(text, get_args(Output)))
     return cast("Output", text)
 
 

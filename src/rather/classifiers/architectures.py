@@ -80,9 +80,7 @@ class See(nn.Module):
     def forward(self, x: Images) -> Images:
         """Of images that are normalised already: black is the data's mean."""
         _, _, h, w = x.shape
-        top, bottom, left, right = (
-            round(end * side) for end, side in zip(self.part, (h, h, w, w), strict=True)
-        )
+        top, bottom, left, right = (round(end * side) for end, side in zip(self.part, (h, h, w, w), strict=True))
         seen = torch.zeros_like(x)
         seen[:, :, top:bottom, left:right] = x[:, :, top:bottom, left:right]
         return seen
@@ -99,9 +97,7 @@ def _seeing(part: tuple[float, float, float, float]) -> Architecture:
 def _head(channels: int, u: int, v: int, hidden: int, classes: int) -> nn.Sequential:
     if min(u, v) < 1:
         raise RatherError("TRAIN-DATA", why="they are too small for this net", do="Choose a larger size")
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(channels * u * v, hidden), nn.ReLU(), nn.Linear(hidden, classes)
-    )
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * u * v, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
 
 #: Of the last three, the parts are those of STEEX (supplement, section C): the top 65 of 256 rows, a centred
@@ -129,7 +125,5 @@ def build(architecture: str, shape: Shape, classes: int) -> tuple[nn.Sequential,
         RatherError: CFG-UNKNOWN for another name, TRAIN-DATA for pictures that are too small for the net.
     """
     if architecture not in ARCHITECTURES:
-        raise RatherError(
-            "CFG-UNKNOWN", where=f"architecture {architecture}", do=near(architecture, ARCHITECTURES)
-        )
+        raise RatherError("CFG-UNKNOWN", where=f"architecture {architecture}", do=near(architecture, ARCHITECTURES))
     return ARCHITECTURES[architecture](shape, classes)

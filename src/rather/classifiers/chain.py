@@ -38,9 +38,7 @@ _MEANS: Final = {torch.mean, "mean"}
 _NOTHING: Final = {nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout}  # in evaluation
 
 
-def as_sequential(
-    nodes: Sequence[fx.Node], start: fx.Node, shapes: Shapes, net: nn.Module
-) -> nn.Sequential | None:
+def as_sequential(nodes: Sequence[fx.Node], start: fx.Node, shapes: Shapes, net: nn.Module) -> nn.Sequential | None:
     """The steps after `start` as a chain of layers, or None if they are not one.
 
     Args:

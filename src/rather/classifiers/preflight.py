@@ -69,9 +69,7 @@ def preflight(classifier: Classifier, images: Images) -> Preflight:
         logits = ask(classifier, x)
         if not isinstance(logits, Tensor):
             raise RatherError(
-                "MODEL-OUTPUT-TYPE",
-                where=type(logits).__name__,
-                do="Bring the net with rather.classifiers.adapt",
+                "MODEL-OUTPUT-TYPE", where=type(logits).__name__, do="Bring the net with rather.classifiers.adapt"
             )
         refuse_nonfinite(classifier, x, logits)
         to_logits(logits, "logits", len(x))
@@ -134,9 +132,7 @@ def refuse_nonfinite(net: nn.Module, x: Tensor, answer: Tensor) -> None:
     if bad.any():
         row = int(bad.flatten(1).any(1).nonzero()[0]) if bad.ndim > 1 else int(bad.nonzero()[0])
         raise RatherError(
-            "MODEL-NONFINITE",
-            where=_first_nonfinite(net, x),
-            why=f"answer {row} of {len(x)}, weights are finite",
+            "MODEL-NONFINITE", where=_first_nonfinite(net, x), why=f"answer {row} of {len(x)}, weights are finite"
         )
 
 

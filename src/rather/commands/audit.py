@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Cheap, and needs nothing but a gradient. The rules of attributes and places do not read its pictures.
 DEFAULT_METHOD: Final = "attack"
-DEFAULT_SETTINGS: Final = {"steps": 25, "lr": 2 / 255, "closeness": 0.01, "patience": 25, "frames": 0}
+DEFAULT_SETTINGS: Final = {"steps": 25, "lr": 2 / 255, "distance_weight": 0.01, "patience": 25, "num_path_frames": 0}
 DEFAULT_COUNT: Final = 100
 DEFAULT_TARGET: Final = "runner-up"
 SHOWN: Final = 6  # attributes in the terminal
@@ -94,9 +94,7 @@ def audit(
 
     there = images[0] if len(images) == 1 and (images[0] / "run.json").is_file() else None
     if there is None and len(images) == 1 and is_comparison(images[0]):
-        raise RatherError(
-            "CFG-OPTIONS", where=images[0], why="a comparison", do="Give the folder of one of its runs"
-        )
+        raise RatherError("CFG-OPTIONS", where=images[0], why="a comparison", do="Give the folder of one of its runs")
     failed = 0
     if there is not None:
         making = {
@@ -176,8 +174,7 @@ def told(found: Audit, run: Run, page: Path) -> dict[str, Any]:
         "regions": [asdict(one) for one in found.regions],
         "places": [asdict(one) for one in found.places],
         "clusters": [
-            {"rows": one.share.count, "spread": one.spread, "examples": one.examples}
-            for one in found.clusters
+            {"rows": one.share.count, "spread": one.spread, "examples": one.examples} for one in found.clusters
         ],
         "prototypes": {one.predicted: [each.id for each in one.prototypes] for one in found.kin},
         "outliers": {one.predicted: [each.id for each in one.outliers] for one in found.kin},
@@ -208,16 +205,9 @@ def _summary(found: Audit, run: Run, page: Path) -> None:
     console = Console()
     known = [one for one in found.attributes if one.answer]
     if known:
-        table = Table(
-            "attribute", "adds to the answer", "to the label", "came or went", box=None, pad_edge=False
-        )
+        table = Table("attribute", "adds to the answer", "to the label", "came or went", box=None, pad_edge=False)
         for one in known[:SHOWN]:
-            cells = (
-                one.name,
-                interval(one.answer),
-                interval(one.label),
-                f"{one.changed.count} of {one.changed.of}",
-            )
+            cells = (one.name, interval(one.answer), interval(one.label), f"{one.changed.count} of {one.changed.of}")
             table.add_row(*map(Text, cells))
         console.print(table)
     if found.places:
@@ -231,6 +221,6 @@ def _summary(found: Audit, run: Run, page: Path) -> None:
         console.print(Text(f"\nnote: {note}"))
     if not found.warnings:
         console.print(Text("\nno warning: nothing met a rule, which does not mean that nothing is wrong"))
-    name = run.question["classifier"]["name"]
+    name = run.config["classifier"]["name"]
     console.print(Text(f"\n{name}: {len(found.warnings)} warnings over {found.rows} images"))
     console.print(Text(f"report: {page}"), soft_wrap=True)

@@ -53,7 +53,7 @@ def bench(
             "bench": str(benched.folder),
             "page": str(benched.page),
             "runs": len(benched.units),
-            "queries": sum(len(unit.run.asked) for unit in benched.units),
+            "queries": sum(len(unit.run.ids) for unit in benched.units),
             **benched.counts,
             "absent": [vars(one) for one in benched.absent],
             "seconds": round(benched.seconds, 3),

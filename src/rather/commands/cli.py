@@ -27,9 +27,7 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 app.command("rather.commands.train:train", name="train", help="Make the nets that the methods need.")
-app.command(
-    "rather.commands.audit:audit", name="audit", help="What a classifier goes by, and what is suspicious."
-)
+app.command("rather.commands.audit:audit", name="audit", help="What a classifier goes by, and what is suspicious.")
 app.command("rather.commands.bench:bench", name="bench", help="Compare methods, with intervals and tests.")
 
 
@@ -130,13 +128,13 @@ def explain(
     told: dict[str, Any] = {
         "run": str(explained.folder),
         "report": str(explained.report),
-        "queries": sum(len(run.asked) for run in runs.values()),
+        "queries": sum(len(run.ids) for run in runs.values()),
         **explained.counts,
         "seconds": round(explained.seconds, 3),
     }
     if len(runs) > 1:
         told["methods"] = [
-            {"method": label, "run": str(run.folder), "queries": len(run.asked), **run.counts()}
+            {"method": label, "run": str(run.folder), "queries": len(run.ids), **run.counts()}
             for label, run in runs.items()
         ]
     if json:
@@ -197,9 +195,7 @@ def report(run: Path, /, *, out: Path | None = None, single_file: bool | None = 
 
     if is_comparison(run):
         if out or single_file is not None:
-            raise RatherError(
-                "CFG-OPTIONS", where=run, why="the page of a comparison is one of its own folder"
-            )
+            raise RatherError("CFG-OPTIONS", where=run, why="the page of a comparison is one of its own folder")
         print(write_comparison(run))
         return 0
     print(write_report(Run.open(run), out, single_file=single_file))
@@ -252,7 +248,7 @@ def tune_filter(
     generator: str | None = None,
     data: str = "digits",
     classifier: str | None = None,
-    respacing: Annotated[int, Parameter(validator=Number(gte=2, lte=10_000))] = 50,
+    num_inference_steps: Annotated[int, Parameter(validator=Number(gte=2, lte=10_000))] = 50,
     share: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.95,
     count: Annotated[int, Parameter(validator=Number(gte=1))] = 100,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
@@ -263,7 +259,7 @@ def tune_filter(
         generator: A diffusion model: a bundled net, a file of `rather train ddpm`, or as of `rather explain`.
         data: A data set (`rather list data`) or a folder.
         classifier: Whose classes; by default the bundled net for the data.
-        respacing: Levels of the respaced chain.
+        num_inference_steps: Levels of the respaced chain.
         share: Of the images, those that must keep their class.
         count: How many images to filter, evenly spread.
         seed: Of the noise.
@@ -272,9 +268,9 @@ def tune_filter(
     from rather.commands.tune import filter_heights, highest
 
     tried = filter_heights(
-        data, generator, classifier, respacing=respacing, share=share, count=count, seed=seed
+        data, generator, classifier, num_inference_steps=num_inference_steps, share=share, count=count, seed=seed
     )
-    heights_table(tried, highest(tried, share), share=share, respacing=respacing)
+    heights_table(tried, highest(tried, share), share=share, num_inference_steps=num_inference_steps)
     return 0
 
 
@@ -287,9 +283,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """The program `rather`; its exit codes stand in errors.py."""
     signal.signal(signal.SIGTERM, _stop)
     try:
-        code = app(
-            from_file(list(sys.argv[1:] if words is None else words)), exit_on_error=False, print_error=False
-        )
+        code = app(from_file(list(sys.argv[1:] if words is None else words)), exit_on_error=False, print_error=False)
         sys.exit(code if isinstance(code, int) else 0)
     except RatherError as error:
         print(f"rather: error {error.code}: {error}", file=sys.stderr)

@@ -45,7 +45,7 @@ def summary(explained: Explained) -> None:
     runs = explained.runs
     console.print(_rows(*runs.values()) if len(runs) == 1 else _methods(runs))
     counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in explained.counts.items() if n)
-    asked = sum(len(run.asked) for run in runs.values())
+    asked = sum(len(run.ids) for run in runs.values())
     console.print(Text(f"\n{counts} of {asked} in {explained.seconds:.1f} s"))
     console.print(Text(f"report: {explained.report}"), soft_wrap=True)
 
@@ -56,7 +56,7 @@ def _rows(run: Run) -> Table:
         if shown == ROWS:
             table.add_row(Text("..."))
             break
-        classes = run.question["classes"]
+        classes = run.config["classes"]
         sure = row.after[classes.index(row.target)] if row.after and row.target else None
         table.add_row(
             Text(row.id),
@@ -76,7 +76,7 @@ def _methods(runs: Mapping[str, Run]) -> Table:
     table = Table("method", "classifier", *names, box=None, pad_edge=False)
     for label, run in runs.items():
         numbers = [str(counted[label][name]) for name in statuses]
-        table.add_row(Text(label), Text(run.question["classifier"]["name"]), *numbers)
+        table.add_row(Text(label), Text(run.config["classifier"]["name"]), *numbers)
     return table
 
 
@@ -97,7 +97,7 @@ def trials_table(tried: Sequence[Trial], chosen: Trial | None, success: float) -
         console.print(Text(f"\nat no value {why}: try smaller ones"))
 
 
-def heights_table(tried: Sequence[Height], chosen: Height | None, *, share: float, respacing: int) -> None:
+def heights_table(tried: Sequence[Height], chosen: Height | None, *, share: float, num_inference_steps: int) -> None:
     """What each height of a filter did, and which one is chosen, and why."""
     console = Console()
     table = Table("tau", "keep their class", "95 % interval", "", box=None, pad_edge=False)
@@ -112,18 +112,14 @@ def heights_table(tried: Sequence[Height], chosen: Height | None, *, share: floa
         console.print(Text(f"\nnot even at tau 1 {why}: train the generator longer, or take more levels"))
         return
     console.print(Text(f"\n{chosen.tau} is the highest up to which {why}"))
-    console.print(Text(f"next: --method ace --set tau={chosen.tau} --set respacing={respacing}"))
-    console.print(
-        Text("or, with the weight of the distance that each image allows: --method minimal --set method=ace")
-    )
+    console.print(Text(f"next: --method ace --set tau={chosen.tau} --set num_inference_steps={num_inference_steps}"))
+    console.print(Text("or, with the weight of the distance that each image allows: --method minimal --set method=ace"))
 
 
 def description(name: str, *, json: bool) -> None:
     """What a method or a trainable net is, and its settings; of a preset, what it stands for."""
     found, line, plan = _described(name)
-    bundled = (
-        {want.name: nets for want in wanted(plan) if (nets := bundled_nets(want.bundled))} if plan else {}
-    )
+    bundled = {want.name: nets for want in wanted(plan) if (nets := bundled_nets(want.bundled))} if plan else {}
     settings = [
         {
             "name": key,

@@ -68,9 +68,7 @@ def train_classifier(
     }
     recipe = checked(Recipe, {key: value for key, value in given.items() if value is not None}, "recipe")
     with progress_bar("training", shown=not json) as progress:
-        figures = train_to_file(
-            data, out, recipe, size=size, progress=lambda done, all_, _loss: progress(done, all_)
-        )
+        figures = train_to_file(data, out, recipe, size=size, progress=lambda done, all_, _loss: progress(done, all_))
     _told_of_classifier(out, figures, json=json)
     return 0
 
@@ -111,9 +109,7 @@ def train_latent_classifier(
 
     recipe = checked(LatentRecipe, settings_of(set_ or []), "latent-classifier")
     with progress_bar("training", shown=not json) as progress:
-        figures = train_latent(
-            data, generator, out, recipe, progress=lambda done, all_, _loss: progress(done, all_)
-        )
+        figures = train_latent(data, generator, out, recipe, progress=lambda done, all_, _loss: progress(done, all_))
     if figures is not None:  # the first of several processes says it
         _told_of_classifier(out, figures, json=json)
     return 0

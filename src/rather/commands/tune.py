@@ -50,8 +50,8 @@ def trials(run: Run) -> Sequence[Trial]:
     Raises:
         RatherError: CFG-OPTIONS if it is a run of another method, or not one row was searched for.
     """
-    facts = [row.facts for row in run.rows() if row.status in {"found", "not_found"}]
-    told = [each for each in facts if {"sweep_values", "sweep_found", "sweep_change"} <= each.keys()]
+    info = [row.info for row in run.rows() if row.status in {"found", "not_found"}]
+    told = [each for each in info if {"sweep_values", "sweep_found", "sweep_change"} <= each.keys()]
     if not told:
         raise RatherError(
             "CFG-OPTIONS",
@@ -98,7 +98,7 @@ def heights(
     x: Images,
     noise: Noise,
     *,
-    respacing: int = 50,
+    num_inference_steps: int = 50,
     share: float = 0.95,
 ) -> Sequence[Height]:
     """What the filter does to images, from one level up to the first height at which too many change class.
@@ -108,18 +108,18 @@ def heights(
         classifier: that says the classes.
         x: images.
         noise: of each.
-        respacing: levels of the respaced chain.
+        num_inference_steps: levels of the respaced chain.
         share: of the images that must keep their class.
 
     Raises:
         RatherError: GEN-SIZE for a generator of other images, CFG-SETTING for a chain that is too short.
     """
     generator.refuse_other_images(classifier)
-    known = int((generator.chain.respaced(respacing).steps < generator.reach).sum())
+    known = int((generator.chain.respaced(num_inference_steps).steps < generator.reach).sum())
     said = classifier.probabilities(x).argmax(1)
     tried: list[Height] = []
     for tau, some in enumerate(noise.split(known), 1):
-        through = Filter(generator=generator, chain=lowest(generator, respacing, tau))
+        through = Filter(generator=generator, chain=lowest(generator, num_inference_steps, tau))
         draws = some.normal(through.calls, *x.shape[1:]).to(x)
         parts = zip(x.split(_TOGETHER), draws.split(_TOGETHER), strict=True)
         again = torch.cat([through(*part) for part in parts]).clamp(0, 1)
@@ -135,7 +135,7 @@ def filter_heights(
     generator: str | None,
     classifier: str | None,
     *,
-    respacing: int,
+    num_inference_steps: int,
     share: float,
     count: int,
     seed: int,
@@ -151,7 +151,7 @@ def filter_heights(
     source = load_dataset(data, shape=net.shape).test
     x, indices = read_all(source, spread(len(source), count))
     noise = Noise(seed, [source.id(index) for index in indices])
-    return heights(denoiser, net, x, noise, respacing=respacing, share=share)
+    return heights(denoiser, net, x, noise, num_inference_steps=num_inference_steps, share=share)
 
 
 def highest(tried: Sequence[Height], share: float = 0.95) -> Height | None:

@@ -45,9 +45,7 @@ def from_file(words: list[str]) -> list[str]:
 
     So the file's names and values pass the very checks that the command line's do.
     """
-    words = [
-        part for word in words for part in (word.split("=", 1) if word.startswith("--config=") else [word])
-    ]
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
     if "--config" not in words:
         return words
     place = words.index("--config")

@@ -17,9 +17,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 NameList = Annotated[
     tuple[str, ...],
     BeforeValidator(
-        lambda told: (
-            tuple(name.strip() for name in told.split(",") if name.strip()) if isinstance(told, str) else told
-        )
+        lambda told: tuple(name.strip() for name in told.split(",") if name.strip()) if isinstance(told, str) else told
     ),
 ]
 Model = TypeVar("Model", bound=BaseModel)
@@ -30,11 +28,7 @@ class Settings(BaseModel):
     """A frozen value that is named by the file that it is in; its fields are its settings."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        arbitrary_types_allowed=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
     def __init__(self, /, **settings: Any) -> None:

@@ -38,9 +38,7 @@ def load(folder: Path, shape: Shape | None = None) -> Dataset:
 
     def source(part: str) -> Listed:
         place = images / part
-        return Listed(
-            name="bdd100k", folder=place, files=pictures_in(place), shape=shape or SHAPE, view=whole
-        )
+        return Listed(name="bdd100k", folder=place, files=pictures_in(place), shape=shape or SHAPE, view=whole)
 
     return Dataset("bdd100k", test=source("val"), train=source("train"))
 

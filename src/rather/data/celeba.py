@@ -34,9 +34,7 @@ SHAPE: Final[Shape] = (3, 128, 128)
 Part = Literal["valid", "test"]
 
 
-def load(
-    folder: Path, attribute: str = "Smiling", shape: Shape | None = None, *, part: Part = "test"
-) -> Dataset:
+def load(folder: Path, attribute: str = "Smiling", shape: Shape | None = None, *, part: Part = "test") -> Dataset:
     """The official parts `train` and `test`, labelled by an attribute.
 
     Args:

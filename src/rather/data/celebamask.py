@@ -71,9 +71,7 @@ class MaskedFaces(Listed):
         return fit_layout(regions, self.shape, self.view)
 
 
-def load(
-    folder: Path, attribute: str = "Smiling", shape: Shape | None = None, *, part: Part = "test"
-) -> Dataset:
+def load(folder: Path, attribute: str = "Smiling", shape: Shape | None = None, *, part: Part = "test") -> Dataset:
     """CelebA's parts `train` and `test` of the 30,000 faces, labelled by an attribute.
 
     Args:

@@ -102,9 +102,7 @@ def load(folder: Path, shape: Shape | None = None) -> Dataset:
     points = _read_points(find(home, "parts/part_locs.txt"), count, len(parts))
     attributes = names(find(home, "attributes/attributes.txt", "attributes.txt", "../attributes.txt"))
     values = _read_attributes(find(home, "attributes/image_attribute_labels.txt"), count, len(attributes))
-    segmentations = [
-        place for place in (home / "segmentations", home.parent / "segmentations") if place.is_dir()
-    ]
+    segmentations = [place for place in (home / "segmentations", home.parent / "segmentations") if place.is_dir()]
 
     def source(part: int) -> Birds:
         rows = np.flatnonzero(training == part)

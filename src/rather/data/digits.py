@@ -29,9 +29,7 @@ def load() -> Dataset:
     except (OSError, ValueError) as error:
         raise RatherError("DATA-DAMAGED", where=FILE, why=str(error), do="Install rather again") from None
     if hashlib.sha256(data).hexdigest() != card["sha256"]:
-        raise RatherError(
-            "DATA-DAMAGED", where=FILE, why="its sha256 is not the card's", do="Install rather again"
-        )
+        raise RatherError("DATA-DAMAGED", where=FILE, why="its sha256 is not the card's", do="Install rather again")
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return Dataset(
             "digits",

@@ -38,18 +38,11 @@ class Folder(Source):
     """
 
     def __init__(
-        self,
-        name: str,
-        paths: Sequence[Path],
-        shape: Shape,
-        classes: Sequence[str] = (),
-        labels: Sequence[int] = (),
+        self, name: str, paths: Sequence[Path], shape: Shape, classes: Sequence[str] = (), labels: Sequence[int] = ()
     ) -> None:
         if shape[0] not in {1, 3}:
             raise RatherError(
-                "DATA-SHAPE",
-                where=name,
-                why=f"pictures have 1 or 3 channels, the classifier takes {shape[0]}",
+                "DATA-SHAPE", where=name, why=f"pictures have 1 or 3 channels, the classifier takes {shape[0]}"
             )
         self.name, self.paths, self.shape = name, tuple(paths), shape
         self.classes, self.labels = tuple(classes), tuple(labels)
@@ -136,9 +129,7 @@ def load_files(paths: Sequence[Path], shape: Shape | None = None) -> Dataset:
         else:
             raise RatherError("DATA-NOT-FOUND", where=text(path))
     if not files:
-        raise RatherError(
-            "DATA-EMPTY", where=", ".join(map(text, paths)), why=f"looked for {', '.join(EXTENSIONS)}"
-        )
+        raise RatherError("DATA-EMPTY", where=", ".join(map(text, paths)), why=f"looked for {', '.join(EXTENSIONS)}")
     name = text(paths[0].name) if len(paths) == 1 else f"{len(files)} files"
     return Dataset(name, Folder(name, files, shape or SHAPE))
 

@@ -122,9 +122,7 @@ def _read_solution(path: Path) -> dict[int, str]:
 
 def _read_devkit(folder: Path) -> dict[int, str]:
     """The class of each picture, by its number: line n of the ground truth has the class' id in meta.mat."""
-    path = find(
-        folder, f"{_DEVKIT}/{_TRUTH}", _TRUTH, "LOC_val_solution.csv", "a folder for each class in val/"
-    )
+    path = find(folder, f"{_DEVKIT}/{_TRUTH}", _TRUTH, "LOC_val_solution.csv", "a folder for each class in val/")
     ids = numbers(path, [0], np.int64)[:, 0]
     wnids = _read_meta(find(path.parent, "meta.mat"))
     if len(ids) != VALIDATION or not set(ids.tolist()) <= set(wnids):

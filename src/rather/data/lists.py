@@ -57,9 +57,7 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
-def numbers(
-    path: Path, columns: Sequence[int], dtype: DTypeLike = np.float64, *, skip: int = 0
-) -> NDArray[Any]:
+def numbers(path: Path, columns: Sequence[int], dtype: DTypeLike = np.float64, *, skip: int = 0) -> NDArray[Any]:
     """Some columns of a list, parted by blanks; what else is in its rows is not looked at.
 
     Args:
@@ -80,9 +78,7 @@ def numbers(
     if not size or size > MAX_BYTES:
         raise damaged(path, f"it has {size:,} bytes")
     try:
-        found = np.loadtxt(
-            path, dtype, comments=None, usecols=columns, skiprows=skip, ndmin=2, encoding="utf-8-sig"
-        )
+        found = np.loadtxt(path, dtype, comments=None, usecols=columns, skiprows=skip, ndmin=2, encoding="utf-8-sig")
     except (ValueError, OverflowError) as error:
         raise damaged(path, str(error)[:150]) from None
     except OSError as error:

@@ -38,9 +38,7 @@ class Candidates:
         self._best: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # of a row: point and answer
 
     @torch.no_grad()
-    def among(
-        self, z: Images, rows: Rows, promising: Bool[Tensor, " n"], distance: PerRow
-    ) -> Bool[Tensor, " n"]:
+    def among(self, z: Images, rows: Rows, promising: Bool[Tensor, " n"], distance: PerRow) -> Bool[Tensor, " n"]:
         """Which of some points are candidates.
 
         Args:
@@ -67,14 +65,13 @@ class Candidates:
         if len(never):
             self._note(never, otherwise[never], self.answer(otherwise[never], never, None))
         z, images, masks = (
-            torch.stack([*some])
-            for some in zip(*(self._best[row] for row in range(len(self.sure))), strict=True)
+            torch.stack([*some]) for some in zip(*(self._best[row] for row in range(len(self.sure))), strict=True)
         )
         return z, (images, masks)
 
     @torch.no_grad()
     def smallest(
-        self, z: Images, answer: Answer, threshold: float, halvings: int
+        self, z: Images, answer: Answer, threshold: float, mask_search_steps: int
     ) -> tuple[Answer, Thresholds]:
         """Answers within the smallest mask that succeeds, and the thresholds that make it.
 
@@ -84,10 +81,10 @@ class Candidates:
             z: a point of each row.
             answer: by the threshold; where it fails, it is left as it is.
             threshold: the least; a larger one makes a smaller mask.
-            halvings: of what lies between it and 1; with 0 the answers are those that are given.
+            mask_search_steps: of what lies between it and 1; with 0 the answers are those that are given.
         """
         thresholds = z.new_full((len(z),), threshold)
-        if not halvings:
+        if not mask_search_steps:
             return answer, thresholds
         images, masks = (some.clone() for some in answer)
         (able,) = self._succeed(images, torch.arange(len(z), device=z.device)).nonzero(as_tuple=True)
@@ -101,7 +98,7 @@ class Candidates:
             return good
 
         low = thresholds[able]
-        thresholds[able] = bisect(succeeds, low, torch.ones_like(low), steps=halvings)
+        thresholds[able] = bisect(succeeds, low, torch.ones_like(low), steps=mask_search_steps)
         return (images, masks), thresholds
 
     def _look_back(self, z: Images, rows: Rows, distance: PerRow) -> None:

@@ -30,20 +30,20 @@ Checkpoint = Literal["auto", "always", "never"]
 _SHARE: Final = 4  # a fourth of the memory at hand: the classifier and other processes need some as well
 
 
-def lowest(generator: Denoiser, respacing: int, tau: int) -> Chain:
-    """The lowest `tau` of `respacing` levels that are evenly spread over a generator's chain.
+def lowest(generator: Denoiser, num_inference_steps: int, tau: int) -> Chain:
+    """The lowest `tau` of `num_inference_steps` levels that are evenly spread over a generator's chain.
 
     Raises:
         RatherError: CFG-SETTING if there are not so many, or if the generator has not learned the highest.
     """
-    whole = generator.chain.respaced(respacing)
-    if tau > respacing:
-        raise RatherError("CFG-SETTING", where=f"tau {tau}", why=f"the respaced chain has {respacing} levels")
+    whole = generator.chain.respaced(num_inference_steps)
+    if tau > num_inference_steps:
+        raise RatherError("CFG-SETTING", where=f"tau {tau}", why=f"the respaced chain has {num_inference_steps} levels")
     known = int((whole.steps < generator.reach).sum())
     if tau > known:
         raise RatherError(
             "CFG-SETTING",
-            where=f"tau {tau} of {respacing} levels",
+            where=f"tau {tau} of {num_inference_steps} levels",
             why=f"{generator.name} has learned the lowest {known} of them",
             do=f"Say tau={max(known, 1)}, or train it on more of its chain",
         )

@@ -1,6 +1,6 @@
 """Classifier guidance of a denoiser as counterfactuals use it: DiME, Jeanneret, Simon and Jurie (2022).
 
-    mu <- mu - variance * ( scale * grad L(C(x_t), target) / sqrt(a) + closeness * sign(z - x) )
+    mu <- mu - variance * ( scale * grad L(C(x_t), target) / sqrt(a) + distance_weight * sign(z - x) )
 
 G. Jeanneret, L. Simon, F. Jurie, "Diffusion models for counterfactual explanations", ACCV 2022. x_t is some
 image without noise of which the classifier is asked, z the noisy one; L = -log p / (1 - p), of two classes
@@ -17,7 +17,7 @@ from typing import Annotated
 import torch
 from pydantic import Field, PositiveFloat
 
-from rather.core import Classifier, Found, Goal, Images, Labels
+from rather.core import Classifier, Goal, Images, Labels, SearchResult
 from rather.generators.noise_schedule import Chain, Noisy, pixels
 from rather.search.best import Best
 from rather.search.descend import Rows
@@ -57,11 +57,11 @@ def pull(gradient: Noisy, chain: Chain, t: int, *, scale: float) -> Noisy:
 
 def climb(
     scales: Sequence[float],
-    search: Callable[[float, Rows], Found],
+    search: Callable[[float, Rows], SearchResult],
     classifier: Classifier,
     x: Images,
     goal: Goal,
-) -> Found:
+) -> SearchResult:
     """For each row the answer at the first scale that brings it to its goal, or else its best.
 
     Args:
@@ -74,7 +74,7 @@ def climb(
     best, rows = Best(classifier, x, goal), torch.arange(len(x), device=x.device)
     for scale in scales:
         found = search(scale, rows)
-        reached = best.offer(rows, replace(found, facts={**found.facts, "scale": [scale] * len(rows)}))
+        reached = best.offer(rows, replace(found, info={**found.info, "scale": [scale] * len(rows)}))
         rows = rows[~reached]
         if not len(rows):
             break

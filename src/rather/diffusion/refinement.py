@@ -80,9 +80,7 @@ class Refinement:
         return len(self.chain)
 
     @torch.no_grad()
-    def __call__(
-        self, z: Images, x: Images, draws: Draws, threshold: Thresholds | None = None
-    ) -> tuple[Images, Mask]:
+    def __call__(self, z: Images, x: Images, draws: Draws, threshold: Thresholds | None = None) -> tuple[Images, Mask]:
         """The refined images and their masks; outside of its mask each is its query, to the last bit.
 
         Args:

@@ -15,10 +15,7 @@ from torch import Tensor, nn
 
 
 def upper_line(
-    layers: Sequence[nn.Linear],
-    low: Float[Tensor, "b m"],
-    high: Float[Tensor, "b m"],
-    weight: Float[Tensor, "b k"],
+    layers: Sequence[nn.Linear], low: Float[Tensor, "b m"], high: Float[Tensor, "b m"], weight: Float[Tensor, "b k"]
 ) -> tuple[Float[Tensor, "b m"], Float[Tensor, " b"]]:
     """Slope and constant with `weight . f(h) <= slope . h + constant` for every h with low <= h <= high.
 

@@ -105,9 +105,7 @@ def composite(
     return result
 
 
-def _moved(
-    image: Float[Tensor, "c h w"], down: int, right: int, grid: tuple[int, int]
-) -> Float[Tensor, "c h w"]:
+def _moved(image: Float[Tensor, "c h w"], down: int, right: int, grid: tuple[int, int]) -> Float[Tensor, "c h w"]:
     """An image moved by so many cells; what comes in from outside are its nearest pixels."""
     _, height, width = image.shape
     down, right = round(down * height / grid[0]), round(right * width / grid[1])
@@ -129,12 +127,7 @@ class PictureEdits(Edits):
     """
 
     def __init__(
-        self,
-        classifier: Classifier,
-        highlight: Highlights,
-        grid: tuple[int, int],
-        query: Images,
-        distractor: Images,
+        self, classifier: Classifier, highlight: Highlights, grid: tuple[int, int], query: Images, distractor: Images
     ) -> None:
         self.classifier, self.highlight, self.grid = classifier, highlight, grid
         self.mine, self.theirs = query.clone(), distractor

@@ -112,11 +112,7 @@ class AnyHead(Edits):
     """
 
     def __init__(
-        self,
-        head: Callable[[Features], Logits],
-        query: Features,
-        distractor: Features,
-        solver: Solver | None = None,
+        self, head: Callable[[Features], Logits], query: Features, distractor: Features, solver: Solver | None = None
     ) -> None:
         self.head, self.solver, self.grid = head, solver, query.shape[2:]
         self.mine, self.theirs = query.flatten(2).clone(), distractor.flatten(2)

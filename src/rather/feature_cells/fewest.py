@@ -40,9 +40,7 @@ _DOUBT: Final = 1e-4
 _RIVALS: Final = 2
 _BLOCK: Final = 2**19  # edits that are bounded at once
 _NUMBERS: Final = 2**22  # in hidden layers or maps that are computed at once
-_TABLE: Final = (
-    2**27
-)  # in the table of what every edit changes; where it would be larger, there are no bounds
+_TABLE: Final = 2**27  # in the table of what every edit changes; where it would be larger, there are no bounds
 _CHECKED: Final = 64  # sets that the head is asked about at once
 
 
@@ -199,9 +197,7 @@ class _AnyHead(_Pair):
 class _ReluHead(_Pair):
     """A first linear layer, which adds up what each edit changes, and ReLUs and linear layers after it."""
 
-    def __init__(
-        self, known: LinearHead, head: nn.Module, query: Features, distractor: Features, goal: Goal
-    ) -> None:
+    def __init__(self, known: LinearHead, head: nn.Module, query: Features, distractor: Features, goal: Goal) -> None:
         super().__init__(head, query, distractor, goal)
         self.layers = [layer for layer in known.rest if isinstance(layer, nn.Linear)]
         mine = torch.einsum("mid,di->im", known.weight.expand(-1, self.n, -1), self.query)

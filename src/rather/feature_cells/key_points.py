@@ -25,9 +25,7 @@ def cells_of_points(points: Float[Tensor, "b p 3"], grid: tuple[int, int]) -> Bo
     return F.one_hot(cell, u * v).bool() & seen[..., None]
 
 
-def cells_of_object(
-    mask: Bool[Tensor, "b h w"], grid: tuple[int, int], share: float = 0.5
-) -> Bool[Tensor, "b n"]:
+def cells_of_object(mask: Bool[Tensor, "b h w"], grid: tuple[int, int], share: float = 0.5) -> Bool[Tensor, "b n"]:
     """Which cells show an object.
 
     Args:

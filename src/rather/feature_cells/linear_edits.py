@@ -91,10 +91,7 @@ class LinearFirst(Edits):
 
 def _steps(layers: nn.Sequential) -> list[Step]:
     """Linear layers and activations, of columns; what they are given may be overwritten."""
-    return [
-        partial(_linear, layer.weight, layer.bias) if isinstance(layer, nn.Linear) else layer
-        for layer in layers
-    ]
+    return [partial(_linear, layer.weight, layer.bias) if isinstance(layer, nn.Linear) else layer for layer in layers]
 
 
 def _linear(weight: Tensor, bias: Tensor | None, z: Float[Tensor, "m c"]) -> Float[Tensor, "k c"]:

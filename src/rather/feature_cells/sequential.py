@@ -59,9 +59,7 @@ def sequential_search(
     with torch.no_grad():
         parts = [
             _search(how.start(f, other), goal[rows], cells, most, reuse=reuse)
-            for f, other, rows in zip(
-                *(whole.split(how.at_once) for whole in (query, distractor, every)), strict=True
-            )
+            for f, other, rows in zip(*(whole.split(how.at_once) for whole in (query, distractor, every)), strict=True)
         ]
     return Trail(*(torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])))
 

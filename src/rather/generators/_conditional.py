@@ -40,12 +40,8 @@ class Decoder(nn.Module):
 
     def __init__(self, channels: int, width: int, conditions: int) -> None:
         super().__init__()
-        self.small = nn.Sequential(
-            convolved(4 * width + conditions, 4 * width), convolved(4 * width, 4 * width)
-        )
-        self.middle = nn.Sequential(
-            convolved(6 * width + conditions, 4 * width), convolved(4 * width, 3 * width)
-        )
+        self.small = nn.Sequential(convolved(4 * width + conditions, 4 * width), convolved(4 * width, 4 * width))
+        self.middle = nn.Sequential(convolved(6 * width + conditions, 4 * width), convolved(4 * width, 3 * width))
         self.large = nn.Sequential(
             convolved(4 * width + conditions, 2 * width),
             nn.Conv2d(2 * width, 4 * width, 3, padding=1),
@@ -72,10 +68,7 @@ class Critic(nn.Module):
         sizes = [channels, width, 2 * width, 4 * width, 4 * width]
         layers = list[nn.Module]()
         for before, after in pairwise(sizes):
-            layers += [
-                spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1)),
-                nn.LeakyReLU(0.2),
-            ]
+            layers += [spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*layers)
         self.real = spectral_norm(nn.Linear(4 * width, 1))
         self.fits = spectral_norm(nn.Linear(conditions, 4 * width, bias=False))

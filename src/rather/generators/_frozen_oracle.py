@@ -31,12 +31,7 @@ class Oracle(FrozenNet):
     """
 
     def __init__(
-        self,
-        net: nn.Module,
-        *,
-        shape: tuple[int, int, int],
-        attributes: Sequence[str],
-        name: str = "oracle",
+        self, net: nn.Module, *, shape: tuple[int, int, int], attributes: Sequence[str], name: str = "oracle"
     ) -> None:
         super().__init__()
         self.net, self.shape, self.attributes, self.name = net, shape, tuple(attributes), name

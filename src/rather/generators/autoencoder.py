@@ -103,9 +103,7 @@ class Autoencoder(FrozenNet):
             again = self.decode(z)
         if again.shape != x.shape:
             raise RatherError(
-                "GEN-SIZE",
-                where=f"{self.name}'s decoder gives {tuple(again.shape)}",
-                why=f"of {tuple(x.shape)}",
+                "GEN-SIZE", where=f"{self.name}'s decoder gives {tuple(again.shape)}", why=f"of {tuple(x.shape)}"
             )
         notes = reconstruction_notes(self, classifier, x, again)
         low, high = float(again.min()), float(again.max())

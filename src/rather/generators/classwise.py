@@ -22,17 +22,7 @@ from rather.generators._frozen_classwise import Classwise as Product
 from rather.generators._frozen_classwise import by_class
 from rather.generators._layers import down, group_norm, up
 from rather.generators.frozen import FrozenNet
-from rather.generators.training import (
-    Column,
-    Columns,
-    Figure,
-    Generator,
-    GeneratorNet,
-    Latent,
-    Names,
-    Phase,
-    Shape,
-)
+from rather.generators.training import Column, Columns, Figure, Generator, GeneratorNet, Latent, Names, Phase, Shape
 
 _MEASURED = 1000  # pictures, at most, that all autoencoders are asked for
 
@@ -55,9 +45,7 @@ class Classwise(Generator):
         return ClasswiseNet(self, shape)
 
     @override
-    def figures(
-        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
-    ) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
         x, labels = test["images"][:_MEASURED], test["labels"][:_MEASURED]
         errors = torch.stack([_error(net, x) for net in product.autoencoders], 1) / x[0].numel()

@@ -60,9 +60,7 @@ class DDPM(Generator):
         return DDPMNet(self, shape)
 
     @override
-    def figures(
-        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
-    ) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, Denoiser)  # noqa: S101 - `build` makes no other
         x, chain = test["images"], product.chain
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
@@ -117,6 +115,4 @@ class DDPMNet(GeneratorNet):
 
     @override
     def product(self, name: str) -> Denoiser:
-        return Denoiser(
-            self.mean.module, shape=self.shape, alpha_bar=self.chain.alpha_bar, reach=self.reach, name=name
-        )
+        return Denoiser(self.mean.module, shape=self.shape, alpha_bar=self.chain.alpha_bar, reach=self.reach, name=name)

@@ -59,9 +59,7 @@ class Editor(Generator):
         return EditorNet(self, shape)
 
     @override
-    def figures(
-        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
-    ) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
         x, known = test["images"], test["attributes"]
         asked = known.roll(1, 0).nan_to_num(_SURE)  # those of another image; what nobody knows, as trained
@@ -69,9 +67,7 @@ class Editor(Generator):
             product.decode(product.encode(part), wanted)
             for part, wanted in zip(x.split(64), asked.split(64), strict=True)
         ]
-        read, found = (
-            torch.cat([product.read(part) for part in parts]) > _SURE for parts in (x.split(64), edited)
-        )
+        read, found = (torch.cat([product.read(part) for part in parts]) > _SURE for parts in (x.split(64), edited))
         return {
             "read_right": float((read == (known > _SURE))[~known.isnan()].float().mean()),
             # As its own reader says.
@@ -128,10 +124,5 @@ class EditorNet(GeneratorNet):
     @override
     def product(self, name: str) -> Product:
         return Product(
-            self.encoder,
-            self.decoder,
-            self.reader,
-            shape=self.shape,
-            attributes=self.settings.attributes,
-            name=name,
+            self.encoder, self.decoder, self.reader, shape=self.shape, attributes=self.settings.attributes, name=name
         )

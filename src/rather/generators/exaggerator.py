@@ -23,13 +23,7 @@ from typing_extensions import override
 
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images
-from rather.generators._conditional import (
-    Critic,
-    Decoder,
-    Encoder,
-    coin_divergence,
-    critic_loss,
-)
+from rather.generators._conditional import Critic, Decoder, Encoder, coin_divergence, critic_loss
 from rather.generators._frozen_exaggerator import Exaggerator as Product
 from rather.generators._frozen_exaggerator import bin_of, condition_count, conditions
 from rather.generators._layers import refuse_sides
@@ -67,9 +61,7 @@ class Exaggerator(Generator):
         return ExaggeratorNet(self, shape, classifier)
 
     @override
-    def figures(
-        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
-    ) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         if judge is None:
             return {}
         series = _series(product, test["images"][:200])  # a series is ten pictures

@@ -103,9 +103,7 @@ def reconstruction_notes(net: FrozenNet, classifier: Classifier, x: Images, agai
         RatherError: GEN-SIZE for images of another shape, GEN-NONFINITE.
     """
     if again.shape != x.shape:
-        raise RatherError(
-            "GEN-SIZE", where=f"{net.name} gives {tuple(again.shape)}", why=f"of {tuple(x.shape)}"
-        )
+        raise RatherError("GEN-SIZE", where=f"{net.name} gives {tuple(again.shape)}", why=f"of {tuple(x.shape)}")
     if not again.isfinite().all():
         raise RatherError("GEN-NONFINITE", where=net.name, do="Train it anew, at a lower rate")
     said = classifier.probabilities(x).argmax(1)

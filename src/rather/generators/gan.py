@@ -58,9 +58,7 @@ class GANNet(GeneratorNet):
         super().__init__()
         self.latent, self.refine, self.shape = settings.latent, settings.refine, shape
         width = settings.width
-        self.generator = nn.Sequential(
-            up(shape, width, self.latent, norm=nn.BatchNorm2d, act=nn.ReLU), nn.Sigmoid()
-        )
+        self.generator = nn.Sequential(up(shape, width, self.latent, norm=nn.BatchNorm2d, act=nn.ReLU), nn.Sigmoid())
         self.discriminator = down(shape, width, 1, norm=nn.BatchNorm2d, act=lambda: nn.LeakyReLU(0.2))
         self.encoder = down(shape, width, self.latent, norm=group_norm, act=nn.SiLU)
 

@@ -47,9 +47,7 @@ class Oracle(Generator):
         return OracleNet(self, shape)
 
     @override
-    def figures(
-        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
-    ) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
         said, known = product.values(test["images"]) > _SURE, test["attributes"]
         right = (said == (known > _SURE)) & ~known.isnan()

@@ -56,9 +56,7 @@ class Paired(Generator):
         return PairedNet(self, shape)
 
     @override
-    def figures(
-        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
-    ) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
         x, wanted, values = test["images"], test["edited"], test["asked"]
         parts = zip(x.split(64), values.split(64), strict=True)
@@ -109,10 +107,5 @@ class PairedNet(GeneratorNet):
     @override
     def product(self, name: str) -> Product:
         return Product(
-            self.encoder,
-            self.decoder,
-            self.reader,
-            shape=self.shape,
-            attributes=self.settings.attributes,
-            name=name,
+            self.encoder, self.decoder, self.reader, shape=self.shape, attributes=self.settings.attributes, name=name
         )

@@ -66,9 +66,7 @@ class Semantic(Generator):
         return SemanticNet(self, shape)
 
     @override
-    def figures(
-        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
-    ) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
         x, wanted = test["images"], test["layouts"]
         said = torch.cat([product.segment(part).argmax(1) for part in x.split(64)])

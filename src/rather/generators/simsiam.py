@@ -50,9 +50,7 @@ class SimSiam(Generator):
         return SimSiamNet(self, shape)
 
     @override
-    def figures(
-        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
-    ) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         one, other = (
             torch.cat([F.normalize(product(part), dim=1) for part in views.split(256)])
             for views in self._views(test["images"][:_MEASURED])
@@ -134,9 +132,7 @@ def view(x: Images, smallest: float, *, flip: bool) -> Images:
     grid = F.affine_grid(crop, [*x.shape], align_corners=False)
     seen = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
     mean = seen.mean((1, 2, 3), keepdim=True)
-    contrast, brightness = (
-        1 + _JITTER * (2 * each - 1)[:, None, None, None] for each in (contrast, brightness)
-    )
+    contrast, brightness = (1 + _JITTER * (2 * each - 1)[:, None, None, None] for each in (contrast, brightness))
     seen = ((seen - mean) * contrast + mean) * brightness
     if c > 1:
         seen = torch.where((grey < _GREY)[:, None, None, None], seen.mean(1, keepdim=True), seen)

@@ -82,11 +82,7 @@ class Generator(Settings, ABC):
 
     @final
     def suited(
-        self,
-        labels: Sequence[str],
-        regions: Sequence[str],
-        attributes: Sequence[str],
-        classifier: Classifier | None,
+        self, labels: Sequence[str], regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
     ) -> Generator:
         """With the names that the pictures to train on, and the classifier, decide.
 
@@ -97,9 +93,7 @@ class Generator(Settings, ABC):
         own = type(self).model_fields
         return self.model_copy(update={name: names for name, names in known.items() if name in own})
 
-    def figures(
-        self, product: FrozenNet, test: Columns, judge: Classifier | None = None
-    ) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         """How good what was trained is, on pictures that it was not trained on; none by default.
 
         Args:

@@ -110,9 +110,7 @@ def _ours(path: Path) -> Classifier:
     from rather.io.state_dicts import is_safetensors, read_state
 
     if not path.is_dir() and is_safetensors(path):
-        return (
-            load_latent(path).classifier() if kind_of(path) == "latent-classifier" else read_classifier(path)
-        )
+        return load_latent(path).classifier() if kind_of(path) == "latent-classifier" else read_classifier(path)
     read_state(path)  # refuses what is no data
     raise RatherError(
         "MODEL-FILE-DAMAGED",
@@ -141,9 +139,7 @@ def _again(
     if classes is None and layer is None:
         return classifier
     if len(classifier.members) > 1:
-        raise RatherError(
-            "CFG-OPTIONS", where=f"{classifier.name} is an ensemble", why="it is taken as it is"
-        )
+        raise RatherError("CFG-OPTIONS", where=f"{classifier.name} is an ensemble", why="it is taken as it is")
     return adapt(
         nn.Sequential(OrderedDict(body=classifier.body, head=classifier.head)),
         shape=classifier.shape,

@@ -44,9 +44,7 @@ def columns(methods: str, settings: Mapping[str, Any] | None = None) -> list[Col
     for label in labels:
         if labels.count(label) > 1:
             raise RatherError("CFG-OPTIONS", where=f"--method {methods}", why=f"{label} is there twice")
-    own = (
-        [dict(settings or {})] if len(asked) == 1 else _addressed(settings or {}, [name for name, _ in asked])
-    )
+    own = [dict(settings or {})] if len(asked) == 1 else _addressed(settings or {}, [name for name, _ in asked])
     if any("name" in mine for mine in own):
         raise RatherError("CFG-SETTING", where="name", why="the method is not a setting", do="Say --method")
     return [
@@ -58,9 +56,7 @@ def columns(methods: str, settings: Mapping[str, Any] | None = None) -> list[Col
 def _read(word: str, methods: str) -> tuple[str, str | None]:
     name, at, classifier = word.strip().partition("@")
     if not name or (at and not classifier):
-        raise RatherError(
-            "CFG-UNKNOWN", where=f"--method {methods}", why="not of the form METHOD[@CLASSIFIER],..."
-        )
+        raise RatherError("CFG-UNKNOWN", where=f"--method {methods}", why="not of the form METHOD[@CLASSIFIER],...")
     return name, classifier or None
 
 

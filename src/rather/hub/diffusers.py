@@ -44,9 +44,7 @@ class _Index(_Config):
 
     def others(self) -> set[str]:
         """The names of other parts."""
-        parts = {
-            key for key, value in (self.model_extra or {}).items() if isinstance(value, list) and any(value)
-        }
+        parts = {key for key, value in (self.model_extra or {}).items() if isinstance(value, list) and any(value)}
         return parts - {"unet", "scheduler"}
 
 
@@ -58,9 +56,9 @@ class _Scheduler(_Config):
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "linear"
     trained_betas: Annotated[list[float], Field(max_length=10_000)] | None = None
     prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
-    variance_type: Literal[
-        "fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned_range"
-    ] = "fixed_small"
+    variance_type: Literal["fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned_range"] = (
+        "fixed_small"
+    )
     thresholding: Literal[False] = False
     rescale_betas_zero_snr: Literal[False] = False
 
@@ -106,18 +104,14 @@ def load_pipeline(place: str) -> Denoiser:
     folder = Path(place) if Path(place).is_dir() else _downloaded(place)
     index = folder / "model_index.json"
     if index.is_file() and (others := _read(index, _Index)[0].others()):
-        raise RatherError(
-            "GEN-SIZE", where=folder, why=f"it is more than a U-Net: {', '.join(sorted(others))}"
-        )
+        raise RatherError("GEN-SIZE", where=folder, why=f"it is more than a U-Net: {', '.join(sorted(others))}")
     scheduler, _ = _read(_inside(folder, "scheduler", "scheduler_config.json"), _Scheduler)
     file = _inside(folder, "unet", "config.json")
     unet, told = _read(file, _UNet)
     variance = scheduler.variance()
     says = unet.in_channels * (2 if variance == "learned" else 1)
     if unet.out_channels != says:
-        raise RatherError(
-            "GEN-SIZE", where=file, why=f"out_channels is {unet.out_channels} and should be {says}"
-        )
+        raise RatherError("GEN-SIZE", where=file, why=f"out_channels is {unet.out_channels} and should be {says}")
     size = unet.sample_size
     return Denoiser(
         _net(file, {key: value for key, value in told.items() if not key.startswith("_")}),
@@ -133,9 +127,7 @@ def _downloaded(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(
-            snapshot_download(name, allow_patterns=["*.json", *(f"*{file}" for file in _WEIGHTS[:1])])
-        )
+        return Path(snapshot_download(name, allow_patterns=["*.json", *(f"*{file}" for file in _WEIGHTS[:1])]))
     except Exception as error:
         do = "Give a folder that save_pretrained of a pipeline has written"
         raise RatherError("GEN-NOT-FOUND", where=f"diffusers:{name}", why=brief(error), do=do) from error
@@ -176,9 +168,7 @@ def _net(file: Path, config: dict[str, Any]) -> UNet:
             net = UNet(config)
     except Exception as error:
         raise RatherError("MODEL-FILE-DAMAGED", where=file, why=brief(error)) from error
-    weights = next(
-        (one for name in _WEIGHTS if (one := file.with_name(name)).is_file()), file.with_name(_WEIGHTS[0])
-    )
+    weights = next((one for name in _WEIGHTS if (one := file.with_name(name)).is_file()), file.with_name(_WEIGHTS[0]))
     state = {_today(key): tensor.float() for key, tensor in read_state(weights).items()}
     fill(net, state, weights)
     return net

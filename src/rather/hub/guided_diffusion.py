@@ -75,9 +75,7 @@ def published(name: str, file: str) -> Denoiser:
     """
     if name not in PUBLISHED or not file:
         raise RatherError(
-            "CFG-UNKNOWN",
-            where=f"guided:{name}={file}",
-            do=near(name, [f"guided:{one}=FILE" for one in PUBLISHED]),
+            "CFG-UNKNOWN", where=f"guided:{name}={file}", do=near(name, [f"guided:{one}=FILE" for one in PUBLISHED])
         )
     return load_guided(Path(file), PUBLISHED[name])
 
@@ -141,9 +139,7 @@ def _config(state: State, trained: Trained) -> dict[str, Any]:
     channels = [len(state[f"input_blocks.{n}.0.out_layers.3.weight"]) for n in firsts]
     attends = [f"input_blocks.{n}.1.qkv.weight" in state for n in firsts]
     by_block = not any(key.endswith(".0.op.weight") for key in state)  # how sides are halved and doubled
-    down, up = (
-        ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D") if by_block else ("DownBlock2D", "UpBlock2D")
-    )
+    down, up = ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D") if by_block else ("DownBlock2D", "UpBlock2D")
     shifts = len(state["input_blocks.1.0.emb_layers.1.weight"]) == 2 * channels[0]
     return {
         "sample_size": trained.shape[1:],

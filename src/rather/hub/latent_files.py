@@ -25,10 +25,7 @@ class _Plan(NetPlan):
 
 
 def save_latent(
-    path: str | os.PathLike[str],
-    latent: LatentClassifiers,
-    generator: Mapping[str, Any],
-    card: Mapping[str, Any],
+    path: str | os.PathLike[str], latent: LatentClassifiers, generator: Mapping[str, Any], card: Mapping[str, Any]
 ) -> None:
     """Write classifiers of latents; their file needs no other beside it.
 

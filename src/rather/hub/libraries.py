@@ -45,8 +45,7 @@ def torchvision(name: str, file: Path | None) -> Loaded:
         read_state(file)
         if file
         else _published(
-            lambda: published.get_state_dict(progress=False, check_hash=True, weights_only=True),
-            f"torchvision:{name}",
+            lambda: published.get_state_dict(progress=False, check_hash=True, weights_only=True), f"torchvision:{name}"
         )
     )
 

@@ -29,10 +29,7 @@ REFERENCES: Final = 2_000  # of them at most, evenly spread over the reference p
 #: What the bundled nets know: the shape of their images, and the classes that classifiers of them may have.
 FAMILIES: Final[Mapping[str, tuple[tuple[int, int, int], Sequence[tuple[str, ...]]]]] = {
     "digits": ((1, 28, 28), [tuple("0123456789")]),
-    "faces": (
-        (3, 64, 64),
-        [("not smiling", "smiling"), ("young", "old"), ("both or neither", "smile or hat")],
-    ),
+    "faces": ((3, 64, 64), [("not smiling", "smiling"), ("young", "old"), ("both or neither", "smile or hat")]),
 }
 
 
@@ -184,11 +181,7 @@ def take_generator(spec: str | None, classifier: Classifier, want: Want = AUTOEN
     return expected(load_generator(spec) if ours else load_denoiser(spec), want.kind)
 
 
-def take_latent(
-    spec: str | None,
-    classifier: Classifier,
-    trust: Sequence[str] = (),
-) -> LatentClassifiers:
+def take_latent(spec: str | None, classifier: Classifier, trust: Sequence[str] = ()) -> LatentClassifiers:
     """The classifiers of latents of this name or file; by default what the classifier is made of, or digits'.
 
     Args:

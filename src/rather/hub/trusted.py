@@ -68,6 +68,4 @@ def _file_of(place: str) -> Path:
         for file in (folder / inside.with_suffix(".py"), folder / inside / "__init__.py"):
             if file.is_file():
                 return file
-    raise RatherError(
-        "MODEL-NOT-FOUND", where=place, why="no module of this name", do="Give path/file.py:function"
-    )
+    raise RatherError("MODEL-NOT-FOUND", where=place, why="no module of this name", do="Give path/file.py:function")

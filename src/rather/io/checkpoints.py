@@ -90,9 +90,7 @@ def read_net(
     wanted, kind = plan.model_fields["kind"].default, told.get("kind", "classifier")
     if kind != wanted:
         why = f"a {kind!s:.40}, where a {wanted} is asked for"
-        raise RatherError(
-            "MODEL-KIND", where=path, why=why, do=f"Give a file of rather train {_MADE_BY[wanted]}"
-        )
+        raise RatherError("MODEL-KIND", where=path, why=why, do=f"Give a file of rather train {_MADE_BY[wanted]}")
     try:
         planned = plan.model_validate_json(json.dumps(told))
     except ValidationError as error:
@@ -134,17 +132,13 @@ def refuse_unwritable(path: Path) -> None:
         RatherError: STORE-NOT-WRITABLE or STORE-DISK-FULL.
     """
     if path.is_dir():
-        raise RatherError(
-            "STORE-NOT-WRITABLE", where=path, why="a folder", do="Name a file, NAME.safetensors"
-        )
+        raise RatherError("STORE-NOT-WRITABLE", where=path, why="a folder", do="Name a file, NAME.safetensors")
     refuse_folder(path.parent)
 
 
 def damaged(path: Path, why: str) -> RatherError:
     """What to say of a file that is not what it should be."""
-    return RatherError(
-        "MODEL-FILE-DAMAGED", where=path, why=why[:200], do="Give a file that rather train has written"
-    )
+    return RatherError("MODEL-FILE-DAMAGED", where=path, why=why[:200], do="Give a file that rather train has written")
 
 
 def _told(path: Path) -> dict[str, Any]:

@@ -184,9 +184,7 @@ def _grey_or_colour(image: Image.Image, where: object) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
-            raise RatherError(
-                "IMG-ALPHA", where=where, do="Put it on a background of your choice and save that"
-            )
+            raise RatherError("IMG-ALPHA", where=where, do="Put it on a background of your choice and save that")
     return image.convert("L" if grey else "RGB")
 
 

@@ -28,9 +28,7 @@ def png(image: Image) -> bytes:
     from PIL import Image as Pillow
 
     if image.shape[0] not in {1, 3}:
-        raise RatherError(
-            "DATA-SHAPE", where=f"image of shape {tuple(image.shape)}", why="a PNG has 1 or 3 channels"
-        )
+        raise RatherError("DATA-SHAPE", where=f"image of shape {tuple(image.shape)}", why="a PNG has 1 or 3 channels")
     pixels = (image.detach().clamp(0, 1) * 255).round().byte().cpu()
     array = pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy()
     sink = io.BytesIO()

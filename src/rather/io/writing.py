@@ -58,9 +58,5 @@ def refuse_unwritable(folder: Path) -> None:
 def unwritable(error: OSError, where: Path) -> RatherError:
     """What to say of an operating system that does not let us write."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return RatherError(
-            "STORE-DISK-FULL", where=where, do="Free some space and run the same command again"
-        )
-    return RatherError(
-        "STORE-NOT-WRITABLE", where=where, why=error.strerror or str(error), do="Choose another --out"
-    )
+        return RatherError("STORE-DISK-FULL", where=where, do="Free some space and run the same command again")
+    return RatherError("STORE-NOT-WRITABLE", where=where, why=error.strerror or str(error), do="Choose another --out")

@@ -84,12 +84,7 @@ class LatentClassifiers(Resource, nn.Module):
             for m in range(self.heads.members)
         ]
         return Classifier(
-            body,
-            _Mean(self.heads),
-            classes=self.classes,
-            shape=self.autoencoder.shape,
-            name=self.name,
-            members=members,
+            body, _Mean(self.heads), classes=self.classes, shape=self.autoencoder.shape, name=self.name, members=members
         )
 
     @staticmethod

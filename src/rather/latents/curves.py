@@ -120,10 +120,8 @@ def _search_paths(
 ) -> Iterator[dict[str, Any] | None]:
     del space
     paths = [
-        on_grid(path.clamp(0, 1))
-        if _is_series(path, classifier.shape)
-        else path.new_zeros(0, *classifier.shape)
-        for path in answers.pictures.get("path", [torch.zeros(0)] * len(answers))
+        on_grid(path.clamp(0, 1)) if _is_series(path, classifier.shape) else path.new_zeros(0, *classifier.shape)
+        for path in answers.artifacts.get("path", [torch.zeros(0)] * len(answers))
     ]
     frames = torch.cat(paths)
     if not len(frames):
@@ -173,9 +171,7 @@ def _targets(latent: LatentClassifiers, answers: Counterfactuals) -> Labels | No
     return torch.tensor([latent.classes.index(name) for name in names], device=answers.goal.target.device)
 
 
-def _trajectories(
-    classifier: Classifier, space: Space | None, answers: Counterfactuals
-) -> Iterator[Drawing | None]:
+def _trajectories(classifier: Classifier, space: Space | None, answers: Counterfactuals) -> Iterator[Drawing | None]:
     if space is None or space.autoencoder.size != _FLAT:
         return
     autoencoder, targets = space.autoencoder, answers.goal.target
@@ -187,15 +183,12 @@ def _trajectories(
     @cache  # most rows are shown in the same window
     def background(window: Window) -> tuple[Tensor, Tensor]:
         left, right, bottom, top = window
-        u, v = (
-            (right - left) / _CELLS / 2,
-            (top - bottom) / _CELLS / 2,
-        )  # an image stands in its cell's middle
+        u, v = ((right - left) / _CELLS / 2, (top - bottom) / _CELLS / 2)  # an image stands in its cell's middle
         z = lattice((left + u, right - u, bottom + v, top - v), _CELLS, targets.device)
         images = autoencoder.decode(z.flatten(0, 1)).clamp(0, 1)
         return plane(ask, window, device=targets.device), images.unflatten(0, z.shape[:2])
 
-    paths = answers.pictures.get("path", [torch.zeros(0)] * len(answers))
+    paths = answers.artifacts.get("path", [torch.zeros(0)] * len(answers))
     for row, target in enumerate(targets.tolist()):
         ends = torch.stack([answers.queries[row], answers.images[row]])
         path = autoencoder.encode(paths[row] if _is_series(paths[row], autoencoder.shape) else ends)

@@ -34,9 +34,7 @@ Device = torch.device | str | None
 class Probabilities:
     """P(target) at points."""
 
-    together: Float[
-        Tensor, "*points"
-    ]  # of the ensemble, as `Classifier` has it: of the mean log-probabilities
+    together: Float[Tensor, "*points"]  # of the ensemble, as `Classifier` has it: of the mean log-probabilities
     members: Float[Tensor, "m *points"]  # of each; of a single classifier, the same as together
 
 
@@ -69,9 +67,7 @@ def ask_decoded(classifier: Classifier, autoencoder: Autoencoder) -> Ask:
     return lambda z: member_logits(classifier, autoencoder.decode(z).clamp(0, 1))
 
 
-def target_probabilities(
-    logits: Float[Tensor, "m *points k"], target: Int[Tensor, "*points"]
-) -> Probabilities:
+def target_probabilities(logits: Float[Tensor, "m *points k"], target: Int[Tensor, "*points"]) -> Probabilities:
     """P(target) of an ensemble and of each of its members, of their logits.
 
     >>> sure, unsure = torch.tensor([[4.0, 0.0]]), torch.tensor([[0.0, 0.0]])
@@ -104,18 +100,10 @@ def uncertainty(logits: Float[Tensor, "m *points k"]) -> Uncertainty:
 
 
 def along_images(
-    classifier: Classifier,
-    first: Images,
-    second: Images,
-    target: Labels,
-    *,
-    count: int = 11,
-    batch_size: int = 256,
+    classifier: Classifier, first: Images, second: Images, target: Labels, *, count: int = 11, batch_size: int = 256
 ) -> Probabilities:
     """P(target) of the images (1 - t) first + t second, each (b, t): the interpolation in image space."""
-    return _along(
-        lambda x: member_logits(classifier, x), first, second, target, count=count, batch_size=batch_size
-    )
+    return _along(lambda x: member_logits(classifier, x), first, second, target, count=count, batch_size=batch_size)
 
 
 def along_decoded(
@@ -134,13 +122,7 @@ def along_decoded(
 
 
 def along_latents(
-    latent: LatentClassifiers,
-    first: Images,
-    second: Images,
-    target: Labels,
-    *,
-    count: int = 11,
-    batch_size: int = 256,
+    latent: LatentClassifiers, first: Images, second: Images, target: Labels, *, count: int = 11, batch_size: int = 256
 ) -> Probabilities:
     """P(target | (1 - t) z1 + t z2) of latent classifiers, asked of the latents themselves."""
     z1, z2 = (_encoded(latent.autoencoder, x, batch_size) for x in (first, second))
@@ -167,9 +149,7 @@ def _encoded(autoencoder: Autoencoder, x: Images, batch_size: int) -> Latents:
         return torch.cat([autoencoder.encode(part) for part in x.split(batch_size)])
 
 
-def _along(
-    ask: Ask, first: Tensor, second: Tensor, target: Labels, *, count: int, batch_size: int
-) -> Probabilities:
+def _along(ask: Ask, first: Tensor, second: Tensor, target: Labels, *, count: int, batch_size: int) -> Probabilities:
     points = line(first, second, count)
     logits = asked(ask, points.flatten(0, 1), batch_size=batch_size).unflatten(1, points.shape[:2])
     return target_probabilities(logits, target[:, None].expand(-1, count))

@@ -36,9 +36,7 @@ def fisher_information(logits: Callable[[Latents], Logits], points: Latents) -> 
     return total / max(count, 1)
 
 
-def latent_information(
-    classifier: Classifier, generator: Autoencoder, points: Latents
-) -> Float[Tensor, "l l"]:
+def latent_information(classifier: Classifier, generator: Autoencoder, points: Latents) -> Float[Tensor, "l l"]:
     """The Fisher information of a generator's latents, about what a classifier says of their images.
 
     Raises:

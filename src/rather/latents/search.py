@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rather.core import Classifier, Found, Goal, Images
+from rather.core import Classifier, Goal, Images, SearchResult
 from rather.generators.autoencoder import Autoencoder, Latents
 from rather.search.descend import Path, Rows, on_grid
 
@@ -54,7 +54,7 @@ def shown(decode: Decode, paths: Sequence[Float[Tensor, "_ *shape"]]) -> list[Fl
 def reconstruction(
     decode: Decode, classifier: Classifier, start: Tensor, goal: Goal
 ) -> tuple[dict[str, Sequence[Tensor]], dict[str, list[Any]]]:
-    """Picture and facts of what mere reconstruction does: a flip by that alone is not the method's merit.
+    """Picture and info of what mere reconstruction does: a flip by that alone is not the method's merit.
 
     It asks the classifier once. Pictures: `reconstruction`. Facts: `reconstruction_called`, a class or, where
     that is not finite, None; `reconstruction_at_goal`.
@@ -65,19 +65,19 @@ def reconstruction(
         classifier.classes[most] if finite else None
         for most, finite in zip(logits.argmax(1).tolist(), logits.isfinite().all(1).tolist(), strict=True)
     ]
-    facts = {"reconstruction_called": called, "reconstruction_at_goal": goal.reached(logits).tolist()}
-    return {"reconstruction": [*images.nan_to_num(0)]}, facts
+    info = {"reconstruction_called": called, "reconstruction_at_goal": goal.reached(logits).tolist()}
+    return {"reconstruction": [*images.nan_to_num(0)]}, info
 
 
-def found_on(path: Path, start: Tensor, decode: Decode, classifier: Classifier, goal: Goal) -> Found:
+def found_on(path: Path, start: Tensor, decode: Decode, classifier: Classifier, goal: Goal) -> SearchResult:
     """What a descent from some points found, with its path in pictures and what mere reconstruction does."""
-    pictures, facts = reconstruction(decode, classifier, start, goal)
+    pictures, info = reconstruction(decode, classifier, start, goal)
     if path.frames:
         pictures["path"] = shown(decode, path.frames)
-    return Found(
+    return SearchResult(
         images=decoded(decode, path.end, torch.arange(len(start), device=start.device)),
         steps=path.steps,
         evaluations=path.evaluations + 1,
-        pictures=pictures,
-        facts=facts,
+        artifacts=pictures,
+        info=info,
     )

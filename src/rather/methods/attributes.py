@@ -19,7 +19,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from rather.config.settings import NameList, indices
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.generators._frozen_editor import Editor
 from rather.generators._frozen_oracle import Attributes as Values
 from rather.generators.frozen import Bundled
@@ -33,7 +33,7 @@ _TOP: Final = 5  # attributes that are named, as the paper does
 
 @final
 class Attributes(Method):
-    """Minimise weight * CE(C(G(x; A')), c') + mean |x - G(x; A')| over A', and keep the nearest success."""
+    """Minimise class_weight * CE(C(G(x; A')), c') + mean |x - G(x; A')| over A', and keep the nearest success."""
 
     generator: Annotated[Editor, Bundled("editor")]
     """Reads the attributes of the queries, and edits the queries to have others."""
@@ -41,7 +41,7 @@ class Attributes(Method):
     """Pictures that the classifier was trained on: how often does an attribute go with a class there?"""
     frozen: NameList = ()
     """Names of the attributes that stay: those that the classifier is about."""
-    weight: PositiveFloat = 0.03
+    class_weight: PositiveFloat = 0.03
     """Lambda, the weight of the class against that of the distance."""
     steps: PositiveInt = 200
     """Adam steps, at most."""
@@ -49,7 +49,7 @@ class Attributes(Method):
     """Learning rate, in units of the attributes, which lie in [0, 1]."""
     patience: NonNegativeInt = 30
     """For how many steps to go on, once the goal is reached, without a nearer picture; 0 stops there."""
-    frames: NonNegativeInt = 6
+    num_path_frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
 
     @model_validator(mode="after")
@@ -57,7 +57,7 @@ class Attributes(Method):
         self._free()
         return self
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Facts: the attributes that changed most, by how much, and how often they go with either class."""
         del noise
         self.generator.refuse_other_images(classifier)
@@ -73,7 +73,7 @@ class Attributes(Method):
             image = decode(values, rows)
             loss, reached = toward(classifier, on_grid(image), goal[rows])
             distance = l1(image, x[rows])
-            return self.weight * loss + distance, reached, distance
+            return self.class_weight * loss + distance, reached, distance
 
         path = descend(
             objective,
@@ -82,17 +82,17 @@ class Attributes(Method):
             lr=self.lr,
             project=lambda values: values.clamp(0, 1),
             patience=self.patience,
-            frames=self.frames,
+            frames=self.num_path_frames,
         )
         found = found_on(path, start, decode, classifier, goal)
         said = classifier.probabilities(x).argmax(1)
-        return Found(
+        return SearchResult(
             images=found.images,
             steps=found.steps,
             evaluations=found.evaluations + 1,
-            pictures=found.pictures,
-            facts={
-                **found.facts,
+            artifacts=found.artifacts,
+            info={
+                **found.info,
                 "attributes": [self._named(change) for change in path.end - start],
                 **self._frequencies(classifier, path.end - start, said, goal),
             },
@@ -108,9 +108,7 @@ class Attributes(Method):
         most = change.abs().argsort(descending=True)[:_TOP].tolist()
         return {self.generator.attributes[n]: round(float(change[n]), 4) for n in most if change[n]}
 
-    def _frequencies(
-        self, classifier: Classifier, change: Values, said: Tensor, goal: Goal
-    ) -> dict[str, list[Any]]:
+    def _frequencies(self, classifier: Classifier, change: Values, said: Tensor, goal: Goal) -> dict[str, list[Any]]:
         """Of the same attributes, how often pictures of the query's class and of the target have them."""
         if self.references is None or self.references.labels is None:
             return {}
@@ -123,9 +121,7 @@ class Attributes(Method):
         }
         told = [
             {
-                name: {
-                    classifier.classes[k]: round(often[k][names.index(name)], 3) for k in pair if k in often
-                }
+                name: {classifier.classes[k]: round(often[k][names.index(name)], 3) for k in pair if k in often}
                 for name in self._named(row)
             }
             for row, pair in zip(change, pairs, strict=True)

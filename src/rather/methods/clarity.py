@@ -1,6 +1,6 @@
 """Clarity, Theobald (2023): gradient descent on latents that an ensemble of classifiers of latents judges.
 
-    min_z  1/M sum_m L(C_m(z), target) + closeness * d(z, z0),   z0 the query's latents;   decoded at the end
+    min_z  1/M sum_m L(C_m(z), target) + distance_weight * d(z, z0),   z0 the query's latents;   decoded at the end
 
 C. Theobald, "Clarity: an improved gradient method for producing quality visual counterfactual explanations",
 slides of 21 April 2023, after C. Theobald et al., 2022. With one member it is the slides' latent classifier.
@@ -21,7 +21,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from rather.config.errors import RatherError
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.generators.autoencoder import Latents
 from rather.latents.classifiers import LatentClassifiers
 from rather.latents.search import decoded, decoder, encoded, found_on
@@ -31,7 +31,7 @@ from rather.search.losses import cross_entropy
 
 @final
 class Clarity(Method):
-    """Minimise the mean loss of classifiers of latents + closeness * mean (z - z0)^2 over latents z."""
+    """Minimise the mean loss of classifiers of latents + distance_weight * mean (z - z0)^2 over latents z."""
 
     latent: LatentClassifiers | None = None
     """The ensemble to follow; None if the classifier that is explained is one of latents itself."""
@@ -39,14 +39,14 @@ class Clarity(Method):
     """Adam steps, at most."""
     lr: PositiveFloat = 0.1
     """Learning rate, in units of the latents."""
-    closeness: NonNegativeFloat = 0.1
+    distance_weight: NonNegativeFloat = 0.1
     """Weight of the distance."""
     confidence: Annotated[float, Gt(0), Lt(1)] = 0.9
     """Of the ensemble of latent classifiers, from which on the picture is decoded and judged."""
-    frames: NonNegativeInt = 6
+    num_path_frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Evaluations: of the ensemble on latents, and of the classifier on decoded pictures."""
         del noise
         latent = self._follow(classifier)
@@ -66,9 +66,9 @@ class Clarity(Method):
                 done[maybe] = goal[rows[maybe]].reached(classifier.probabilities(pictures).log())
                 asked[rows[maybe]] += 1
                 wait[rows[maybe]] = asked[rows[maybe]] - 1
-            return loss + self.closeness * (z - start[rows]).square().mean(1), done
+            return loss + self.distance_weight * (z - start[rows]).square().mean(1), done
 
-        path = descend(objective, start, steps=self.steps, lr=self.lr, frames=self.frames)
+        path = descend(objective, start, steps=self.steps, lr=self.lr, frames=self.num_path_frames)
         found = found_on(path, start, decode, classifier, goal)
         return replace(found, evaluations=found.evaluations + asked)
 
@@ -83,8 +83,6 @@ class Clarity(Method):
             )
         if latent.classes != classifier.classes:
             raise RatherError(
-                "MODEL-CLASSES",
-                where=latent.name,
-                why=f"not the classes of {classifier.name}, in their order",
+                "MODEL-CLASSES", where=latent.name, why=f"not the classes of {classifier.name}, in their order"
             )
         return latent

@@ -1,6 +1,6 @@
 """DiVE, Rodriguez, Caccia, Lacoste et al. (2021): several answers at once that differ and are sparse.
 
-    min_eps  sum_k CE(C(x_k), target) + 1/l sum_k (closeness * |x - x_k|_1 + lasso * |m_k eps_k|_1)
+    min_eps  sum_k CE(C(x_k), target) + 1/l sum_k (distance_weight * |x - x_k|_1 + lasso * |m_k eps_k|_1)
              + diversity / l * sum_{i != k} cos(m_i eps_i, m_k eps_k)^2,    x_k = G(z + m_k eps_k)
 
 P. Rodriguez, M. Caccia, A. Lacoste et al., "Beyond trivial counterfactual explanations with diverse valuable
@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rather.config.errors import RatherError
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.generators.autoencoder import Autoencoder
 from rather.generators.frozen import Bundled
 from rather.latents.fisher import latent_information
@@ -38,7 +38,7 @@ from rather.search.references import References
 
 
 @final
-class Dive(Method):
+class DiVE(Method):
     """`count` answers by one descent; the nearest at the goal is the picture, and all of them are kept."""
 
     generator: Annotated[Autoencoder, Bundled("tcvae")]  # as the paper's: latents that vary one by one
@@ -55,24 +55,24 @@ class Dive(Method):
     """Adam steps, at most."""
     lr: PositiveFloat = 0.1
     """Learning rate, in units of the latents."""
-    closeness: NonNegativeFloat = 10.0
+    distance_weight: NonNegativeFloat = 10.0
     """Weight of the distance of the pictures."""
     lasso: NonNegativeFloat = 1.0
     """Weight of the absolute change of the latents."""
     diversity: NonNegativeFloat = 1.0
     """Weight of the squared cosines between the changes."""
-    points: PositiveInt = 100
+    num_fisher_samples: PositiveInt = 100
     """References to take the Fisher information from, at most."""
-    frames: NonNegativeInt = 6
+    num_path_frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
 
     @model_validator(mode="after")
-    def _fisher_has_points(self) -> Dive:
+    def _fisher_has_points(self) -> DiVE:
         if self.mask.startswith("fisher") and self.references is None:
             raise ValueError(f"mask {self.mask} needs references")
         return self
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Pictures: `answers` (count, c, h, w). Facts: which are at the goal, differ, are trivial."""
         start = encoded(self.generator, classifier, x)
         eps = 0.01 * noise.normal(self.count, self.generator.size).to(start)
@@ -85,34 +85,32 @@ class Dive(Method):
             loss, reached = toward(classifier, on_grid(images), goal[each])
             unit = F.normalize(change, dim=2)
             alike = ((unit @ unit.mT) * apart).square().sum((1, 2))
-            near = self.closeness * l1(images, x[each]).view(-1, self.count).sum(1)
+            near = self.distance_weight * l1(images, x[each]).view(-1, self.count).sum(1)
             terms = near + self.lasso * change.abs().sum((1, 2)) + self.diversity * alike
             done = reached.view(-1, self.count).all(1)
             return loss.view(-1, self.count).sum(1) + terms / self.generator.size, done
 
-        path = descend(objective, eps, steps=self.steps, lr=self.lr, frames=self.frames)
+        path = descend(objective, eps, steps=self.steps, lr=self.lr, frames=self.num_path_frames)
         ends = (start[:, None] + mask * path.end).flatten(0, 1)
         decode = decoder(self.generator)
         every = torch.arange(len(x), device=x.device)
-        answers = decoded(decode, ends, every.repeat_interleave(self.count)).view(
-            len(x), self.count, *x.shape[1:]
-        )
+        answers = decoded(decode, ends, every.repeat_interleave(self.count)).view(len(x), self.count, *x.shape[1:])
         best, valid = Best(classifier, x, goal), []
         for k, images in enumerate(answers.unbind(1)):
-            facts, none = {"answers_nearest": [k] * len(x)}, 0 * path.steps
-            valid.append(best.offer(every, Found(images=images, steps=none, evaluations=none, facts=facts)))
+            info, none = {"answers_nearest": [k] * len(x)}, 0 * path.steps
+            valid.append(best.offer(every, SearchResult(images=images, steps=none, evaluations=none, info=info)))
         kept, found, sets = best.found(), torch.stack(valid, 1), on_grid(answers).nan_to_num(0)
         pictures, said = reconstruction(decode, classifier, start, goal)
-        if self.frames:
-            ways = zip(start, mask, path.frames, kept.facts["answers_nearest"], strict=True)
+        if self.num_path_frames:
+            ways = zip(start, mask, path.frames, kept.info["answers_nearest"], strict=True)
             pictures["path"] = shown(decode, [z + m[k] * way[:, k] for z, m, way, k in ways])
-        return Found(
+        return SearchResult(
             images=kept.images,
             steps=path.steps,
             evaluations=self.count * path.evaluations + kept.evaluations + 1,
-            pictures={**pictures, "answers": [*sets]},
-            facts={
-                **kept.facts,
+            artifacts={**pictures, "answers": [*sets]},
+            info={
+                **kept.info,
                 **said,
                 **self._trivial(x, sets, found),
                 "answers_found": found.tolist(),
@@ -135,12 +133,10 @@ class Dive(Method):
         if self.mask == "random":
             return all_but_a_part(noise.uniform(size).argsort(1), self.count).to(x)
         if self.references is None or self.count > size:
-            raise RatherError(
-                "CFG-SETTING", where=f"dive.count {self.count}", why=f"there are {size} latents"
-            )
+            raise RatherError("CFG-SETTING", where=f"dive.count {self.count}", why=f"there are {size} latents")
         if classifier not in self._known:
             images = self.references.images
-            points = encoded(self.generator, classifier, images[:: -(-len(images) // self.points)].to(x))
+            points = encoded(self.generator, classifier, images[:: -(-len(images) // self.num_fisher_samples)].to(x))
             self._known[classifier] = latent_information(classifier, self.generator, points)
         return fisher_masks(self.mask, self._known[classifier], self.count).to(x).expand(len(x), -1, -1)
 

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.generators._frozen_exaggerator import Exaggerator, bin_of
 from rather.generators.frozen import Bundled
 from rather.search.descend import on_grid
@@ -30,7 +30,7 @@ class Exaggeration(Method):
     """Makes pictures of which the classifier is as sure as asked."""
 
     @torch.no_grad()
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Pictures: `path`, the whole series. Facts: confidence in each of it, where it began and ended."""
         del noise
         self.generator.refuse_other(classifier)
@@ -44,12 +44,12 @@ class Exaggeration(Method):
         flips = reached & (bins > own[:, None])
         end = torch.where(flips.any(1), flips.int().argmax(1), count - 1)
         confidence = torch.stack([_of(goal, p) for p in logits.softmax(2).unbind(1)], 1)
-        return Found(
+        return SearchResult(
             images=series[torch.arange(len(x), device=x.device), end],
             steps=end - own,
             evaluations=torch.full_like(end, count + 1),
-            pictures={"path": [*on_grid(series).nan_to_num(0)]},
-            facts={
+            artifacts={"path": [*on_grid(series).nan_to_num(0)]},
+            info={
                 "confidence": confidence.nan_to_num(0).tolist(),  # JSON has no NaN
                 "bin": own.tolist(),
                 "counterfactual_bin": end.tolist(),

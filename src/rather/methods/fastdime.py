@@ -17,7 +17,7 @@ from typing import Annotated, Literal, final
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.diffusion.denoising import lowest
 from rather.diffusion.guidance import Scales, away_from_target, climb, pull
 from rather.diffusion.refinement import Mask, Share, Side, change_mask
@@ -31,7 +31,7 @@ Masked = Callable[[Images, Images, int], Mask]
 
 
 @final
-class Fastdime(Method):
+class FastDiME(Method):
     """Guide the way back from noise by the classifier's gradient at the image that is expected at its end."""
 
     generator: Annotated[Denoiser, Bundled("ddpm")]
@@ -40,11 +40,11 @@ class Fastdime(Method):
     """FastDiME; FastDiME-2, then with the first answer's mask; FastDiME-2+, with one at first, too."""
     scales: Scales = (8.0, 10.0, 15.0)
     """Weights of the classifier, tried in this order until the goal is reached."""
-    closeness: NonNegativeFloat = 0.05
+    distance_weight: NonNegativeFloat = 0.05
     """Weight of the sum of the absolute differences."""
     tau: PositiveInt = 15
     """How many levels of the respaced chain to go up."""
-    respacing: PositiveInt = 50
+    num_inference_steps: PositiveInt = 50
     """Levels of the respaced chain."""
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.5
     """After which share of the steps the mask that is made on the way counts."""
@@ -54,32 +54,30 @@ class Fastdime(Method):
     """Of the mask: side of the square of pixels that a change stands for."""
 
     @model_validator(mode="after")
-    def _levels_exist(self) -> Fastdime:
-        lowest(self.generator, self.respacing, self.tau)
+    def _levels_exist(self) -> FastDiME:
+        lowest(self.generator, self.num_inference_steps, self.tau)
         return self
 
     @torch.no_grad()
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Pictures: `mask`. Facts: its share; the scale; how often the generator was asked."""
         self.generator.refuse_other_images(classifier)
         calls = self.tau if self.variant == "once" else 2 * self.tau
 
-        def guided(scale: float, rows: Rows) -> Found:
+        def guided(scale: float, rows: Rows) -> SearchResult:
             query, first, second = x[rows], *noise[rows].split(2)  # the same at each scale
             ask = partial(self._guided, classifier, query, goal[rows], scale)
-            images, mask = ask(
-                first, masked=self._everywhere if self.variant == "twice" else self._where_changed
-            )
+            images, mask = ask(first, masked=self._everywhere if self.variant == "twice" else self._where_changed)
             if self.variant != "once":
                 fixed = change_mask(images, query, self.threshold, self.dilation)
                 images, mask = ask(second, masked=lambda *_: fixed)
             share = mask.flatten(1).mean(1).tolist()
-            return Found(
+            return SearchResult(
                 images=images,
                 steps=torch.full_like(rows, calls),
                 evaluations=torch.full_like(rows, calls),
-                pictures={"mask": [*mask]},
-                facts={"mask_share": share, "denoiser_calls": [calls] * len(rows)},
+                artifacts={"mask": [*mask]},
+                info={"mask_share": share, "denoiser_calls": [calls] * len(rows)},
             )
 
         return climb(self.scales, guided, classifier, x, goal)
@@ -87,12 +85,12 @@ class Fastdime(Method):
     def _guided(
         self, classifier: Classifier, x: Images, goal: Goal, scale: float, noise: Noise, *, masked: Masked
     ) -> tuple[Images, Mask]:
-        chain, query = lowest(self.generator, self.respacing, self.tau), signed(x)
+        chain, query = lowest(self.generator, self.num_inference_steps, self.tau), signed(x)
         z = chain.noised(query, self.tau - 1, noise.normal(*x.shape[1:]).to(x))
         for t in reversed(range(self.tau)):
             image, mean, variance = self.generator.look(z, chain, t)
             gradient = pull(away_from_target(classifier, image, goal), chain, t, scale=scale)
-            z = mean - variance * (gradient + self.closeness * (z - query).sign())
+            z = mean - variance * (gradient + self.distance_weight * (z - query).sign())
             mask = masked(pixels(image), x, t)
             if t:
                 step, around = noise.normal(2, *x.shape[1:]).to(x).unbind(1)

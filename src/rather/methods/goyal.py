@@ -6,7 +6,7 @@ Y. Goyal, Z. Wu, J. Ernst, D. Batra, D. Parikh, S. Lee, "Counterfactual visual e
 Algorithm 1, with either solver of the best-edit problem, exhaustive (section 2.2) or relaxed (2.3). It ends
 when the features reach the goal. Whether the composite picture reaches it too is another question, and the
 row's status answers that one. Ours: a cell of the distractor is used once, as in public code; the paper only
-forbids to edit a cell twice. Beyond the paper: with `judge=picture` each edit is the one whose composite
+forbids to edit a cell twice. Beyond the paper: with `score_on=picture` each edit is the one whose composite
 picture makes c' most probable, and it ends when that picture reaches the goal.
 """
 
@@ -19,7 +19,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.feature_cells.composite import PictureEdits, highlights
 from rather.feature_cells.editor import Editor, Screen, editor
 from rather.feature_cells.edits import AnyHead, edited, refuse_large
@@ -39,13 +39,13 @@ class Goyal(Method):
     """Which of them: any, or the nearest to the query."""
     solver: Literal["exhaustive", "relaxed"] = "exhaustive"
     """How the best edit is found: by looking at all of them, or by gradient descent on mixtures of them."""
-    judge: Literal["features", "picture"] = "features"
+    score_on: Literal["features", "picture"] = "features"
     """What an edit is judged by: the features that it makes, as in the paper, or the composite picture."""
-    edits: PositiveInt | None = None
+    max_edits: PositiveInt | None = None
     """Edits, at most; by default one of each cell."""
     reuse: bool = False
     """Whether a cell of the distractor may be copied twice."""
-    screen: Screen = "none"
+    prescreen: Screen = "none"
     """Score all edits in bf16 and check the best in fp32: for processors with bf16 matrix units."""
     steps: PositiveInt = 100
     """Gradient steps for each edit, if the solver is relaxed."""
@@ -56,41 +56,37 @@ class Goyal(Method):
 
     @model_validator(mode="after")
     def _relaxed_in_features(self) -> Goyal:
-        if self.solver == "relaxed" and self.judge == "picture":
+        if self.solver == "relaxed" and self.score_on == "picture":
             raise ValueError("the relaxed solver mixes features, so it cannot judge by the picture")
-        if self.screen != "none" and (self.solver, self.judge) != ("exhaustive", "features"):
+        if self.prescreen != "none" and (self.solver, self.score_on) != ("exhaustive", "features"):
             raise ValueError("a screen is for the exhaustive solver, judging by features")
         return self
 
     @torch.no_grad()
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Edit the features, then show the edits in the image."""
-        chosen = self.references.choose(
-            classifier, x, goal.target, noise, self.distractor, confidence=goal.confidence
-        )
+        chosen = self.references.choose(classifier, x, goal.target, noise, self.distractor, confidence=goal.confidence)
         distractors = self.references.images[chosen]
         query, other = classifier.features(x), classifier.features(distractors)
         _, d, u, v = query.shape
         refuse_large(u, v)
-        if self.judge == "picture":
+        if self.score_on == "picture":
             how = Editor(partial(PictureEdits, classifier, highlights(classifier, x), (u, v)), at_once=64)
             maps = x, distractors
         else:
             how, maps = self._editor(classifier.head, (d, u, v)), (query, other)
-        trail = sequential_search(how, *maps, goal, cells=u * v, at_most=self.edits, reuse=self.reuse)
+        trail = sequential_search(how, *maps, goal, cells=u * v, at_most=self.max_edits, reuse=self.reuse)
         counts = trail.count.tolist()
-        edits = [
-            [(i, j) for i, j in pairs[:n].tolist()] for pairs, n in zip(trail.edits, counts, strict=True)
-        ]
+        edits = [[(i, j) for i, j in pairs[:n].tolist()] for pairs, n in zip(trail.edits, counts, strict=True)]
         log_p = [trail.log_probability[row, : count + 1] for row, count in enumerate(counts)]
         images, pictures = edit_pictures(classifier, x, distractors, (u, v), edits)
         flipped = goal.reached(classifier.head(edited(query, other, edits)))
-        return Found(
+        return SearchResult(
             images=images,
             steps=trail.count,
             evaluations=torch.tensor([self._evaluations(count, u * v) for count in counts]),
-            pictures=pictures,
-            facts={
+            artifacts=pictures,
+            info={
                 "edits": edits,
                 "log_probability": [each.tolist() for each in log_p],
                 "confidence": [each.exp().tolist() for each in log_p],
@@ -101,7 +97,7 @@ class Goyal(Method):
 
     def _editor(self, head: nn.Module, shape: tuple[int, int, int]) -> Editor:
         if self.solver == "exhaustive":
-            return editor(head, shape, self.screen)
+            return editor(head, shape, self.prescreen)
         relaxed = partial(relaxed_best_edit, head, steps=self.steps, lr=self.lr, entropy=self.entropy)
         return Editor(partial(AnyHead, head, solver=relaxed), at_once=64)
 

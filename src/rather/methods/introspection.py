@@ -20,7 +20,7 @@ from typing import Annotated, final
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.generators.autoencoder import Autoencoder, Latents
 from rather.generators.frozen import Bundled
 from rather.latents.search import decoder, encoded, found_on
@@ -30,11 +30,11 @@ from rather.search.losses import l1, toward
 
 @final
 class Introspection(Method):
-    """Minimise weight * CE(C(G(z)), c') + mean |x - G(z)| over latents z, and keep the nearest success."""
+    """Minimise class_weight * CE(C(G(z)), c') + mean |x - G(z)| over latents z, and keep the nearest success."""
 
     generator: Annotated[Autoencoder, Bundled("gan")]  # as the paper's: a DCGAN with 10 latents
     """Encodes the queries and decodes what is found."""
-    weight: PositiveFloat = 0.03
+    class_weight: PositiveFloat = 0.03
     """Lambda, the weight of the class against that of the distance."""
     steps: PositiveInt = 300
     """Adam steps, at most."""
@@ -42,10 +42,10 @@ class Introspection(Method):
     """Learning rate, in units of the latents."""
     patience: NonNegativeInt = 50
     """For how many steps to go on, once the goal is reached, without a nearer picture; 0 stops there."""
-    frames: NonNegativeInt = 6
+    num_path_frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Every random number is left alone: the descent has none."""
         del noise
         start = encoded(self.generator, classifier, x)
@@ -54,9 +54,9 @@ class Introspection(Method):
             image = self.generator.decode(z).clamp(0, 1)
             loss, reached = toward(classifier, on_grid(image), goal[rows])
             distance = l1(image, x[rows])
-            return self.weight * loss + distance, reached, distance
+            return self.class_weight * loss + distance, reached, distance
 
         path = descend(
-            objective, start, steps=self.steps, lr=self.lr, patience=self.patience, frames=self.frames
+            objective, start, steps=self.steps, lr=self.lr, patience=self.patience, frames=self.num_path_frames
         )
         return found_on(path, start, decoder(self.generator), classifier, goal)

@@ -16,7 +16,7 @@ from typing import Annotated, final
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.diffusion.denoising import lowest
 from rather.diffusion.guidance import Scales, away_from_target, climb, pull
 from rather.diffusion.refinement import Mask, Side, dilated
@@ -30,7 +30,7 @@ Part = Annotated[float, Field(gt=0, le=1)]
 
 
 @final
-class Maskdime(Method):
+class MaskDiME(Method):
     """Guide the way back from noise in the pixels that matter, and keep the query around them."""
 
     generator: Annotated[Denoiser, Bundled("ddpm")]
@@ -39,11 +39,11 @@ class Maskdime(Method):
     """Weights of the classifier, tried in this order until the goal is reached."""
     strength: PositiveFloat = 8.0
     """What all gradients are multiplied by."""
-    closeness: NonNegativeFloat = 0.05
+    distance_weight: NonNegativeFloat = 0.05
     """Weight of the sum of the absolute differences."""
     tau: PositiveInt = 15
     """How many levels of the respaced chain to go up."""
-    respacing: PositiveInt = 50
+    num_inference_steps: PositiveInt = 50
     """Levels of the respaced chain."""
     share: Part = 0.1
     """Of the pixels, those that may change, before dilation."""
@@ -53,43 +53,38 @@ class Maskdime(Method):
     """Side of the square of pixels that change with one."""
 
     @model_validator(mode="after")
-    def _levels_exist(self) -> Maskdime:
-        lowest(self.generator, self.respacing, self.tau)
+    def _levels_exist(self) -> MaskDiME:
+        lowest(self.generator, self.num_inference_steps, self.tau)
         return self
 
     @torch.no_grad()
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Pictures: `mask`, the last one. Facts: its share; the scale; how often the generator was asked."""
         self.generator.refuse_other_images(classifier)
 
-        def guided(scale: float, rows: Rows) -> Found:
+        def guided(scale: float, rows: Rows) -> SearchResult:
             same = noise[rows].split(1)[0]  # only the scale makes a difference
             images, mask = self._guided(classifier, x[rows], goal[rows], same, scale)
             steps = torch.full_like(rows, self.tau)
-            return Found(
+            return SearchResult(
                 images=images,
                 steps=steps,
                 evaluations=steps,
-                pictures={"mask": [*mask]},
-                facts={
-                    "mask_share": mask.flatten(1).mean(1).tolist(),
-                    "denoiser_calls": [self.tau] * len(rows),
-                },
+                artifacts={"mask": [*mask]},
+                info={"mask_share": mask.flatten(1).mean(1).tolist(), "denoiser_calls": [self.tau] * len(rows)},
             )
 
         return climb(self.scales, guided, classifier, x, goal)
 
-    def _guided(
-        self, classifier: Classifier, x: Images, goal: Goal, noise: Noise, scale: float
-    ) -> tuple[Images, Mask]:
-        chain, query = lowest(self.generator, self.respacing, self.tau), signed(x)
+    def _guided(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise, scale: float) -> tuple[Images, Mask]:
+        chain, query = lowest(self.generator, self.num_inference_steps, self.tau), signed(x)
         z = chain.noised(query, self.tau - 1, noise.normal(*x.shape[1:]).to(x))
         outer = inner = torch.zeros_like(x[:, :1])
         for t in reversed(range(self.tau)):
             image, mean, variance = self.generator.look(z, chain, t)
             gradient = away_from_target(classifier, image * inner + query * (1 - inner), goal)
             outer, inner = self._masks(gradient)
-            away = pull(gradient, chain, t, scale=scale) + self.closeness * (z - query).sign()
+            away = pull(gradient, chain, t, scale=scale) + self.distance_weight * (z - query).sign()
             z = mean - variance * self.strength * away
             if t:
                 around = chain.noised(query, t - 1, noise.normal(*x.shape[1:]).to(x))

@@ -18,7 +18,7 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from rather.config.suggest import near
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.search.best import Best
 from rather.search.descend import Rows, bisect
 
@@ -32,7 +32,7 @@ class Minimal(Method):
 
     method: Method
     """The method to run."""
-    setting: str = "closeness"
+    setting: str = "distance_weight"
     """Which number of its settings to vary."""
     loose: PositiveFloat | None = None
     """The value that asks least for a small change; by default a thousandth of the method's own."""
@@ -49,7 +49,7 @@ class Minimal(Method):
         self._with(0.0), self._with(1.0)
         return self
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Where even the loosest value fails, its attempt is the answer."""
         best = Best(classifier, x, goal)
 
@@ -62,7 +62,7 @@ class Minimal(Method):
                 # The same numbers at each value: only the setting makes a difference.
                 found = method.search(classifier, x[part], goal[part], noise[part].split(1)[0])
                 values = [getattr(method, self.setting)] * len(part)
-                reached[group] = best.offer(part, replace(found, facts={**found.facts, self.setting: values}))
+                reached[group] = best.offer(part, replace(found, info={**found.info, self.setting: values}))
             return reached
 
         none = torch.zeros(len(x), device=x.device)

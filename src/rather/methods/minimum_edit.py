@@ -18,7 +18,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from rather.core import Classifier, Found, Goal, Images, Labels, Method, Noise
+from rather.core import Classifier, Goal, Images, Labels, Method, Noise, SearchResult
 from rather.feature_cells.editor import editor
 from rather.feature_cells.edits import Edits, refuse_large
 from rather.feature_cells.fewest import fewest_edits
@@ -44,11 +44,9 @@ class MinimumEdit(Method):
     """Sets of edits to look at for an image; after so many, the best known set is kept without a proof."""
 
     @torch.no_grad()
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Edit the features greedily, look for a smaller set of edits, show the edits in the image."""
-        chosen = self.references.choose(
-            classifier, x, goal.target, noise, self.distractor, confidence=goal.confidence
-        )
+        chosen = self.references.choose(classifier, x, goal.target, noise, self.distractor, confidence=goal.confidence)
         distractors = self.references.images[chosen]
         query, other = classifier.features(x), classifier.features(distractors)
         _, d, u, v = query.shape
@@ -82,12 +80,12 @@ class MinimumEdit(Method):
             looked = sum((n - s) * (n if self.reuse else n - s) for s in range(count))  # greedily
             asked.append(looked + fewest.nodes)
         images, pictures = edit_pictures(classifier, x, distractors, (u, v), edits)
-        return Found(
+        return SearchResult(
             images=images,
             steps=torch.tensor([len(pairs) for pairs in edits], dtype=torch.long),
             evaluations=torch.tensor(asked, dtype=torch.long),
-            pictures=pictures,
-            facts={
+            artifacts=pictures,
+            info={
                 "edits": edits,
                 "log_probability": [each.tolist() for each in log_p],
                 "confidence": [each.exp().tolist() for each in log_p],

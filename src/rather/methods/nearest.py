@@ -11,7 +11,7 @@ from typing import Literal, final
 
 import torch
 
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.search.references import Choice, References
 
 
@@ -24,13 +24,13 @@ class Nearest(Method):
     space: Literal["pixels", "features"] = "pixels"
     """Where distances are measured: between pixels, or between the classifier's features."""
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """A look-up."""
         how: Choice = "nearest" if self.space == "features" else "nearest-pixels"
         chosen = self.references.choose(classifier, x, goal.target, noise, how, confidence=goal.confidence)
-        return Found(
+        return SearchResult(
             images=self.references.images[chosen],
             steps=torch.zeros_like(goal.target),
             evaluations=torch.full_like(goal.target, self.space == "features"),
-            facts={"reference": [self.references.ids[i] for i in chosen.tolist()]},
+            info={"reference": [self.references.ids[i] for i in chosen.tolist()]},
         )

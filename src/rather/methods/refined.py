@@ -13,7 +13,7 @@ from typing import Annotated, final
 import torch
 from pydantic import PositiveInt, model_validator
 
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.diffusion.denoising import lowest
 from rather.diffusion.refinement import Refinement, Share, Side
 from rather.generators._denoiser import Denoiser
@@ -32,7 +32,7 @@ class Refined(Method):
     """Knows images of the queries' kind."""
     tau: PositiveInt = 5
     """How many levels of the respaced chain the refinement goes up."""
-    respacing: PositiveInt = 50
+    num_inference_steps: PositiveInt = 50
     """Levels of the respaced chain."""
     threshold: Share = 0.15
     """The least change that is kept, as a share of the image's largest; with 0 all is filtered."""
@@ -46,7 +46,7 @@ class Refined(Method):
         self._refinement()
         return self
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Pictures: `pre_explanation`, what the method found; `mask`. Facts: share of the mask; the tries."""
         self.denoiser.refuse_other_images(classifier)
         refinement = self._refinement()
@@ -58,30 +58,26 @@ class Refined(Method):
             draws = other[rows].normal(2 * refinement.calls, *x.shape[1:]).to(x)
             images, mask = refinement(pre[rows], x[rows], draws)
             none = torch.zeros_like(rows)
-            facts = {
+            info = {
                 "mask_share": mask.flatten(1).mean(1).tolist(),
                 "refinements": [tried] * len(rows),
                 DENOISER_CALLS: [refinement.calls] * len(rows),
             }
-            again = Found(
-                images=images, steps=none, evaluations=none, pictures={"mask": [*mask]}, facts=facts
-            )
+            again = SearchResult(images=images, steps=none, evaluations=none, artifacts={"mask": [*mask]}, info=info)
             rows = rows[~best.offer(rows, again)]
             if not len(rows):
                 break
         kept = best.found()
-        inner = found.facts.get(DENOISER_CALLS, [0] * len(x))
-        calls = [own + more for own, more in zip(inner, kept.facts[DENOISER_CALLS], strict=True)]
-        return Found(
+        inner = found.info.get(DENOISER_CALLS, [0] * len(x))
+        calls = [own + more for own, more in zip(inner, kept.info[DENOISER_CALLS], strict=True)]
+        return SearchResult(
             images=kept.images,
             steps=found.steps,
             evaluations=found.evaluations + kept.evaluations,
-            pictures={**found.pictures, **kept.pictures, "pre_explanation": [*pre.nan_to_num(0)]},
-            facts={**found.facts, **kept.facts, DENOISER_CALLS: calls},
+            artifacts={**found.artifacts, **kept.artifacts, "pre_explanation": [*pre.nan_to_num(0)]},
+            info={**found.info, **kept.info, DENOISER_CALLS: calls},
         )
 
     def _refinement(self) -> Refinement:
-        chain = lowest(self.denoiser, self.respacing, self.tau)
-        return Refinement(
-            generator=self.denoiser, chain=chain, threshold=self.threshold, dilation=self.dilation
-        )
+        chain = lowest(self.denoiser, self.num_inference_steps, self.tau)
+        return Refinement(generator=self.denoiser, chain=chain, threshold=self.threshold, dilation=self.dilation)

@@ -18,7 +18,7 @@ from annotated_types import Gt, Le
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.search.descend import Direction, Rows, descend, on_grid
 from rather.search.losses import toward
 
@@ -35,10 +35,10 @@ class Schut(Method):
     """What a pixel changes in a step, in pixel values."""
     changes: PositiveInt = 5
     """Changes of the same pixel, at most."""
-    frames: NonNegativeInt = 6
+    num_path_frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Greedy and without chance."""
         del noise
 
@@ -52,14 +52,14 @@ class Schut(Method):
             lr=self.delta,
             rule=self._most_salient,
             project=lambda z: z.clamp(0, 1),
-            frames=self.frames,
+            frames=self.num_path_frames,
         )
-        return Found(
+        return SearchResult(
             images=path.end,
             steps=path.steps,
             evaluations=path.evaluations,
-            pictures={"path": path.frames} if self.frames else {},
-            facts={"pixels_changed": ((path.end - x).abs() > _HALF).any(1).flatten(1).sum(1).tolist()},
+            artifacts={"path": path.frames} if self.num_path_frames else {},
+            info={"pixels_changed": ((path.end - x).abs() > _HALF).any(1).flatten(1).sum(1).tolist()},
         )
 
     def _most_salient(self, start: Tensor) -> Direction:

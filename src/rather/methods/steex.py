@@ -1,6 +1,6 @@
 """STEEX, Jacob, Zablocki, Ben-Younes, Chen, Perez and Cord (2022): change the style of semantic regions.
 
-    min_z  -log p(target | G(z, S)) + closeness * sum over regions c in C of |z_c - z_c^I|^2
+    min_z  -log p(target | G(z, S)) + distance_weight * sum over regions c in C of |z_c - z_c^I|^2
 
 P. Jacob et al., "STEEX: steering counterfactual explanations with semantics", ECCV 2022: Algorithm 1. The
 layout S of the query stays as it is, its styles z move: Adam, a fixed number of steps. C are all regions, or
@@ -16,7 +16,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from rather.config.settings import NameList, indices
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.generators._frozen_semantic import Codes, Layout, Semantic, changes_by_region
 from rather.generators.frozen import Bundled
 from rather.latents.search import found_on
@@ -25,8 +25,8 @@ from rather.search.losses import toward
 
 
 @final
-class Steex(Method):
-    """Minimise -log p(target | G(z, S)) + closeness * sum_c |z_c - z_c^I|^2 over styles z of regions c."""
+class STEEX(Method):
+    """Minimise -log p(target | G(z, S)) + distance_weight * sum_c |z_c - z_c^I|^2 over styles z of regions c."""
 
     generator: Annotated[Semantic, Bundled("semantic")]
     """Segments the queries, gives each region's style, and makes images of both."""
@@ -36,17 +36,17 @@ class Steex(Method):
     """Adam steps."""
     lr: PositiveFloat = 0.01
     """Learning rate, in units of the codes; those of a region as large as the mean one lie in [-1, 1]."""
-    closeness: NonNegativeFloat = 0.3
+    distance_weight: NonNegativeFloat = 0.3
     """Lambda, the weight of the distance."""
-    frames: NonNegativeInt = 6
+    num_path_frames: NonNegativeInt = 6
     """Pictures of the search path to keep, about."""
 
     @model_validator(mode="after")
-    def _knows_regions(self) -> Steex:
+    def _knows_regions(self) -> STEEX:
         self._free()
         return self
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Pictures: `layout`. Facts: how far each region's style moved, and its share of the change."""
         del noise
         self.generator.refuse_other_images(classifier)
@@ -63,20 +63,20 @@ class Steex(Method):
             z = torch.where(free[rows] > 0, z, start[rows])  # of the other regions no gradient passes
             loss, _ = toward(classifier, on_grid(decode(z, rows)), goal[rows])
             away = (z - start[rows]).square().sum((1, 2))
-            return loss + self.closeness * away, torch.zeros_like(rows, dtype=torch.bool)
+            return loss + self.distance_weight * away, torch.zeros_like(rows, dtype=torch.bool)
 
-        path = descend(objective, start, steps=self.steps, lr=self.lr, frames=self.frames)
+        path = descend(objective, start, steps=self.steps, lr=self.lr, frames=self.num_path_frames)
         found = found_on(path, start, decode, classifier, goal)
         moved = (path.end - start).norm(dim=2)
-        again = torch.stack([*found.pictures["reconstruction"]])
+        again = torch.stack([*found.artifacts["reconstruction"]])
         changed = changes_by_region(on_grid(found.images), again, layout)  # of pictures as they are saved
-        return Found(
+        return SearchResult(
             images=found.images,
             steps=found.steps,
             evaluations=found.evaluations,
-            pictures={**found.pictures, "layout": [*self.generator.drawn(layout)]},
-            facts={
-                **found.facts,
+            artifacts={**found.artifacts, "layout": [*self.generator.drawn(layout)]},
+            info={
+                **found.info,
                 "regions": [
                     self.generator.told_by_region(where, {"style": far, "change": share})
                     for where, far, share in zip(layout, moved, changed, strict=True)

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 
 from rather.config.suggest import near
-from rather.core import Classifier, Found, Goal, Images, Method, Noise
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.search.best import Best
 from rather.search.descend import on_grid
 
@@ -24,7 +24,7 @@ class Sweep(Method):
 
     method: Method
     """The method to run."""
-    setting: str = "closeness"
+    setting: str = "distance_weight"
     """Which number of its settings to vary."""
     values: Annotated[tuple[float, ...], Field(min_length=1, max_length=100)] = (0.1, 0.3, 1.0, 3.0)
     """The values, in the order in which they are shown."""
@@ -40,7 +40,7 @@ class Sweep(Method):
             self._with(value)
         return self
 
-    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> Found:
+    def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Pictures: `sweep`, an answer for each value. Facts: the values, what was found, the change."""
         best, everyone = Best(classifier, x, goal), torch.arange(len(x), device=x.device)
         answers, reached = [], []
@@ -50,13 +50,13 @@ class Sweep(Method):
             reached.append(best.offer(everyone, found))
             answers.append(on_grid(found.images.detach().clamp(0, 1)).nan_to_num(0))
         kept, sets = best.found(), torch.stack(answers, 1)
-        return Found(
+        return SearchResult(
             images=kept.images,
             steps=kept.steps,
             evaluations=kept.evaluations,
-            pictures={**kept.pictures, "sweep": [*sets]},
-            facts={
-                **kept.facts,
+            artifacts={**kept.artifacts, "sweep": [*sets]},
+            info={
+                **kept.info,
                 "sweep_values": [list(self.values)] * len(x),
                 "sweep_found": torch.stack(reached, 1).tolist(),
                 "sweep_change": (sets - x[:, None]).abs().flatten(2).mean(2).tolist(),

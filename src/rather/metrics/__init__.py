@@ -48,8 +48,6 @@ def list_metrics() -> dict[str, Metric]:
 def _metric(name: str, home: str, question: str, text: str) -> Metric:
     what = text.partition("\n")[0]
     better = re.search(r"\((higher|lower) is better\)", what)
-    told = dict(
-        re.findall(r"^(Unit|Source|Avoids): (.+?)(?=\n\n|\n\w+: |\Z)", text, re.MULTILINE | re.DOTALL)
-    )
+    told = dict(re.findall(r"^(Unit|Source|Avoids): (.+?)(?=\n\n|\n\w+: |\Z)", text, re.MULTILINE | re.DOTALL))
     unit, source, avoids = (" ".join(told.get(key, "").split()) for key in ("Unit", "Source", "Avoids"))
     return Metric(name, home, question, what, better and better[1] == "higher", unit, source, avoids)

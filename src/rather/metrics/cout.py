@@ -16,13 +16,7 @@ _TOGETHER: Final = 64  # pictures: more are slower on a processor, whose caches 
 
 @torch.no_grad()
 def cout(
-    images: Images,
-    queries: Images,
-    predicted: Labels,
-    target: Labels,
-    classifier: Classifier,
-    *,
-    steps: int = 50,
+    images: Images, queries: Images, predicted: Labels, target: Labels, classifier: Classifier, *, steps: int = 50
 ) -> Float[Tensor, " b"]:
     """COUT, the counterfactual transition score, -1 to 1 (higher is better).
 
@@ -52,13 +46,7 @@ def cout(
 
 @torch.no_grad()
 def cout_as_published(
-    images: Images,
-    queries: Images,
-    predicted: Labels,
-    target: Labels,
-    classifier: Classifier,
-    *,
-    steps: int = 50,
+    images: Images, queries: Images, predicted: Labels, target: Labels, classifier: Classifier, *, steps: int = 50
 ) -> Float[Tensor, " b"]:
     """COUT as the papers' public code computes it, -1 to about 1.02 (higher is better).
 

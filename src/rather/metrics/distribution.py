@@ -92,10 +92,7 @@ def split_frechet_of_features(
         RatherError: DATA-EMPTY for a half of fewer than two rows, which has no covariance.
     """
     return torch.stack(
-        [
-            (frechet_of_features(before[a], after[~a]) + frechet_of_features(before[~a], after[a])) / 2
-            for a in halves
-        ]
+        [(frechet_of_features(before[a], after[~a]) + frechet_of_features(before[~a], after[a])) / 2 for a in halves]
     )
 
 

@@ -80,10 +80,7 @@ def cardinality(
     counts = successful & (changes != 0).any(2)
     unknown = (successful & ~changes.isfinite().all(2)).any(1)
     sizes = torch.tensor(
-        [
-            _largest(near.tolist(), {*there.nonzero()[:, 0].tolist()})
-            for near, there in zip(apart, counts, strict=True)
-        ],
+        [_largest(near.tolist(), {*there.nonzero()[:, 0].tolist()}) for near, there in zip(apart, counts, strict=True)],
         dtype=torch.float64,
     )
     return sizes.masked_fill(unknown, torch.nan)

@@ -55,9 +55,7 @@ def identity_kept(
 
 
 @torch.no_grad()
-def s3(
-    images: Images, queries: Images, encoder: Callable[[Images], Float[Tensor, "b d"]]
-) -> Float[Tensor, " b"]:
+def s3(images: Images, queries: Images, encoder: Callable[[Images], Float[Tensor, "b d"]]) -> Float[Tensor, " b"]:
     """S3: cosine of a self-supervised encoder's projections, -1 to 1 (higher is better).
 
     Unlike a net that was taught classes, such an encoder has no reason to drop what the classes do not need:

@@ -14,9 +14,7 @@ from torch import Tensor
 from rather.core import Labels
 
 
-def noncausal_flip(
-    before: Labels, after: Labels, truth_before: Labels, truth_after: Labels
-) -> Bool[Tensor, " b"]:
+def noncausal_flip(before: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
     """Whether the classifier changed its answer, and the truth stayed (higher is better).
 
     It reacts to something that does not make the class: a bias found, or an adversarial change; look at it.
@@ -34,9 +32,7 @@ def noncausal_flip(
     return (before != after) & (truth_before == truth_after)
 
 
-def causal_flip(
-    before: Labels, after: Labels, truth_before: Labels, truth_after: Labels
-) -> Bool[Tensor, " b"]:
+def causal_flip(before: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
     """Whether the truth changed, and the classifier kept its answer (higher is better).
 
     It is blind to something that makes the class.
@@ -54,9 +50,7 @@ def causal_flip(
     return (before == after) & (truth_before != truth_after)
 
 
-def trivial_flip(
-    before: Labels, after: Labels, truth_before: Labels, truth_after: Labels
-) -> Bool[Tensor, " b"]:
+def trivial_flip(before: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
     """Whether the classifier flipped and was right both before and after (lower is better).
 
     The picture has truly become one of the other class. It is just what the flip rate rewards, and what one

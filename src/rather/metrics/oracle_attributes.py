@@ -18,9 +18,7 @@ from rather.generators._frozen_oracle import Attributes
 _HALF: Final = 0.5
 
 
-def attributes_changed(
-    before: Attributes, after: Attributes, left_out: int | None = None
-) -> Float[Tensor, " b"]:
+def attributes_changed(before: Attributes, after: Attributes, left_out: int | None = None) -> Float[Tensor, " b"]:
     """Number of attributes that came or went (lower is better).
 
     Its mean over the successes is the MNAC of STEEX and its followers, with an oracle of their own. NaN for a
@@ -45,10 +43,7 @@ def attributes_changed(
 
 
 def correlation_difference(
-    before: Attributes,
-    after: Attributes,
-    queried: int,
-    labels: Float[Tensor, "n a"] | Bool[Tensor, "n a"],
+    before: Attributes, after: Attributes, queried: int, labels: Float[Tensor, "n a"] | Bool[Tensor, "n a"]
 ) -> Float[Tensor, ""]:
     """CD: how far the changes' correlations are from the labels', 0 to 2 an attribute (lower is better).
 
@@ -76,9 +71,7 @@ def correlation_difference(
         RatherError: DATA-EMPTY for no rows, or no labels.
     """
     if not (len(before) and len(labels)):
-        raise RatherError(
-            "DATA-EMPTY", where=f"{len(before)} rows, labels of {len(labels)}", do="Give one at least"
-        )
+        raise RatherError("DATA-EMPTY", where=f"{len(before)} rows, labels of {len(labels)}", do="Give one at least")
     changes = _has(after) - _has(before)
     return (_correlations(changes, queried) - _correlations(_has(labels), queried)).abs().sum()
 

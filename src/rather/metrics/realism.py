@@ -22,9 +22,7 @@ _EPS: Final = 1e-7
 
 
 @torch.no_grad()
-def im1(
-    images: Images, predicted: Labels, target: Labels, autoencoders: Sequence[Reconstruct]
-) -> Float[Tensor, " b"]:
+def im1(images: Images, predicted: Labels, target: Labels, autoencoders: Sequence[Reconstruct]) -> Float[Tensor, " b"]:
     """IM1: error of the target class's autoencoder, over that of the query class's (lower is better).
 
     |x - AE_target(x)|^2 / (|x - AE_predicted(x)|^2 + eps): below 1 the picture is more like its new class.

@@ -62,16 +62,14 @@ def write_audit(found: Audit, run: Run, out: Path | None = None) -> Path:
     text = templates.get_template("audit.html").render(
         version=__version__,
         name=run.folder.name,
-        told={key: plain(_name(run.question.get(key))) for key in ("classifier", "method", "data", "target")},
+        told={key: plain(_name(run.config.get(key))) for key in ("classifier", "method", "data", "target")},
         audit=found,
         warnings=[(one, [example(name) for name in one.examples]) for one in found.warnings],
         panels=[panel for panel in (_attribute_panel(found), _region_panel(found)) if panel],
         places=_places(found),
         pairs=[_pair(pair) for pair in found.pairs[:_PAIRS]],
         more_pairs=max(len(found.pairs) - _PAIRS, 0),
-        clusters=[
-            (one, _heat(one.amount), [example(name) for name in one.examples]) for one in found.clusters
-        ],
+        clusters=[(one, _heat(one.amount), [example(name) for name in one.examples]) for one in found.clusters],
         kin=[
             (
                 one,
@@ -117,9 +115,7 @@ def interval(estimate: Estimate | None) -> str:
     """A signed number and its interval, in short."""
     if estimate is None:
         return _DASH
-    return f"{estimate.value:+.2f} ({estimate.low:+.2f} to {estimate.high:+.2f})".replace(
-        "-", "\N{MINUS SIGN}"
-    )
+    return f"{estimate.value:+.2f} ({estimate.low:+.2f} to {estimate.high:+.2f})".replace("-", "\N{MINUS SIGN}")
 
 
 def _percent(share: float) -> str:
@@ -171,12 +167,7 @@ def _region_panel(found: Audit) -> Panel | None:
         signed=False,
         measures=[
             Measure(
-                name=one.name,
-                value=min(max(one.share.value, 0), 1),
-                cells=(
-                    _between(one.share),
-                    _percent(one.area),
-                ),
+                name=one.name, value=min(max(one.share.value, 0), 1), cells=(_between(one.share), _percent(one.area))
             )
             for one in found.regions[:SHOWN]
         ],

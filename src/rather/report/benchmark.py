@@ -91,8 +91,7 @@ def _section(task: str, units: Sequence[Unit], figures: Sequence[Figure]) -> Sec
     # A method that hardly ever succeeds is on every front, with the few images that are easy.
     able = {name: [f for f in some if 2 * f.images >= answered] for name, some in by_measure.items()}
     drawn = [
-        next((d for one in up if (d := front(able.get(across, []), able.get(one, [])))), None)
-        for across, up in _FRONTS
+        next((d for one in up if (d := front(able.get(across, []), able.get(one, [])))), None) for across, up in _FRONTS
     ]
     first = {unit.method: unit for unit in reversed(units) if unit.task == task}  # of each, the first seed
     runs = [first[name] for name in dict.fromkeys(unit.method for unit in units if unit.task == task)]

@@ -79,7 +79,7 @@ class Card:
     panels: Sequence[Panel]
     layout: Picture | None  # beside the panel that is about its regions
     bars: Sequence[Bar]
-    facts: Sequence[tuple[str, str]]
+    info: Sequence[tuple[str, str]]
     tile: Sequence[bytes]  # the image and its counterfactual, small, for an overview
 
 
@@ -103,18 +103,16 @@ def card(row: Row, classes: Sequence[str], place: Place) -> Card:
     changed = png(signed_difference(query, image, scale)) if alike else None
     every = [Bar(name=n, before=b, after=a) for n, b, a in zip(classes, row.before, row.after, strict=False)]
     predicted, target = (
-        next(
-            (bar for bar in every if bar.name == name), Bar(name=name or "?", before=math.nan, after=math.nan)
-        )
+        next((bar for bar in every if bar.name == name), Bar(name=name or "?", before=math.nan, after=math.nan))
         for name in (row.predicted, row.target)
     )
     found = row.status == "found"
     end = "counterfactual" if found else "best attempt"
-    drawn, told, facts = _drawn(row.facts, target.name, end)
+    drawn, told, info = _drawn(row.info, target.name, end)
     beside = {TRAJECTORY, *(panel.picture for panel in told)}
-    alone = {key: series for key, series in row.pictures.items() if key in beside and len(series) == 1}
+    alone = {key: series for key, series in row.artifacts.items() if key in beside and len(series) == 1}
     return Card(
-        row=replace(row, query=None, image=None, pictures={}),
+        row=replace(row, query=None, image=None, artifacts={}),
         predicted=predicted,
         target=target,
         change=float((image - query).abs().mean()) if alike else None,
@@ -122,16 +120,8 @@ def card(row: Row, classes: Sequence[str], place: Place) -> Card:
         coloured=len(query) > 1,
         why="" if found else reason(row),
         query=picture("image", f"The image, called {predicted.name}", [row.query], LARGE, put("query")),
-        counterfactual=picture(
-            end,
-            f"The {end} for {target.name}",
-            [row.image],
-            LARGE,
-            put("counterfactual"),
-        ),
-        difference=None
-        if changed is None
-        else picture("what changed", CHANGED, [changed], LARGE, put("change")),
+        counterfactual=picture(end, f"The {end} for {target.name}", [row.image], LARGE, put("counterfactual")),
+        difference=None if changed is None else picture("what changed", CHANGED, [changed], LARGE, put("change")),
         strips=_strips(row, put, alone),
         bars=_likely(predicted, target, every),
         charts=drawn,
@@ -140,7 +130,7 @@ def card(row: Row, classes: Sequence[str], place: Place) -> Card:
         else None,
         panels=told,
         layout=picture(LAYOUT, REGIONS, alone[LAYOUT], LARGE, put(LAYOUT)) if LAYOUT in alone else None,
-        facts=[(words(key), plain(value)) for key, value in facts.items()],
+        info=[(words(key), plain(value)) for key, value in info.items()],
         tile=(thumbnail(row.query, 2 * SMALL), thumbnail(row.image, 2 * SMALL)),
     )
 
@@ -221,12 +211,10 @@ def plain(value: Any) -> str:
             return str(value)
 
 
-def _drawn(
-    facts: Mapping[str, Any], target: str, end: str
-) -> tuple[list[Chart], list[Panel], dict[str, Any]]:
-    """The charts and panels of a row's facts, and the facts that are in none of them."""
-    drawn, undrawn = charts(facts.get("curves", {}), target, end)
-    told, rest = panels({key: value for key, value in facts.items() if key != "curves"})
+def _drawn(info: Mapping[str, Any], target: str, end: str) -> tuple[list[Chart], list[Panel], dict[str, Any]]:
+    """The charts and panels of a row's info, and the info that are in none of them."""
+    drawn, undrawn = charts(info.get("curves", {}), target, end)
+    told, rest = panels({key: value for key, value in info.items() if key != "curves"})
     if series := confidence_chart(rest, target, end):
         drawn.append(series)
         rest = {key: value for key, value in rest.items() if key not in SERIES}
@@ -243,12 +231,12 @@ def _likely(predicted: Bar, target: Bar, every: Sequence[Bar]) -> list[Bar]:
 def _strips(row: Row, put: Callable[[str], Callable[[bytes], str]], beside: Container[str]) -> list[Picture]:
     """All pictures that are nowhere else, each with its attention upon it; the path of the search first."""
     own = {"query": row.query, "counterfactual": row.image}
-    pictures = {key: [data] for key, data in own.items() if data} | row.pictures
+    pictures = {key: [data] for key, data in own.items() if data} | row.artifacts
     strips = []
-    for key in sorted(row.pictures, key=lambda key: key != "path"):
-        series, side = row.pictures[key], SMALL if key == "path" else MEDIUM
+    for key in sorted(row.artifacts, key=lambda key: key != "path"):
+        series, side = row.artifacts[key], SMALL if key == "path" else MEDIUM
         below = pictures.get(key.removesuffix(ATTENTION)) if key.endswith(ATTENTION) else None
-        if f"{key}{ATTENTION}" in row.pictures or not series or key in beside:
+        if f"{key}{ATTENTION}" in row.artifacts or not series or key in beside:
             continue
         if below:
             # Of one picture and several maps (one for each edit), each map is drawn on that picture.

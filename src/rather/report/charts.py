@@ -1,4 +1,4 @@
-"""Small line charts: from a row's facts in the store to what a template draws, with no classifier asked."""
+"""Small line charts: from a row's info in the store to what a template draws, with no classifier asked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, TypeGuard, final
 
 LEFT, RIGHT, TOP, BOTTOM = 44, 292, 8, 122  # where card.html draws the axes, on 300 x 144 CSS pixels
 LINES: Final = 4  # of a chart at most: more cannot be told apart
-SERIES: Final = ("confidence", "bin", "counterfactual_bin")  # facts that are one chart
+SERIES: Final = ("confidence", "bin", "counterfactual_bin")  # info that are one chart
 _DOTTED: Final = 16  # longer lines go without a dot at each point
 _STEPS: Final = (1, 2, 5)  # round numbers
 
@@ -55,7 +55,7 @@ class Chart:
 
 
 def charts(curves: Any, target: str, end: str) -> tuple[list[Chart], Any]:
-    """The charts of a row's `curves`, and what of them is none: why there is none, or somebody else's facts.
+    """The charts of a row's `curves`, and what of them is none: why there is none, or somebody else's info.
 
     Args:
         curves: of the store, see `latents.curves.diagnose`; anything else is not drawn.
@@ -69,14 +69,8 @@ def charts(curves: Any, target: str, end: str) -> tuple[list[Chart], Any]:
     if isinstance(path, Mapping):
         steps = ("start", "frames of the search path", "end")
         made = [
-            _chart(
-                ("Probability of", target, "along the search"),
-                {"the classifier": path.get("probability")},
-                steps,
-            ),
-            _chart(
-                ("Uncertainty along the search, in nats", "", ""), path.get("uncertainty"), steps, top=None
-            ),
+            _chart(("Probability of", target, "along the search"), {"the classifier": path.get("probability")}, steps),
+            _chart(("Uncertainty along the search, in nats", "", ""), path.get("uncertainty"), steps, top=None),
         ]
         drawn += [chart for chart in made if chart]
         if any(made):
@@ -90,22 +84,22 @@ def charts(curves: Any, target: str, end: str) -> tuple[list[Chart], Any]:
     return drawn, rest
 
 
-def confidence_chart(facts: Mapping[str, Any], target: str, end: str) -> Chart | None:
-    """How sure of the target the classifier is in each bin of `exaggeration`, or None of other facts.
+def confidence_chart(info: Mapping[str, Any], target: str, end: str) -> Chart | None:
+    """How sure of the target the classifier is in each bin of `exaggeration`, or None of other info.
 
     Args:
-        facts: of the row, with all of `SERIES`.
+        info: of the row, with all of `SERIES`.
         target: the name of the class whose probabilities they are.
         end: what the search ended in.
     """
-    values = facts.get("confidence")
+    values = info.get("confidence")
     if not _is_line(values) or max(values) > 1:
         return None
     title = ("Probability of", target, "in each bin")
     chart = _chart(title, {"the classifier": values}, ("bin 0", "", f"bin {len(values) - 1}"))
     points, marks = _points(values, 1), []
     for what, key in (("the image's own", "bin"), (f"the {end}", "counterfactual_bin")):
-        n = facts.get(key)
+        n = info.get(key)
         if type(n) is not int or not 0 <= n < len(values):
             return None
         marks.append(Mark(name=f"{what}, bin {n}", x=points[n][0], y=points[n][1]))
@@ -170,10 +164,7 @@ def _round_up(value: float) -> float:
 
 def _points(values: Sequence[float], high: float) -> list[tuple[float, float]]:
     last = len(values) - 1
-    return [
-        (round(LEFT + (RIGHT - LEFT) * n / last, 1), _y(min(value, high), high))
-        for n, value in enumerate(values)
-    ]
+    return [(round(LEFT + (RIGHT - LEFT) * n / last, 1), _y(min(value, high), high)) for n, value in enumerate(values)]
 
 
 def _y(value: float, high: float) -> float:

@@ -124,7 +124,7 @@ class Tally:
 
     def __init__(self, label: str, run: Run, folder: Path) -> None:
         self.label, self.run, self.method = label, run, label.partition("@")[0]
-        self.classifier = plain((run.question.get("classifier") or {}).get("name"))
+        self.classifier = plain((run.config.get("classifier") or {}).get("name"))
         self.report = next(
             (
                 quote(page.relative_to(folder).as_posix())
@@ -165,7 +165,7 @@ def write_comparison(folder: Path) -> Path:
     """
     runs = open_comparison(folder)
     tallies = [Tally(label, run, folder) for label, run in runs.items()]
-    asked = tallies[0].run.asked
+    asked = tallies[0].run.ids
     size = max(8, PICTURES_A_PAGE // (2 * len(runs) + 1))
     names = ["comparison.html", *(f"comparison-{n}.html" for n in range(2, -(-len(asked) // size) + 1))]
     templates = environment()
@@ -173,7 +173,7 @@ def write_comparison(folder: Path) -> Path:
     common = {
         "version": __version__,
         "name": folder.name,
-        "told": dict(_told(tallies[0].run.question)),
+        "told": dict(_told(tallies[0].run.config)),
         "asked": len(asked),
         "tallies": tallies,
         "names": names,
@@ -202,7 +202,7 @@ def _told(question: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _lines(tallies: Sequence[Tally]) -> Iterator[Line]:
     """The images in the order in which they were asked, a line at a time in memory."""
-    asked = tallies[0].run.asked
+    asked = tallies[0].run.ids
     for number, rows in enumerate(zip(*(_in_place(tally.run, asked) for tally in tallies), strict=True), 1):
         line = _line(number, rows, [tally.run for tally in tallies])
         for tally, cell in zip(tallies, line.cells, strict=True):
@@ -236,12 +236,10 @@ def _line(number: int, rows: Sequence[Row | None], runs: Sequence[Run]) -> Line:
         drawn = png(signed_difference(*pair, scale)) if pair else None
         cells.append(
             Cell(
-                row=row and replace(row, query=None, image=None, pictures={}),
+                row=row and replace(row, query=None, image=None, artifacts={}),
                 before=_of_target(row, run, "before"),
                 after=_of_target(row, run, "after"),
-                counterfactual=picture(what, f"The {what} for {name}", [image], MEDIUM, put)
-                if image
-                else None,
+                counterfactual=picture(what, f"The {what} for {name}", [image], MEDIUM, put) if image else None,
                 difference=picture("what changed", "What changed", [drawn], MEDIUM, put) if drawn else None,
                 change=float((pair[1] - pair[0]).abs().mean()) if pair else None,
                 why=reason(row) if row is not None and row.status != "found" else "",
@@ -250,7 +248,7 @@ def _line(number: int, rows: Sequence[Row | None], runs: Sequence[Run]) -> Line:
     query = picture("image", "The image", [shown], MEDIUM, put) if shown else None
     return Line(
         number=number,
-        row=there and replace(there, query=None, image=None, pictures={}),
+        row=there and replace(there, query=None, image=None, artifacts={}),
         query=query,
         scale=scale,
         coloured=any(pair is not None and len(pair[0]) > 1 for pair in pairs),
@@ -271,7 +269,7 @@ def _pair(row: Row | None, run: Run) -> tuple[Tensor, Tensor] | None:
 
 def _of_target(row: Row | None, run: Run, when: Literal["before", "after"]) -> float:
     """Probability of the target."""
-    classes = [str(name) for name in run.question.get("classes") or []]
+    classes = [str(name) for name in run.config.get("classes") or []]
     if row is None or row.target not in classes:
         return math.nan
     p = row.before if when == "before" else row.after

@@ -44,11 +44,11 @@ class Panel:
     picture: str | None = None  # of the row, that belongs beside it
 
 
-def panels(facts: Mapping[str, Any]) -> tuple[list[Panel], dict[str, Any]]:
-    """The panels of a row's facts, and the facts that are in none: somebody else's of the same name."""
-    rest = dict(facts)
-    regions = _region_panel(facts.get("regions"))
-    attributes, often = _attribute_panel(facts.get("attributes"), facts.get(_OFTEN))
+def panels(info: Mapping[str, Any]) -> tuple[list[Panel], dict[str, Any]]:
+    """The panels of a row's info, and the info that are in none: somebody else's of the same name."""
+    rest = dict(info)
+    regions = _region_panel(info.get("regions"))
+    attributes, often = _attribute_panel(info.get("attributes"), info.get(_OFTEN))
     for name, drawn in (("regions", regions), ("attributes", attributes), (_OFTEN, often)):
         if drawn:
             del rest[name]
@@ -66,9 +66,9 @@ def summary(rows: Iterable[Row]) -> list[Panel]:
     for row in rows:
         if row.status != "found":
             continue
-        if by_region := _regions(row.facts.get("regions")):
+        if by_region := _regions(row.info.get("regions")):
             regions.append({name: change for name, (change, _) in by_region.items()})
-        if by_attribute := _attributes(row.facts.get("attributes")):
+        if by_attribute := _attributes(row.info.get("attributes")):
             attributes[row.target or "?"].append(by_attribute)
     largest = sorted(attributes, key=lambda target: -len(attributes[target]))[:TARGETS]
     return [
@@ -109,9 +109,7 @@ def _attribute_panel(attributes: Any, often: Any = None) -> tuple[Panel | None, 
     shares = _frequencies(often, most)
     measures = [
         Measure(
-            name=name,
-            value=told[name],
-            cells=(_change(told[name]), *((shares.get(name, _NONE),) if shares else ())),
+            name=name, value=told[name], cells=(_change(told[name]), *((shares.get(name, _NONE),) if shares else ()))
         )
         for name in most
     ]
@@ -150,11 +148,7 @@ def _attributes_of_all(target: str, rows: Sequence[Mapping[str, float]]) -> Pane
         heads=("attribute", "change", f"in the first {FIRST}"),
         signed=True,
         measures=[
-            Measure(
-                name=name,
-                value=means[name],
-                cells=(_change(means[name]), _percent(reasons[name] / len(rows))),
-            )
+            Measure(name=name, value=means[name], cells=(_change(means[name]), _percent(reasons[name] / len(rows))))
             for name in most
         ],
         note="An attribute that an image does not name counts as unchanged in it.",

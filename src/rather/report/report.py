@@ -1,7 +1,7 @@
 """The report: a run as an HTML page that opens from disk, with its pictures beside it or inside.
 
 It is a function of the store alone. What a run holds is somebody's text (names of files, classes, methods,
-facts): the templates escape all of it, a content security policy allows our own style and script and nothing
+info): the templates escape all of it, a content security policy allows our own style and script and nothing
 else, and no page asks for anything beyond its own folder.
 """
 
@@ -102,7 +102,7 @@ def _remove(page: Path) -> None:
 
 def _pages(run: Run, place: Place, first: str, rows_a_page: int | None) -> Iterator[tuple[str, str]]:
     """Name and text of each page, the first one last: when it is there, all of them are."""
-    classes = [str(name) for name in run.question.get("classes") or []]
+    classes = [str(name) for name in run.config.get("classes") or []]
     cards, others = _read(run, classes, place)
     size = rows_a_page or max(len(cards), 1)
     names = [first, *(f"page-{n}.html" for n in range(2, -(-len(cards) // size) + 1))]
@@ -115,11 +115,11 @@ def _pages(run: Run, place: Place, first: str, rows_a_page: int | None) -> Itera
     common = {
         "version": __version__,
         "name": run.folder.name,
-        "told": dict(_told(run.question)),
-        "settings": [(words(key), plain(value)) for key, value in _flat(run.question)],
+        "told": dict(_told(run.config)),
+        "settings": [(words(key), plain(value)) for key, value in _flat(run.config)],
         "counts": counts,
-        "asked": len(run.asked),
-        "pending": len(run.asked) - len(rows),
+        "asked": len(run.ids),
+        "pending": len(run.ids) - len(rows),
         "figures": list(_figures(cards)),
         "panels": summary(card.row for card in cards),
         "coloured": any(card.coloured for card in cards),
@@ -144,13 +144,11 @@ def _read(run: Run, classes: Sequence[str], place: Place) -> tuple[list[Card], l
             except RatherError as error:
                 raise run.damaged(row.id, str(error)) from None
         else:
-            others.append(replace(row, query=None, image=None, pictures={}))
+            others.append(replace(row, query=None, image=None, artifacts={}))
     return cards, others
 
 
-def _pairs(
-    cards: Sequence[Card], classes: Sequence[str], names: Sequence[str], size: int, place: Place
-) -> list[Pair]:
+def _pairs(cards: Sequence[Card], classes: Sequence[str], names: Sequence[str], size: int, place: Place) -> list[Pair]:
     """The cards by what was said and what was asked for, in the order of the classes."""
     rank = {name: n for n, name in enumerate(classes)}
 
@@ -183,13 +181,13 @@ def _figures(cards: Sequence[Card]) -> Iterator[tuple[str, str]]:
     changes = [card.change for card in cards if card.row.status == "found" and card.change is not None]
     if changes:
         yield percent(fmean(changes)), "mean change, where found"
-    edits = [row.facts["edits"] for row in rows if isinstance(row.facts.get("edits"), int | list)]
+    edits = [row.info["edits"] for row in rows if isinstance(row.info.get("edits"), int | list)]
     if edits:
         counts = [edit if isinstance(edit, int) else len(edit) for edit in edits]
         yield f"{fmean(counts):.2f}", "edits, mean"
     # What a method claims beyond the picture (a flip in the features, a proof) is told apart from success.
-    for name in dict.fromkeys(n for row in rows for n, value in row.facts.items() if isinstance(value, bool)):
-        told = [row.facts[name] for row in rows if isinstance(row.facts.get(name), bool)]
+    for name in dict.fromkeys(n for row in rows for n, value in row.info.items() if isinstance(value, bool)):
+        told = [row.info[name] for row in rows if isinstance(row.info.get(name), bool)]
         yield _share(told), words(name)
 
 

@@ -24,21 +24,13 @@ from rather.report.comparison import refuse_comparison, start_comparison, write_
 from rather.report.report import write_report
 from rather.runs.runner import Work, question
 from rather.runs.store import STATUSES, Run
-from rather.runs.works import (
-    folder_name,
-    given,
-    look,
-    of_same_goals,
-    references_in,
-    refuse_other_images,
-    work_off,
-)
+from rather.runs.works import folder_name, given, look, of_same_goals, references_in, refuse_other_images, work_off
 from rather.search.goals import check_target
 from rather.search.references import References
 
 #: The best there is without a generative model: edits of which a person sees the sense.
 DEFAULT_METHOD: Final = "goyal"
-DEFAULT_SETTINGS: Final = {"judge": "picture", "distractor": "nearest"}
+DEFAULT_SETTINGS: Final = {"score_on": "picture", "distractor": "nearest"}
 DEFAULT_COUNT: Final = 12  # of a data set that has a name; of a person's own pictures, all
 
 
@@ -120,9 +112,7 @@ def explain(
     if method is None:
         method, settings = DEFAULT_METHOD, {**DEFAULT_SETTINGS, **(settings or {})}
     asked = columns(method, settings)
-    wants = _wants(
-        asked, target, {"generator": generator, "denoiser": denoiser, "latent": latent, "oracle": oracle}
-    )
+    wants = _wants(asked, target, {"generator": generator, "denoiser": denoiser, "latent": latent, "oracle": oracle})
     specs = dict.fromkeys(column.classifier for column in asked)
     name = data or ("" if images else "digits")
     of_data = classifier_of(name)
@@ -213,11 +203,7 @@ def _wants(asked: Sequence[Column], target: str, given: Mapping[str, str | None]
 
 
 def _start(
-    asked: Sequence[Column],
-    asks: Sequence[Mapping[str, Any]],
-    ids: Sequence[str],
-    out: Path | None,
-    chunk: int,
+    asked: Sequence[Column], asks: Sequence[Mapping[str, Any]], ids: Sequence[str], out: Path | None, chunk: int
 ) -> tuple[Path, list[Run]]:
     """The folder, and the run of each column: all of them before the first is worked off."""
     if len(asked) == 1:
@@ -226,10 +212,7 @@ def _start(
         refuse_comparison(folder)
         return folder, [Run.start(folder, asks[0], ids, chunk)]
     same = [
-        (one, other)
-        for n, one in enumerate(asked)
-        for m, other in enumerate(asked)
-        if n < m and asks[n] == asks[m]
+        (one, other) for n, one in enumerate(asked) for m, other in enumerate(asked) if n < m and asks[n] == asks[m]
     ]
     for one, other in same:
         raise RatherError("CFG-OPTIONS", where=f"--method {other.label}", why=f"the same as {one.label}")

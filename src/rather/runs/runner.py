@@ -131,16 +131,9 @@ def _explain(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
         with peak(next(classifier.parameters(), x).device) as memory:
             began = time.monotonic()
             answers = work.method(
-                classifier,
-                x[open_rows],
-                goal[open_rows],
-                seed=work.seed,
-                ids=[ids[n] for n in open_rows.tolist()],
+                classifier, x[open_rows], goal[open_rows], seed=work.seed, ids=[ids[n] for n in open_rows.tolist()]
             )
-            costs: dict[str, Any] = {
-                "seconds": (time.monotonic() - began) / len(places),
-                "memory": memory(),
-            }
+            costs: dict[str, Any] = {"seconds": (time.monotonic() - began) / len(places), "memory": memory()}
         for place, row in zip(places, _judged(work, answers, [result[p] for p in places]), strict=True):
             result[place] = replace(row, **costs)
     return result
@@ -150,13 +143,7 @@ def _goal(work: Work, ids: Sequence[str], x: Images, before: Float[Tensor, "b k"
     if work.goals is None:
         drawn = Noise(work.seed, [f"target of {row}" for row in ids])
         return choose_goal(
-            work.target,
-            work.classifier,
-            x,
-            before,
-            drawn,
-            references=work.references,
-            confidence=work.confidence,
+            work.target, work.classifier, x, before, drawn, references=work.references, confidence=work.confidence
         )
     try:
         goals = [work.goals[row] for row in ids]
@@ -186,10 +173,10 @@ def _judged(work: Work, answers: Counterfactuals, rows: Sequence[Row]) -> list[R
     """Success is what the classifier says of the PNG, read back."""
     files = [png(image) for image in answers.images]
     after = work.classifier.probabilities(torch.stack([unpng(file) for file in files]))
-    reached = answers.goal.reached(after.log()) & answers.found
+    reached = answers.goal.reached(after.log()) & answers.success
     result = []
     for n, (row, told) in enumerate(zip(rows, diagnose(work.method, work.classifier, answers), strict=True)):
-        why = answers.why[n] or ("" if reached[n] else "LOST-IN-SAVING")
+        why = answers.failure[n] or ("" if reached[n] else "LOST-IN-SAVING")
         result.append(
             replace(
                 row,
@@ -200,12 +187,12 @@ def _judged(work: Work, answers: Counterfactuals, rows: Sequence[Row]) -> list[R
                 steps=int(answers.steps[n]),
                 evaluations=int(answers.evaluations[n]),
                 image=files[n],
-                pictures={
+                artifacts={
                     name: [png(p) for p in (picture if picture.ndim == 4 else picture[None])]  # noqa: PLR2004 - a series
-                    for name, picture in rows_of(answers.pictures, n)
+                    for name, picture in rows_of(answers.artifacts, n)
                 }
                 | ({} if told.trajectory is None else {"trajectory": [png(told.trajectory)]}),
-                facts=dict(rows_of(answers.facts, n)) | ({"curves": told.curves} if told.curves else {}),
+                info=dict(rows_of(answers.info, n)) | ({"curves": told.curves} if told.curves else {}),
             )
         )
     return result

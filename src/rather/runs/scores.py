@@ -87,9 +87,7 @@ def _measured(rows: Iterator[Row], measure: Callable[[Sequence[Row]], Measured])
         tuple(ids),
         tuple(statuses),
         {
-            name: torch.full((len(ids), *one.shape[1:]), torch.nan, dtype=torch.float64).index_copy_(
-                0, at, one
-            )
+            name: torch.full((len(ids), *one.shape[1:]), torch.nan, dtype=torch.float64).index_copy_(0, at, one)
             for name, one in values.items()
         },
     )

@@ -23,7 +23,8 @@ from filelock import FileLock, Timeout
 from rather.config.errors import RatherError
 from rather.io.writing import unwritable, write_whole, writing
 
-FORMAT = 2  # 1 had no `memory`
+FORMAT = 3  # 1 had no `memory`; both 1 and 2 had other names
+_FORMER = {"question": "config", "asked": "ids", "pictures": "artifacts", "facts": "info"}
 Status = Literal["found", "not_found", "skipped", "failed"]
 STATUSES: tuple[Status, ...] = ("found", "not_found", "skipped", "failed")
 
@@ -50,8 +51,8 @@ class Row:
     memory: int | None = None  # bytes more at the peak of the method's call than before it, where known
     query: bytes | None = None  # PNG
     image: bytes | None = None  # PNG
-    pictures: dict[str, list[bytes]] = field(default_factory=dict)  # PNGs that only the method knows
-    facts: dict[str, Any] = field(default_factory=dict)
+    artifacts: dict[str, list[bytes]] = field(default_factory=dict)  # PNGs that only the method knows
+    info: dict[str, Any] = field(default_factory=dict)
 
 
 _PNG = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -73,8 +74,8 @@ _COLUMNS: dict[str, pa.DataType] = {
     "memory": pa.int64(),
     "query": _PNG,
     "image": _PNG,
-    "pictures": pa.list_(pa.struct([("name", pa.string()), ("png", pa.binary())])),
-    "facts": pa.string(),
+    "artifacts": pa.list_(pa.struct([("name", pa.string()), ("png", pa.binary())])),
+    "info": pa.string(),
 }
 _OPTIONAL = {"label", "predicted", "target", "memory", "query", "image"}
 # So that `datasets.load_dataset` shows pictures and not bytes.
@@ -84,13 +85,8 @@ _HUGGING_FACE = json.dumps(
             "features": {
                 name: {"_type": "Image"}
                 if kind == _PNG
-                else [
-                    {
-                        "name": {"dtype": "string", "_type": "Value"},
-                        "png": {"dtype": "binary", "_type": "Value"},
-                    }
-                ]
-                if name == "pictures"
+                else [{"name": {"dtype": "string", "_type": "Value"}, "png": {"dtype": "binary", "_type": "Value"}}]
+                if name == "artifacts"
                 else {"feature": {"dtype": "float32", "_type": "Value"}, "_type": "Sequence"}
                 if pa.types.is_list(kind)
                 else {"dtype": str(kind).replace("double", "float64"), "_type": "Value"}
@@ -108,14 +104,9 @@ class Run:
     """A run's folder. Make one with `start`, or open what is there with `open`."""
 
     def __init__(
-        self,
-        folder: Path,
-        question: Mapping[str, Any],
-        asked: Sequence[str],
-        chunk: int,
-        written_as: int = FORMAT,
+        self, folder: Path, config: Mapping[str, Any], ids: Sequence[str], chunk: int, written_as: int = FORMAT
     ) -> None:
-        self.folder, self.question, self.asked, self.chunk = folder, question, tuple(asked), chunk
+        self.folder, self.config, self.ids, self.chunk = folder, config, tuple(ids), chunk
         self.written_as = written_as
 
     @classmethod
@@ -123,47 +114,43 @@ class Run:
         """The run in a folder."""
         file = Path(folder) / "run.json"
         try:
-            told = json.loads(file.read_text("utf-8"))
+            told = _renamed(json.loads(file.read_text("utf-8")))
             if told["format"] > FORMAT:
-                raise RatherError(
-                    "RUN-DAMAGED", where=file, why="written by a newer version", do="Upgrade rather"
-                )
-            return cls(Path(folder), told["question"], told["asked"], told["chunk"], told["format"])
+                raise RatherError("RUN-DAMAGED", where=file, why="written by a newer version", do="Upgrade rather")
+            return cls(Path(folder), told["config"], told["ids"], told["chunk"], told["format"])
         except (FileNotFoundError, NotADirectoryError):
             raise RatherError(
                 "RUN-NOT-FOUND", where=folder, why="it has no run.json", do="Give the folder of a run"
             ) from None
         except OSError as error:
             raise unwritable(error, file) from None
-        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise RatherError(
-                "RUN-DAMAGED", where=file, why=f"{type(error).__name__}: {error}"[:200]
-            ) from None
+        except (AttributeError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise RatherError("RUN-DAMAGED", where=file, why=f"{type(error).__name__}: {error}"[:200]) from None
 
     @classmethod
-    def start(cls, folder: Path | str, question: Mapping[str, Any], asked: Sequence[str], chunk: int) -> Run:
+    def start(cls, folder: Path | str, config: Mapping[str, Any], ids: Sequence[str], chunk: int) -> Run:
         """The run that asks this: a new one, or the one that is there if it asks the same.
 
         Args:
             folder: of the run; made if it is not there.
-            question: plain data, all that can change a result.
-            asked: the ids of the images, each once.
+            config: plain data, all that can change a result.
+            ids: the ids of the images, each once.
             chunk: how many rows are computed and committed together.
         """
         folder = Path(folder)
         file = folder / "run.json"
-        plain = json.loads(json.dumps(question))
-        told = {"format": FORMAT, "question": plain, "asked": list(asked), "chunk": chunk}
+        plain = json.loads(json.dumps(config))
+        told = {"format": FORMAT, "config": plain, "ids": list(ids), "chunk": chunk}
         data = json.dumps(told, indent=1, allow_nan=False).encode()
         if not file.exists():
             # Of two commands at once one makes the run; the other is busy, or compares what it finds.
-            with writing(folder), cls(folder, plain, asked, chunk).lock():
+            with writing(folder), cls(folder, plain, ids, chunk).lock():
                 if not file.exists():
                     write_whole(file, data)
         run = cls.open(folder)
-        different = sorted(
-            key for key in {*run.question, *plain} if run.question.get(key) != plain.get(key)
-        ) + ["images"] * (run.asked != tuple(asked))
+        different = sorted(key for key in {*run.config, *plain} if run.config.get(key) != plain.get(key)) + [
+            "images"
+        ] * (run.ids != tuple(ids))
         if different:
             raise RatherError(
                 "RUN-MISMATCH",
@@ -183,9 +170,7 @@ class Run:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise RatherError(
-                "RUN-BUSY", where=self.folder, do="Wait for it, or choose another --out"
-            ) from None
+            raise RatherError("RUN-BUSY", where=self.folder, do="Wait for it, or choose another --out") from None
         except OSError as error:
             raise unwritable(error, self.folder) from None
         try:
@@ -200,17 +185,15 @@ class Run:
     def pending(self) -> list[range]:
         """The chunks that are not stored yet, as ranges of places in `asked`."""
         stored = set(self._column("id"))
-        chunks = [
-            range(n, min(n + self.chunk, len(self.asked))) for n in range(0, len(self.asked), self.chunk)
-        ]
-        return [chunk for chunk in chunks if not all(self.asked[n] in stored for n in chunk)]
+        chunks = [range(n, min(n + self.chunk, len(self.ids))) for n in range(0, len(self.ids), self.chunk)]
+        return [chunk for chunk in chunks if not all(self.ids[n] in stored for n in chunk)]
 
     def commit(self, rows: Sequence[Row]) -> None:
         """Store the rows of a chunk: when this returns they survive a kill, and power loss."""
         sink = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist([record(row) for row in rows], SCHEMA), sink, compression="none")
         data = sink.getvalue().to_pybytes()
-        first = self.asked.index(rows[0].id)
+        first = self.ids.index(rows[0].id)
         name = f"rows-{first:08d}-{_digest(data)}.parquet"
         with writing(self.folder):
             write_whole(self.folder / name, data)
@@ -228,10 +211,11 @@ class Run:
                 if not shard.stem.endswith(f"-{_digest(data)}"):
                     raise ValueError("its content is not what its name was made from")
                 table = pq.ParquetFile(pa.BufferReader(data))
-                if not any(table.schema_arrow.equals(schema) for schema in (SCHEMA, _FIRST_SCHEMA)):
+                fields = _renamed({field.name: field.type for field in table.schema_arrow})
+                if pa.schema(list(fields.items())) not in (SCHEMA, _FIRST_SCHEMA):
                     raise ValueError("its columns are not those of a run")
                 for batch in table.iter_batches(batch_size=64):
-                    for told in batch.to_pylist():
+                    for told in map(_renamed, batch.to_pylist()):
                         if told["id"] not in seen:
                             seen.add(told["id"])
                             yield _row({"memory": None} | told)
@@ -257,13 +241,18 @@ class Run:
         return [value for shard in self._shards() for value in _column(shard, name)]
 
 
+def _renamed(told: dict[str, Any]) -> dict[str, Any]:
+    """What an older format called by other names."""
+    return {_FORMER.get(name, name): value for name, value in told.items()}
+
+
 def record(row: Row) -> dict[str, Any]:
     """A row as `SCHEMA` has it."""
     told = asdict(row)
     for name in ("query", "image"):
         told[name] = told[name] and {"bytes": told[name], "path": f"{row.id}.png"}
-    told["pictures"] = [{"name": k, "png": png} for k, series in row.pictures.items() for png in series]
-    told["facts"] = json.dumps(row.facts, allow_nan=False)
+    told["artifacts"] = [{"name": k, "png": png} for k, series in row.artifacts.items() for png in series]
+    told["info"] = json.dumps(row.info, allow_nan=False)
     # Names of files need not be UTF-8; what is stored is.
     told["where"] = row.where.encode("utf-8", "backslashreplace").decode()
     told["message"] = row.message.encode("utf-8", "backslashreplace").decode()
@@ -272,15 +261,15 @@ def record(row: Row) -> dict[str, Any]:
 
 def _row(told: dict[str, Any]) -> Row:
     missing = [name for name in _COLUMNS if told[name] is None and name not in _OPTIONAL]
-    facts = json.loads(told["facts"] or "{}")
-    if missing or told["status"] not in STATUSES or not isinstance(facts, dict):
+    info = json.loads(told["info"] or "{}")
+    if missing or told["status"] not in STATUSES or not isinstance(info, dict):
         raise ValueError(f"row {told['id']} has no usable {', '.join(missing) or 'status or facts'}")
     for name in ("query", "image"):
         told[name] = told[name] and told[name]["bytes"]
     series: dict[str, list[bytes]] = {}
-    for picture in told["pictures"]:
+    for picture in told["artifacts"]:
         series.setdefault(picture["name"], []).append(picture["png"])
-    return Row(**told | {"pictures": series, "facts": facts})
+    return Row(**told | {"artifacts": series, "info": info})
 
 
 def _column(shard: Path, name: str) -> list[str]:

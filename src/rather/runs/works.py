@@ -36,14 +36,10 @@ def look(net: Classifier, resources: Sequence[Mapping[str, Resource]], images: I
     return [*preflight(net, images[:4]).notes, *look_at_resources(net, resources, images)]
 
 
-def look_at_resources(
-    net: Classifier, resources: Iterable[Mapping[str, Resource]], images: Images
-) -> list[str]:
+def look_at_resources(net: Classifier, resources: Iterable[Mapping[str, Resource]], images: Images) -> list[str]:
     """The same of the generators alone."""
     nets = [
-        one.autoencoder if isinstance(one, LatentClassifiers) else one
-        for mine in resources
-        for one in mine.values()
+        one.autoencoder if isinstance(one, LatentClassifiers) else one for mine in resources for one in mine.values()
     ]
     notes = []
     for one in {id(one): one for one in nets}.values():
@@ -82,7 +78,7 @@ def of_same_goals(works: Sequence[Work]) -> list[Work]:
 
 def work_off(runs: Sequence[Run], works: Sequence[Work], progress: Callable[[int, int], None]) -> None:
     """Answer what is not stored yet, one run after the other."""
-    asked = sum(len(run.asked) for run in runs)
+    asked = sum(len(run.ids) for run in runs)
     done = asked - sum(len(chunk) for run in runs for chunk in run.pending())
     progress(done, asked)
     for run, work in zip(runs, works, strict=True):

@@ -24,9 +24,7 @@ from rather.search.losses import PerRow, l1_sum, member_logits, refuse_without_g
 Points = Float[Tensor, "b c h w"]
 Kind = Literal["pgd", "cw", "gd"]
 Norm = Literal["l1", "l2"]
-_ENDS: Final = (
-    3.5  # of w: there x is so near to black and to white that its 8 bits are those of black and white
-)
+_ENDS: Final = 3.5  # of w: there x is so near to black and to white that its 8 bits are those of black and white
 
 
 @final

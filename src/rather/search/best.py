@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rather.core import Classifier, Found, Goal, Images
+from rather.core import Classifier, Goal, Images, SearchResult
 from rather.search.descend import Rows, on_grid
 from rather.search.losses import l1
 
@@ -30,23 +30,23 @@ class Best:
         self.steps = torch.zeros(len(x), dtype=torch.long, device=x.device)
         self.evaluations = torch.zeros_like(self.steps)
         self.score = torch.full((len(x),), torch.inf, device=x.device)
-        self.pictures: list[dict[str, Tensor]] = [{} for _ in range(len(x))]
-        self.facts: list[dict[str, Any]] = [{} for _ in range(len(x))]
+        self.artifacts: list[dict[str, Tensor]] = [{} for _ in range(len(x))]
+        self.info: list[dict[str, Any]] = [{} for _ in range(len(x))]
         self.calls = [0] * len(x)
 
-    def offer(self, rows: Rows, found: Found) -> Bool[Tensor, " n"]:
+    def offer(self, rows: Rows, found: SearchResult) -> Bool[Tensor, " n"]:
         """Take what is better than what there was; which of the answers reach their goal."""
         score, reached = self._judge(rows, found.images.detach())
         self.steps[rows] += found.steps
         self.evaluations[rows] += found.evaluations + 1
-        for row, calls in zip(rows.tolist(), found.facts.get(DENOISER_CALLS, ()), strict=False):
+        for row, calls in zip(rows.tolist(), found.info.get(DENOISER_CALLS, ()), strict=False):
             self.calls[row] += calls
         better = score <= self.score[rows]
         self.score[rows[better]] = score[better]
         self.images[rows[better]] = found.images.detach()[better]
         for i in better.nonzero()[:, 0].tolist():
-            self.pictures[rows[i]] = {key: values[i] for key, values in found.pictures.items()}
-            self.facts[rows[i]] = {key: values[i] for key, values in found.facts.items()}
+            self.artifacts[rows[i]] = {key: values[i] for key, values in found.artifacts.items()}
+            self.info[rows[i]] = {key: values[i] for key, values in found.info.items()}
         return reached
 
     def _judge(self, rows: Rows, images: Images) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
@@ -57,14 +57,14 @@ class Best:
         # A distance is at most 1, so that no attempt comes before a success; a row of NaN comes last.
         return torch.where(reached, l1(images, self.x[rows]), 1 + missing).nan_to_num(nan=3), reached
 
-    def found(self) -> Found:
+    def found(self) -> SearchResult:
         """The best of all rows."""
-        return Found(
+        return SearchResult(
             images=self.images,
             steps=self.steps,
             evaluations=self.evaluations,
-            pictures=_columns(self.pictures),
-            facts=_columns(self.facts) | ({DENOISER_CALLS: self.calls} if any(self.calls) else {}),
+            artifacts=_columns(self.artifacts),
+            info=_columns(self.info) | ({DENOISER_CALLS: self.calls} if any(self.calls) else {}),
         )
 
 

@@ -52,7 +52,7 @@ def plain(_: Tensor) -> Direction:
     return lambda _, gradient, __: gradient
 
 
-def falling(rule: Rule, steps: int) -> Rule:
+def linear_decay(rule: Rule, steps: int) -> Rule:
     """The same in steps that get shorter, linearly, down to nothing after `steps` of them."""
 
     def begin(start: Tensor) -> Direction:
@@ -134,9 +134,7 @@ def descend(
             never = ~stay & nearest.isinf()
             end[rows[never]], best[rows[never]] = z[never], step
             taken[rows[~stay]] = step
-            rows, ahead, origin, nearest, waited = (
-                kept[stay] for kept in (rows, ahead, origin, nearest, waited)
-            )
+            rows, ahead, origin, nearest, waited = (kept[stay] for kept in (rows, ahead, origin, nearest, waited))
         z = ahead
     return Path(end, taken, taken + 1, film.cut(best, end))  # the start was looked at, too
 

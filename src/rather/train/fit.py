@@ -193,11 +193,7 @@ def _save(
 
 
 def _resume(
-    file: Path | None,
-    net: Trainable,
-    optimisers: Mapping[str, torch.optim.Adam],
-    asks: Mapping[str, Any],
-    steps: int,
+    file: Path | None, net: Trainable, optimisers: Mapping[str, torch.optim.Adam], asks: Mapping[str, Any], steps: int
 ) -> int:
     """Put back what a checkpoint holds, and return the step to go on from; 0 if there is none."""
     if file is None or not file.exists():
@@ -207,15 +203,7 @@ def _resume(
             told = json.loads((opened.metadata() or {})["rather-checkpoint"])
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - it is no mapping
         step, theirs = int(told["step"]), dict(told["asks"])
-    except (
-        SafetensorError,
-        OSError,
-        OverflowError,
-        KeyError,
-        TypeError,
-        ValueError,
-        RecursionError,
-    ) as error:
+    except (SafetensorError, OSError, OverflowError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise _refused(file, f"it cannot be read: {error}"[:200]) from None
     plain = json.loads(json.dumps(asks))
     different = sorted(key for key in {*plain, *theirs} if plain.get(key) != theirs.get(key))
@@ -253,8 +241,5 @@ def _put_back(
 
 def _refused(file: Path, why: str) -> RatherError:
     return RatherError(
-        "TRAIN-CHECKPOINT",
-        where=file,
-        why=why,
-        do="Delete it to train from the start, or choose another --out",
+        "TRAIN-CHECKPOINT", where=file, why=why, do="Delete it to train from the start, or choose another --out"
     )

@@ -50,9 +50,7 @@ class GeneratorFigures:
     def __str__(self) -> str:
         """In a line."""
         said = "; ".join(
-            f"{key.replace('_', ' ')} {value:.4g}"
-            if isinstance(value, float)
-            else f"{key.replace('_', ' ')} {value}"
+            f"{key.replace('_', ' ')} {value:.4g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
             for key, value in self.said.items()
             if value is not None
         )
@@ -114,9 +112,7 @@ def train_generator(
     shape = (int(train.images.shape[1]), int(train.images.shape[2]), int(train.images.shape[3]))
     if judge is not None and judge.shape != shape:
         raise RatherError(
-            "DATA-SHAPE",
-            where=f"pictures of shape {shape}",
-            why=f"the judge, {judge.name}, takes {judge.shape}",
+            "DATA-SHAPE", where=f"pictures of shape {shape}", why=f"the judge, {judge.name}, takes {judge.shape}"
         )
     generator = _suited(generator, sources[0], judge)
     seen, held = (_columns(part, generator, judge) for part in (train, test))
@@ -125,11 +121,7 @@ def train_generator(
         torch.manual_seed(seed)
         net = generator.build(shape, count=len(train), classifier=judge)
     schedule = Schedule(
-        steps=generator.steps,
-        lr=generator.lr,
-        batch_size=generator.batch_size,
-        seed=seed,
-        precision=precision,
+        steps=generator.steps, lr=generator.lr, batch_size=generator.batch_size, seed=seed, precision=precision
     )
     checkpoint = out.with_name(f"{out.name}.checkpoint")
     preview, shown = out.with_suffix(".preview.png"), {key: rows[:_PREVIEW] for key, rows in held.items()}
@@ -228,9 +220,7 @@ def _show(preview: Path, generator: Generator, product: FrozenNet, shown: Mappin
 
 
 @torch.no_grad()
-def measure(
-    product: FrozenNet, train: Pictures, test: Pictures, judge: Classifier | None
-) -> dict[str, Figure]:
+def measure(product: FrozenNet, train: Pictures, test: Pictures, judge: Classifier | None) -> dict[str, Figure]:
     """What can be said of all that brings images back from what it makes of them; of others, nothing.
 
     Returns:
@@ -245,9 +235,7 @@ def measure(
     again = torch.cat([product(part) for part in x.split(128)]).clamp(0, 1)
     said: dict[str, Figure] = {"pixel_error": float((again - x).abs().mean())}
     if judge is not None:
-        said["same_class"] = int(
-            (judge.probabilities(again).argmax(1) == judge.probabilities(x).argmax(1)).sum()
-        )
+        said["same_class"] = int((judge.probabilities(again).argmax(1) == judge.probabilities(x).argmax(1)).sum())
         count = min(_SAMPLES, len(x), len(train))
         if isinstance(product, Autoencoder) and count > 1:  # of one picture there is no covariance
             real, others = _some(test, count), _some(train, count)

@@ -101,9 +101,7 @@ def train_latent(
     out, recipe = Path(out), recipe or LatentRecipe()
     refuse_unwritable(out)
     if Path(generator).absolute() == out.absolute():
-        raise RatherError(
-            "CFG-OPTIONS", where=out, why="it is the generator's own file", do="Choose another --out"
-        )
+        raise RatherError("CFG-OPTIONS", where=out, why="it is the generator's own file", do="Choose another --out")
     file = generator_file(generator)
     autoencoder, settings = load_autoencoder(file), read_plan(file)["generator"]
     pictures = load_dataset(data, shape=autoencoder.shape)

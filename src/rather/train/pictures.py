@@ -71,9 +71,7 @@ def read_parts(
     order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))
     held = len(seen) // 10
     if not held:
-        raise RatherError(
-            "TRAIN-DATA", where=train.name, why=f"pictures: {len(seen)}", do="Give ten at least"
-        )
+        raise RatherError("TRAIN-DATA", where=train.name, why=f"pictures: {len(seen)}", do="Give ten at least")
     return seen[order[held:]], seen[order[:held]], left_out
 
 

@@ -13,6 +13,4 @@ from rather.worlds.world import Label, World, switched
 __all__ = ["WORLDS", "FaceWorld", "Label", "ShapeWorld", "World", "switched"]
 
 #: By name.
-WORLDS: Final[Mapping[str, World[Any]]] = MappingProxyType(
-    {world.name: world for world in (FaceWorld(), ShapeWorld())}
-)
+WORLDS: Final[Mapping[str, World[Any]]] = MappingProxyType({world.name: world for world in (FaceWorld(), ShapeWorld())})

@@ -123,11 +123,7 @@ PLANTED: Final[Sequence[Planted]] = _recipes(
     ("smile", "blond_hair", 0.95, 0.05),
     ("age", "dark_skin", 0.9, 0.05),
     ("smile", "background", 0.95, 0.05),
-) + _recipes(
-    "shapes",
-    ("square", "top", 0.95, 0.05),
-    ("square", "blue", 0.9, 0.05),
-)
+) + _recipes("shapes", ("square", "top", 0.95, 0.05), ("square", "blue", 0.9, 0.05))
 #: ... and as many that are not: of five a cue goes with the label that is of no use, so plain is the label.
 CLEAN: Final[Sequence[Planted]] = _recipes(
     "faces",
@@ -141,11 +137,7 @@ CLEAN: Final[Sequence[Planted]] = _recipes(
     ("smile", "beard", 0.8, 1.0),
     ("age", "hat", 0.6, 1.0),
     ("smile", "blond_hair", 0.6, 1.0),
-) + _recipes(
-    "shapes",
-    ("square", None, 0.0, 1.0),
-    ("square", "dim", 0.8, 1.0),
-)
+) + _recipes("shapes", ("square", None, 0.0, 1.0), ("square", "dim", 0.8, 1.0))
 
 
 def recipes() -> Iterator[Planted]:

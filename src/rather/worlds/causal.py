@@ -117,14 +117,10 @@ def judge(questions: Questions, images: Images) -> Scores:
         distance=distance_to_truth(answers, queries, truth),
         seen=dict(zip(causes, seen.tolist(), strict=True)),
         names=causes[int(seen.argmax())] if seen.any() else None,
-        suspicion=max(
-            share for cause, share in zip(causes, seen.tolist(), strict=True) if cause != known.recipe.cause
-        ),
+        suspicion=max(share for cause, share in zip(causes, seen.tolist(), strict=True) if cause != known.recipe.cause),
     )
 
 
 def detection(planted: Sequence[Scores], clean: Sequence[Scores]) -> Float[Tensor, ""]:
     """How well the suspicion that is raised tells planted from clean: `area_under_curve`."""
-    return area_under_curve(
-        *(torch.tensor([scores.suspicion for scores in group]) for group in (planted, clean))
-    )
+    return area_under_curve(*(torch.tensor([scores.suspicion for scores in group]) for group in (planted, clean)))

@@ -46,9 +46,7 @@ class FaceWorld(World[Faces]):
         """A face whose hair colour is taken away gets the one that follows in HAIR_COLOURS."""
         if cause == "background":
             low, high, _ = NUISANCES["above"]
-            return replace(
-                scenes, nuisances={**scenes.nuisances, "above": low + amount.clamp(0, 1) * (high - low)}
-            )
+            return replace(scenes, nuisances={**scenes.nuisances, "above": low + amount.clamp(0, 1) * (high - low)})
         if cause not in HAIR_COLOURS:
             return faces.set(scenes, **{cause: amount})
         mine, count = HAIR_COLOURS.index(cause), len(HAIR_COLOURS)

@@ -176,8 +176,7 @@ def _at_corners(shown: Float[Tensor, "n 3 4 4 h w"]) -> Float[Tensor, "n 4 4"]:
     mass, pixels = red.sum((3, 4)).clamp(min=1e-6), torch.arange(CELL).float()
     reach = _CORNER * (mass / red.amax((3, 4)).clamp(min=1e-6) / torch.pi).sqrt()
     down, across = (
-        (pixels - ((red.sum(axis) * pixels).sum(3) / mass)[..., None]).abs() - reach[..., None]
-        for axis in (4, 3)
+        (pixels - ((red.sum(axis) * pixels).sum(3) / mass)[..., None]).abs() - reach[..., None] for axis in (4, 3)
     )
     near = torch.exp(-(down[..., :, None] ** 2) - across[..., None, :] ** 2)
     return (near * red).sum((3, 4)) / near.sum((3, 4)) / red.amax((3, 4)).clamp(min=1e-6)

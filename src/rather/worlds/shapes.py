@@ -177,9 +177,7 @@ def draw(scene: Scene, stream: np.random.Generator) -> Float[Tensor, "3 64 64"]:
     paint = torch.tensor(list(COLOURS.values()))[thing % len(COLOURS)][:, :, None, None] + 0.05 * noise[:, 3:]
     ground = 0.93 + 0.03 * float(stream.uniform(-1, 1))
     tiles = ground + cover * (paint - ground)
-    picture = (
-        tiles.reshape(SIDE, SIDE, 3, CELL, CELL).permute(2, 0, 3, 1, 4).reshape(3, SIDE * CELL, SIDE * CELL)
-    )
+    picture = tiles.reshape(SIDE, SIDE, 3, CELL, CELL).permute(2, 0, 3, 1, 4).reshape(3, SIDE * CELL, SIDE * CELL)
     return (picture.clamp(0, 1) * 255).round() / 255
 
 
@@ -193,11 +191,7 @@ def _outside(
         [
             (across**2 + down**2).sqrt() - radius,
             torch.maximum(beside, above) - 0.86 * radius,
-            torch.maximum(
-                0.874 * beside - 0.486 * (down + radius), (down - 0.8 * radius).expand(-1, -1, CELL)
-            ),
-            torch.minimum(
-                torch.maximum(beside - radius, above - bar), torch.maximum(beside - bar, above - radius)
-            ),
+            torch.maximum(0.874 * beside - 0.486 * (down + radius), (down - 0.8 * radius).expand(-1, -1, CELL)),
+            torch.minimum(torch.maximum(beside - radius, above - bar), torch.maximum(beside - bar, above - radius)),
         ]
     )

@@ -134,9 +134,7 @@ def make(
         "made": made,
         "right": figures.accuracy,
         "effects": {
-            name: {
-                kind: [round(one, 5) for one in values.tolist()] for kind, values in effect._asdict().items()
-            }
+            name: {kind: [round(one, 5) for one in values.tolist()] for kind, values in effect._asdict().items()}
             for name, effect in effects.items()
         },
     }
@@ -201,6 +199,4 @@ def load(folder: str | os.PathLike[str]) -> list[Known]:
     folder = Path(folder)
     if not folder.is_dir():
         raise RatherError("DATA-NOT-FOUND", where=folder, do="`known.make` writes classifiers into one")
-    return [
-        read(card) for card in sorted(folder.glob("*.json")) if card.with_suffix(".safetensors").is_file()
-    ]
+    return [read(card) for card in sorted(folder.glob("*.json")) if card.with_suffix(".safetensors").is_file()]

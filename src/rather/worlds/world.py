@@ -101,9 +101,7 @@ def switched(world: World[S], classifier: Classifier, scenes: S, cause: str, tar
     """What setting one cause from 0 to 1 adds to the log-odds and to the probability of a class."""
     amount = world.amount(scenes, cause)
     off, on = (
-        log_odds(
-            _logits(classifier, world.draw(world.give(scenes, cause, torch.full_like(amount, to)))), target
-        )
+        log_odds(_logits(classifier, world.draw(world.give(scenes, cause, torch.full_like(amount, to)))), target)
         for to in (0.0, 1.0)
     )
     return Effect(on - off, on.sigmoid() - off.sigmoid())

@@ -60,10 +60,7 @@ def architecture() -> nn.Module:
     """The net, with random weights: for whoever wants to write a file of such weights."""
     blocks = [published.BasicConv2d, _A, published.InceptionB, _C, published.InceptionD, _E]
     net: nn.Module = published.Inception3(
-        num_classes=_CLASSES,
-        aux_logits=False,
-        init_weights=False,
-        inception_blocks=[*blocks, published.InceptionAux],
+        num_classes=_CLASSES, aux_logits=False, init_weights=False, inception_blocks=[*blocks, published.InceptionAux]
     )
     net.Mixed_7c = _LastE(2048)
     return net

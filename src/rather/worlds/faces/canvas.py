@@ -128,9 +128,4 @@ def _pixels(box: Box, side: int) -> tuple[int, int, int, int]:
             columns.append((across + 1) / 2 * side)
             rows.append((down + 1) / 2 * side)
     top, bottom, left, right = min(rows), max(rows), min(columns), max(columns)
-    return (
-        max(floor(top) - 1, 0),
-        min(ceil(bottom) + 1, side),
-        max(floor(left) - 1, 0),
-        min(ceil(right) + 1, side),
-    )
+    return (max(floor(top) - 1, 0), min(ceil(bottom) + 1, side), max(floor(left) - 1, 0), min(ceil(right) + 1, side))

@@ -58,8 +58,7 @@ def sample(count: int, seed: int | tuple[int, ...] = 0, population: Population |
     population = population or Population()
     key = (seed,) if isinstance(seed, int) else seed
     nuisances = {
-        name: _uniform(count, (*key, 0, stream), nuisance.shape) * (nuisance.high - nuisance.low)
-        + nuisance.low
+        name: _uniform(count, (*key, 0, stream), nuisance.shape) * (nuisance.high - nuisance.low) + nuisance.low
         for stream, (name, nuisance) in enumerate(NUISANCES.items())
     }
     columns: dict[str, Tensor] = {}
