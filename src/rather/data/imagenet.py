@@ -51,9 +51,8 @@ def load(folder: Path, pair: str = "zebra-sorrel", shape: Shape | None = None) -
             (3, 256, 256).
 
     Raises:
-        RatherError: CFG-UNKNOWN for another pair, DATA-NOT-FOUND, DATA-EMPTY, DATA-DAMAGED for a list that is
-            not whole or not the official one, or MODEL-MISSING-LIBRARY if the devkit's lists are to be read
-            and SciPy is not there.
+        RatherError: CFG-UNKNOWN for another pair, DATA-NOT-FOUND, DATA-EMPTY, or DATA-DAMAGED for a list
+            that is not whole or not the official one.
     """
     wnids, classes = zip(*map(_class, _two(pair)), strict=True)
     val = find(folder, "val", f"{_KAGGLE}/val")
@@ -132,12 +131,8 @@ def _read_devkit(folder: Path) -> dict[int, str]:
 
 def _read_meta(path: Path) -> dict[int, str]:
     """The WordNet id of each of the ids 1 to 1,000, from a MATLAB file; further ids are no classes."""
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise RatherError(
-            "MODEL-MISSING-LIBRARY", where="SciPy, which reads meta.mat", do="Run pip install scipy"
-        ) from None
+    from scipy.io import loadmat
+
     try:
         content: Any = loadmat(io.BytesIO(read_bytes(path)), variable_names=["synsets"])
         synsets = content["synsets"].ravel()

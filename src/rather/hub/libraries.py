@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -65,7 +65,8 @@ def torchvision(name: str, file: Path | None) -> Loaded:
 
 def timm(name: str, file: Path | None) -> Loaded:
     """A classifier of timm; its published weights are downloaded, if they are not in the hub's cache."""
-    library = _library("timm", "timm")
+    with _extra("timm"):
+        import timm as library
     if not library.is_model(name):
         raise RatherError(
             "MODEL-NOT-FOUND", where=f"timm:{name}", do=near(name, library.list_models(include_tags=False))
@@ -89,13 +90,15 @@ def timm(name: str, file: Path | None) -> Loaded:
 
 def hugging_face(name: str, file: Path | None) -> Loaded:
     """An image classifier of transformers, from a folder or the hub; safetensors only, no code."""
-    library = _library("transformers", "hf")
+    with _extra("hf"):
+        import transformers
+        from transformers.utils import cached_file
     if file is not None:
         raise RatherError("CFG-OPTIONS", where=f"hf:{name}={file}", why="the folder holds the weights")
 
     def load() -> tuple[Any, dict[str, Any]]:
-        recipe = import_module("transformers.utils").cached_file(name, "preprocessor_config.json")
-        net = library.AutoModelForImageClassification.from_pretrained(
+        recipe = cached_file(name, "preprocessor_config.json")
+        net = transformers.AutoModelForImageClassification.from_pretrained(
             name, trust_remote_code=False, use_safetensors=True
         )
         return net, json.loads(Path(recipe).read_text("utf-8"))
@@ -134,12 +137,17 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return [f"{name} ({n})" if names.count(name) > 1 else name for n, name in enumerate(names)]
 
 
-def _library(module: str, extra: str) -> Any:
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Imports of what comes with one of the package's extras."""
     try:
-        return import_module(module)
+        yield
     except ImportError as error:
         raise RatherError(
-            "MODEL-MISSING-LIBRARY", where=module, why=brief(error), do=f"pip install 'rather[{extra}]'"
+            "MODEL-MISSING-LIBRARY",
+            where=error.name or "",
+            why=brief(error),
+            do=f"pip install 'rather[{name}]'",
         ) from None
 
 
