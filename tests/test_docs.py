@@ -13,6 +13,7 @@ import pytest
 from rather.config.errors import CODES
 
 ROOT = Path(__file__).parent.parent
+COMMANDS = runpy.run_path(str(ROOT / "docs" / "commands.py"))
 PAGES = runpy.run_path(str(ROOT / "docs" / "make.py"))["pages"]()
 
 
@@ -36,6 +37,21 @@ def test_python_of_the_page_on_faces_runs(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     effects = ast.literal_eval(done.stdout)
     assert max(effects, key=lambda name: abs(effects[name])) == "glasses"  # as the page says
+
+
+def test_commands_can_be_run_or_are_left_out_by_name():
+    steps = [step for page in COMMANDS["PAGES"] for step in COMMANDS["steps"](page)]
+    assert [step.text for step in steps if not (step.left_out or step.argv())] == []
+    assert {"rather bench tiny", "./check", "its Python"} <= {step.text for step in steps}
+
+
+def test_commands_are_read_as_a_shell_reads_them():
+    content = "rather list \\\n  methods  # all\n# nothing\n\n./check && rather bench 'my spec.toml'\n"
+    found = [step.words for step in COMMANDS["shell"]("page", content)]
+    assert found == [("rather", "list", "methods"), ("./check",), ("rather", "bench", "my spec.toml")]
+    (unknown,) = COMMANDS["shell"]("page", "ls photos")
+    with pytest.raises(SystemExit, match="ls photos"):
+        unknown.argv()
 
 
 def test_links_in_pages_lead_somewhere():
