@@ -164,7 +164,9 @@ def prepare(scratch: Path, todo: list[Step]) -> None:
             if name := file_name(content):
                 (reader / name).write_text(content, "utf-8")
     for step in shell("docs/commands.py", READER_HAS):
-        subprocess.run(step.argv(), cwd=reader, env=environment(scratch), check=True, capture_output=True)
+        subprocess.run(
+            step.argv(), cwd=reader, env=environment(scratch), check=True, stdout=subprocess.DEVNULL
+        )
 
 
 def done(step: Step, here: Path, limit: float, env: dict[str, str]) -> int | None:
@@ -192,8 +194,8 @@ def run(step: Step, scratch: Path, limit: float) -> bool:
     here = Path(tempfile.mkdtemp(dir=scratch))
     shutil.copytree(scratch / "reader", here, dirs_exist_ok=True)
     for option, value in pairwise(step.words):
-        if option == "--out":
-            (here / value).unlink(missing_ok=True)  # it is this command that makes it
+        if option == "--out":  # it is this command that makes it
+            shutil.rmtree(here / value) if (here / value).is_dir() else (here / value).unlink(missing_ok=True)
     start = time.monotonic()
     code = done(step, here, limit, environment(scratch))
     seconds = time.monotonic() - start
@@ -202,8 +204,8 @@ def run(step: Step, scratch: Path, limit: float) -> bool:
     complaints = [line for line in lines if not line.startswith("rather: note: ")]
     good = not complaints if code is None else code == step.expected and (code == 0 or len(complaints) == 1)
     mark, how = "ok" if good else "FAILED", "still running" if code is None else f"exit code {code}"
-    told = f"{mark}: {step.page}: {step.text}: {how} after {seconds:.0f} s"
-    print(told, *lines[-20:], sep="\n    ", flush=True)
+    report = f"{mark}: {step.page}: {step.text}: {how} after {seconds:.0f} s"
+    print(report, *lines[-20:], sep="\n    ", flush=True)
     return good
 
 
