@@ -164,9 +164,7 @@ def prepare(scratch: Path, todo: list[Step]) -> None:
             if name := file_name(content):
                 (reader / name).write_text(content, "utf-8")
     for step in shell("docs/commands.py", READER_HAS):
-        subprocess.run(
-            step.argv(), cwd=reader, env=environment(scratch), check=True, stdout=subprocess.DEVNULL
-        )
+        subprocess.run(step.argv(), cwd=reader, env=environment(scratch), check=True, stdout=subprocess.DEVNULL)
 
 
 def done(step: Step, here: Path, limit: float, env: dict[str, str]) -> int | None:
@@ -211,9 +209,7 @@ def run(step: Step, scratch: Path, limit: float) -> bool:
 
 def main() -> int:
     """Run them all, two at a time."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=float, default=60, help="seconds for each command")
     limit = parser.parse_args().limit
     every = [step for page in PAGES for step in steps(page)]

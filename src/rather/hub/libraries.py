@@ -144,10 +144,7 @@ def _extra(name: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise RatherError(
-            "MODEL-MISSING-LIBRARY",
-            where=error.name or "",
-            why=brief(error),
-            do=f"pip install 'rather[{name}]'",
+            "MODEL-MISSING-LIBRARY", where=error.name or "", why=brief(error), do=f"pip install 'rather[{name}]'"
         ) from None
 
 
