@@ -31,6 +31,23 @@ app.command("rather.commands.audit:audit", name="audit", help="What a classifier
 app.command("rather.commands.bench:bench", name="bench", help="Compare methods, with intervals and tests.")
 
 
+START = """\
+rather explains image classifiers by counterfactual pictures: for an image that
+a classifier calls c, the smallest believable change after which it says c'.
+
+Try it (a few seconds; nothing is downloaded):
+  rather explain                            12 bundled digits, and a report
+Your own pictures and classifier:
+  rather explain photos/ --classifier torchvision:resnet50 --target runner-up
+  rather explain photos/ --classifier net.py:make     a function that makes it
+Find out more:
+  rather list methods                       how to search: purpose, needs, cost
+  rather describe goyal                     one method, and its settings
+  rather train classifier --help            nets of your own pictures
+  rather --help                             all commands
+"""
+
+
 @app.command
 def explain(
     *images: Path,
@@ -146,23 +163,24 @@ def explain(
 
 @app.command(name="list")
 def list_(
-    what: Literal["methods", "data", "models", "generators", "metrics", "benches"], /, *, json: bool = False
+    what: Literal["methods", "data", "models", "generators", "metrics", "benches"] | None = None,
+    /,
+    *,
+    json: bool = False,
 ) -> int:
-    """List what there is to choose from.
+    """List what there is to choose from: methods, data, models, generators, metrics or benches.
 
     Args:
-        what: Which list.
+        what: Which list; without it, the lists that there are.
         json: Print a JSON list of objects with a name and a text.
     """
-    from rather.commands.listing import listing
+    from rather.commands.listing import KINDS, listing, text
 
-    named = listing(what)
+    named = listing(what) if what else {f"rather list {kind}": line for kind, line in KINDS.items()}
     if json:
-        print(jsonlib.dumps([{"name": name, "text": text} for name, text in named.items()]))
+        print(jsonlib.dumps([{"name": name, "text": line} for name, line in named.items()]))
     else:
-        width = max(map(len, named), default=0)
-        for name, text in named.items():
-            print(f"{name:{width}}  {text}")
+        print(text(what) if what else "\n".join(f"{name:24}{line}" for name, line in named.items()))
     return 0
 
 
@@ -280,10 +298,16 @@ def _stop(signum: int, frame: object) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """The program `rather`; its exit codes stand in errors.py."""
+    """The program `rather`; its exit codes stand in config/errors.py."""
     signal.signal(signal.SIGTERM, _stop)
+    given = list(sys.argv[1:] if words is None else words)
+    if not given:
+        print(START, end="")
+        sys.exit(0)
+    if given[0] == "help":
+        given = [*given[1:], "--help"]
     try:
-        code = app(from_file(list(sys.argv[1:] if words is None else words)), exit_on_error=False, print_error=False)
+        code = app(from_file(given), exit_on_error=False, print_error=False)
         sys.exit(code if isinstance(code, int) else 0)
     except RatherError as error:
         print(f"rather: error {error.code}: {error}", file=sys.stderr)
