@@ -252,7 +252,7 @@ def tune_filter(
         generator: A diffusion model: a bundled net, a file of `rather train ddpm`, or as of `rather explain`.
         data: A data set (`rather list data`) or a folder.
         classifier: Whose classes; by default the bundled net for the data.
-        num_inference_steps: Levels of the respaced chain.
+        num_inference_steps: Levels of the respaced schedule.
         share: Of the images, those that must keep their class.
         count: How many images to filter, evenly spread.
         seed: Of the noise.
