@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-import rather.generators
+import rather.hub.generators
 import rather.hub.resources
 from analytic import example, latent_stripes, pictures, resources, spatial, stripes
 from rather.config.errors import RatherError

@@ -26,6 +26,7 @@ NEEDS: Final = {
     "Denoiser": "a diffusion model",
     "Semantic": "a semantic generator",
     "AttributeEditor": "an attribute editor",
+    "Editor": "an attribute editor",
     "Exaggerator": "an exaggerator",
     "Method": "another method",
 }
