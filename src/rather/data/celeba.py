@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.data.listed import Listed, Shape
 from rather.data.lists import damaged, find, numbers, read_lines, refuse_escapes
 from rather.data.source import Dataset
@@ -76,7 +75,7 @@ def find_attribute(name: str) -> int:
     """The index of an attribute, however its capitals are written."""
     lower = [attribute.lower() for attribute in ATTRIBUTES]
     if name.lower() not in lower:
-        raise RatherError("CFG-UNKNOWN", where=f"attribute {name}", do=near(name, ATTRIBUTES))
+        raise RatherError("CFG-UNKNOWN", where=f"attribute {name}", do=did_you_mean(name, ATTRIBUTES))
     return lower.index(name.lower())
 
 

@@ -11,8 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 
 Shape = tuple[int, int, int]  # c, h, w
 if TYPE_CHECKING:
@@ -106,4 +105,4 @@ def _public(kind: str, place: Path, shape: Shape | None) -> Dataset | None:
 
 def _suggestion(kind: str) -> str:
     whole = {name.partition(":")[0]: name for name in list_datasets()}
-    return f"Write {whole[kind]}" if kind in whole else near(kind, whole.values())
+    return f"Write {whole[kind]}" if kind in whole else did_you_mean(kind, whole.values())
