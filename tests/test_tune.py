@@ -38,7 +38,7 @@ def test_the_answer_is_the_nearest_success_whatever_the_order():
     for values in ((0.1, 1000.0), (1000.0, 0.1)):
         method, net, x, goal = swept(*values)
         result = method(net, x, goal)
-        assert result.found.all()
+        assert result.success.all()
         changes = torch.tensor(result.info["sweep_change"])
         reached = torch.tensor(result.info["sweep_found"])
         nearest = torch.where(reached, changes, 9).amin(1)

@@ -8,8 +8,9 @@ and machines; within one, `torch.equal` does.
 from collections.abc import Mapping
 
 import torch
-from rather.png import unpng
 from torch import Tensor
+
+from rather.io.png import unpng
 
 
 def rounding(terms: int) -> float:
