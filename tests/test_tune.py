@@ -120,7 +120,7 @@ def test_heights_end_where_the_generator_has_learned_no_more():
     generator = grey_denoiser()
     generator.reach = 60  # of 500
     tried = heights(generator, net, x, Noise(0, list("01")), num_inference_steps=50, share=0)
-    assert tried[-1].tau == int((generator.chain.respaced(50).steps < 60).sum())
+    assert tried[-1].tau == int((generator.schedule.respaced(50).timesteps < 60).sum())
 
 
 def test_the_highest_below_the_first_that_fails_is_chosen():
