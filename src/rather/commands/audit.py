@@ -118,7 +118,7 @@ def _existing(asked: Request) -> Run | None:
 def _made(asked: Request, *, shown: bool) -> tuple[Run, int]:
     """The run that is asked for, and how many of its images failed."""
     from rather.commands.terminal import progress_bar
-    from rather.report.report import write_report
+    from rather.report import write_pages
     from rather.runs.explain import explain
 
     if asked.method is not None and "," in asked.method:
@@ -131,7 +131,7 @@ def _made(asked: Request, *, shown: bool) -> tuple[Run, int]:
     with progress_bar("explaining", shown=shown) as progress:
         explained = explain(asked, progress=progress)
     (run,) = explained.runs.values()
-    write_report(run)
+    write_pages(explained.folder)
     for note in explained.notes:
         print(f"rather: note: {note}", file=sys.stderr)
     return run, explained.counts["failed"]

@@ -58,16 +58,14 @@ def explain(
     """
     del config  # `main` has put the options of the file in its place
     from rather.commands.terminal import progress_bar, summary
-    from rather.report.comparison import write_comparison
-    from rather.report.report import write_report
+    from rather.report import write_pages
     from rather.runs.explain import explain
 
     asked = replace(request, images=images, settings=settings_of(set_ or []))
     with progress_bar("explaining", shown=not json) as progress:
         explained = explain(asked, progress=progress)
     runs = explained.runs
-    reports = [write_report(run) for run in runs.values()]
-    report = reports[0] if len(reports) == 1 else write_comparison(explained.folder)
+    report = write_pages(explained.folder)
     for note in explained.notes:
         print(f"rather: note: {note}", file=sys.stderr)
     printed: dict[str, Any] = {
@@ -134,17 +132,9 @@ def report(run: Path, /, *, out: Path | None = None, single_file: bool | None = 
         out: Where to; by default into the run's folder.
         single_file: One file with the pictures inside; by default for up to 50 rows.
     """
-    from rather.report.comparison import write_comparison
-    from rather.report.report import write_report
-    from rather.runs.comparison import is_comparison
-    from rather.runs.store import Run
+    from rather.report import write_pages
 
-    if is_comparison(run):
-        if out or single_file is not None:
-            raise RatherError("CFG-OPTIONS", where=run, why="the page of a comparison is one of its own folder")
-        print(write_comparison(run))
-        return 0
-    print(write_report(Run.open(run), out, single_file=single_file))
+    print(write_pages(run, out, single_file=single_file))
     return 0
 
 
@@ -205,7 +195,7 @@ def tune_filter(
         generator: A diffusion model: a bundled net, a file of `rather train ddpm`, or as of `rather explain`.
         data: A data set (`rather list data`) or a folder.
         classifier: Whose classes; by default the bundled net for the data.
-        num_inference_steps: Levels of the respaced chain.
+        num_inference_steps: Levels of the respaced schedule.
         share: Of the images, those that must keep their class.
         count: How many images to filter, evenly spread.
         seed: Of the noise.

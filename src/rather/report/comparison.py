@@ -1,4 +1,7 @@
-"""The page of a comparison: a function of its runs' stores alone, which keeps the promises of `report`."""
+"""The page of a comparison: several methods side by side, on the same images for the same targets.
+
+It is a function of the stores alone, and keeps the promises of `report`.
+"""
 
 from __future__ import annotations
 

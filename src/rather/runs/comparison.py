@@ -1,7 +1,4 @@
-"""A comparison: runs of several methods on the same images for the same targets.
-
-It is a folder with `comparison.json`, which names the columns, and a run's folder for each.
-"""
+"""A comparison: a folder with `comparison.json`, which names its columns, and a run's folder for each column."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ _FILE: Final = "comparison.json"
 
 
 def start_comparison(folder: Path, labels: Sequence[str]) -> list[Path]:
-    """Make a comparison, or find the one that is there, and return the folder of each column.
+    """Make a comparison, or continue the existing one, and return the folder of each column.
 
     Raises:
         RatherError: RUN-MISMATCH if the folder holds a run, or a comparison of other columns.
@@ -38,26 +35,26 @@ def start_comparison(folder: Path, labels: Sequence[str]) -> list[Path]:
 
 
 def check_no_comparison(folder: Path) -> None:
-    """Refuse to make a single run of a comparison's folder."""
+    """Raise if the folder holds a comparison, so that no single run is started in it."""
     if is_comparison(folder):
         raise RatherError("RUN-MISMATCH", where=folder, why="a comparison", do="Choose another --out")
 
 
 def is_comparison(folder: Path) -> bool:
-    """Whether a comparison is there."""
+    """Whether the folder holds a comparison."""
     return (folder / _FILE).is_file()
 
 
 def open_comparison(folder: Path) -> dict[str, Run]:
-    """The runs of a comparison, by what was asked for."""
+    """The runs of a comparison by the label of their column: METHOD or METHOD@CLASSIFIER."""
     return {label: Run.open(folder / name) for label, name in _read(folder).items()}
 
 
 def _read(folder: Path) -> dict[str, str]:
     file = folder / _FILE
     try:
-        content = json.loads(file.read_text("utf-8"))
-        columns = {str(label): str(name) for label, name in content["columns"].items()}
+        content = json.loads(file.read_text("utf-8"))["columns"]
+        columns = {str(label): str(name) for label, name in content.items()}
     except OSError as error:
         raise unwritable(error, file) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
