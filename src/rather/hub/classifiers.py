@@ -61,6 +61,8 @@ def load_classifier(
         RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -MISSING-LIBRARY, CFG-OPTIONS,
             CFG-SETTING, or what `adapt` raises.
     """
+    from torch import nn
+
     from rather.classifiers.adapters import adapt
     from rather.classifiers.answers import output_of
     from rather.core import Classifier
@@ -87,7 +89,9 @@ def load_classifier(
             name=Path(name).name,
         )
     elif rest:
-        found = run_factory(spec, trust)
+        found = run_factory(spec, trust, {})
+        if not isinstance(found, nn.Module):
+            raise RatherError("MODEL-FACTORY", where=spec, why=f"it gives {type(found).__name__}, not a net")
     else:
         raise RatherError("MODEL-NOT-FOUND", where=spec, do=did_you_mean(spec, [*list_classifiers(), *_KINDS]))
     if isinstance(found, Classifier):
