@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Images, Logits
 from rather.worlds.faces import Effect
 from rather.worlds.faces.effects import log_odds
@@ -93,7 +92,7 @@ class World(ABC, Generic[S]):
             RatherError: CFG-UNKNOWN.
         """
         if cause not in self.causes:
-            raise RatherError("CFG-UNKNOWN", where=f"{where} {cause}", do=near(cause, self.causes))
+            raise RatherError("CFG-UNKNOWN", where=f"{where} {cause}", do=did_you_mean(cause, self.causes))
         return cause
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS, REGIONS, Attribute
 from rather.worlds.faces.drawing import draw
 from rather.worlds.faces.effects import Effect, effects
@@ -13,6 +15,7 @@ from rather.worlds.faces.source import VARIANTS, DrawnFaces, Everything, load
 __all__ = [
     "ATTRIBUTES",
     "HAIR_COLOURS",
+    "NAMES",
     "NUISANCES",
     "REGIONS",
     "RULES",
@@ -32,3 +35,11 @@ __all__ = [
     "set",
     "values",
 ]
+
+NAMES: Final = {
+    "faces": "drawn faces, smiling or not: every attribute and the region of every pixel is known",
+    "faces/age": "the same, young or old",
+    "faces/age-glasses": "the same to explain; in training, the old mostly wear glasses and hats",
+    "faces/smile-xor-hat": "the same, with a smile or a hat but not both",
+    "faces/others": "other faces, smiling or not: for a second classifier that judges the explanations",
+}

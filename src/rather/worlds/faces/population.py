@@ -10,8 +10,7 @@ from typing import Final, final
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.worlds.faces.attributes import ATTRIBUTES
 
 #: How often each attribute that is not graded holds; of the hair colours each is as frequent as the others.
@@ -96,6 +95,6 @@ class Population:
                 raise RatherError("CFG-SETTING", where=where, why=f"it is a cause of {self.rule.name}")
             if name not in FREQUENCIES:
                 why = "graded or a hair colour" if name in ATTRIBUTES else "unknown"
-                raise RatherError("CFG-SETTING", where=where, why=why, do=near(name, FREQUENCIES))
+                raise RatherError("CFG-SETTING", where=where, why=why, do=did_you_mean(name, FREQUENCIES))
             if not 0 <= strength <= 1:
                 raise RatherError("CFG-SETTING", where=where, why=f"{strength} is not a probability")
