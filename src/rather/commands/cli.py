@@ -16,10 +16,10 @@ from cyclopts.validators import Number
 from rather import __version__
 from rather.commands.words import from_file, settings_of
 from rather.config.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError
-from rather.runs.request import Request
+from rather.runs.request import HOW, RUN, WHAT, Request
 
 #: A setting of the method, as one writes it on the command line.
-Settings = Annotated[list[str] | None, Parameter(name="--set")]
+Settings = Annotated[list[str] | None, Parameter(name="--set", group=HOW)]
 _NOTHING_ASKED: Final = Request()
 
 app = App(
@@ -31,9 +31,19 @@ app = App(
     suppress_keyboard_interrupt=False,  # an interrupted run has something to say
     default_parameter=Parameter(negative=()),
 )
-app.command("rather.commands.train:train", name="train", help="Make the nets that the methods need.")
-app.command("rather.commands.audit:audit", name="audit", help="What a classifier goes by, and what is suspicious.")
-app.command("rather.commands.bench:bench", name="bench", help="Compare methods, with intervals and tests.")
+app.command(
+    "rather.commands.train:train",
+    name="train",
+    help="Train a classifier, or a generator that methods need, on your own pictures.",
+)
+app.command(
+    "rather.commands.audit:audit",
+    name="audit",
+    help="Find what a classifier relies on over many images, and warn of what it should not.",
+)
+app.command(
+    "rather.commands.bench:bench", name="bench", help="Compare methods on the same images, with intervals and tests."
+)
 
 
 START = """\
@@ -53,23 +63,32 @@ Find out more:
 """
 
 
-@app.command
-def explain(
-    *images: Path,
-    set_: Settings = None,
-    request: Annotated[Request, Parameter(name="*")] = _NOTHING_ASKED,
-    config: Path | None = None,
-    json: bool = False,
-) -> int:
-    """Explain a classifier's decisions: for each image the change after which it says another class.
+EXAMPLES = """\
+Examples:
+  rather explain
+  rather explain photos/ --classifier torchvision:resnet50 --target runner-up
+  rather explain photos/ --classifier net.py:make --shape 3 64 64 --method goyal
+  rather explain --data faces --method ace-faces-fast,maskdime-faces --count 8
+"""
 
-    With no arguments: 12 bundled digits, a bundled classifier. The same command again resumes the run.
+
+@app.command(help_epilogue=EXAMPLES)
+def explain(
+    *images: Annotated[Path, Parameter(group=WHAT)],
+    request: Annotated[Request, Parameter(name="*")] = _NOTHING_ASKED,
+    set_: Settings = None,
+    config: Annotated[Path | None, Parameter(group=RUN)] = None,
+    json: Annotated[bool, Parameter(group=RUN)] = False,
+) -> int:
+    """Explain a classifier's decisions: for each image, the change after which it predicts another class.
+
+    Without arguments it explains 12 bundled digits. The same command again resumes an interrupted run.
 
     Args:
         images: Image files, or folders of them.
+        request: What is asked.
         set_: A setting of the method, KEY=VALUE; may be repeated (`rather describe METHOD`). Of several
             methods, name the method: METHOD.KEY=VALUE, or 2.KEY=VALUE for the second, which wins.
-        request: What is asked.
         config: A TOML file of these options, with the method's settings in a table [set]; the command line wins.
         json: Print one JSON object and nothing else.
     """
@@ -129,10 +148,10 @@ def list_(
 
 @app.command
 def describe(name: str, /, *, json: bool = False) -> int:
-    """Describe what has settings: a method or a preset, or what `rather train` makes.
+    """Describe a method, a preset or a kind of generator, with its settings.
 
     Args:
-        name: Of a method (`rather list methods`), a kind of generator (vae, ...), or latent-classifier.
+        name: A method or preset (`rather list methods`), a kind of generator (vae, ...), or latent-classifier.
         json: Print one JSON object with the settings.
     """
     from rather.commands.terminal import description
@@ -143,12 +162,12 @@ def describe(name: str, /, *, json: bool = False) -> int:
 
 @app.command
 def report(run: Path, /, *, out: Path | None = None, single_file: bool | None = None) -> int:
-    """Write a run's report anew, or the page of a comparison.
+    """Write the page of a run, or of a comparison, again.
 
     Args:
         run: The run's folder, or the comparison's.
-        out: Where to; by default into the run's folder.
-        single_file: One file with the pictures inside; by default for up to 50 rows.
+        out: The folder of the page; by default the run's own.
+        single_file: Write one file with the pictures inside; by default for up to 50 images.
     """
     from rather.report import write_pages
 
@@ -158,12 +177,12 @@ def report(run: Path, /, *, out: Path | None = None, single_file: bool | None = 
 
 @app.command
 def export(run: Path, /, *, png: Path | None = None, parquet: Path | None = None) -> int:
-    """Give a run's rows to other programs.
+    """Write the results of a run as PNG files and a table, or as one Parquet file.
 
     Args:
         run: The run's folder.
-        png: A folder for one ID.png a row, the counterfactual, and index.csv.
-        parquet: A file for all rows; `datasets`, pandas and DuckDB read it.
+        png: A folder that gets each counterfactual as ID.png, and a table, index.csv.
+        parquet: A file that gets all rows; pandas, DuckDB and Hugging Face's `datasets` read it.
     """
     from rather.runs.export import export_parquet, export_png
     from rather.runs.store import Run
@@ -180,12 +199,12 @@ def export(run: Path, /, *, png: Path | None = None, parquet: Path | None = None
 
 @app.command
 def tune(run: Path, /, *, success: Annotated[float, Parameter(validator=Number(gte=0, lt=1))] = 0.995) -> int:
-    """Choose the value of a setting: the largest at which nearly all rows reach their goal.
+    """Choose a setting's value: the largest at which nearly all images reach their target.
 
     Args:
-        run: Of the method sweep, which has tried several values on the same images: rather explain --method
+        run: A run of the method sweep, which tries several values on the same images: rather explain --method
             sweep --set method=steex --set "values=[0.1,0.3,1.0]".
-        success: More than this share of the rows must reach it.
+        success: The share of the images that must reach their target, at the least.
     """
     from rather.commands.terminal import trials_table
     from rather.commands.tune import largest, trials
@@ -207,16 +226,16 @@ def tune_filter(
     count: Annotated[int, Parameter(validator=Number(gte=1))] = 100,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
 ) -> int:
-    """Choose how far up a diffusion filter goes: the highest at which nearly all images keep their class.
+    """Choose the depth of a diffusion filter: the largest at which nearly all images keep their class.
 
     Args:
-        generator: A diffusion model: a bundled net, a file of `rather train ddpm`, or as of `rather explain`.
-        data: A data set (`rather list data`) or a folder.
-        classifier: Whose classes; by default the bundled net for the data.
-        num_inference_steps: Levels of the respaced schedule.
-        share: Of the images, those that must keep their class.
-        count: How many images to filter, evenly spread.
-        seed: Of the noise.
+        generator: A diffusion model: a bundled one, a file that `rather train ddpm` wrote, or as for `rather explain`.
+        data: A dataset (`rather list data`) or a folder.
+        classifier: The classifier that predicts the classes; by default the bundled one for the data.
+        num_inference_steps: Timesteps of the shortened schedule.
+        share: The share of the images that must keep their class.
+        count: How many images to filter, evenly spaced.
+        seed: Seed of the noise.
     """
     from rather.commands.terminal import heights_table
     from rather.commands.tune import filter_heights, highest
@@ -252,7 +271,7 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"rather: error CFG-OPTIONS: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(USAGE)
     except KeyboardInterrupt:
-        print("rather: interrupted; the same command goes on from what is saved", file=sys.stderr)
+        print("rather: interrupted; the same command resumes from what is saved", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # `rather list methods | head`
         sys.stderr.close()
