@@ -14,10 +14,11 @@ from typing import Any
 
 from audits_page import page
 from rather.audit import Audit, audit
-from rather.audit.nets import take_oracle
+from rather.audit.nets import resolve_oracle
 from rather.commands.audit import DEFAULT_METHOD, DEFAULT_SETTINGS
 from rather.core import Classifier
 from rather.runs.explain import explain
+from rather.runs.request import Request
 from rather.worlds.bias_spec import BIASED, bias_specs
 from rather.worlds.trained_bias import TrainedBias, train_biased
 from runs import Asked
@@ -35,7 +36,7 @@ BUNDLED = {
 
 def audited(asked: Asked, name: str, spec: str, data: str, classifier: Classifier) -> Audit:
     """What the command finds, but for regions, which need an expectation to be suspicious."""
-    explained = explain(
+    request = Request(
         data=data,
         classifier=spec,
         method=DEFAULT_METHOD,
@@ -44,8 +45,9 @@ def audited(asked: Asked, name: str, spec: str, data: str, classifier: Classifie
         count=asked.rows,
         out=asked.work / name,
     )
+    explained = explain(request)
     (run,) = explained.runs.values()
-    return audit(run, classifier=classifier, oracle=take_oracle(None, classifier))
+    return audit(run, classifier=classifier, oracle=resolve_oracle(None, classifier))
 
 
 def told(found: Audit) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from torch import Tensor
 from causal_page import page
 from rather.core import Method
 from rather.hub.generators import load_generator
-from rather.hub.resources import take_references
+from rather.hub.resources import resolve_references
 from rather.methods import Attack, Attributes, Goyal, Nearest, Schut, Wachter
 from rather.metrics.ground_truth import area_under_curve
 from rather.search.references import References
@@ -49,7 +49,7 @@ METHODS: Mapping[str, tuple[Callable[[TrainedBias], Method], int]] = {
 
 
 def references(known: TrainedBias) -> References:
-    return take_references(known.spec.pictures(REFERENCES, part=2), known.classifier)
+    return resolve_references(known.spec.pictures(REFERENCES, part=2), known.classifier)
 
 
 @cache

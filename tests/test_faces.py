@@ -49,7 +49,9 @@ def some(count=70, population=None, part="test", side=16):
 
 
 def test_names_are_listed_without_torch():
-    script = "import sys; from rather.data import list_data; list_data(); sys.exit('torch' in sys.modules)"
+    script = (
+        "import sys; from rather.hub.datasets import list_datasets; list_datasets(); sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
     assert {name for name in list_datasets() if name.startswith("faces")} == {"faces"} | {
         f"faces/{variant}" for variant in faces.VARIANTS if variant != "smile"

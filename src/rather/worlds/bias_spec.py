@@ -14,8 +14,7 @@ from typing import Any, Final, final
 import numpy as np
 import torch
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.data.source import InMemory
 from rather.worlds import WORLDS, World
 
@@ -49,12 +48,14 @@ class BiasSpec:
 
     def __post_init__(self) -> None:
         if self.data not in WORLDS:
-            raise RatherError("CFG-UNKNOWN", where=f"data {self.data}", do=near(self.data, WORLDS))
+            raise RatherError("CFG-UNKNOWN", where=f"data {self.data}", do=did_you_mean(self.data, WORLDS))
         if self.label not in self.world.labels:
-            raise RatherError("CFG-UNKNOWN", where=f"label {self.label}", do=near(self.label, self.world.labels))
+            raise RatherError(
+                "CFG-UNKNOWN", where=f"label {self.label}", do=did_you_mean(self.label, self.world.labels)
+            )
         if self.cue is not None:
             if self.cue not in self.world.causes:
-                raise RatherError("CFG-UNKNOWN", where=f"cue {self.cue}", do=near(self.cue, self.world.causes))
+                raise RatherError("CFG-UNKNOWN", where=f"cue {self.cue}", do=did_you_mean(self.cue, self.world.causes))
             if self.cue == self.cause:
                 raise RatherError("CFG-SETTING", where=f"cue {self.cue}", why="it is the label's own cause")
         if not 0 <= self.strength <= 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS, NUISANCES, REGIONS
 from rather.worlds.faces.drawing import draw
 from rather.worlds.faces.effects import effects
@@ -11,6 +13,7 @@ from rather.worlds.faces.source import VARIANTS, DrawnFaces, load
 __all__ = [
     "ATTRIBUTES",
     "HAIR_COLOURS",
+    "NAMES",
     "NUISANCES",
     "REGIONS",
     "RULES",
@@ -24,3 +27,12 @@ __all__ = [
     "sample",
     "set_attributes",
 ]
+
+#: Names of data sets, and what each is.
+NAMES: Final = {
+    "faces": "drawn faces, smiling or not: every attribute and the region of every pixel is known",
+    "faces/age": "the same, young or old",
+    "faces/age-glasses": "the same to explain; in training, the old mostly wear glasses and hats",
+    "faces/smile-xor-hat": "the same, with a smile or a hat but not both",
+    "faces/others": "other faces, smiling or not: for a second classifier that judges the explanations",
+}

@@ -12,8 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS, NUISANCES
 
 Value = Float[Tensor, "*n"] | float  # for all faces, or for each
@@ -101,7 +100,7 @@ class Population:
                 raise RatherError("CFG-SETTING", where=where, why=f"it is a cause of {self.rule.name}")
             if name not in FREQUENCIES:
                 why = "graded or a hair colour" if name in ATTRIBUTES else "unknown"
-                raise RatherError("CFG-SETTING", where=where, why=why, do=near(name, FREQUENCIES))
+                raise RatherError("CFG-SETTING", where=where, why=why, do=did_you_mean(name, FREQUENCIES))
             if not 0 <= strength <= 1:
                 raise RatherError("CFG-SETTING", where=where, why=f"{strength} is not a probability")
 
@@ -196,7 +195,7 @@ def _uniform(count: int, key: tuple[int, ...], shape: tuple[int, ...] = ()) -> F
 def _checked(name: str, value: Value, count: int) -> Float[Tensor, " n"]:
     """The value of each face."""
     if name not in ATTRIBUTES:
-        raise RatherError("CFG-SETTING", where=name, why="unknown", do=near(name, ATTRIBUTES))
+        raise RatherError("CFG-SETTING", where=name, why="unknown", do=did_you_mean(name, ATTRIBUTES))
     column = torch.as_tensor(value, dtype=torch.float32)
     if column.shape not in {(), (count,)}:
         why = f"shape {tuple(column.shape)}, there are {count} faces"

@@ -13,8 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from typing_extensions import override
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.data.source import Dataset, Source
 from rather.worlds.faces import cache
 from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS, REGIONS
@@ -56,7 +55,7 @@ def load(variant: str = "smile", seed: int = 0) -> Dataset:
     """
     if variant not in VARIANTS:
         names = ["faces", *(f"faces/{name}" for name in VARIANTS)]
-        raise RatherError("DATA-NOT-FOUND", where=f"faces/{variant}", do=near(f"faces/{variant}", names))
+        raise RatherError("DATA-NOT-FOUND", where=f"faces/{variant}", do=did_you_mean(f"faces/{variant}", names))
     population, seed = VARIANTS[variant], seed + (variant == "others")
     name = "faces" if variant == "smile" else f"faces/{variant}"
     return Dataset(
