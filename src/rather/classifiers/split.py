@@ -116,8 +116,9 @@ def _layers(trace: Trace, node: fx.Node, last: fx.Node) -> list[nn.Module] | Non
     before, after = trace.shapes[last], trace.shapes[node]
     name = function_name(node)
     if name in {"flatten", "reshape", "view", "squeeze"}:
-        flat = [nn.Flatten()] if after == (before[0], math.prod(before[1:])) else None
-        return [] if before == after else flat
+        if before == after:
+            return []
+        return [nn.Flatten()] if after == (before[0], math.prod(before[1:])) else None
     if name == "mean":
         dims: Any = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
         if len(before) != 4 or not isinstance(dims, Sequence) or {dim % 4 for dim in dims} != {2, 3}:  # noqa: PLR2004

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.data.files import ImageFiles
 from rather.data.lists import check_paths, check_values, damaged, find, numbers, read_lines
 from rather.data.source import Dataset
@@ -72,7 +71,7 @@ def find_attribute(name: str) -> str:
     """An attribute's official name, however its capitals are written."""
     official = {attribute.lower(): attribute for attribute in ATTRIBUTES}
     if name.lower() not in official:
-        raise RatherError("CFG-UNKNOWN", where=f"attribute {name}", do=near(name, ATTRIBUTES))
+        raise RatherError("CFG-UNKNOWN", where=f"attribute {name}", do=did_you_mean(name, ATTRIBUTES))
     return official[name.lower()]
 
 

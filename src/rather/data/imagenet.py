@@ -13,8 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.data.files import ImageFiles, pictures_in
 from rather.data.lists import damaged, find, numbers, read_lines
 from rather.data.source import Dataset
@@ -88,7 +87,7 @@ def _class(name: str) -> tuple[str, str]:
         return CLASSES[name.lower()]
     if re.fullmatch("n[0-9]{8}", name):
         return next((known for known in CLASSES.values() if known[0] == name), (name, name))
-    raise RatherError("CFG-UNKNOWN", where=f"class {name}", do=near(name, CLASSES))
+    raise RatherError("CFG-UNKNOWN", where=f"class {name}", do=did_you_mean(name, CLASSES))
 
 
 def _by_folder(place: Path, wnids: Iterable[str]) -> list[list[str]]:

@@ -18,8 +18,7 @@ from jaxtyping import Float
 from PIL import ImageOps
 from torch import Tensor
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.data.lists import damaged
 from rather.data.source import Dataset, InMemory
 from rather.io.images import decode, fit, read_bytes
@@ -47,7 +46,7 @@ def load(file: Path, alphabet: str = "Sanskrit", *, size: int = 28, seed: int = 
             whole or not the official one.
     """
     if alphabet not in CHARACTERS:
-        raise RatherError("CFG-UNKNOWN", where=f"alphabet {alphabet}", do=near(alphabet, CHARACTERS))
+        raise RatherError("CFG-UNKNOWN", where=f"alphabet {alphabet}", do=did_you_mean(alphabet, CHARACTERS))
     drawings = {(path.parent.name, path.stem): data for path, data in _drawings(file, alphabet)}
     counts = Counter(character for character, _ in drawings)
     classes = tuple(f"character{n:02d}" for n in range(1, CHARACTERS[alphabet] + 1))

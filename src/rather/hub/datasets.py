@@ -16,8 +16,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 
 if TYPE_CHECKING:
     from rather.core import Classifier
@@ -131,4 +130,4 @@ def _made_by_code(spec: str, shape: Shape | None, trust: Sequence[str]) -> Datas
 
 def _suggestion(kind: str) -> str:
     whole = {name.partition(":")[0]: name for name in list_datasets()}
-    return f"Write {whole[kind]}" if kind in whole else near(kind, whole.values())
+    return f"Write {whole[kind]}" if kind in whole else did_you_mean(kind, whole.values())

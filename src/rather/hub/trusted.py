@@ -11,8 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from rather.classifiers.preflight import brief
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 
 
 def run_factory(spec: str, trust: Sequence[str], options: Mapping[str, object]) -> Any:
@@ -69,7 +68,7 @@ def trusted(spec: str, trust: Sequence[str]) -> Any:
         raise RatherError("MODEL-FACTORY", where=spec, why=brief(error)) from error
     if name not in vars(module):
         functions = [key for key, value in vars(module).items() if callable(value)]
-        raise RatherError("MODEL-NOT-FOUND", where=spec, why=f"no {name} there", do=near(name, functions))
+        raise RatherError("MODEL-NOT-FOUND", where=spec, why=f"no {name} there", do=did_you_mean(name, functions))
     return vars(module)[name]
 
 
