@@ -116,22 +116,21 @@ def _layers(trace: Trace, node: fx.Node, last: fx.Node) -> list[nn.Module] | Non
     before, after = trace.shapes[last], trace.shapes[node]
     name = function_name(node)
     if name in {"flatten", "reshape", "view", "squeeze"}:
-        if before == after:
-            return []
-        return [nn.Flatten()] if after == (before[0], math.prod(before[1:])) else None
+        if before != after and after != (before[0], math.prod(before[1:])):
+            return None
+        return [nn.Flatten()] if before != after else []
     if name == "mean":
         dims: Any = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
         if len(before) != 4 or not isinstance(dims, Sequence) or {dim % 4 for dim in dims} != {2, 3}:  # noqa: PLR2004
             return None
         return [nn.AdaptiveAvgPool2d(1)] + [nn.Flatten()] * (len(after) < len(before))
     layer = _layer(trace, node, name)
-    if layer is None:
-        return None
-    idle = type(layer) in _NOTHING and not layer.training
+    if type(layer) is nn.ReLU:  # a chain may begin anywhere: one in place would change its caller's map
+        layer = nn.ReLU()
+    idle = type(layer) in _NOTHING and layer is not None and not layer.training
     if idle or (isinstance(layer, nn.AdaptiveAvgPool2d) and before == after):
         return []
-    # A chain may begin anywhere, and a layer that writes into its input would change its caller's map.
-    return [nn.ReLU()] if type(layer) is nn.ReLU else [layer]
+    return None if layer is None else [layer]
 
 
 def _layer(trace: Trace, node: fx.Node, name: str) -> nn.Module | None:
