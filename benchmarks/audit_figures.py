@@ -19,8 +19,8 @@ from rather.commands.audit import DEFAULT_METHOD, DEFAULT_SETTINGS
 from rather.core import Classifier
 from rather.runs.explain import explain
 from rather.runs.request import Request
-from rather.worlds.bias_spec import PLANTED, recipes
-from rather.worlds.trained_bias import Known, make
+from rather.worlds.bias_spec import BIASED, bias_specs
+from rather.worlds.trained_bias import TrainedBias, train_biased
 from runs import Asked
 from sections import measure
 
@@ -65,8 +65,8 @@ def told(found: Audit) -> dict[str, Any]:
 def classifiers_section(asked: Asked) -> dict[str, Any]:
     """Those of faces, planted and clean by turns."""
     found = {}
-    for recipe in (one for one in recipes() if one.data == "faces"):
-        known = make(recipe, asked.work / "planted")
+    for recipe in (one for one in bias_specs() if one.data == "faces"):
+        known = train_biased(recipe, asked.work / "planted")
         spec = str(asked.work / "planted" / f"{recipe.name}.safetensors")
         data = "faces" if recipe.label == "smile" else f"faces/{recipe.label}"
         one = told(audited(asked, recipe.name, spec, data, known.classifier)) | of_recipe(known)
@@ -76,21 +76,21 @@ def classifiers_section(asked: Asked) -> dict[str, Any]:
     return found
 
 
-def names(known: Known) -> tuple[str, ...]:
+def names(known: TrainedBias) -> tuple[str, ...]:
     """What the audit may call the cue."""
-    cue = known.recipe.cue or ""
+    cue = known.spec.cue or ""
     return (cue, *ALSO.get(cue, ()))
 
 
-def of_recipe(known: Known) -> dict[str, Any]:
+def of_recipe(known: TrainedBias) -> dict[str, Any]:
     """What the classifier was made to be, and what it is."""
     effect = {name: each.probability.mean().item() for name, each in known.effects.items()}
     return {
-        "planted": known.recipe in PLANTED,
-        "cue": known.recipe.cue,
-        "label": known.recipe.label,
+        "planted": known.spec in BIASED,
+        "cue": known.spec.cue,
+        "label": known.spec.label,
         "follows": known.follows,
-        "as meant": known.biased if known.recipe in PLANTED else known.clean,
+        "as meant": known.biased if known.spec in BIASED else known.clean,
         "effects": effect,
     }
 

@@ -419,7 +419,7 @@ def test_the_command_makes_a_run_first(tmp_path, capsys):
         (["{run}", "--generator", "digits-vae"], "CFG-OPTIONS"),
         (["{run}", "--expect", "nose"], "CFG-UNKNOWN"),
         (["{run}", "--classifier", "digits"], "RUN-MISMATCH"),
-        (["{run}", "--attributes", "faces-oracle"], "CFG-OPTIONS"),
+        (["{run}", "--oracle", "faces-oracle"], "CFG-OPTIONS"),
         (["{none}"], "DATA-NOT-FOUND"),
         (["--data", "digits", "--method", "attack,nearest"], "CFG-OPTIONS"),
     ],

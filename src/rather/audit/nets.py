@@ -58,7 +58,7 @@ def resolve_oracle(spec: str | None, classifier: Classifier | None) -> Oracle | 
     Raises:
         RatherError: GEN-SIZE for other images than the classifier's, or what `resolve_generator` raises.
     """
-    found = _taken(spec, classifier, Requirement("attributes", Oracle, ("oracle",)))
+    found = _taken(spec, classifier, Requirement("oracle", Oracle, ("oracle",)))
     return found if isinstance(found, Oracle) else None
 
 
@@ -68,7 +68,7 @@ def resolve_segmenter(spec: str | None, classifier: Classifier | None) -> Semant
     Raises:
         RatherError: GEN-SIZE for other images than the classifier's, or what `resolve_generator` raises.
     """
-    found = _taken(spec, classifier, Requirement("regions", Semantic, ("semantic",)))
+    found = _taken(spec, classifier, Requirement("segmenter", Semantic, ("semantic",)))
     return found if isinstance(found, Semantic) else None
 
 
