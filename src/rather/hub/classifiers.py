@@ -64,7 +64,7 @@ def load_classifier(
     from torch import nn
 
     from rather.classifiers.adapters import adapt
-    from rather.classifiers.answers import output_of
+    from rather.classifiers.outputs import output_of
     from rather.core import Classifier
     from rather.hub.libraries import LIBRARIES
     from rather.hub.trusted import run_factory
