@@ -122,7 +122,7 @@ def plan(spec: Spec, runs: Path, trust: Sequence[str] = ()) -> Plan:
             absent.append(Absent(task=name, method="", why=why))
             continue
         task = _task(spec, name, asked.as_far_as_given(), classifier, kept=runs, trust=trust)
-        notes += [f"{name}: {note}" for note in preflight(task.nets.classifier, task.some[:4]).notes]
+        notes += [f"{name}: {note}" for note in preflight(task.nets.classifier, task.some)]
         built = []
         for method in methods:
             try:
