@@ -69,15 +69,7 @@ def audit(
     run, failed = _existing(asked), 0
     if run is None:
         run, failed = _made(asked, shown=not json)
-    net = audited_classifier(
-        run,
-        asked.classifier,
-        layer=asked.layer,
-        shape=asked.shape,
-        classes=asked.classes,
-        output=asked.output,
-        trust=asked.trust,
-    )
+    net = audited_classifier(run, asked)
     found = look(
         run,
         classifier=net,
