@@ -29,7 +29,7 @@ def search(points: list[list[float]], able: set[float]) -> tuple[Candidates, Ten
     kept = []
     for values in points:
         z = torch.tensor(values, dtype=torch.float32)[:, None, None, None]
-        kept.append(seen.among(z, rows, z[:, 0, 0, 0] > 0, z[:, 0, 0, 0]).tolist())
+        kept.append(seen.keep(z, rows, z[:, 0, 0, 0] > 0, z[:, 0, 0, 0]).tolist())
     best, (images, _) = seen.nearest(otherwise=-torch.ones(len(rows), 1, 1, 1))
     assert torch.equal(images, best / 2.55)
     return seen, best[:, 0, 0, 0], kept

@@ -8,7 +8,7 @@ from analytic import grey_denoiser, others, pictures, spatial
 from rather.config.errors import RatherError
 from rather.core import Classifier, Counterfactuals, Goal, Method, Noise
 from rather.diffusion.denoising import lowest
-from rather.diffusion.guidance import away_from_target, log_odds
+from rather.diffusion.guidance import guidance_gradient, log_odds
 from rather.diffusion.refinement import change_mask
 from rather.generators._denoiser import Denoiser
 from rather.generators.noise_schedule import linear, pixels, signed
@@ -62,7 +62,7 @@ def test_log_odds_are_the_logarithm_of_p_over_1_minus_p() -> None:
 def test_the_gradient_is_of_images_from_minus_1_to_1_and_row_by_row() -> None:
     classifier, x = spatial(), pictures(4)
     goal = goal_of(classifier, x)
-    gradient, change = away_from_target(classifier, signed(x), goal), 1e-2
+    gradient, change = guidance_gradient(classifier, signed(x), goal), 1e-2
     for row in range(4):
         one = slice(row, row + 1)
         moved = signed(x[one]).clone()
@@ -171,7 +171,7 @@ def test_without_a_pull_the_class_stays_and_with_more_it_is_surer(method) -> Non
         FastDiME(generator=grey_denoiser(), dilation=1, threshold=0.5),
         FastDiME(generator=grey_denoiser(), dilation=1, threshold=0.5, variant="twice"),
         FastDiME(generator=grey_denoiser(), dilation=1, threshold=0.5, variant="twice-masked"),
-        MaskDiME(generator=grey_denoiser(), dilation=1, share=0.5),
+        MaskDiME(generator=grey_denoiser(), dilation=1, mask_share=0.5),
     ],
 )
 def test_outside_of_the_mask_the_picture_is_its_query(method) -> None:
@@ -202,7 +202,7 @@ def test_the_largest_pixels_are_counted_and_pixels_without_a_gradient_do_not_cou
 
 def test_the_inner_mask_lies_in_the_outer_one() -> None:
     gradient = torch.randn(3, 2, 6, 6, generator=torch.Generator().manual_seed(0))
-    outer, inner = MaskDiME(generator=noted(), dilation=1, share=0.5, inner=0.5)._masks(gradient)
+    outer, inner = MaskDiME(generator=noted(), dilation=1, mask_share=0.5, guided_share=0.5)._masks(gradient)
     assert outer.flatten(1).sum(1).tolist() == [18] * 3
     assert inner.flatten(1).sum(1).tolist() == [9] * 3
     assert (inner <= outer).all()

@@ -38,7 +38,7 @@ class Candidates:
         self._best: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # of a row: point and answer
 
     @torch.no_grad()
-    def among(self, z: Images, rows: Rows, promising: Bool[Tensor, " n"], distance: PerRow) -> Bool[Tensor, " n"]:
+    def keep(self, z: Images, rows: Rows, promising: Bool[Tensor, " n"], distance: PerRow) -> Bool[Tensor, " n"]:
         """Which of some points are candidates.
 
         Args:

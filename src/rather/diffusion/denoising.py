@@ -50,7 +50,7 @@ def lowest(generator: Denoiser, num_inference_steps: int, tau: int) -> Chain:
     return Chain(whole.alpha_bar[:tau], whole.steps[:tau])
 
 
-def step_back(generator: Denoiser, z: Noisy, chain: Chain, t: int, noise: Noisy | None) -> Noisy:
+def denoise_step(generator: Denoiser, z: Noisy, chain: Chain, t: int, noise: Noisy | None) -> Noisy:
     """From level t to the one before, or without noise to what is expected there; before 0 is the image."""
     mean, variance = generator.back(z, chain, t)
     return mean if noise is None else mean + variance.sqrt() * noise
@@ -92,14 +92,14 @@ class Filter:
         forget = self.checkpoint == "always" and z.requires_grad
         if self.checkpoint == "auto" and z.requires_grad and len(steps) > 1:
             with _kept(self.generator) as sizes:
-                z = step_back(self.generator, z, self.chain, *steps.pop(0))
+                z = denoise_step(self.generator, z, self.chain, *steps.pop(0))
             forget = len(self.chain) * sum(sizes.values()) > at_hand(z.device) // _SHARE
         for step in steps:
             args = (self.generator, z, self.chain, *step)
             z = (
-                checkpoint(step_back, *args, use_reentrant=False, preserve_rng_state=False)
+                checkpoint(denoise_step, *args, use_reentrant=False, preserve_rng_state=False)
                 if forget
-                else step_back(*args)
+                else denoise_step(*args)
             )
         return z
 

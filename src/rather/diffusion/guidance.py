@@ -21,7 +21,7 @@ from rather.core import Classifier, Goal, Images, Labels, SearchResult
 from rather.generators.noise_schedule import Chain, Noisy, pixels
 from rather.search.best import Best
 from rather.search.descend import Rows
-from rather.search.losses import PerRow, member_logits, refuse_without_gradient
+from rather.search.losses import PerRow, member_logits, require_gradient
 
 #: Weights of the classifier's gradient, tried in this order.
 Scales = Annotated[tuple[PositiveFloat, ...], Field(min_length=1, max_length=10)]
@@ -34,14 +34,14 @@ def log_odds(classifier: Classifier, z: Images, target: Labels) -> PerRow:
         RatherError: MODEL-GRADIENT if a gradient is wanted and the classifier's answer has none.
     """
     logits = member_logits(classifier, z)
-    refuse_without_gradient(classifier, z, logits)
+    require_gradient(classifier, z, logits)
     mine = target[None, :, None].expand(len(logits), -1, 1)
     others = logits.scatter(2, mine, -torch.inf).logsumexp(2)
     odds: PerRow = (logits.gather(2, mine)[:, :, 0] - others).mean(0)
     return odds
 
 
-def away_from_target(classifier: Classifier, clean: Noisy, goal: Goal) -> Noisy:
+def guidance_gradient(classifier: Classifier, clean: Noisy, goal: Goal) -> Noisy:
     """The gradient of -log p / (1 - p) at images without noise; none for a row where it is not finite."""
     with torch.enable_grad():
         clean = clean.detach().requires_grad_()
@@ -50,12 +50,12 @@ def away_from_target(classifier: Classifier, clean: Noisy, goal: Goal) -> Noisy:
     return torch.where(gradient.isfinite().flatten(1).all(1)[:, None, None, None], gradient, 0)
 
 
-def pull(gradient: Noisy, chain: Chain, t: int, *, scale: float) -> Noisy:
+def scale_grad(gradient: Noisy, chain: Chain, t: int, *, scale: float) -> Noisy:
     """What the gradient at the image is worth at level t."""
     return gradient * (scale / math.sqrt(chain.alpha_bar[t]))
 
 
-def climb(
+def try_scales(
     scales: Sequence[float],
     search: Callable[[float, Rows], SearchResult],
     classifier: Classifier,

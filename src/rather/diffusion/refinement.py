@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rather.core import Images
-from rather.diffusion.denoising import Draws, step_back
+from rather.diffusion.denoising import Draws, denoise_step
 from rather.generators._denoiser import Denoiser
 from rather.generators.noise_schedule import Chain, pixels, signed
 
@@ -96,6 +96,6 @@ class Refinement:
         for t in reversed(range(len(self.chain))):
             outside = self.chain.noised(query, t, rest.pop(0))
             collage = inside * mask + outside * (1 - mask)
-            inside = step_back(self.generator, collage, self.chain, t, rest.pop(0) if t else None)
+            inside = denoise_step(self.generator, collage, self.chain, t, rest.pop(0) if t else None)
         # Not by `where`: a generator that gives NaN is to be seen.
         return pixels(inside).clamp(0, 1) * mask + x * (1 - mask), mask

@@ -67,7 +67,7 @@ def relaxed_best_edit(
         never = torch.zeros(len(at), dtype=torch.bool, device=at.device)
         return entropy * doubt - log_probability(logits, target[at]), never
 
-    end = descend(objective, query.new_zeros(rows, n + n * n), steps=steps, lr=lr, rule=plain).end
+    end = descend(objective, query.new_zeros(rows, n + n * n), steps=steps, lr=lr, optimizer=sgd).end
     every = torch.arange(rows, device=query.device)
     alpha, m = split(end, every)
     i = alpha.argmax(1)

@@ -22,7 +22,7 @@ from rather.diffusion.denoising import Checkpoint, Filter, lowest
 from rather.diffusion.refinement import Mask, Refinement, Share, Side, Thresholds, change_mask
 from rather.generators._denoiser import Denoiser
 from rather.generators.frozen import Bundled
-from rather.search.attacks import ATTACKS, DISTANCES, Kind, Norm
+from rather.search.attacks import ATTACKS, DISTANCES, AttackName, DistanceName
 from rather.search.descend import Rows, descend, linear_decay
 
 
@@ -32,9 +32,9 @@ class ACE(Method):
 
     generator: Annotated[Denoiser, Bundled("ddpm")]
     """Knows images of the queries' kind."""
-    attack: Kind = "pgd"
+    attack: AttackName = "pgd"
     """Signed steps; Carlini and Wagner's loss and pixels; or plain steps. The last two want a larger lr."""
-    distance: Norm = "l1"
+    distance: DistanceName = "l1"
     """Sum of the absolute differences, or root of the sum of squares, which wants a larger weight."""
     distance_weight: NonNegativeFloat = 0.001
     """Weight of the distance."""
@@ -105,14 +105,14 @@ class ACE(Method):
             loss, flipped = attack.loss(classifier, through(z, noises), goal[rows])
             lost[rows] = ~loss.isfinite()
             flipped &= self.select == "nearest"
-            return loss + self.distance_weight * distance, seen.among(z, rows, flipped, distance), distance
+            return loss + self.distance_weight * distance, seen.keep(z, rows, flipped, distance), distance
 
         path = descend(
             objective,
             attack.start(x),
             steps=self.steps,
             lr=self.lr,
-            rule=linear_decay(attack.rule, self.steps) if self.lr_schedule == "linear" else attack.rule,
+            optimizer=linear_decay(attack.optimizer, self.steps) if self.lr_schedule == "linear" else attack.optimizer,
             project=attack.project,
             patience=self.patience,
             frames=self.num_path_frames,

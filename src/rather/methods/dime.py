@@ -16,8 +16,8 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt, model_validator
 
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
-from rather.diffusion.denoising import lowest, step_back
-from rather.diffusion.guidance import Scales, away_from_target, climb, pull
+from rather.diffusion.denoising import lowest, denoise_step
+from rather.diffusion.guidance import Scales, guidance_gradient, scale_grad, try_scales
 from rather.generators._denoiser import Denoiser
 from rather.generators.frozen import Bundled
 from rather.generators.noise_schedule import pixels, signed
@@ -53,21 +53,21 @@ class DiME(Method):
             same = noise[rows].split(1)[0]  # only the scale makes a difference
             return self._guided(classifier, x[rows], goal[rows], same, scale)
 
-        return climb(self.scales, guided, classifier, x, goal)
+        return try_scales(self.scales, guided, classifier, x, goal)
 
     def _guided(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise, scale: float) -> SearchResult:
         chain, query = lowest(self.generator, self.num_inference_steps, self.tau), signed(x)
         z, clean = chain.noised(query, self.tau - 1, noise.normal(*x.shape[1:]).to(x)), query
         for t in reversed(range(self.tau)):
             mean, variance = self.generator.back(z, chain, t)
-            gradient = pull(away_from_target(classifier, clean, goal), chain, t, scale=scale)
+            gradient = scale_grad(guidance_gradient(classifier, clean, goal), chain, t, scale=scale)
             z = mean - variance * (gradient + self.distance_weight * (z - query).sign())
             if t:
                 z = z + variance.sqrt() * noise.normal(*x.shape[1:]).to(x)
             clean = z
             for below in reversed(range(t)):
                 some = noise.normal(*x.shape[1:]).to(x) if below else None
-                clean = step_back(self.generator, clean, chain, below, some)
+                clean = denoise_step(self.generator, clean, chain, below, some)
         steps = torch.full_like(goal.target, self.tau)
         calls = self.tau * (self.tau + 1) // 2
         return SearchResult(

@@ -19,7 +19,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.diffusion.denoising import lowest
-from rather.diffusion.guidance import Scales, away_from_target, climb, pull
+from rather.diffusion.guidance import Scales, guidance_gradient, scale_grad, try_scales
 from rather.diffusion.refinement import Mask, Share, Side, change_mask
 from rather.generators._denoiser import Denoiser
 from rather.generators.frozen import Bundled
@@ -80,7 +80,7 @@ class FastDiME(Method):
                 info={"mask_share": share, "denoiser_calls": [calls] * len(rows)},
             )
 
-        return climb(self.scales, guided, classifier, x, goal)
+        return try_scales(self.scales, guided, classifier, x, goal)
 
     def _guided(
         self, classifier: Classifier, x: Images, goal: Goal, scale: float, noise: Noise, *, masked: Masked
@@ -89,7 +89,7 @@ class FastDiME(Method):
         z = chain.noised(query, self.tau - 1, noise.normal(*x.shape[1:]).to(x))
         for t in reversed(range(self.tau)):
             image, mean, variance = self.generator.look(z, chain, t)
-            gradient = pull(away_from_target(classifier, image, goal), chain, t, scale=scale)
+            gradient = scale_grad(guidance_gradient(classifier, image, goal), chain, t, scale=scale)
             z = mean - variance * (gradient + self.distance_weight * (z - query).sign())
             mask = masked(pixels(image), x, t)
             if t:

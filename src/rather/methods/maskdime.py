@@ -18,7 +18,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.diffusion.denoising import lowest
-from rather.diffusion.guidance import Scales, away_from_target, climb, pull
+from rather.diffusion.guidance import Scales, guidance_gradient, scale_grad, try_scales
 from rather.diffusion.refinement import Mask, Side, dilated
 from rather.generators._denoiser import Denoiser
 from rather.generators.frozen import Bundled
@@ -45,9 +45,9 @@ class MaskDiME(Method):
     """How many levels of the respaced chain to go up."""
     num_inference_steps: PositiveInt = 50
     """Levels of the respaced chain."""
-    share: Part = 0.1
+    mask_share: Part = 0.1
     """Of the pixels, those that may change, before dilation."""
-    inner: Part = 0.5
+    guided_share: Part = 0.5
     """Of these, those of whose expected image the classifier is asked."""
     dilation: Side = 5
     """Side of the square of pixels that change with one."""
@@ -74,7 +74,7 @@ class MaskDiME(Method):
                 info={"mask_share": mask.flatten(1).mean(1).tolist(), "denoiser_calls": [self.tau] * len(rows)},
             )
 
-        return climb(self.scales, guided, classifier, x, goal)
+        return try_scales(self.scales, guided, classifier, x, goal)
 
     def _guided(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise, scale: float) -> tuple[Images, Mask]:
         chain, query = lowest(self.generator, self.num_inference_steps, self.tau), signed(x)
@@ -82,9 +82,9 @@ class MaskDiME(Method):
         outer = inner = torch.zeros_like(x[:, :1])
         for t in reversed(range(self.tau)):
             image, mean, variance = self.generator.look(z, chain, t)
-            gradient = away_from_target(classifier, image * inner + query * (1 - inner), goal)
+            gradient = guidance_gradient(classifier, image * inner + query * (1 - inner), goal)
             outer, inner = self._masks(gradient)
-            away = pull(gradient, chain, t, scale=scale) + self.distance_weight * (z - query).sign()
+            away = scale_grad(gradient, chain, t, scale=scale) + self.distance_weight * (z - query).sign()
             z = mean - variance * self.strength * away
             if t:
                 around = chain.noised(query, t - 1, noise.normal(*x.shape[1:]).to(x))
@@ -93,8 +93,8 @@ class MaskDiME(Method):
 
     def _masks(self, gradient: Noisy) -> tuple[Mask, Mask]:
         strongest = gradient.abs().mean(1, keepdim=True)
-        outer = _top(strongest, self.share, self.dilation)
-        return outer, _top(strongest, self.share * self.inner, self.dilation)
+        outer = _top(strongest, self.mask_share, self.dilation)
+        return outer, _top(strongest, self.mask_share * self.guided_share, self.dilation)
 
 
 def _top(values: Mask, part: float, dilation: int) -> Mask:
