@@ -18,8 +18,9 @@ from rather.core import Classifier
 from rather.data.source import InMemory
 from rather.io.png import png
 from rather.methods.wachter import Wachter
-from rather.report.comparison import is_comparison, open_comparison, start_comparison, write_comparison
+from rather.report.comparison import write_comparison
 from rather.report.report import write_report
+from rather.runs.comparison import is_comparison, open_comparison, start_comparison
 from rather.runs.runner import Work, answer, choose_goals, question
 from rather.runs.store import Row, Run
 from rather.runs.works import of_same_goals

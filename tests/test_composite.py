@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from rather.core import Classifier, Goal
-from rather.feature_cells.composite import PictureEdits, attention, composite, highlights
 from rather.feature_cells.cell_editor import CellEditor
+from rather.feature_cells.composite import PictureEdits, attention, composite, highlights
 from rather.feature_cells.sequential import sequential_search
 
 

@@ -12,7 +12,7 @@ from rather.core import Classifier, Goal
 from rather.generators.autoencoder import Autoencoder
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.methods.revise import REVISE
-from rather.search.losses import member_logits, goal_loss
+from rather.search.losses import goal_loss, member_logits
 
 SHAPE = (1, 4, 4)
 X = torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(1))

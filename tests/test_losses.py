@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from analytic import spatial, two_classes
 from rather.core import Classifier, Goal
-from rather.search.losses import cross_entropy, l1, l1_sum, log_probability, member_logits, goal_loss
+from rather.search.losses import cross_entropy, goal_loss, l1, l1_sum, log_probability, member_logits
 
 pytestmark = pytest.mark.shapes
 

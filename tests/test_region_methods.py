@@ -27,7 +27,7 @@ from rather.methods.steex import STEEX
 from rather.runs.works import look
 from rather.search.references import References
 
-pytestmark = pytest.mark.shapes
+pytestmark = [pytest.mark.numbers, pytest.mark.shapes]
 
 
 def asked(count=5):

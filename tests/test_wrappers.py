@@ -19,7 +19,7 @@ from rather.methods.several import Several
 from rather.methods.wachter import Wachter
 from rather.search.best import Best
 from rather.search.descend import descend, on_grid, sgd
-from rather.search.losses import l1, goal_loss
+from rather.search.losses import goal_loss, l1
 from rather.search.references import References
 
 # The nearest flip of a linear classifier is known

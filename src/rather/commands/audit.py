@@ -88,7 +88,7 @@ def audit(
     from rather.audit.nets import audited_classifier, take_oracle, take_segmenter
     from rather.commands.terminal import progress_bar
     from rather.report.audit import write_audit
-    from rather.report.comparison import is_comparison
+    from rather.runs.comparison import is_comparison
     from rather.runs.explain import explain
     from rather.runs.store import Run
 

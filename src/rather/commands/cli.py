@@ -189,16 +189,9 @@ def report(run: Path, /, *, out: Path | None = None, single_file: bool | None = 
         out: Where to; by default into the run's folder.
         single_file: One file with the pictures inside; by default for up to 50 rows.
     """
-    from rather.report.comparison import is_comparison, write_comparison
-    from rather.report.report import write_report
-    from rather.runs.store import Run
+    from rather.report import write_pages
 
-    if is_comparison(run):
-        if out or single_file is not None:
-            raise RatherError("CFG-OPTIONS", where=run, why="the page of a comparison is one of its own folder")
-        print(write_comparison(run))
-        return 0
-    print(write_report(Run.open(run), out, single_file=single_file))
+    print(write_pages(run, out, single_file=single_file))
     return 0
 
 
@@ -259,7 +252,7 @@ def tune_filter(
         generator: A diffusion model: a bundled net, a file of `rather train ddpm`, or as of `rather explain`.
         data: A data set (`rather list data`) or a folder.
         classifier: Whose classes; by default the bundled net for the data.
-        num_inference_steps: Levels of the respaced chain.
+        num_inference_steps: Levels of the respaced schedule.
         share: Of the images, those that must keep their class.
         count: How many images to filter, evenly spread.
         seed: Of the noise.

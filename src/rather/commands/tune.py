@@ -108,18 +108,18 @@ def heights(
         classifier: that says the classes.
         x: images.
         noise: of each.
-        num_inference_steps: levels of the respaced chain.
+        num_inference_steps: levels of the respaced schedule.
         share: of the images that must keep their class.
 
     Raises:
-        RatherError: GEN-SIZE for a generator of other images, CFG-SETTING for a chain that is too short.
+        RatherError: GEN-SIZE for a generator of other images, CFG-SETTING for a schedule that is too short.
     """
     generator.refuse_other_images(classifier)
-    known = int((generator.chain.respaced(num_inference_steps).steps < generator.reach).sum())
+    known = int((generator.schedule.respaced(num_inference_steps).timesteps < generator.reach).sum())
     said = classifier.probabilities(x).argmax(1)
     tried: list[Height] = []
     for tau, some in enumerate(noise.split(known), 1):
-        through = Filter(generator=generator, chain=lowest(generator, num_inference_steps, tau))
+        through = Filter(generator=generator, schedule=lowest(generator, num_inference_steps, tau))
         draws = some.normal(through.calls, *x.shape[1:]).to(x)
         parts = zip(x.split(_TOGETHER), draws.split(_TOGETHER), strict=True)
         again = torch.cat([through(*part) for part in parts]).clamp(0, 1)

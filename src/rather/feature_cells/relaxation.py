@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from rather.core import Labels
-from rather.search.descend import Rows, descend, plain
+from rather.search.descend import Rows, descend, sgd
 from rather.search.losses import log_probability
 
 #: In place of -inf: its softmax is exactly 0 as well, and 0 * log 0 is 0 rather than NaN.

@@ -57,7 +57,7 @@ class Trained:
     reach: int | None = None  # how many of the lowest levels it was trained on; None for all
 
 
-#: The nets of ACE, after its authors' scripts; that of BDD100k knows the lowest part of its chain alone: how
+#: The nets of ACE, after its authors' scripts; that of BDD100k knows the lowest part of its schedule alone: how
 #: much is not said, but it is what 5 of 100 levels need.
 PUBLISHED: Final = {
     "celeba": Trained(shape=(3, 128, 128), levels=500, heads=4),

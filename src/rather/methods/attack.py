@@ -32,7 +32,7 @@ class Attack(Method):
     lr: PositiveFloat = 1 / 255
     """Change of a pixel per step, in pixel values from 0 to 1."""
     distance_weight: NonNegativeFloat = 0.001
-    """Weight of the distance, the sum of the absolute pixel differences; larger keeps the answer closer to the image."""
+    """Weight of the distance, the sum of absolute pixel differences; larger keeps the answer closer to the image."""
     patience: NonNegativeInt = 100
     """Steps to go on after a success without finding a nearer one; 0 stops at the first success."""
     num_path_frames: PathFrames = 6

@@ -49,7 +49,7 @@ class DiVE(Method):
     count: PositiveInt = 8
     """Number of answers for each image."""
     mask: Literal["none", "random"] | FisherMask = "none"
-    """Latents that an answer may move: all, all but a part (at random or by information), one cluster, or the others."""
+    """Latents that each answer may move: all; all but a part, by chance or by information; one cluster; the others."""
     steps: PositiveInt = 20
     """Maximum number of Adam steps."""
     lr: PositiveFloat = 0.1

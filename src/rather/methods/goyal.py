@@ -20,9 +20,9 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from torch import nn
 
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
-from rather.feature_cells.composite import PictureEdits, highlights
 from rather.feature_cells.cell_editor import CellEditor, Prescreen, cell_editor
-from rather.feature_cells.edits import AnyHead, edited, check_cell_count
+from rather.feature_cells.composite import PictureEdits, highlights
+from rather.feature_cells.edits import AnyHead, check_cell_count, edited
 from rather.feature_cells.pictures import edit_pictures
 from rather.feature_cells.relaxation import relaxed_best_edit
 from rather.feature_cells.sequential import sequential_search

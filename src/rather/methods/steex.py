@@ -39,7 +39,7 @@ class STEEX(Method):
     lr: PositiveFloat = 0.01
     """Learning rate of Adam, in units of the style codes: those of a region of mean size lie in [-1, 1]."""
     distance_weight: NonNegativeFloat = 0.3
-    """Weight of the distance, the summed squared change of the style codes; larger keeps the answer closer to the image."""
+    """Weight of the distance, the sum of squared changes of the codes; larger keeps the answer closer to the image."""
     num_path_frames: PathFrames = 6
 
     @model_validator(mode="after")

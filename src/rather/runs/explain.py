@@ -20,8 +20,8 @@ from rather.hub.datasets import load_dataset, load_files
 from rather.hub.methods import build_method
 from rather.hub.resources import Sources, Want, spread, wanted
 from rather.io.writing import refuse_unwritable
-from rather.report.comparison import refuse_comparison, start_comparison, write_comparison
-from rather.report.report import write_report
+from rather.report import write_pages
+from rather.runs.comparison import check_no_comparison, start_comparison
 from rather.runs.runner import Work, question
 from rather.runs.store import STATUSES, Run
 from rather.runs.works import folder_name, given, look, of_same_goals, references_in, refuse_other_images, work_off
@@ -178,11 +178,10 @@ def explain(
     asks = [question(work, pictures.name) | code for work in works]
     folder, runs = _start(asked, asks, [source.id(i) for i in indices], out, batch_size)
     work_off(runs, works, progress)
-    reports = [write_report(run) for run in runs]
     return Explained(
         folder=folder,
         runs={column.label: run for column, run in zip(asked, runs, strict=True)},
-        report=reports[0] if len(runs) == 1 else write_comparison(folder),
+        report=write_pages(folder),
         counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
         seconds=time.monotonic() - began,
         notes=[*dict.fromkeys(notes)],
@@ -209,7 +208,7 @@ def _start(
     if len(asked) == 1:
         name = f"{asks[0]['classifier']['name']}-{asks[0]['method']['name']}"
         folder = out or Path("runs") / folder_name(name, asks[0], ids)
-        refuse_comparison(folder)
+        check_no_comparison(folder)
         return folder, [Run.start(folder, asks[0], ids, chunk)]
     same = [
         (one, other) for n, one in enumerate(asked) for m, other in enumerate(asked) if n < m and asks[n] == asks[m]
