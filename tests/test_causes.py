@@ -215,7 +215,9 @@ def test_effects_of_the_mean_of_red_are_differences_of_it():
     assert list(found) == list(ATTRIBUTES)
     for name in ATTRIBUTES:
         if name not in HAIR_COLOURS:
-            with_it, without = (4 * drawn(faces.set(some, **{name: value}))[:, 0].mean((1, 2)) for value in (1, 0))
+            with_it, without = (
+                4 * drawn(faces.set_attributes(some, {name: value}))[:, 0].mean((1, 2)) for value in (1, 0)
+            )
             torch.testing.assert_close(found[name].log_odds.float(), with_it - without, atol=1e-5, rtol=0)
             torch.testing.assert_close(
                 found[name].probability.float(), with_it.sigmoid() - without.sigmoid(), atol=1e-5, rtol=0
@@ -229,7 +231,7 @@ def test_effects_of_the_mean_of_red_are_differences_of_it():
 def test_hair_colours_have_effects_against_each_other():
     some = faces.sample(5, seed=4)
     found = faces.effects(red(), some, 1)
-    said = {name: 4 * drawn(faces.set(some, **{name: 1}))[:, 0].mean((1, 2)) for name in HAIR_COLOURS}
+    said = {name: 4 * drawn(faces.set_attributes(some, {name: 1}))[:, 0].mean((1, 2)) for name in HAIR_COLOURS}
     rest = (said["black_hair"] + said["brown_hair"] + said["red_hair"]) / 3
     torch.testing.assert_close(found["blond_hair"].log_odds.float(), said["blond_hair"] - rest, atol=1e-5, rtol=0)
     total = sum(found[name].log_odds for name in HAIR_COLOURS)
@@ -238,7 +240,7 @@ def test_hair_colours_have_effects_against_each_other():
 
 def test_who_sees_the_region_of_glasses_alone_is_moved_by_them_and_by_nothing_out_of_sight():
     some = faces.sample(8, seed=5)
-    layouts = faces.draw(faces.set(some, glasses=1), SIDE)[1]
+    layouts = faces.draw(faces.set_attributes(some, {"glasses": 1}), SIDE)[1]
     where = (layouts == REGIONS.index("glasses")).any(0).nonzero()
     (top, left), (bottom, right) = where.amin(0).tolist(), where.amax(0).tolist()
     found = faces.effects(red(slice(top, bottom + 1), slice(left, right + 1)), some, 1)

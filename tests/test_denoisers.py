@@ -19,7 +19,7 @@ from rather.hub import guided_diffusion as guided
 from rather.hub.generators import is_denoiser, load_denoiser
 from rather.hub.guided_diffusion import Trained, load_guided
 from rather.hub.presets import expand
-from rather.hub.resources import Want, take_generator, wanted
+from rather.hub.resources import Requirement, requirements, resolve_generator
 from tolerance import assert_same_floats
 
 pytestmark = pytest.mark.numbers
@@ -396,17 +396,17 @@ def test_names_are_told_apart(tmp_path):
 
 
 def test_methods_of_diffusion_are_given_one(folder):
-    (want,) = wanted(expand({"name": "ace"}))
+    (want,) = requirements(expand({"name": "ace"}))
     assert (want.kind, want.bundled[0]) == (Denoiser, "ddpm")
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(128, 2))
     classifier = Classifier(torch.nn.Identity(), net, classes="ab", shape=(1, 8, 16))
-    taken = take_generator(str(folder), classifier, want)
+    taken = resolve_generator(str(folder), classifier, want)
     assert taken.fingerprint() == load_denoiser(str(folder)).fingerprint()
     assert all(note.startswith("GEN-") for note in taken.preflight(classifier, torch.rand(2, 1, 8, 16)))
     for spec, other, code in (
         (None, want, "GEN-MISSING"),
-        (str(folder), Want("generator", Autoencoder, ("vae",)), "MODEL-KIND"),
+        (str(folder), Requirement("generator", Autoencoder, ("vae",)), "MODEL-KIND"),
     ):
         with pytest.raises(RatherError, match="rather train") as caught:
-            take_generator(spec, classifier, other)
+            resolve_generator(spec, classifier, other)
         assert caught.value.code == code

@@ -16,7 +16,7 @@ from rather.data.source import InMemory
 from rather.generators.autoencoder import Autoencoder
 from rather.io.png import unpng
 from rather.methods.wachter import Wachter
-from rather.runs.runner import Work, answer, execute, question
+from rather.runs.runner import Job, answer, execute, run_config
 from rather.runs.store import Run
 from tolerance import assert_same_floats
 
@@ -47,7 +47,7 @@ def work(method=None, **changes):
         "confidence": 0.0,
         "seed": 0,
     }
-    return Work(**told | changes)
+    return Job(**told | changes)
 
 
 def without_time(rows):
@@ -193,14 +193,14 @@ def test_success_is_what_the_classifier_says_of_the_stored_png():
 
 
 def test_what_is_asked_tells_everything_that_changes_a_result():
-    base = question(work(), "greys")
+    base = run_config(work(), "greys")
     for changes in ({"method": Wachter(steps=3)}, {"target": "next"}, {"confidence": 0.7}, {"seed": 1}):
-        assert question(work(**changes), "greys") != base
+        assert run_config(work(**changes), "greys") != base
     other = classifier()
     with torch.no_grad():
         other.head[1].bias += 1e-3
-    assert question(work(classifier=other), "greys") != base
-    assert question(work(), "greys") == base
+    assert run_config(work(classifier=other), "greys") != base
+    assert run_config(work(), "greys") == base
 
 
 def test_a_run_is_worked_off_chunk_by_chunk(tmp_path):

@@ -432,7 +432,7 @@ def test_the_nearest_answer_is_the_picture() -> None:
         assert result.info["answers_distinct"][row] == len(answers[found].unique(dim=0))
 
 
-def test_an_oracle_tells_trivial_answers() -> None:
+def test_a_second_classifier_tells_trivial_answers() -> None:
     class Stubborn(nn.Module):
         """Says always the same."""
 
@@ -440,10 +440,10 @@ def test_an_oracle_tells_trivial_answers() -> None:
             return torch.tensor([1.0, 0.0, 0.0]).expand(len(x), 3)
 
     stubborn = Classifier(nn.Identity(), Stubborn(), classes=CLASSES, shape=(1, 6, 6))
-    for oracle, trivial in ((stubborn, [False, False]), (NET, [True, True])):
-        method = DiVE(generator=GENERATOR, count=2, oracle=oracle)
+    for second, trivial in ((stubborn, [False, False]), (NET, [True, True])):
+        method = DiVE(generator=GENERATOR, count=2, second_classifier=second)
         assert method(NET, X, TARGET).info["answers_trivial"] == [trivial] * 5
-        assert "oracle" not in method.settings()
+        assert "second_classifier" not in method.settings()
     assert "answers_trivial" not in DiVE(generator=GENERATOR, count=2)(NET, X, TARGET).info
 
 

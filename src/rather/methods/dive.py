@@ -44,8 +44,8 @@ class DiVE(Method):
     """Generator that encodes the queries and decodes latents; trained on images of their kind."""
     references: References | None = None
     """Images over which the Fisher information is averaged; needed by the fisher masks only."""
-    oracle: Classifier | None = None
-    """Better classifier that tells trivial answers: those that change its prediction, too."""
+    second_classifier: Classifier | None = None
+    """More reliable classifier that tells trivial answers: those that change its prediction, too."""
     count: PositiveInt = 8
     """Number of answers for each image."""
     mask: Literal["none", "random"] | FisherMask = "none"
@@ -115,10 +115,10 @@ class DiVE(Method):
         )
 
     def _trivial(self, x: Images, answers: Tensor, success: Tensor) -> dict[str, Any]:
-        """Answers that flip the oracle as well: the image's true class has changed, not just the prediction."""
-        if self.oracle is None:
+        """Answers that flip the second classifier, too: the image's true class has changed, not just the prediction."""
+        if self.second_classifier is None:
             return {}
-        before, after = (self.oracle.probabilities(z).argmax(1) for z in (x, answers.flatten(0, 1)))
+        before, after = (self.second_classifier.probabilities(z).argmax(1) for z in (x, answers.flatten(0, 1)))
         return {"answers_trivial": (success & (after.view_as(success) != before[:, None])).tolist()}
 
     def _masks(self, classifier: Classifier, x: Images, noise: Noise) -> Tensor:
