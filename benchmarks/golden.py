@@ -82,7 +82,7 @@ VARIANTS = {
 }
 _TRAIN = "train {} --data {} --set steps=4 --set batch_size=8 --out {{out}}/net.safetensors --json"
 _KINDS = {
-    "digits": ("classwise", "ddpm", "gan", "simsiam", "tcvae", "vae"),
+    "digits": ("classwise", "ddpm", "gan --set refine=2", "simsiam", "tcvae", "vae"),
     "faces": ("editor", "exaggerator", "oracle", "paired", "semantic"),
 }
 _ATTACK = "explain --method attack --count 8"
@@ -118,7 +118,11 @@ TOOLS = {
         "train latent-classifier --set epochs=1 --set members=2 --out {out}/net.safetensors --json",
         "explain --method clarity --latent {out}/net.safetensors --count 4 --out {out}/run --json",
     ],
-} | {f"train-{kind}": [_TRAIN.format(kind, data)] for data, kinds in _KINDS.items() for kind in kinds}
+} | {
+    f"train-{kind.split()[0]}": [_TRAIN.format(kind, data)]
+    for data, kinds in _KINDS.items()
+    for kind in kinds
+}
 SPEC = """
 name = "golden"
 count = 8
