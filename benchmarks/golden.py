@@ -32,7 +32,17 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 #: Old -> new, of flags, settings, methods, metrics, facts, ...; this file has the old names throughout.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "--oracle": "--second-classifier",
+    "--respacing": "--num-inference-steps",
+    "closeness": "distance_weight",
+    "facts": "info",
+    "judge": "second_classifier",
+    "pictures": "artifacts",
+    "screen": "prescreen",
+    "skipped": "already",
+    "spread": "init_noise_std",
+}
 #: What a method or preset needs to run; all others explain 8 bundled digits.
 METHODS = {
     "attributes": "--data faces/age --classifier faces-age-glasses --set frozen=age",
@@ -111,18 +121,12 @@ TOOLS = {
         "explain {out}/png-1 --method nearest --classifier digits --out {out}/again --json",
     ],
     "refused": ["explain --method steex --out {out}/run --json"],
-    "train-classifier": [
-        "train classifier --data shapes --epochs 1 --members 2 --out {out}/net.safetensors --json"
-    ],
+    "train-classifier": ["train classifier --data shapes --epochs 1 --members 2 --out {out}/net.safetensors --json"],
     "train-latent": [
         "train latent-classifier --set epochs=1 --set members=2 --out {out}/net.safetensors --json",
         "explain --method clarity --latent {out}/net.safetensors --count 4 --out {out}/run --json",
     ],
-} | {
-    f"train-{kind.split()[0]}": [_TRAIN.format(kind, data)]
-    for data, kinds in _KINDS.items()
-    for kind in kinds
-}
+} | {f"train-{kind.split()[0]}": [_TRAIN.format(kind, data)] for data, kinds in _KINDS.items() for kind in kinds}
 SPEC = """
 name = "golden"
 count = 8
@@ -247,14 +251,13 @@ def recorded(case: Path) -> Iterator[tuple[str, Any]]:
     yield from flat("result", json.loads((case / "result.json").read_text()))
     for file in case.glob("*.parquet"):
         for row in pq.read_table(file).to_pylist():
-            yield from flat(f"{file.name}/{row['id']}", row | {"facts": json.loads(row["facts"])})
+            told = {RENAMED.get(name, name): value for name, value in row.items()}
+            yield from flat(f"{file.name}/{row['id']}", told | {"info": json.loads(told["info"])})
     for file in [*case.glob("*.png"), *case.glob("png-*/*.png")]:
         yield from flat(str(file.relative_to(case)), file.read_bytes())
     for file in [*case.glob("png-*/index.csv"), *case.glob("bench/figures.csv")]:
         for row in csv.DictReader(file.open()):
-            key = "/".join(
-                row[name] for name in ("id", "task", "method", "measure", "variant") if name in row
-            )
+            key = "/".join(row[name] for name in ("id", "task", "method", "measure", "variant") if name in row)
             if row.get("measure") not in IGNORED:
                 yield from flat(f"{file.relative_to(case)}/{new_names(key)}", row)
     for file in case.glob("*.safetensors"):
@@ -283,10 +286,7 @@ def compare(old: Path, new: Path, only: str) -> int:
     names = sorted(name for name in found if fnmatch(name, only))
     different, values = [], 0
     for name in names:
-        a, b = (
-            dict(recorded(root / name)) if (root / name / "result.json").exists() else {}
-            for root in (old, new)
-        )
+        a, b = (dict(recorded(root / name)) if (root / name / "result.json").exists() else {} for root in (old, new))
         said = {place: difference(a.get(place), b.get(place)) for place in sorted(a.keys() | b.keys())}
         for place in filter(said.get, said) if a and b else ():
             print(f"{name}: {place}: {said[place]}")

@@ -12,13 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from rather.cli import main
+from rather.commands.cli import main
 from rather.runs.store import Run
 
 GOLDEN = Path(__file__).with_name("golden.npz")
 CASES = {
     "goyal": "",
-    "goyal by its pictures": "--method goyal --set judge=picture --set distractor=nearest",
+    "goyal by its pictures": "--method goyal --set score_on=picture --set distractor=nearest",
     "minimum_edit": "",
     "nearest": "",
     "wachter": "--set steps=100",
@@ -28,7 +28,7 @@ CASES = {
     "dive": "--set count=2",
     "maskdime": "--set tau=5 --set scales=[15.0]",
     "attack": "--set steps=40",
-    "ace-digits-fast": "--set iterations=6",
+    "ace-digits-fast": "--set steps=6",
 }
 #: They follow the sign of a gradient: where it is next to nothing, another processor's rounding turns a step.
 SIGNED = {"attack", "ace-digits-fast"}
