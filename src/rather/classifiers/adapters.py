@@ -14,7 +14,7 @@ from rather.classifiers.outputs import Function, OneTensor, finish, key_of, to_l
 from rather.classifiers.preflight import brief, check_finite, check_steady, check_weights, noise, run
 from rather.classifiers.split import split
 from rather.config.errors import RatherError
-from rather.config.settings import Output
+from rather.config.output import Output
 from rather.core import Classifier, Features, Images, Logits
 from rather.io.images import Shape
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rather.config.errors import RatherError, did_you_mean
-from rather.config.settings import Output
+from rather.config.output import Output
 from rather.core import Logits
 
 _SUM: Final = 1e-3  # how far from 1 a row of probabilities may sum, in half precision as well

@@ -11,7 +11,7 @@ from rather.config.errors import RatherError, did_you_mean
 from rather.io.bundled import list_weights, weights_file
 
 if TYPE_CHECKING:
-    from rather.config.settings import Output
+    from rather.config.output import Output
     from rather.core import Classifier
     from rather.hub.libraries import Loaded
     from rather.io.images import Shape
