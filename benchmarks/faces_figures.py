@@ -24,8 +24,8 @@ from torch.nn import functional as F
 from faces_page import agreed, page
 from rather.classifiers.architectures import ARCHITECTURES, See
 from rather.core import Classifier, Images, Method
-from rather.generators._frozen_oracle import Oracle
-from rather.generators._frozen_semantic import changes_by_region, one_hot
+from rather.generators.oracle import Oracle
+from rather.generators.semantic import changes_by_region, one_hot
 from rather.methods import (
     REVISE,
     STEEX,

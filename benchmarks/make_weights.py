@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
+from rather.hub.checkpoints import read_metadata
 from rather.hub.classifiers import load_classifier
 from rather.hub.generators import generator_class
 from rather.io.bundled import WEIGHTS
-from rather.io.checkpoints import read_plan
 from rather.train import Figures, GeneratorFigures, LatentRecipe, Recipe, train_generator, train_latent, train_to_file
 
 CC_BY_SA = "CC BY-SA 3.0, as the pictures that it was trained on (MNIST, Yann LeCun and Corinna Cortes)"
@@ -254,7 +254,7 @@ def main() -> None:
     for name in parser.parse_args().names:
         make, licence = NETS[name]
         file = WEIGHTS / f"{name}.safetensors"
-        what, plan = make(file), read_plan(file)
+        what, plan = make(file), read_metadata(file)
         card = {
             "what": what,
             "kind": plan.get("kind", "classifier"),

@@ -19,10 +19,10 @@ from torch import Tensor
 from estimate import Estimate
 from rather.core import Classifier, Goal, Images, Labels, Method, Resource
 from rather.data.source import Source
-from rather.generators._denoiser import Denoiser
-from rather.generators._frozen_oracle import Oracle
+from rather.generators.ddpm import Denoiser
 from rather.generators.frozen import FrozenNet
-from rather.hub.classifier_files import read_classifier, save_classifier
+from rather.generators.oracle import Oracle
+from rather.hub.checkpoints import read_classifier, save_classifier
 from rather.hub.classifiers import load_classifier
 from rather.hub.datasets import load_dataset
 from rather.hub.generators import load_generator

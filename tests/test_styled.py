@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from rather.generators._frozen_semantic import one_hot
 from rather.generators._styled import StyledGenerator, StyleEncoder, extent, waves
-from rather.generators.semantic import Semantic
+from rather.generators.semantic import SemanticRecipe, one_hot
 
 pytestmark = pytest.mark.shapes
 SHAPE, REGIONS, SIZE = (3, 32, 32), 3, 5
@@ -82,7 +81,7 @@ def test_waves_are_orthogonal():
 def test_what_is_computed_of_the_layout_once_gives_the_same_images():
     regions = tuple("abc")
     torch.manual_seed(0)
-    net = Semantic(regions=regions, style=SIZE, width=4, loose=regions[1:]).build((3, 32, 32)).product("tiny")
+    net = SemanticRecipe(regions=regions, style=SIZE, width=4, loose=regions[1:]).build((3, 32, 32)).product("tiny")
     listening(net)
     x = torch.rand(3, 3, 32, 32)
     layout = net.segment(x)

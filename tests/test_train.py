@@ -23,12 +23,11 @@ from rather.classifiers.adapters import ensemble
 from rather.config.errors import RatherError
 from rather.core import Classifier
 from rather.data.source import Dataset, InMemory
-from rather.hub.classifier_files import read_classifier, save_classifier
+from rather.hub.checkpoints import read_classifier, read_metadata, save_classifier
 from rather.hub.classifiers import load_classifier
 from rather.hub.datasets import load_dataset
 from rather.io import bundled
 from rather.io.bundled import list_weights
-from rather.io.checkpoints import read_plan
 from rather.train import Figures, Recipe, train_classifier, train_to_file
 from rather.train import classifier as train
 
@@ -219,7 +218,7 @@ def test_train_to_file_and_back(tmp_path):
     figures = train_to_file(str(pictures), out, Recipe(epochs=2, batch_size=8), size=32)
     net = read_classifier(out)
     assert (net.name, net.classes, net.shape) == ("net", ("bright", "dark"), (3, 32, 32))
-    card = read_plan(out)["card"]
+    card = read_metadata(out)["card"]
     assert card["recipe"]["architecture"] == "small"
     assert card["correct"] == figures.correct
     assert "left_out" not in card
@@ -270,7 +269,7 @@ def test_a_saved_classifier_comes_back(trained, saved):
     assert again.body[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert (again.name, again.shape, again.classes) == ("stripes", (1, 16, 16), ("lying", "standing"))
     assert not any(p.requires_grad for p in again.parameters())
-    assert read_plan(saved)["card"] == {"seed": 0}
+    assert read_metadata(saved)["card"] == {"seed": 0}
     saved.write_bytes(b"x" * len(saved.read_bytes()))
     assert same(again, trained[0])  # it does not live in the file
 

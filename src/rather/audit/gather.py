@@ -19,8 +19,8 @@ from rather.audit.swaps import Spot, answers, nearest_allowed, spots
 from rather.config.errors import RatherError
 from rather.config.suggest import near
 from rather.core import Classifier, Images
-from rather.generators._frozen_oracle import Oracle
-from rather.generators._frozen_semantic import Semantic, changes_by_region
+from rather.generators.oracle import Oracle
+from rather.generators.semantic import Semantic, changes_by_region
 from rather.runs.store import Run
 from rather.stats.intervals import Z
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.generators._frozen_oracle import Oracle
-from rather.generators._frozen_semantic import Semantic
+from rather.generators.oracle import Oracle
+from rather.generators.semantic import Semantic
 from rather.hub.classifiers import load_classifier
 from rather.hub.resources import Want, bundled_net, take_generator
 from rather.io.bundled import list_weights
@@ -85,5 +85,5 @@ def _taken(spec: str | None, classifier: Classifier | None, want: Want) -> objec
     if spec is None and bundled_net(classifier, want.bundled) is None:
         return None
     net = take_generator(spec, classifier, want)
-    net.refuse_other_images(classifier)
+    net.check_images(classifier)
     return net

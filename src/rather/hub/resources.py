@@ -162,7 +162,7 @@ def take_generator(spec: str | None, classifier: Classifier, want: Want = AUTOEN
         RatherError: GEN-MISSING if there is no default, MODEL-KIND if it is of another kind than is wanted,
             or what `generators.bring_generator` and `denoisers.bring_denoiser` raise.
     """
-    from rather.hub.generator_files import MAKERS, expected
+    from rather.hub.checkpoints import require_kind
     from rather.hub.generators import is_denoiser, load_denoiser, load_generator
 
     latent = LatentClassifiers.of(classifier)
@@ -170,15 +170,14 @@ def take_generator(spec: str | None, classifier: Classifier, want: Want = AUTOEN
         return latent.autoencoder
     spec = spec or bundled_net(classifier, want.bundled)
     if spec is None:
-        maker = MAKERS[want.kind.__name__.lower()][0]
         raise RatherError(
             "GEN-MISSING",
             where=f"none comes with the package for {classifier.name}",
-            do=f"Train one: rather train {maker} --data DATA --out FILE, and give it: --{want.name} FILE",
+            do=f"Train one: rather train {want.bundled[0]} --data DATA --out FILE, and give it: --{want.name} FILE",
         )
     assert issubclass(want.kind, FrozenNet)  # noqa: S101 - `generator` is a field of no other type
     ours = spec in list_weights("generator") or not is_denoiser(spec)
-    return expected(load_generator(spec) if ours else load_denoiser(spec), want.kind)
+    return require_kind(load_generator(spec) if ours else load_denoiser(spec), want.kind)
 
 
 def take_latent(spec: str | None, classifier: Classifier, trust: Sequence[str] = ()) -> LatentClassifiers:

@@ -25,7 +25,7 @@ def encoded(generator: Autoencoder, classifier: Classifier, x: Images) -> Latent
     Raises:
         RatherError: GEN-SIZE if the generator makes images that the classifier does not take.
     """
-    generator.refuse_other_images(classifier)
+    generator.check_images(classifier)
     return torch.cat([generator.encode(part) for part in x.split(_AT_ONCE)])
 
 

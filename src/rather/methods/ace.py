@@ -20,7 +20,7 @@ from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.diffusion.candidates import Candidates
 from rather.diffusion.denoising import Checkpoint, Filter, lowest
 from rather.diffusion.refinement import Mask, Refinement, Share, Side, Thresholds, change_mask
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.frozen import Bundled
 from rather.search.attacks import ATTACKS, DISTANCES, Kind, Norm
 from rather.search.descend import Rows, descend, linear_decay
@@ -82,7 +82,7 @@ class ACE(Method):
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Pictures: `pre_explanation`, `mask`. Facts: its share and threshold; calls of the denoiser."""
-        self.generator.refuse_other_images(classifier)
+        self.generator.check_images(classifier)
         fresh, once, end = noise.split(3)
         through, last, attack = self._filter(), self._refinement(), ATTACKS[self.attack]
         fixed = once.normal(through.calls, *x.shape[1:]).to(x) if self.noise == "fixed" else None

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from rather.config.settings import NameList, indices
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
-from rather.generators._frozen_editor import Editor
-from rather.generators._frozen_oracle import Attributes as Values
+from rather.generators.editor import AttributeEditor
 from rather.generators.frozen import Bundled
+from rather.generators.oracle import Attributes as Values
 from rather.latents.search import found_on
 from rather.search.descend import Rows, descend, on_grid
 from rather.search.losses import l1, toward
@@ -35,7 +35,7 @@ _TOP: Final = 5  # attributes that are named, as the paper does
 class Attributes(Method):
     """Minimise class_weight * CE(C(G(x; A')), c') + mean |x - G(x; A')| over A', and keep the nearest success."""
 
-    generator: Annotated[Editor, Bundled("editor")]
+    generator: Annotated[AttributeEditor, Bundled("editor")]
     """Reads the attributes of the queries, and edits the queries to have others."""
     references: References | None = None
     """Pictures that the classifier was trained on: how often does an attribute go with a class there?"""
@@ -60,7 +60,7 @@ class Attributes(Method):
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Facts: the attributes that changed most, by how much, and how often they go with either class."""
         del noise
-        self.generator.refuse_other_images(classifier)
+        self.generator.check_images(classifier)
         free = self._free().to(x)
         with torch.no_grad():
             features, start = self.generator.encode(x), self.generator.read(x)

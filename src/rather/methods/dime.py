@@ -18,7 +18,7 @@ from pydantic import NonNegativeFloat, PositiveInt, model_validator
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.diffusion.denoising import lowest, step_back
 from rather.diffusion.guidance import Scales, away_from_target, climb, pull
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.frozen import Bundled
 from rather.generators.noise_schedule import to_pm1, to_unit
 from rather.search.descend import Rows
@@ -47,7 +47,7 @@ class DiME(Method):
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Facts: the scale; how often the generator was asked."""
-        self.generator.refuse_other_images(classifier)
+        self.generator.check_images(classifier)
 
         def guided(scale: float, rows: Rows) -> SearchResult:
             same = noise[rows].split(1)[0]  # only the scale makes a difference

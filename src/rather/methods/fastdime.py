@@ -21,7 +21,7 @@ from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.diffusion.denoising import lowest
 from rather.diffusion.guidance import Scales, away_from_target, climb, pull
 from rather.diffusion.refinement import Mask, Share, Side, change_mask
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.frozen import Bundled
 from rather.generators.noise_schedule import to_pm1, to_unit
 from rather.search.descend import Rows
@@ -61,7 +61,7 @@ class FastDiME(Method):
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Pictures: `mask`. Facts: its share; the scale; how often the generator was asked."""
-        self.generator.refuse_other_images(classifier)
+        self.generator.check_images(classifier)
         calls = self.tau if self.variant == "once" else 2 * self.tau
 
         def guided(scale: float, rows: Rows) -> SearchResult:

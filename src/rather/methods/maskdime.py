@@ -20,7 +20,7 @@ from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.diffusion.denoising import lowest
 from rather.diffusion.guidance import Scales, away_from_target, climb, pull
 from rather.diffusion.refinement import Mask, Side, dilated
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.frozen import Bundled
 from rather.generators.noise_schedule import Noisy, to_pm1, to_unit
 from rather.search.descend import Rows
@@ -60,7 +60,7 @@ class MaskDiME(Method):
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Pictures: `mask`, the last one. Facts: its share; the scale; how often the generator was asked."""
-        self.generator.refuse_other_images(classifier)
+        self.generator.check_images(classifier)
 
         def guided(scale: float, rows: Rows) -> SearchResult:
             same = noise[rows].split(1)[0]  # only the scale makes a difference

@@ -16,7 +16,7 @@ from pydantic import PositiveInt, model_validator
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.diffusion.denoising import lowest
 from rather.diffusion.refinement import Refinement, Share, Side
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.frozen import Bundled
 from rather.search.best import DENOISER_CALLS, Best
 from rather.search.descend import on_grid
@@ -48,7 +48,7 @@ class Refined(Method):
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Pictures: `pre_explanation`, what the method found; `mask`. Facts: share of the mask; the tries."""
-        self.denoiser.refuse_other_images(classifier)
+        self.denoiser.check_images(classifier)
         refinement = self._refinement()
         own, *others = noise.split(1 + self.tries)
         found = self.method.search(classifier, x, goal, own)

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from rather.config.settings import NameList, indices
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
-from rather.generators._frozen_semantic import Codes, Layout, Semantic, changes_by_region
+from rather.generators._styled import Codes, Layout
 from rather.generators.frozen import Bundled
+from rather.generators.semantic import Semantic, changes_by_region
 from rather.latents.search import found_on
 from rather.search.descend import Rows, descend, on_grid
 from rather.search.losses import toward
@@ -49,7 +50,7 @@ class STEEX(Method):
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Pictures: `layout`. Facts: how far each region's style moved, and its share of the change."""
         del noise
-        self.generator.refuse_other_images(classifier)
+        self.generator.check_images(classifier)
         layout, start = self._encoded(x)
         free = torch.zeros_like(start)
         free[:, self._free()] = 1
@@ -74,11 +75,11 @@ class STEEX(Method):
             images=found.images,
             steps=found.steps,
             evaluations=found.evaluations,
-            artifacts={**found.artifacts, "layout": [*self.generator.drawn(layout)]},
+            artifacts={**found.artifacts, "layout": [*self.generator.draw(layout)]},
             info={
                 **found.info,
                 "regions": [
-                    self.generator.told_by_region(where, {"style": far, "change": share})
+                    self.generator.values_by_region(where, {"style": far, "change": share})
                     for where, far, share in zip(layout, moved, changed, strict=True)
                 ],
             },

@@ -25,7 +25,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from rather.config.errors import RatherError
-from rather.generators.training import Phase
+from rather.generators.recipe import Phase
 from rather.io.writing import write_whole, writing
 
 Precision = Literal["auto", "fp32", "bf16"]

@@ -18,14 +18,13 @@ from torch import Tensor
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images
 from rather.data.source import Source
-from rather.generators._denoiser import Denoiser
-from rather.generators._frozen_editor import Editor
-from rather.generators._frozen_semantic import Semantic
 from rather.generators.autoencoder import Autoencoder
+from rather.generators.ddpm import Denoiser
+from rather.generators.editor import AttributeEditor
 from rather.generators.frozen import FrozenNet
-from rather.generators.training import Column, Figure, Generator
-from rather.hub.generator_files import save_generator
-from rather.io.checkpoints import refuse_unwritable
+from rather.generators.recipe import Column, Figure, GeneratorRecipe
+from rather.generators.semantic import Semantic
+from rather.hub.checkpoints import check_writable, save_generator
 from rather.io.png import png
 from rather.io.writing import write_whole
 from rather.metrics.distribution import frechet_distance
@@ -45,7 +44,7 @@ class GeneratorFigures:
     tested_on: int
     left_out: int  # pictures that cannot be read
     judge: str | None  # the classifier that was asked, if there is one
-    said: Mapping[str, Figure]  # by name; see `Generator.figures` and `measure`
+    said: Mapping[str, Figure]  # by name; see `GeneratorRecipe.figures` and `measure`
 
     def __str__(self) -> str:
         """In a line."""
@@ -66,7 +65,7 @@ class GeneratorFigures:
 
 
 def train_generator(
-    generator: Generator,
+    generator: GeneratorRecipe,
     data: str,
     out: str | os.PathLike[str],
     *,
@@ -102,7 +101,7 @@ def train_generator(
             needed.
     """
     out = Path(out)
-    refuse_unwritable(out)
+    check_writable(out)
     pictures = load_to_train(data, size)
     sources = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
     labelled = "labels" in generator.reads
@@ -170,9 +169,9 @@ def _refuse_empty_classes(source: Source, train: Pictures) -> None:
         )
 
 
-def _suited(generator: Generator, source: Source, judge: Classifier | None) -> Generator:
+def _suited(generator: GeneratorRecipe, source: Source, judge: Classifier | None) -> GeneratorRecipe:
     """With the names that pictures and judge decide; whoever gave others expects what will not be."""
-    suited = generator.suited(source.classes, source.regions, source.attributes, judge)
+    suited = generator.with_names(source.classes, source.regions, source.attributes, judge)
     for key in sorted(generator.model_fields_set):
         if getattr(suited, key) != getattr(generator, key):
             raise RatherError(
@@ -184,7 +183,7 @@ def _suited(generator: Generator, source: Source, judge: Classifier | None) -> G
     return suited
 
 
-def _columns(pictures: Pictures, generator: Generator, judge: Classifier | None) -> dict[Column, Tensor]:
+def _columns(pictures: Pictures, generator: GeneratorRecipe, judge: Classifier | None) -> dict[Column, Tensor]:
     """What a batch has, in the order that the generator reads."""
     columns: dict[Column, Tensor] = {}
     for column in generator.reads:
@@ -208,7 +207,7 @@ def _floats(columns: Mapping[Column, Tensor]) -> dict[Column, Tensor]:
 
 
 @torch.no_grad()
-def _show(preview: Path, generator: Generator, product: FrozenNet, shown: Mapping[Column, Tensor]) -> None:
+def _show(preview: Path, generator: GeneratorRecipe, product: FrozenNet, shown: Mapping[Column, Tensor]) -> None:
     shown = _floats(shown)
     rows = generator.preview(product, shown)
     if isinstance(product, Autoencoder):
@@ -229,7 +228,7 @@ def measure(product: FrozenNet, train: Pictures, test: Pictures, judge: Classifi
         `samples_distance`, the Frechet distance of new images from pictures in the judge's features, and
         `pictures_distance`, the same of as many training pictures: as near as one can come.
     """
-    if not isinstance(product, Autoencoder | Semantic | Editor | Denoiser):
+    if not isinstance(product, Autoencoder | Semantic | AttributeEditor | Denoiser):
         return {}
     x = test.images.float() / 255
     again = torch.cat([product(part) for part in x.split(128)]).clamp(0, 1)

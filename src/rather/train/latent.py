@@ -18,12 +18,10 @@ from rather.config.errors import RatherError
 from rather.config.settings import Seed
 from rather.data.source import Source
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.generators.training import Phase
+from rather.generators.recipe import Phase
+from rather.hub.checkpoints import check_writable, read_autoencoder, read_metadata, save_latent
 from rather.hub.datasets import load_dataset
-from rather.hub.generator_files import load_autoencoder
 from rather.hub.generators import generator_file
-from rather.hub.latent_files import save_latent
-from rather.io.checkpoints import read_plan, refuse_unwritable
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.train.classifier import Figures, check_classes
 from rather.train.fit import Progress, Schedule, fit
@@ -99,11 +97,11 @@ def train_latent(
             train a classifier.
     """
     out, recipe = Path(out), recipe or LatentRecipe()
-    refuse_unwritable(out)
+    check_writable(out)
     if Path(generator).absolute() == out.absolute():
         raise RatherError("CFG-OPTIONS", where=out, why="it is the generator's own file", do="Choose another --out")
     file = generator_file(generator)
-    autoencoder, settings = load_autoencoder(file), read_plan(file)["generator"]
+    autoencoder, settings = read_autoencoder(file), read_metadata(file)["generator"]
     pictures = load_dataset(data, shape=autoencoder.shape)
     train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
     latent, figures = train_heads(autoencoder, train, test, recipe, name=out.stem, progress=progress)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from rather.config.errors import RatherError
 from rather.data.source import Dataset, Source
+from rather.hub.checkpoints import LARGEST
 from rather.hub.datasets import list_datasets, load_dataset
-from rather.io.checkpoints import LARGEST
 
 
 @final

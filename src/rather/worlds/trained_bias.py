@@ -21,7 +21,7 @@ from torch import Tensor
 from rather.classifiers import architectures as nets
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images
-from rather.hub.classifier_files import read_classifier, save_classifier
+from rather.hub.checkpoints import read_classifier, save_classifier
 from rather.io.writing import write_whole, writing
 from rather.train import Recipe, train_classifier
 from rather.worlds.bias_spec import Planted
