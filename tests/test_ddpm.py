@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from rather.config.errors import RatherError
-from rather.generators.ddpm import DDPMRecipe, small
+from rather.generators.ddpm import DDPMRecipe, small_unet
 from rather.train.fit import Schedule, fit
 
 SHAPE = (1, 16, 16)
@@ -123,7 +123,7 @@ def test_it_learns_to_take_noise_off():
 @pytest.mark.parametrize("width", [1, 4, 6, 7, 24, 32])
 def test_a_net_of_any_width_hears_which_step_it_is(width):
     torch.manual_seed(0)
-    net = small((1, 8, 8), width, 2)
+    net = small_unet((1, 8, 8), width, 2)
     z = torch.randn(1, 1, 8, 8)
     said = net(torch.cat([z, z]), torch.tensor([0, 15]))
     assert not torch.allclose(said[0], said[1], atol=1e-6) or width == 1
