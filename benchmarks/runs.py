@@ -31,11 +31,11 @@ from rather.hub.presets import expand, list_presets
 from rather.hub.resources import take_references
 from rather.latents.classifiers import LatentClassifiers
 from rather.search.references import References
-from rather.train import Recipe, train_classifier
+from rather.train import ClassifierRecipe, train_classifier
 from rather.worlds import faces
 from rather.worlds.faces import ATTRIBUTES, DrawnFaces
 
-JUDGE = Recipe(architecture="small", seed=1000)  # of digits
+JUDGE = ClassifierRecipe(architecture="small", seed=1000)  # of digits
 FEWEST = 8  # rows of which some can be left out
 TOGETHER = 32  # rows in a batch; a batch that is done is kept
 #: The classifiers of faces, and where each takes its pictures from; others are called as their data.

@@ -459,14 +459,14 @@ def test_interrupted_training_ends_with_the_same_weights(at, tmp_path, monkeypat
     straight = fit(Line(), [X, 2 * X[:, 0]], HOW)
     file = tmp_path / "checkpoint"
     with pytest.raises(StoppedError):
-        fit(Line(), [X, 2 * X[:, 0]], HOW, checkpoint=file, asks={"a": 1}, progress=interrupt_at(at + 1))
+        fit(Line(), [X, 2 * X[:, 0]], HOW, checkpoint=file, identity={"a": 1}, progress=interrupt_at(at + 1))
     assert file.exists()
     seen = []
     again = fit(
-        Line(), [X, 2 * X[:, 0]], HOW, checkpoint=file, asks={"a": 1}, progress=lambda done, *_: seen.append(done)
+        Line(), [X, 2 * X[:, 0]], HOW, checkpoint=file, identity={"a": 1}, progress=lambda done, *_: seen.append(done)
     )
     assert seen[0] == at + 1
-    done = fit(Line(), [X, 2 * X[:, 0]], HOW, checkpoint=file, asks={"a": 1})  # if what came after failed
+    done = fit(Line(), [X, 2 * X[:, 0]], HOW, checkpoint=file, identity={"a": 1})  # if what came after failed
     assert torch.equal(done.slope, straight.slope)
     for key, tensor in straight.state_dict().items():
         assert torch.equal(again.state_dict()[key], tensor), key
@@ -530,10 +530,10 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path, monkeypatch):
     file = tmp_path / "checkpoint"
 
     def again(net: nn.Module, **asks: int) -> str:
-        return code_of(fit, net, [X, X[:, 0]], HOW, checkpoint=file, asks=asks)
+        return code_of(fit, net, [X, X[:, 0]], HOW, checkpoint=file, identity=asks)
 
     with pytest.raises(StoppedError):
-        fit(Line(), [X, X[:, 0]], HOW, checkpoint=file, asks={"a": 1}, progress=interrupt_at(5))
+        fit(Line(), [X, X[:, 0]], HOW, checkpoint=file, identity={"a": 1}, progress=interrupt_at(5))
     whole = file.read_bytes()
     assert again(Line(), a=2) == "TRAIN-CHECKPOINT"
     other = Line()

@@ -45,14 +45,14 @@ def test_a_style_reaches_a_pixel_beyond_its_region_and_no_further():
 
 def test_loose_regions_are_told_apart_in_coarse_cells_only():
     there, strict, loose = layouts(), made(), made((False, True, True))
-    told = loose._told(there)
+    told = loose._rough(there)
     torch.testing.assert_close(told.sum(1), torch.ones(2, 32, 32))
     assert torch.equal(told[:, 0], there[:, 0])  # the outline of both is told to the pixel
-    assert torch.equal(strict._told(there), there)
+    assert torch.equal(strict._rough(there), there)
     moved = there.clone()  # by a pixel, in cells of four: of which as many as before
     moved[:, 1:, INK, 12:16] = there[:, 1:, INK, 12:16].roll(1, 3)
-    assert torch.equal(loose._told(moved), told)
-    assert not torch.equal(strict._told(moved), there)
+    assert torch.equal(loose._rough(moved), told)
+    assert not torch.equal(strict._rough(moved), there)
 
 
 def test_far_in_codes_is_far_in_pixels():

@@ -23,7 +23,7 @@ from rather.config.errors import RatherError
 from rather.core import Classifier, Images
 from rather.hub.checkpoints import read_classifier, save_classifier
 from rather.io.writing import write_whole, writing
-from rather.train import Recipe, train_classifier
+from rather.train import ClassifierRecipe, train_classifier
 from rather.worlds.bias_spec import Planted
 from rather.worlds.faces import Effect
 
@@ -34,15 +34,15 @@ class Training(NamedTuple):
     """How a world's classifiers are trained."""
 
     pictures: int
-    recipe: Recipe
+    recipe: ClassifierRecipe
 
 
 #: Of the nets for pictures of this size the one that learns in seconds; drawing takes longer. Shapes keep to
 #: their cells, which is what this net sees: moved by a pixel they teach it nothing.
 TRAININGS: Final[Mapping[str, Training]] = MappingProxyType(
     {
-        "faces": Training(1_000, Recipe(architecture="patches", epochs=10, shift=1)),
-        "shapes": Training(2_000, Recipe(architecture="patches", epochs=8, shift=0)),
+        "faces": Training(1_000, ClassifierRecipe(architecture="patches", epochs=10, shift=1)),
+        "shapes": Training(2_000, ClassifierRecipe(architecture="patches", epochs=8, shift=0)),
     }
 )
 
@@ -101,7 +101,7 @@ def make(
     *,
     count: int | None = None,
     asked: int = ASKED,
-    training: Recipe | None = None,
+    training: ClassifierRecipe | None = None,
 ) -> Known:
     """Train a classifier and measure it, or read it if the folder has it, made in the same way.
 
