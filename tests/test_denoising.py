@@ -15,7 +15,7 @@ from rather.diffusion.refinement import Refinement, change_mask
 from rather.generators.ddpm import Denoiser
 from rather.generators.noise_schedule import linear, to_pm1
 
-pytestmark = pytest.mark.shapes
+pytestmark = [pytest.mark.numbers, pytest.mark.shapes]
 TAU = 3
 IDS = ("ann", "bob", "cy")
 

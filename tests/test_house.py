@@ -31,7 +31,7 @@ FLOORS = (
 
 
 #: Pages that are still written by what they show.
-EXEMPT = {("bench", "report"), ("bench", "worlds"), ("runs", "report")}
+EXEMPT = {("bench", "report"), ("bench", "worlds")}
 
 
 def parse(file: Path) -> ast.Module:

@@ -13,6 +13,7 @@ from rather.hub.methods import build_method
 from rather.methods.sweep import Sweep
 from rather.methods.wachter import Wachter
 from rather.stats.intervals import wilson
+from tolerance import assert_same_pictures
 
 
 def swept(*values: float, count: int = 4):
@@ -27,8 +28,8 @@ def test_each_value_is_the_method_with_that_value():
     found = method.search(net, x, goal, noise)
     for n, value in enumerate((0.1, 1000.0)):
         alone = Wachter(steps=40, lr=0.02, distance_weight=value)(net, x, goal, ids=list("abcd"))
-        torch.testing.assert_close(torch.stack([s[n] for s in found.artifacts["sweep"]]), alone.images)
-        assert [told[n] for told in found.info["sweep_found"]] == alone.found.tolist()
+        assert_same_pictures(torch.stack([s[n] for s in found.artifacts["sweep"]]), alone.images)
+        assert [told[n] for told in found.info["sweep_found"]] == alone.success.tolist()
     assert [told[0] for told in found.info["sweep_found"]] == [True] * 4
     assert not all(told[1] for told in found.info["sweep_found"])  # hardly anything may move
 
@@ -37,7 +38,7 @@ def test_the_answer_is_the_nearest_success_whatever_the_order():
     for values in ((0.1, 1000.0), (1000.0, 0.1)):
         method, net, x, goal = swept(*values)
         result = method(net, x, goal)
-        assert result.found.all()
+        assert result.success.all()
         changes = torch.tensor(result.info["sweep_change"])
         reached = torch.tensor(result.info["sweep_found"])
         nearest = torch.where(reached, changes, 9).amin(1)

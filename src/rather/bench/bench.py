@@ -11,11 +11,11 @@ from typing import Final, final
 
 from rather.bench.figures import Figure, figures_of
 from rather.bench.measures import MEASURES
-from rather.bench.plan import Absent, Progress, Unit, plan, work_off
+from rather.bench.plan import Absent, Progress, Unit, plan, run_pending
 from rather.bench.scoring import score_all
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import formats
-from rather.io.writing import refuse_unwritable, write_whole, writing
+from rather.io.writing import check_writable, write_whole, writing
 from rather.report.benchmark import page
 from rather.runs.store import STATUSES
 
@@ -68,9 +68,9 @@ def bench(
     spec = read_spec(asked, given) if isinstance(asked, str) else asked
     folder = out or runs / f"bench-{spec.name}"
     for place in (folder, runs):
-        refuse_unwritable(place)
+        check_writable(place)
     planned = plan(spec, runs, trust)
-    units, broken, working = work_off(planned.units, progress)
+    units, broken, working = run_pending(planned.units, progress)
     columns = {column for name in spec.measures or MEASURES for column in MEASURES[name].columns}
     scores = score_all(units, columns)
     figures, unmeasured = figures_of(units, scores, spec.measures)

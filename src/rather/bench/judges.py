@@ -26,14 +26,13 @@ from rather.generators.frozen import FrozenNet
 from rather.generators.oracle import Oracle
 from rather.generators.simsiam import Encoder
 from rather.hub.checkpoints import require_kind
-from rather.hub.classifiers import load_classifier
+from rather.hub.classifiers import check_same_images, load_classifier
 from rather.hub.generators import load_generator
-from rather.hub.resources import spread
+from rather.hub.resources import evenly_spaced
 from rather.io.writing import write_whole, writing
 from rather.metrics.features import pooled
 from rather.metrics.features.inception import Inception
 from rather.metrics.features.squeezenet import SqueezeNet
-from rather.runs.works import refuse_other_images
 from rather.worlds import WORLDS
 from rather.worlds.faces import DrawnFaces
 from rather.worlds.faces import effects as measured_effects
@@ -246,7 +245,7 @@ def _attribute(name: str, oracle: Oracle | None, classifier: Classifier) -> int:
 
 def _judge(spec: str, classifier: Classifier, trust: Sequence[str]) -> Classifier:
     judge = load_classifier(spec, trust=trust)
-    refuse_other_images(classifier, judge)  # the judge is what is wrong
+    check_same_images(classifier, judge)  # the judge is what is wrong
     if not {*classifier.classes} <= {*judge.classes}:
         raise RatherError(
             "MODEL-CLASSES",
@@ -300,13 +299,13 @@ def _features(spec: str, classifier: Classifier, trust: Sequence[str]) -> Classi
     if kind == "inception":
         return Inception(file)
     net = load_classifier(spec, trust=trust)
-    refuse_other_images(classifier, net)
+    check_same_images(classifier, net)
     return net
 
 
 def _alike(net: Classifier | SqueezeNet | Inception, pictures: Dataset) -> float:
     """The cosine of the features that one in a hundred pairs of different pictures exceeds."""
-    x, _ = read_all(pictures.references, spread(len(pictures.references), _DIFFERENT))
+    x, _ = read_all(pictures.references, evenly_spaced(len(pictures.references), _DIFFERENT))
     features = F.normalize(pooled(net, x), dim=1)
     first, second = torch.triu_indices(len(x), len(x), 1)
     return float((features[first] * features[second]).sum(1).quantile(0.99))

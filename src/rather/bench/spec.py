@@ -12,10 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 
 from rather.bench import bench_file, list_benches
 from rather.bench.measures import MEASURES
-from rather.classifiers.answers import Output
-from rather.config.errors import RatherError
-from rather.config.settings import Seed, refusal
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
+from rather.config.settings import Output, Seed, refusal
 from rather.hub.columns import Column
 from rather.hub.presets import expand
 
@@ -163,7 +161,9 @@ class Spec(Part):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in MEASURES:
-                raise RatherError("CFG-SETTING", where=f"measures {name}", why="unknown", do=near(name, MEASURES))
+                raise RatherError(
+                    "CFG-SETTING", where=f"measures {name}", why="unknown", do=did_you_mean(name, MEASURES)
+                )
         _refuse_twice("measures", names)
         return names
 
@@ -209,7 +209,7 @@ def read_spec(name: str, given: Mapping[str, str] | None = None) -> Spec:
         told = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise RatherError(
-            "CFG-UNKNOWN", where=f"benchmark {name}", do=near(name, [*list_benches(), "SPEC.toml"])
+            "CFG-UNKNOWN", where=f"benchmark {name}", do=did_you_mean(name, [*list_benches(), "SPEC.toml"])
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RatherError("CFG-FILE", where=file, why=str(error)) from None
@@ -227,7 +227,9 @@ def read_spec(name: str, given: Mapping[str, str] | None = None) -> Spec:
         _ = method.column  # a name that does not exist is refused before anything is computed
         for label in method.only:
             if label not in known:
-                raise RatherError("CFG-SETTING", where=f"methods {method.name}: only {label}", do=near(label, known))
+                raise RatherError(
+                    "CFG-SETTING", where=f"methods {method.name}: only {label}", do=did_you_mean(label, known)
+                )
     return spec
 
 
@@ -272,4 +274,4 @@ def _refusal(error: ValidationError, file: Path) -> RatherError:
     told = refusal(error, model, file.name)
     if error.errors()[0]["type"] != "extra_forbidden":
         return told
-    return RatherError(told.code, where=told.where, why=told.why, do=near(str(place[-1]), model.model_fields))
+    return RatherError(told.code, where=told.where, why=told.why, do=did_you_mean(str(place[-1]), model.model_fields))

@@ -21,7 +21,7 @@ from rather.diffusion.denoising import Filter, lowest
 from rather.generators.ddpm import Denoiser
 from rather.hub.classifiers import classifier_of, load_classifier
 from rather.hub.datasets import load_dataset
-from rather.hub.resources import Want, spread, take_generator
+from rather.hub.resources import Requirement, evenly_spaced, resolve_generator
 from rather.runs.store import Run
 from rather.stats.intervals import wilson
 
@@ -143,13 +143,13 @@ def filter_heights(
     """The same of names: what `rather tune-filter` does.
 
     Raises:
-        RatherError: what `classifiers.bring`, `data.load` and `resources.take_generator` raise.
+        RatherError: what `classifiers.bring`, `data.load` and `resources.resolve_generator` raise.
     """
     net = load_classifier(classifier or classifier_of(data) or "digits")
-    denoiser = take_generator(generator, net, Want("generator", Denoiser, ("ddpm",)))
+    denoiser = resolve_generator(generator, net, Requirement("generator", Denoiser, ("ddpm",)))
     assert isinstance(denoiser, Denoiser)  # noqa: S101 - as it was asked for
     source = load_dataset(data, shape=net.shape).test
-    x, indices = read_all(source, spread(len(source), count))
+    x, indices = read_all(source, evenly_spaced(len(source), count))
     noise = Noise(seed, [source.id(index) for index in indices])
     return heights(denoiser, net, x, noise, num_inference_steps=num_inference_steps, share=share)
 

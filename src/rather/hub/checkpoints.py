@@ -25,7 +25,8 @@ from rather.generators.autoencoder import Autoencoder
 from rather.generators.frozen import FrozenNet
 from rather.generators.recipe import GeneratorRecipe
 from rather.hub.generators import generator_class, makers
-from rather.io.writing import refuse_unwritable, write_whole, writing
+from rather.io.writing import check_writable as check_folder
+from rather.io.writing import write_whole, writing
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 
 Kind = Literal["classifier", "generator", "latent-classifier"]
@@ -278,7 +279,7 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise RatherError("STORE-NOT-WRITABLE", where=path, why="a folder", do="Name a file, NAME.safetensors")
-    refuse_unwritable(path.parent)
+    check_folder(path.parent)
 
 
 def _save(path: File, plan: _Plan, nets: Mapping[str, nn.Module]) -> None:

@@ -12,8 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 
 if TYPE_CHECKING:
     from rather.generators.ddpm import Denoiser
@@ -47,7 +46,7 @@ def generator_class(name: str) -> type[GeneratorRecipe]:
     from rather.generators.recipe import GeneratorRecipe
 
     if name not in list_generators():
-        raise RatherError("CFG-UNKNOWN", where=f"generator {name}", do=near(name, list_generators()))
+        raise RatherError("CFG-UNKNOWN", where=f"generator {name}", do=did_you_mean(name, list_generators()))
     if (_HERE / f"{name}.py").is_file():
         return class_in(import_module(f"rather.generators.{name}"), GeneratorRecipe)  # type: ignore[type-abstract] # to look for, not to make
     (point,) = entry_points(group="rather.generators", name=name)
@@ -72,7 +71,7 @@ def generator_file(spec: str) -> Path:
     if spec in bundled:
         return weights_file(spec, "generator")
     if not Path(spec).exists():
-        raise RatherError("GEN-NOT-FOUND", where=spec, do=near(spec, [*bundled, "FILE.safetensors"]))
+        raise RatherError("GEN-NOT-FOUND", where=spec, do=did_you_mean(spec, [*bundled, "FILE.safetensors"]))
     return Path(spec)
 
 

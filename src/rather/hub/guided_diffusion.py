@@ -16,8 +16,7 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.generators.ddpm import Denoiser, UNet
 from rather.generators.noise_schedule import linear
 from rather.hub.diffusers import fill
@@ -74,7 +73,9 @@ def published(name: str, file: str) -> Denoiser:
     """
     if name not in PUBLISHED or not file:
         raise RatherError(
-            "CFG-UNKNOWN", where=f"guided:{name}={file}", do=near(name, [f"guided:{one}=FILE" for one in PUBLISHED])
+            "CFG-UNKNOWN",
+            where=f"guided:{name}={file}",
+            do=did_you_mean(name, [f"guided:{one}=FILE" for one in PUBLISHED]),
         )
     return load_guided(Path(file), PUBLISHED[name])
 
