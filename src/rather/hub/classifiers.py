@@ -11,9 +11,10 @@ from rather.config.errors import RatherError, did_you_mean
 from rather.io.bundled import list_weights, weights_file
 
 if TYPE_CHECKING:
-    from rather.config.settings import Output
+    from rather.config.output import Output
     from rather.core import Classifier
     from rather.hub.libraries import Loaded
+    from rather.io.images import Shape
 
 _CLASSIFIERS: Final = ("classifier", "latent-classifier")  # kinds of files
 #: Datasets whose classifier has another name.
@@ -38,7 +39,7 @@ def load_classifier(
     classes: Sequence[str] | None = None,
     output: str = "logits",
     layer: str | None = None,
-    shape: tuple[int, int, int] | None = None,
+    shape: Shape | None = None,
     trust: Sequence[str] = (),
 ) -> Classifier:
     """A classifier by its name, as on the command line.
@@ -144,12 +145,7 @@ def _read(path: Path) -> Classifier:
 
 
 def _with_options(
-    classifier: Classifier,
-    *,
-    classes: Sequence[str] | None,
-    output: Output,
-    layer: str | None,
-    shape: tuple[int, int, int] | None,
+    classifier: Classifier, *, classes: Sequence[str] | None, output: Output, layer: str | None, shape: Shape | None
 ) -> Classifier:
     """A classifier with other class names, or cut at another layer."""
     from torch import nn
