@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from diffusion_page import page
 from rather.core import Classifier, Goal, Images, Method, Noise
-from rather.diffusion.denoising import lowest
+from rather.diffusion.denoising import lowest_levels
 from rather.diffusion.refinement import Refinement
 from rather.generators.ddpm import DDPMRecipe
 from rather.methods import ACE, REVISE, STEEX, Attack, DiVE, Several, Wachter
@@ -118,7 +118,7 @@ def stages_section(asked: Asked, name: str) -> dict[str, Any]:
         pre = asked.explain(name, attack, asked.rows)
         queries, whole = pre.queries, len(generator.schedule)
         few, all_levels = (
-            lowest(generator, levels, max(round(attack.tau * levels / attack.num_inference_steps), 1))
+            lowest_levels(generator, levels, max(round(attack.tau * levels / attack.num_inference_steps), 1))
             for levels in (attack.num_inference_steps, whole)
         )
         plain = {"generator": generator, "dilation": attack.dilation}
