@@ -128,13 +128,11 @@ def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
 
 def _read(path: Path) -> Classifier:
     """The classifier in a file that `rather train` has written; other files are refused."""
-    from rather.hub.classifier_files import read_classifier
-    from rather.hub.latent_files import load_latent
-    from rather.io.checkpoints import kind_of
+    from rather.hub.checkpoints import kind_of, read_classifier, read_latent
     from rather.io.state_dicts import is_safetensors, read_state
 
     if not path.is_dir() and is_safetensors(path):
-        return load_latent(path).classifier() if kind_of(path) == "latent-classifier" else read_classifier(path)
+        return read_latent(path).classifier() if kind_of(path) == "latent-classifier" else read_classifier(path)
     read_state(path)  # refuses what is no data
     raise RatherError(
         "MODEL-FILE-DAMAGED",
