@@ -148,7 +148,7 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
     net = load_classifier(
         whom, layer=asked.layer, shape=asked.shape, classes=asked.classes, output=asked.output, trust=trust
     )
-    pictures = load_dataset(asked.data, shape=net.shape)
+    pictures = load_dataset(asked.data, shape=net.shape, trust=trust)
     indices = evenly_spaced(len(pictures.test), asked.count or spec.count)
     some, _ = read_all(pictures.test, indices, limit=8)
     target = asked.target or spec.target
