@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from analytic import grey_denoiser, others, pictures, spatial
-from rather.commands.tune import Height, Trial, heights, highest, largest, trials
+from rather.commands.tune import Trial, heights, highest, largest, trials
 from rather.config.errors import RatherError
 from rather.core import Goal, Noise
 from rather.hub.methods import build_method
@@ -80,7 +80,7 @@ def told(*found: bool):
 def test_the_largest_value_that_succeeds_often_enough_is_chosen():
     run = _Run([told(True, True, False), told(True, True, True), told(True, False, False)])
     tried = trials(run)
-    assert [(trial.value, trial.found, trial.rows) for trial in tried] == [(0, 3, 3), (1, 2, 3), (2, 1, 3)]
+    assert [(trial.value, trial.passed, trial.rows) for trial in tried] == [(0, 3, 3), (1, 2, 3), (2, 1, 3)]
     assert tried[1].change == 0.25
     assert largest(tried).value == 0
     assert largest(tried, 0.6).value == 1
@@ -106,13 +106,13 @@ def test_heights_are_those_of_the_filter_up_to_the_first_that_changes_too_many()
     net, x = spatial(), pictures(12)
     generator = grey_denoiser(variance=0.002)  # so sure that pictures are grey that it makes them so
     tried = heights(generator, net, x, Noise(0, [str(n) for n in range(12)]), num_inference_steps=50, share=0.9)
-    assert [height.tau for height in tried] == list(range(1, len(tried) + 1))
+    assert [height.value for height in tried] == list(range(1, len(tried) + 1))
     assert len(tried) < 50
-    assert all(height.kept >= 0.9 * 12 for height in tried[:-1])
-    assert tried[-1].kept < 0.9 * 12
+    assert all(height.passed >= 0.9 * 12 for height in tried[:-1])
+    assert tried[-1].passed < 0.9 * 12
     few = heights(generator, net, x[:3], Noise(0, list("012")), num_inference_steps=50, share=0)
     assert len(few) == 50  # to the end
-    assert all(height.kept <= 3 for height in few)
+    assert all(height.passed <= 3 for height in few)
 
 
 def test_heights_end_where_the_generator_has_learned_no_more():
@@ -120,13 +120,13 @@ def test_heights_end_where_the_generator_has_learned_no_more():
     generator = grey_denoiser()
     generator.reach = 60  # of 500
     tried = heights(generator, net, x, Noise(0, list("01")), num_inference_steps=50, share=0)
-    assert tried[-1].tau == int((generator.schedule.respaced(50).timesteps < 60).sum())
+    assert tried[-1].value == int((generator.schedule.respaced(50).timesteps < 60).sum())
 
 
 def test_the_highest_below_the_first_that_fails_is_chosen():
-    tried = [Height(1, 99, 100), Height(2, 96, 100), Height(3, 90, 100), Height(4, 97, 100)]
-    assert highest(tried).tau == 2
-    assert highest(tried, 0.9).tau == 4
+    tried = [Trial(1, 99, 100), Trial(2, 96, 100), Trial(3, 90, 100), Trial(4, 97, 100)]
+    assert highest(tried).value == 2
+    assert highest(tried, 0.9).value == 4
     assert highest(tried, 0.995) is None
 
 

@@ -237,13 +237,13 @@ def tune_filter(
         count: How many images to filter, evenly spaced.
         seed: Seed of the noise.
     """
-    from rather.commands.terminal import heights_table
+    from rather.commands.terminal import depths_table
     from rather.commands.tune import filter_heights, highest
 
     tried = filter_heights(
         data, generator, classifier, num_inference_steps=num_inference_steps, share=share, count=count, seed=seed
     )
-    heights_table(tried, highest(tried, share), share=share, num_inference_steps=num_inference_steps)
+    depths_table(tried, highest(tried, share), share=share, num_inference_steps=num_inference_steps)
     return 0
 
 

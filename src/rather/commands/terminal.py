@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import cleandoc
+from itertools import islice
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -23,9 +25,9 @@ from rather.hub.presets import Plan, expand, list_presets, preset
 from rather.hub.resources import NAMES, bundled_nets, requirements
 
 if TYPE_CHECKING:
-    from rather.commands.tune import Height, Trial
+    from rather.commands.tune import Trial
     from rather.runs.explain import Explained
-    from rather.runs.store import Run
+    from rather.runs.store import Row, Run
 
 ROWS = 20  # in the table; the report has all
 
@@ -52,22 +54,27 @@ def summary(explained: Explained, report: Path) -> None:
 
 
 def _rows(run: Run) -> Table:
-    table = Table("image", "says", "rather than", "with", "status", "steps", box=None, pad_edge=False)
-    for shown, row in enumerate(run.rows()):
-        if shown == ROWS:
-            table.add_row(Text("..."))
-            break
-        classes = run.config["classes"]
-        sure = row.after[classes.index(row.target)] if row.after and row.target else None
+    table = Table("image", "before", "after", "target", "probability", "status", "steps", box=None, pad_edge=False)
+    classes = run.config["classes"]
+    for row in islice(run.rows(), ROWS):
         table.add_row(
-            Text(row.id),
-            Text(row.target or ""),
+            Text(_place(row)),
             Text(row.predicted or ""),
-            "" if sure is None else f"{sure:.0%}",
+            Text(classes[row.after.index(max(row.after))] if row.after else ""),
+            Text(row.target or ""),
+            f"{row.after[classes.index(row.target)]:.0%}" if row.after and row.target else "",
             Text(row.status.replace("_", " ") + (f" ({row.code})" if row.code else "")),
             str(row.steps) if row.image else "",
         )
+    if len(run.ids) > ROWS:
+        table.add_row(Text("..."))
     return table
+
+
+def _place(row: Row) -> str:
+    """Where a person finds the image: of a file its name and folder, else its id."""
+    path = Path(row.where)
+    return str(Path(*path.parts[-2:])) if path.suffix else row.id
 
 
 def _methods(runs: Mapping[str, Run]) -> Table:
@@ -82,39 +89,37 @@ def _methods(runs: Mapping[str, Run]) -> Table:
 
 
 def trials_table(tried: Sequence[Trial], chosen: Trial | None, success: float) -> None:
-    """What each value did, and which one is chosen, and why."""
-    console = Console()
-    table = Table("value", "found", "95 % interval", "mean change", "", box=None, pad_edge=False)
+    """What each value of a setting did, and which one is chosen."""
+    goal = f"more than {success:.1%} of the images reach their target"
+    _trials(tried, chosen, "value", "found")
+    if chosen:
+        print(f"\n{chosen.value:g} is the largest value at which {goal}")
+    else:
+        print(f"\nAt no value {goal}: try smaller ones")
+
+
+def depths_table(tried: Sequence[Trial], chosen: Trial | None, *, share: float, num_inference_steps: int) -> None:
+    """What each depth of a filter did, and which one is chosen."""
+    goal = f"at least {share:.1%} of the images keep their class when they are only filtered"
+    _trials(tried, chosen, "tau", "keep their class")
+    if not chosen:
+        print(f"\nNot even at tau 1 {goal}: train the generator longer, or take more timesteps")
+        return
+    print(f"\n{chosen.value:g} is the largest tau up to which {goal}")
+    print(f"Next: --method ace --set tau={chosen.value:g} --set num_inference_steps={num_inference_steps}")
+    print("Or search for each image's own distance_weight: --method minimal --set method=ace")
+
+
+def _trials(tried: Sequence[Trial], chosen: Trial | None, value: str, passed: str) -> None:
+    changes = not any(isnan(trial.change) for trial in tried)
+    heads = [value, passed, "95 % interval", *(["mean change"] if changes else []), ""]
+    table = Table(*heads, box=None, pad_edge=False)
     for trial in tried:
         low, high = trial.interval
-        share = f"{trial.found} of {trial.rows}"
-        mark = "chosen" if trial == chosen else ""
-        table.add_row(f"{trial.value:g}", share, f"{low:.1%} to {high:.1%}", f"{trial.change:.4f}", mark)
-    console.print(table)
-    why = f"more than {success:.1%} of the rows reach their goal"
-    if chosen:
-        console.print(Text(f"\n{chosen.value:g} is the largest value at which {why}"))
-    else:
-        console.print(Text(f"\nat no value {why}: try smaller ones"))
-
-
-def heights_table(tried: Sequence[Height], chosen: Height | None, *, share: float, num_inference_steps: int) -> None:
-    """What each height of a filter did, and which one is chosen, and why."""
-    console = Console()
-    table = Table("tau", "keep their class", "95 % interval", "", box=None, pad_edge=False)
-    for height in tried:
-        low, high = height.interval
-        mark = "chosen" if height == chosen else ""
-        kept = f"{height.kept} of {height.rows}"
-        table.add_row(str(height.tau), kept, f"{low:.1%} to {high:.1%}", mark)
-    console.print(table)
-    why = f"at least {share:.1%} of the images keep their class when they are filtered and nothing else"
-    if not chosen:
-        console.print(Text(f"\nnot even at tau 1 {why}: train the generator longer, or take more levels"))
-        return
-    console.print(Text(f"\n{chosen.tau} is the highest up to which {why}"))
-    console.print(Text(f"next: --method ace --set tau={chosen.tau} --set num_inference_steps={num_inference_steps}"))
-    console.print(Text("or, with the weight of the distance that each image allows: --method minimal --set method=ace"))
+        cells = [f"{trial.value:g}", f"{trial.passed} of {trial.rows}", f"{low:.1%} to {high:.1%}"]
+        cells += [f"{trial.change:.4f}"] if changes else []
+        table.add_row(*cells, "chosen" if trial == chosen else "")
+    Console().print(table)
 
 
 def description(name: str, *, json: bool) -> None:

@@ -1,7 +1,7 @@
-"""Which value of a setting to take: of a run that has tried several, or of the heights of a diffusion filter.
+"""Which value of a setting to take: of a run that tried several, or the depth of a diffusion filter.
 
 G. Jeanneret, L. Simon, F. Jurie, "Adversarial counterfactual visual explanations", CVPR 2023, choose the
-filter's height, tau, so that filtering alone does not change the class of the images.
+filter's depth, tau, so that filtering alone does not change the class of the images.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from math import nan
 from statistics import fmean
 from typing import Final, final
 
@@ -31,17 +32,17 @@ _TOGETHER: Final = 64  # images in memory
 @final
 @dataclass(frozen=True)
 class Trial:
-    """What a value did."""
+    """What one value of a setting did."""
 
     value: float
-    found: int  # rows that reached their goal
+    passed: int  # images that reached their target, or that kept their class
     rows: int
-    change: float  # mean absolute difference of the pixels, in pixel values, over all rows
+    change: float = nan  # mean absolute difference of the pixels, in pixel values, over all rows
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the share that is found."""
-        return wilson(self.found, self.rows)
+        """The 95 % interval of the share that passed."""
+        return wilson(self.passed, self.rows)
 
 
 def trials(run: Run) -> Sequence[Trial]:
@@ -51,8 +52,8 @@ def trials(run: Run) -> Sequence[Trial]:
         RatherError: CFG-OPTIONS if it is a run of another method, or not one row was searched for.
     """
     info = [row.info for row in run.rows() if row.status in {"found", "not_found"}]
-    told = [each for each in info if {"sweep_values", "sweep_found", "sweep_change"} <= each.keys()]
-    if not told:
+    swept = [each for each in info if {"sweep_values", "sweep_found", "sweep_change"} <= each.keys()]
+    if not swept:
         raise RatherError(
             "CFG-OPTIONS",
             where=run.folder,
@@ -62,33 +63,18 @@ def trials(run: Run) -> Sequence[Trial]:
     return [
         Trial(
             float(value),
-            sum(bool(each["sweep_found"][n]) for each in told),
-            len(told),
-            fmean(each["sweep_change"][n] for each in told),
+            sum(bool(each["sweep_found"][n]) for each in swept),
+            len(swept),
+            fmean(each["sweep_change"][n] for each in swept),
         )
-        for n, value in enumerate(told[0]["sweep_values"])
+        for n, value in enumerate(swept[0]["sweep_values"])
     ]
 
 
 def largest(tried: Sequence[Trial], success: float = 0.995) -> Trial | None:
-    """The trial of the largest value at which more than this share of the rows is found, if there is one."""
-    able = [trial for trial in tried if trial.found > success * trial.rows]
+    """The trial of the largest value at which more than this share of the rows succeeds, if there is one."""
+    able = [trial for trial in tried if trial.passed > success * trial.rows]
     return max(able, key=lambda trial: trial.value, default=None)
-
-
-@final
-@dataclass(frozen=True)
-class Height:
-    """What a filter does that goes up so many levels."""
-
-    tau: int
-    kept: int  # images that keep their class
-    rows: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the share that keeps its class."""
-        return wilson(self.kept, self.rows)
 
 
 @torch.no_grad()
@@ -100,31 +86,31 @@ def heights(
     *,
     num_inference_steps: int = 50,
     share: float = 0.95,
-) -> Sequence[Height]:
-    """What the filter does to images, from one level up to the first height at which too many change class.
+) -> Sequence[Trial]:
+    """What the filter does to images, from a depth of one timestep to the first at which too many change class.
 
     Args:
-        generator: that the filter asks.
-        classifier: that says the classes.
+        generator: the diffusion model of the filter.
+        classifier: predicts the classes.
         x: images.
-        noise: of each.
-        num_inference_steps: levels of the respaced schedule.
-        share: of the images that must keep their class.
+        noise: a stream for each image.
+        num_inference_steps: timesteps of the shortened schedule.
+        share: the share of the images that must keep their class.
 
     Raises:
         RatherError: GEN-SIZE for a generator of other images, CFG-SETTING for a schedule that is too short.
     """
     generator.check_images(classifier)
     known = int((generator.schedule.respaced(num_inference_steps).timesteps < generator.reach).sum())
-    said = classifier.probabilities(x).argmax(1)
-    tried: list[Height] = []
+    before = classifier.probabilities(x).argmax(1)
+    tried: list[Trial] = []
     for tau, some in enumerate(noise.split(known), 1):
         through = Filter(generator=generator, schedule=lowest_levels(generator, num_inference_steps, tau))
         draws = some.normal(through.calls, *x.shape[1:]).to(x)
         parts = zip(x.split(_TOGETHER), draws.split(_TOGETHER), strict=True)
         again = torch.cat([through(*part) for part in parts]).clamp(0, 1)
-        kept = int((classifier.probabilities(again).argmax(1) == said).sum())
-        tried.append(Height(tau, kept, len(x)))
+        kept = int((classifier.probabilities(again).argmax(1) == before).sum())
+        tried.append(Trial(tau, kept, len(x)))
         if kept < share * len(x):
             break
     return tried
@@ -139,11 +125,11 @@ def filter_heights(
     share: float,
     count: int,
     seed: int,
-) -> Sequence[Height]:
-    """The same of names: what `rather tune-filter` does.
+) -> Sequence[Trial]:
+    """The same by names, as `rather tune-filter` takes them.
 
     Raises:
-        RatherError: what `classifiers.bring`, `data.load` and `resources.resolve_generator` raise.
+        RatherError: what `load_classifier`, `load_dataset` and `resolve_generator` raise.
     """
     net = load_classifier(classifier or classifier_of(data) or "digits")
     denoiser = resolve_generator(generator, net, Requirement("generator", Denoiser, ("ddpm",)))
@@ -154,7 +140,7 @@ def filter_heights(
     return heights(denoiser, net, x, noise, num_inference_steps=num_inference_steps, share=share)
 
 
-def highest(tried: Sequence[Height], share: float = 0.95) -> Height | None:
-    """The last height before the first at which too many images change their class, if there is one."""
-    able = list(takewhile(lambda height: height.kept >= share * height.rows, tried))
+def highest(tried: Sequence[Trial], share: float = 0.95) -> Trial | None:
+    """The last depth before the first at which too many images change their class, if there is one."""
+    able = list(takewhile(lambda trial: trial.passed >= share * trial.rows, tried))
     return able[-1] if able else None
