@@ -13,8 +13,8 @@ from rather.bench.tables import interval, markdown, number
 from rather.core import Classifier
 from rather.report.ranking import front, ranking
 from rather.runs.scores import Scores
-from rather.stats.intervals import wilson
-from rather.stats.resampling import draws
+from rather.stats import wilson
+from rather.stats import draws
 
 N = 40
 NETS = Nets(

@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rather.stats.resampling import (
+from rather.stats import (
     RESAMPLES,
     bootstrap_mean,
     draws,

@@ -21,7 +21,7 @@ from rather.metrics.ground_truth import (
     named_among,
     rank_agreement,
 )
-from rather.stats.ranks import mid_ranks, rank_correlation
+from rather.stats import mid_ranks, rank_correlation
 from rather.worlds import faces
 from rather.worlds.faces import ATTRIBUTES, HAIR_COLOURS, REGIONS
 

@@ -22,7 +22,7 @@ from rather.core import Classifier, Images
 from rather.generators._frozen_oracle import Oracle
 from rather.generators._frozen_semantic import Semantic, changes_by_region
 from rather.runs.store import Run
-from rather.stats.intervals import Z
+from rather.stats import Z
 
 _HALF: Final = 0.5
 _SWAPPED: Final = 64  # images with each place swapped

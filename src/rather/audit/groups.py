@@ -12,7 +12,7 @@ from rather.audit import changes
 from rather.audit.findings import Cluster, Kin, Member, Pair, Share
 from rather.audit.load import Seen
 from rather.search.losses import l1
-from rather.stats.ranks import mid_ranks
+from rather.stats import mid_ranks
 
 _KIN: Final = 5  # prototypes and outliers of a class
 _FEWEST: Final = 10  # rows of a cluster or a class that are worth a mean

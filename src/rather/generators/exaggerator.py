@@ -29,7 +29,7 @@ from rather.generators._frozen_exaggerator import bin_of, condition_count, condi
 from rather.generators._layers import refuse_sides
 from rather.generators.frozen import FrozenNet
 from rather.generators.training import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
-from rather.stats.ranks import rank_correlation
+from rather.stats import rank_correlation
 
 
 @final

@@ -20,7 +20,7 @@ from rather.config.errors import RatherError
 from rather.config.settings import Seed
 from rather.core import Classifier, Images
 from rather.data.source import Source
-from rather.stats.intervals import wilson
+from rather.stats import wilson
 from rather.train.pictures import Pictures, load_to_train, read_parts
 
 #: Told after each epoch: how many are done, of how many over all members, and the epoch's mean loss.
