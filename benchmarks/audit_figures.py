@@ -14,12 +14,13 @@ from typing import Any
 
 from audits_page import page
 from rather.audit import Audit, audit
-from rather.audit.nets import take_oracle
+from rather.audit.nets import resolve_oracle
 from rather.commands.audit import DEFAULT_METHOD, DEFAULT_SETTINGS
 from rather.core import Classifier
 from rather.runs.explain import explain
-from rather.worlds.bias_spec import PLANTED, recipes
-from rather.worlds.trained_bias import Known, make
+from rather.runs.request import Request
+from rather.worlds.bias_spec import BIASED, bias_specs
+from rather.worlds.trained_bias import TrainedBias, train_biased
 from runs import Asked
 from sections import measure
 
@@ -35,7 +36,7 @@ BUNDLED = {
 
 def audited(asked: Asked, name: str, spec: str, data: str, classifier: Classifier) -> Audit:
     """What the command finds, but for regions, which need an expectation to be suspicious."""
-    explained = explain(
+    request = Request(
         data=data,
         classifier=spec,
         method=DEFAULT_METHOD,
@@ -44,8 +45,9 @@ def audited(asked: Asked, name: str, spec: str, data: str, classifier: Classifie
         count=asked.rows,
         out=asked.work / name,
     )
+    explained = explain(request)
     (run,) = explained.runs.values()
-    return audit(run, classifier=classifier, oracle=take_oracle(None, classifier))
+    return audit(run, classifier=classifier, oracle=resolve_oracle(None, classifier))
 
 
 def told(found: Audit) -> dict[str, Any]:
@@ -63,8 +65,8 @@ def told(found: Audit) -> dict[str, Any]:
 def classifiers_section(asked: Asked) -> dict[str, Any]:
     """Those of faces, planted and clean by turns."""
     found = {}
-    for recipe in (one for one in recipes() if one.data == "faces"):
-        known = make(recipe, asked.work / "planted")
+    for recipe in (one for one in bias_specs() if one.data == "faces"):
+        known = train_biased(recipe, asked.work / "planted")
         spec = str(asked.work / "planted" / f"{recipe.name}.safetensors")
         data = "faces" if recipe.label == "smile" else f"faces/{recipe.label}"
         one = told(audited(asked, recipe.name, spec, data, known.classifier)) | of_recipe(known)
@@ -74,21 +76,21 @@ def classifiers_section(asked: Asked) -> dict[str, Any]:
     return found
 
 
-def names(known: Known) -> tuple[str, ...]:
+def names(known: TrainedBias) -> tuple[str, ...]:
     """What the audit may call the cue."""
-    cue = known.recipe.cue or ""
+    cue = known.spec.cue or ""
     return (cue, *ALSO.get(cue, ()))
 
 
-def of_recipe(known: Known) -> dict[str, Any]:
+def of_recipe(known: TrainedBias) -> dict[str, Any]:
     """What the classifier was made to be, and what it is."""
     effect = {name: each.probability.mean().item() for name, each in known.effects.items()}
     return {
-        "planted": known.recipe in PLANTED,
-        "cue": known.recipe.cue,
-        "label": known.recipe.label,
+        "planted": known.spec in BIASED,
+        "cue": known.spec.cue,
+        "label": known.spec.label,
         "follows": known.follows,
-        "as meant": known.biased if known.recipe in PLANTED else known.clean,
+        "as meant": known.biased if known.spec in BIASED else known.clean,
         "effects": effect,
     }
 

@@ -23,13 +23,13 @@ from torch import Tensor
 from causal_page import page
 from rather.core import Method
 from rather.hub.generators import load_generator
-from rather.hub.resources import take_references
+from rather.hub.resources import resolve_references
 from rather.methods import Attack, Attributes, Goyal, Nearest, Schut, Wachter
 from rather.metrics.ground_truth import area_under_curve
 from rather.search.references import References
-from rather.worlds.bias_spec import recipes
-from rather.worlds.causal import Questions, ask, judge
-from rather.worlds.trained_bias import Known, make
+from rather.worlds.bias_spec import bias_specs
+from rather.worlds.causal import CausalQueries, ask, judge
+from rather.worlds.trained_bias import TrainedBias, train_biased
 from runs import Asked, Queries, explain, pack, pack_resampled
 from sections import measure
 
@@ -38,7 +38,7 @@ FEWEST = 8  # rows of slow methods, at least
 SCORES = ("success", "solved", "agreement", "cosine", "inside", "region", "distance", "seconds")
 REFERENCES = 300  # pictures like those that the classifier was trained on
 #: By name, and by how much fewer rows it gets.
-METHODS: Mapping[str, tuple[Callable[[Known], Method], int]] = {
+METHODS: Mapping[str, tuple[Callable[[TrainedBias], Method], int]] = {
     "attack": (lambda _: Attack(num_path_frames=0), 1),
     "wachter": (lambda _: Wachter(num_path_frames=0), 1),
     "nearest": (lambda known: Nearest(references=references(known)), 1),
@@ -48,34 +48,34 @@ METHODS: Mapping[str, tuple[Callable[[Known], Method], int]] = {
 }
 
 
-def references(known: Known) -> References:
-    return take_references(known.recipe.pictures(REFERENCES, part=2), known.classifier)
+def references(known: TrainedBias) -> References:
+    return resolve_references(known.spec.pictures(REFERENCES, part=2), known.classifier)
 
 
 @cache
-def classifiers(folder: Path) -> Sequence[Known]:
+def classifiers(folder: Path) -> Sequence[TrainedBias]:
     """All of the benchmark's, trained if the folder has them not."""
     found = []
-    for recipe in recipes():
-        found.append(make(recipe, folder))
+    for recipe in bias_specs():
+        found.append(train_biased(recipe, folder))
         print(f"  {recipe.name}: goes by {found[-1].follows}", flush=True)
     return found
 
 
 @cache  # drawing takes longer than most methods
-def asked_once(known: Known, rows: int) -> Questions:
+def asked_once(known: TrainedBias, rows: int) -> CausalQueries:
     return ask(known, rows)
 
 
 def classifiers_section(asked: Asked) -> dict[str, Any]:
     """What each is made of, and what it truly goes by."""
     return {
-        known.recipe.name: {
-            **asdict(known.recipe),
-            "cause": known.recipe.cause,
+        known.spec.name: {
+            **asdict(known.spec),
+            "cause": known.spec.cause,
             "follows": known.follows,
             "dominance": known.dominance,
-            "right": known.right,
+            "right": known.accuracy,
             "effects": {
                 name: {kind: pack(values) for kind, values in effect._asdict().items()}
                 for name, effect in known.effects.items()
@@ -90,14 +90,14 @@ def method_section(asked: Asked, name: str) -> dict[str, Any]:
     method, fewer = METHODS[name]
     rows = max(asked.rows // fewer, FEWEST)
     each = {
-        known.recipe.name: classifier_scores(asked, known, method(known), rows)
+        known.spec.name: classifier_scores(asked, known, method(known), rows)
         for known in classifiers(asked.work)
-        if (known.biased or known.clean) and (known.recipe.data == "faces" or name not in FACES_ONLY)
+        if (known.biased or known.clean) and (known.spec.data == "faces" or name not in FACES_ONLY)
     }
     return {"rows": rows, "each": each} | over_classifiers([*each.values()])
 
 
-def classifier_scores(asked: Asked, known: Known, method: Method, rows: int) -> dict[str, Any]:
+def classifier_scores(asked: Asked, known: TrainedBias, method: Method, rows: int) -> dict[str, Any]:
     """Of the successes; what failed explains nothing."""
     questions = asked_once(known, rows)
     nothing = torch.zeros_like(questions.images[:, 0], dtype=torch.long)  # regions are not asked for
@@ -107,7 +107,7 @@ def classifier_scores(asked: Asked, known: Known, method: Method, rows: int) -> 
     return {
         "biased": known.biased,
         "follows": known.follows,
-        "success": pack(scores.found),
+        "success": pack(scores.success),
         "solved": pack(questions.solved),
         "agreement": none_if_nan(scores.agreement),
         "cosine": none_if_nan(scores.cosine),

@@ -116,7 +116,7 @@ def stages_section(asked: Asked, name: str) -> dict[str, Any]:
     for norm, weight in CLOSENESS.items():
         attack = ace(asked.nets, name, distance=norm, distance_weight=weight, select="last", refine=False)
         pre = asked.explain(name, attack, asked.rows)
-        queries, whole = pre.queries, len(generator.chain)
+        queries, whole = pre.queries, len(generator.schedule)
         few, all_levels = (
             lowest(generator, levels, max(round(attack.tau * levels / attack.num_inference_steps), 1))
             for levels in (attack.num_inference_steps, whole)
@@ -124,9 +124,9 @@ def stages_section(asked: Asked, name: str) -> dict[str, Any]:
         plain = {"generator": generator, "dilation": attack.dilation}
         stages = {
             "Pre-CE": None,
-            "FR-CE": Refinement(chain=few, threshold=0, **plain),
-            "F-CE": Refinement(chain=all_levels, threshold=0, **plain),
-            "ACE": Refinement(chain=few, threshold=attack.threshold, **plain),
+            "FR-CE": Refinement(schedule=few, threshold=0, **plain),
+            "F-CE": Refinement(schedule=all_levels, threshold=0, **plain),
+            "ACE": Refinement(schedule=few, threshold=attack.threshold, **plain),
         }
         goal = Goal.criticism(queries.target)
         for stage, refine in stages.items():

@@ -30,7 +30,7 @@ same features, of length 1; other methods have but one answer.
 """
 STAGES = """\
 One attack, whose last point is kept (the paper's way), and what becomes of it: itself (Pre-CE), filtered as a
-whole by the respaced chain (FR-CE) or by every level (F-CE), refined (ACE). Pictures: the query, then these
+whole by the respaced schedule (FR-CE) or by every level (F-CE), refined (ACE). Pictures: the query, then these
 four by l1 and by l2; dark ones are no successes.
 """
 MASKS = """\

@@ -105,7 +105,7 @@ def drawing_section(asked: Asked) -> dict[str, Any]:
     seconds = []
     for _ in range(3):
         began, fresh = time.perf_counter(), train_faces("faces-smile")
-        fresh.everything().images.clone()  # all of it is read
+        fresh.everything()[0].clone()  # all of it is read
         seconds.append(time.perf_counter() - began)
     return {
         "rate": [statistics.median(rates), min(rates), max(rates)],
@@ -146,7 +146,7 @@ def reconstruction_section(asked: Asked) -> dict[str, Any]:
     x, _ = asked.held("faces-smile")
     with torch.no_grad():
         again = on_grid(torch.cat([net(part) for part in x.split(64)]).clamp(0, 1))
-    real = train_faces("faces-smile").everything().images[: len(x)].float() / 255
+    real = train_faces("faces-smile").everything()[0][: len(x)].float() / 255
     before, after = oracle.values(x), oracle.values(again)
     other = (before > HALF) != (after > HALF)
     mine, theirs = oracle_features(oracle, x), oracle_features(oracle, again)
@@ -264,7 +264,7 @@ def by_group(each: Tensor) -> dict[str, Any]:
 def drawn_shares(name: str, layouts: Tensor) -> Tensor:
     """The same shares where nothing but the attribute itself is drawn otherwise: as far as one can get."""
     some, attribute = test_faces(name).faces[: len(layouts)], name.split("-")[1]
-    one, other = (faces.draw(faces.set(some, **{attribute: value}))[0] for value in (0.0, 1.0))
+    one, other = (faces.draw(faces.set_attributes(some, {attribute: value}))[0] for value in (0.0, 1.0))
     return changes_by_region(one, other, one_hot(layouts, len(REGIONS)))
 
 

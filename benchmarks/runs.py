@@ -28,7 +28,7 @@ from rather.hub.datasets import load_dataset
 from rather.hub.generators import load_generator
 from rather.hub.methods import build_method
 from rather.hub.presets import expand, list_presets
-from rather.hub.resources import take_references
+from rather.hub.resources import resolve_references
 from rather.latents.classifiers import LatentClassifiers
 from rather.search.references import References
 from rather.train import Recipe, train_classifier
@@ -160,7 +160,7 @@ def train_faces(classifier: str) -> DrawnFaces:
 
 
 def references(nets: Nets, classifier: str) -> References:
-    return take_references(train_faces(classifier), nets.classifier(classifier))
+    return resolve_references(train_faces(classifier), nets.classifier(classifier))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ COLUMNS = 12
 
 
 def layouts(regions: Tensor) -> Tensor:
-    """Each region in a grey of its own, the rarer ones lighter."""
+    """Each region in its own grey, the rarer ones lighter."""
     return (regions / (len(faces.REGIONS) - 1))[:, None].expand(-1, 3, -1, -1)
 
 
@@ -22,22 +22,11 @@ def main() -> None:
     """Three rows of pictures."""
     some = faces.sample(COLUMNS, 0, faces.Population())
     ordinary, regions = faces.draw(some, 96)
-    one = some[torch.tensor([5])]
-    one = faces.set(one, smile=0.0, age=0.0, glasses=0.0, beard=0.0, hat=0.0, fringe=0.0, long_hair=0.0)
-    changed = [
-        one,
-        faces.set(one, smile=0.5),
-        faces.set(one, smile=1.0),
-        faces.set(one, age=0.5),
-        faces.set(one, age=1.0),
-        faces.set(one, glasses=1.0),
-        faces.set(one, beard=1.0),
-        faces.set(one, hat=1.0),
-        faces.set(one, fringe=1.0),
-        faces.set(one, long_hair=1.0),
-        faces.set(one, dark_skin=1.0),
-        faces.set(one, blond_hair=1.0),
-    ]
+    plain = dict.fromkeys(("smile", "age", "glasses", "beard", "hat", "fringe", "long_hair"), 0.0)
+    one = faces.set_attributes(some[torch.tensor([5])], plain)
+    changes: list[dict[str, float]] = [{}, {"smile": 0.5}, {"smile": 1.0}, {"age": 0.5}, {"age": 1.0}]
+    changes += [{name: 1.0} for name in ("glasses", "beard", "hat", "fringe", "long_hair", "dark_skin", "blond_hair")]
+    changed = [faces.set_attributes(one, change) for change in changes]
     interventions = torch.cat([faces.draw(each, 96)[0] for each in changed])
     rows = [ordinary, layouts(regions), interventions]
     picture = torch.cat([torch.cat([*row], 2) for row in rows], 1)

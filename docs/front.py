@@ -12,7 +12,7 @@ from rather.core import Counterfactuals
 from rather.data.source import read_all
 from rather.hub.datasets import load_dataset
 from rather.hub.methods import build_method
-from rather.hub.resources import spread, take_references
+from rather.hub.resources import evenly_spaced, resolve_references
 from rather.plots import signed_difference
 from rather.runs.explain import DEFAULT_METHOD, DEFAULT_SETTINGS
 
@@ -22,8 +22,8 @@ TITLES = "image", "counterfactual", "what changed"
 def answers(name: str, count: int) -> Counterfactuals:
     """Of the pictures that `rather explain --data NAME --count COUNT` takes."""
     data, classifier = load_dataset(name), bring(name)
-    images, _ = read_all(data.test, spread(len(data.test), count))
-    references = take_references(data.references, classifier)
+    images, _ = read_all(data.test, evenly_spaced(len(data.test), count))
+    references = resolve_references(data.references, classifier)
     target = references.nearest_other_class(classifier, images, classifier.probabilities(images).argmax(1))
     plan = {"name": DEFAULT_METHOD, **DEFAULT_SETTINGS}
     return build_method(plan, {"references": references})(classifier, images, target)

@@ -189,7 +189,7 @@ class Gaussian(nn.Module):
 def grey_denoiser(variance: float = 0.12, levels: int = 500) -> Denoiser:
     """Of pictures such as `artifacts` makes: around grey, no pixel knows of another."""
     alpha_bar = linear(levels)
-    return Denoiser(Gaussian(alpha_bar, 0.0, variance), shape=(1, 6, 6), alpha_bar=alpha_bar, says="image")
+    return Denoiser(Gaussian(alpha_bar, 0.0, variance), shape=(1, 6, 6), alpha_bar=alpha_bar, prediction_type="image")
 
 
 def resources() -> dict[type, Any]:

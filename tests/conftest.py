@@ -1,4 +1,4 @@
-"""What every test shares: one thread, many times faster on small nets, and the marker for shapes."""
+"""What every test shares: one thread, faster on small nets, and the markers for shapes and numbers."""
 
 import pytest
 import torch
@@ -8,3 +8,4 @@ torch.set_num_threads(1)
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "shapes: runs a second time with the shapes in the types checked")
+    config.addinivalue_line("markers", "numbers: runs a second time with another processor's instructions")

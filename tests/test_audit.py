@@ -414,7 +414,7 @@ def test_the_command_makes_a_run_first(tmp_path, capsys):
     [
         (["{run}", "--data", "digits"], "CFG-OPTIONS"),
         (["{run}", "--target", "next"], "CFG-OPTIONS"),
-        (["{run}", "--seed", "0"], "CFG-OPTIONS"),
+        (["{run}", "--seed", "1"], "CFG-OPTIONS"),
         (["{run}", "--references", "digits"], "CFG-OPTIONS"),
         (["{run}", "--generator", "digits-vae"], "CFG-OPTIONS"),
         (["{run}", "--expect", "nose"], "CFG-UNKNOWN"),

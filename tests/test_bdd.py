@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from rather.config.errors import RatherError
-from rather.data import bdd
+from rather.data import bdd_oia
 from rather.hub.datasets import load_dataset
 
 pytestmark = pytest.mark.shapes
@@ -75,7 +75,7 @@ def root(tmp_path):
 
 def test_bdd_oia(root):
     both = load_dataset(f"bdd-oia:{root}")
-    for source in (both.train, both.test, bdd.load_oia(root, part="val").test):
+    for source in (both.train, both.test, bdd_oia.load(root, part="val").test):
         assert [source.id(i) for i in range(len(source))] == ["a", "b", "c"]
         assert source.classes == ("stop", "forward")
         assert [source.label(i) for i in range(3)] == [0, None, 1]

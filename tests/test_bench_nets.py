@@ -16,8 +16,7 @@ from rather.hub.generator_files import save_generator
 from rather.hub.generators import generator_class
 from rather.metrics.features.inception import Inception, architecture
 from rather.worlds import WORLDS
-from rather.worlds.faces.population import RULES, Population
-from rather.worlds.faces.source import DrawnFaces
+from rather.worlds.faces import RULES, DrawnFaces, Population
 
 DIGITS = load_classifier("digits")
 

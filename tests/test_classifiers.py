@@ -145,7 +145,7 @@ def test_a_half_precision_net_is_brought_to_full():
 
 def test_a_net_that_cannot_be_copied_or_normalised_is_refused():
     unborn = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
-    assert "uninitialized" in refused("MODEL-COPY", adapt, unborn, shape=SHAPE).failure
+    assert "uninitialized" in refused("MODEL-COPY", adapt, unborn, shape=SHAPE).why
     refused("MODEL-INPUT", adapt, net(), shape=SHAPE, mean=[0.5, 0.5, 0.5])
     refused("MODEL-INPUT", adapt, net(), shape=SHAPE, std=[0.0])
     refused("MODEL-CLASSES", adapt, net(), shape=SHAPE, classes=["a", "b"])
@@ -345,13 +345,13 @@ def test_transformers_from_a_folder(transformers, tmp_path, size):
 
 def test_weights_of_another_net_are_refused_by_their_names(squeezed, tmp_path):
     _, folder = squeezed
-    why = refused("MODEL-FILE-DAMAGED", load_classifier, f"torchvision:resnet18={folder / 'plain.pth'}").failure
+    why = refused("MODEL-FILE-DAMAGED", load_classifier, f"torchvision:resnet18={folder / 'plain.pth'}").why
     assert "fc.bias" in why
     state = read_state(folder / "plain.pth")
     state["extra"] = torch.zeros(1)
     del state["features.0.bias"]
     torch.save(state, tmp_path / "other.pth")
-    why = refused("MODEL-FILE-DAMAGED", load_classifier, f"torchvision:squeezenet1_1={tmp_path / 'other.pth'}").failure
+    why = refused("MODEL-FILE-DAMAGED", load_classifier, f"torchvision:squeezenet1_1={tmp_path / 'other.pth'}").why
     assert "features.0.bias" in why
     assert "extra" in why
 
@@ -414,7 +414,7 @@ def test_no_file_of_weights_is_run(tmp_path):
                 assert hashlib.sha256(file.read_bytes()).hexdigest() in str(error)
     assert not mark.exists()
     assert "git lfs pull" in refused("MODEL-FILE-DAMAGED", load_classifier, str(tmp_path / "bad-lfs.safetensors")).do
-    assert "system" in refused("MODEL-CODE", load_classifier, str(tmp_path / "code.pt")).failure
+    assert "system" in refused("MODEL-CODE", load_classifier, str(tmp_path / "code.pt")).why
 
 
 def test_a_state_dict_alone_does_not_say_what_it_is_of(squeezed):
@@ -489,7 +489,7 @@ def test_a_module_is_found_without_importing_it(code, monkeypatch):
 
 def test_code_that_fails(code):
     file, _, trust = code
-    assert "no such weights" in refused("MODEL-FACTORY", load_classifier, f"{file}:breaks", trust=trust).failure
-    assert "int" in refused("MODEL-FACTORY", load_classifier, f"{file}:number", trust=trust).failure
+    assert "no such weights" in refused("MODEL-FACTORY", load_classifier, f"{file}:breaks", trust=trust).why
+    assert "int" in refused("MODEL-FACTORY", load_classifier, f"{file}:number", trust=trust).why
     assert "make" in refused("MODEL-NOT-FOUND", load_classifier, f"{file}:maek", trust=trust).do
     refused("MODEL-INPUT", load_classifier, f"{file}:make", trust=trust)

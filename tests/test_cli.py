@@ -22,7 +22,7 @@ from rather.generators.autoencoder import Autoencoder
 from rather.hub.methods import list_methods
 from rather.hub.presets import list_presets
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
-from rather.report.comparison import open_comparison
+from rather.runs.comparison import open_comparison
 from rather.runs.store import Run
 
 FAST = ["--method", "wachter", "--count", "3"]

@@ -18,11 +18,11 @@ from rather.core import Classifier
 from rather.data.source import InMemory
 from rather.io.png import png
 from rather.methods.wachter import Wachter
-from rather.report.comparison import is_comparison, open_comparison, start_comparison, write_comparison
+from rather.report.comparison import write_comparison
 from rather.report.report import write_report
-from rather.runs.runner import Work, answer, choose_goals, question
+from rather.runs.comparison import is_comparison, open_comparison, start_comparison
+from rather.runs.runner import Job, answer, choose_goals, run_config, with_same_goals
 from rather.runs.store import Row, Run
-from rather.runs.works import of_same_goals
 from test_report import ALL_LOADED, CLASSES, PAYLOADS, QUESTION, browser, found, picture, read, visit
 
 assert browser, "the fixture is used by its name"
@@ -51,7 +51,7 @@ def skipped(n: int) -> Row:
 # The same question
 
 
-def work(classifier: Classifier, **changes: object) -> Work:
+def work(classifier: Classifier, **changes: object) -> Job:
     data = InMemory("greys", ("left",), pictures(40), [0] * 40, [f"grey-{n}" for n in range(40)])
     told = {
         "source": data,
@@ -63,7 +63,7 @@ def work(classifier: Classifier, **changes: object) -> Work:
         "confidence": 0.25,
         "seed": 0,
     }
-    return Work(**told | changes)
+    return Job(**told | changes)
 
 
 def test_goals_are_those_that_a_run_of_its_own_would_choose():
@@ -103,7 +103,7 @@ def test_a_name_that_looks_like_a_number_is_no_number_elsewhere():
     )
     works = [work(two, target="2"), work(three)]
     with pytest.raises(RatherError, match=r"2.*letters knows 3 classes") as refused:
-        of_same_goals(works)
+        with_same_goals(works)
     assert refused.value.code == "CFG-CLASS"
     (row,) = answer(replace(works[1], goals=choose_goals(works[0])), range(1))
     assert (row.status, row.code) == ("failed", "CFG-CLASS")
@@ -114,7 +114,7 @@ def test_a_name_that_looks_like_a_number_is_no_number_elsewhere():
 def test_other_goals_are_another_run():
     goals = choose_goals(work(spatial()))
     told = [
-        repr(question(work(spatial(), goals=some), "greys"))
+        repr(run_config(work(spatial(), goals=some), "greys"))
         for some in (None, goals, {**goals, "grey-0": ("top", 0.25), "grey-1": ("top", 0.25)})
     ]
     assert len(set(told)) == 3

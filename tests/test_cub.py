@@ -16,7 +16,6 @@ LISTS = {
     "classes.txt": "1 001.Auk\n2 002.Wren's\n",
     "image_class_labels.txt": "1 1\n2 1\n3 2\n",
     "train_test_split.txt": "1 0\n2 1\n3 0\n",
-    "bounding_boxes.txt": "1 10.0 0.0 10.0 20.0\n2 0.0 0.0 5.0 5.0\n3 0.0 0.0 40.0 20.0\n",
     "parts/parts.txt": "1 back\n2 left eye\n3 tail\n",
     "parts/part_locs.txt": (
         "1 1 20.0 10.0 1\n1 2 15.0 5.0 1\n1 3 0.0 0.0 0\n"
@@ -97,11 +96,8 @@ def test_key_points_are_those_of_the_cut_picture(root):
     cut_off, edge, _ = test.key_points(1)
     assert cut_off[2] == 0
     assert edge.tolist() == [1, 1, 1]
-    assert test.bounding_box(0).tolist() == [0, 0, 0.5, 1]
-    assert test.bounding_box(1).tolist() == [0, 0, 1, 1]
     all_of_it = load_dataset(f"cub:{root}", shape=(3, 10, 20)).test
     assert all_of_it.key_points(0)[:2, :2].tolist() == [[0.5, 0.5], [0.375, 0.25]]
-    assert all_of_it.bounding_box(0).tolist() == [0.25, 0, 0.5, 1]
 
 
 def test_key_points_move_with_the_pixels(root):
@@ -139,7 +135,7 @@ def test_the_outline_is_a_layout(root):
 def test_a_picture_that_is_not_there_answers_for_itself(root):
     (root / "CUB_200_2011/images" / FILES[0]).unlink()
     test = load_dataset(f"cub:{root}").test
-    for ask in (test.read, test.key_points, test.bounding_box):
+    for ask in (test.read, test.key_points):
         assert refusal(ask, 0).code == "IMG-PERMISSION"
     assert test.read(1).shape == (3, 224, 224)
 
@@ -169,7 +165,7 @@ def test_lists_that_lost_a_row_are_refused(root, name):
         ("image_class_labels.txt", "3 2", "3 1.5", "1 to 2"),
         ("image_class_labels.txt", "3 2", "3 " + "9" * 30, "1 to 2"),
         ("train_test_split.txt", "3 0", "3 2", "0 or 1"),
-        ("bounding_boxes.txt", "10.0 20.0", "ten 20.0", "ten"),
+        ("parts/part_locs.txt", "20.0 10.0", "ten 10.0", "ten"),
         ("parts/part_locs.txt", "3 3 0.0 0.0 0", "3 4 0.0 0.0 0", "1 to 3"),
         ("parts/part_locs.txt", "3 3 0.0 0.0 0", "3 2 0.0 0.0 0", "missing"),
         ("parts/part_locs.txt", "3 3 0.0 0.0 0", "3 2.5 0.0 0.0 0", "1 to 3"),

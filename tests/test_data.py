@@ -1,6 +1,7 @@
 """The data sets: what is in them, and that a damaged one is refused."""
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -8,8 +9,10 @@ import struct
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import EntryPoint
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,11 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import rather.data
 from rather.config.errors import RatherError
 from rather.core import Noise
 from rather.data import digits, mnist, omniglot
 from rather.data.folder import Folder
 from rather.data.source import Dataset, read_all
+from rather.hub import datasets
 from rather.hub.classifiers import classifier_of, list_classifiers, load_classifier
 from rather.hub.datasets import list_datasets, load_dataset, load_files
 from rather.search.references import References
@@ -75,6 +80,68 @@ def test_every_listed_name_is_known(tmp_path):
             assert code_of(load_dataset, f"{kind}:{tmp_path}/none") == "DATA-NOT-FOUND"
     write(tmp_path, a=png(0))
     assert all(isinstance(load_dataset(name), Dataset) for name in ["digits", "shapes", str(tmp_path)])
+
+
+MINE = '''
+"""Mine."""
+from typing import Final
+import torch
+from rather.data.source import Dataset, InMemory
+
+NAMES: Final = {"mine": "one picture", "mine/two:FOLDER": "so many pictures"}
+
+def load(folder=None, choice="one", *, shape=(1, 2, 2)):
+    count = 2 if choice == "two" else 1
+    images = torch.full((count, *shape), 0.5)
+    source = InMemory(str(folder), (), images, [None] * count, [f"mine-{n}" for n in range(count)])
+    return Dataset("mine", source)
+'''
+
+
+@pytest.fixture
+def dropped(tmp_path, monkeypatch):
+    """One new file in the folder of the datasets."""
+    (tmp_path / "dropped.py").write_text(MINE)
+    datasets._modules.cache_clear()
+    rather.data.__path__.append(str(tmp_path))
+    yield tmp_path
+    rather.data.__path__.remove(str(tmp_path))
+    sys.modules.pop("rather.data.dropped", None)
+    datasets._modules.cache_clear()
+
+
+def test_a_dataset_is_one_file(dropped):
+    assert list_datasets()["mine/two:FOLDER"] == "so many pictures"
+    assert load_dataset("mine").ids == ("mine-0",)
+    both = load_dataset(f"mine/two:{dropped}", like=SimpleNamespace(shape=(3, 4, 5)))
+    assert both.test.name == str(dropped)
+    assert both.images.shape == (2, 3, 4, 5)
+    assert both.ids == ("mine-0", "mine-1")
+    with pytest.raises(RatherError, match="Write mine/two:FOLDER"):
+        load_dataset("mine/two")
+
+
+def test_a_choice_that_a_dataset_does_not_have(idx):
+    assert code_of(load_dataset, f"mnist/letters:{idx}") == "DATA-NOT-FOUND"
+
+
+def test_the_code_of_a_user_makes_a_dataset_once_it_is_trusted(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(MINE + "\n\ndef source(shape):\n    return load(shape=shape).test\n\nnumber = lambda: 3\n")
+    trust = [f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"]
+    assert code_of(load_dataset, f"{file}:load") == "MODEL-CODE"
+    for name in ("load", "source"):
+        assert load_dataset(f"{file}:{name}", shape=(3, 4, 5), trust=trust).images.shape == (1, 3, 4, 5)
+    with pytest.raises(RatherError, match="int, not a Dataset"):
+        load_dataset(f"{file}:number", trust=trust)
+
+
+def test_an_installed_package_adds_a_dataset(monkeypatch):
+    point = EntryPoint("theirs", "rather.data.digits:load", "rather.datasets")
+    monkeypatch.setattr(datasets, "entry_points", lambda group, name="theirs": [point] * (name == "theirs"))
+    assert list_datasets()["theirs"] == "from rather.data.digits:load"
+    assert len(load_dataset("theirs").test) == 2_000
+    assert code_of(load_dataset, "others") == "DATA-NOT-FOUND"
 
 
 # ---------------------------------------------------------------- digits and MNIST
@@ -425,7 +492,7 @@ def test_linked_folders_are_classes_and_do_not_hang(tmp_path):
 
 
 def test_four_channels_are_refused():
-    assert code_of(Folder, "x", [], (4, 8, 8)) == "DATA-SHAPE"
+    assert code_of(lambda: Folder(name="x", files=[], shape=(4, 8, 8))) == "DATA-SHAPE"
 
 
 # ---------------------------------------------------------------- all of them

@@ -28,20 +28,20 @@ def squares(count=12):
 class Knows(nn.Module):
     """The noise of grey images, of which it knows how grey they are."""
 
-    def __init__(self, chain, grey: float) -> None:
+    def __init__(self, schedule, grey: float) -> None:
         super().__init__()
-        self.chain, self.grey, self.asked = chain, grey, []
+        self.schedule, self.grey, self.asked = schedule, grey, []
         self.one = nn.Parameter(torch.ones(()))
 
     def forward(self, z: Tensor, steps: Tensor) -> Tensor:
         self.asked += steps.tolist()
-        return self.chain.noise(z, steps, torch.full_like(z, 2 * self.grey - 1)) + 0.5
+        return self.schedule.noise(z, steps, torch.full_like(z, 2 * self.grey - 1)) + 0.5
 
 
 @pytest.mark.shapes
 def test_loss_is_the_squared_error_of_the_noise():
     net = tiny().eval()
-    net.net = Knows(net.chain, 0.7)
+    net.net = Knows(net.schedule, 0.7)
     loss = net("denoise", torch.full((5, *SHAPE), 0.7))
     torch.testing.assert_close(loss, torch.full((5,), 0.25), atol=1e-4, rtol=0)
 
@@ -49,7 +49,7 @@ def test_loss_is_the_squared_error_of_the_noise():
 @pytest.mark.parametrize(("reach", "levels"), [(None, 20), (3, 3)])
 def test_levels_are_drawn_up_to_its_reach_for_each_row(reach, levels):
     net = tiny(reach=reach).eval()
-    net.net = Knows(net.chain, 0.5)
+    net.net = Knows(net.schedule, 0.5)
     net("denoise", torch.full((400, *SHAPE), 0.5))
     assert {*net.net.asked} == {*range(levels)}
     assert net.product("a").reach == levels
@@ -116,7 +116,7 @@ def test_it_learns_to_take_noise_off():
     after = settings.figures(net.product("a"), test)
     assert before.keys() == after.keys() == {f"squared_error_at_level_{t}" for t in (10, 33, 99)} | {"psnr"}
     assert after["psnr"] > before["psnr"] + 2
-    left = float((1 - net.chain.alpha_bar[10]) / net.chain.alpha_bar[10]) / 4  # of an image that is left as it is
+    left = float((1 - net.schedule.alpha_bar[10]) / net.schedule.alpha_bar[10]) / 4  # of an image that is left as it is
     assert before["squared_error_at_level_10"] > 0.9 * left
     assert after["squared_error_at_level_10"] < 0.7 * left
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from analytic import two_classes
 from rather.config.errors import RatherError
 from rather.generators._denoiser import Denoiser
-from rather.generators.noise_schedule import Chain, cosine, linear, signed
+from rather.generators.noise_schedule import NoiseSchedule, cosine, linear, to_pm1
 
 SHAPE = (1, 4, 4)
 MEAN, SPREAD = 0.2, 0.1  # in [-1, 1]; no estimate comes near the ends, where it would be cut off
@@ -39,7 +39,7 @@ class Learned(nn.Module):
 
 
 def normal(alpha_bar, says="noise", **more) -> Denoiser:
-    return Denoiser(Normal(alpha_bar, says), shape=SHAPE, alpha_bar=alpha_bar, says=says, **more)
+    return Denoiser(Normal(alpha_bar, says), shape=SHAPE, alpha_bar=alpha_bar, prediction_type=says, **more)
 
 
 def rows(count, seed=0):
@@ -50,9 +50,9 @@ def rows(count, seed=0):
 @pytest.mark.parametrize("t", [0, 5, 40])
 def test_all_that_a_net_can_say_is_the_same_image(t):
     a = cosine(50).float().double()  # as a file keeps them
-    z = Chain.of(a).noised(MEAN + SPREAD * rows(6), t, rows(6, 1))
+    z = NoiseSchedule.of(a).add_noise(MEAN + SPREAD * rows(6), t, rows(6, 1))
     nets = [normal(a, says) for says in ("noise", "image", "velocity")]
-    first, *others = [net.image(z, net.chain, t) for net in nets]
+    first, *others = [net.predict_x0(z, net.schedule, t) for net in nets]
     for other in others:
         torch.testing.assert_close(other, first)
     # Tweedie: x = (z + (1 - a) d log p(z) / dz) / sqrt(a), and p(z) is normal as well.
@@ -64,11 +64,11 @@ def test_all_that_a_net_can_say_is_the_same_image(t):
 def test_walking_down_from_noise_gives_the_images_distribution(schedule, variance):
     # Every step is affine: mean and variance of all samples at once, without drawing any.
     net = normal(schedule(1000), variance=variance)
-    chain, mean, spread = net.chain, 0.0, 1.0
-    for t in range(len(chain) - 1, -1, -1):
+    schedule, mean, spread = net.schedule, 0.0, 1.0
+    for t in range(len(schedule) - 1, -1, -1):
         (low, high), step = (
             part[:, 0, 0, 0].tolist()
-            for part in net.back(torch.tensor([0.0, 0.1]).double()[:, None, None, None].expand(2, *SHAPE), chain, t)
+            for part in net.step(torch.tensor([0.0, 0.1]).double()[:, None, None, None].expand(2, *SHAPE), schedule, t)
         )
         slope = (high - low) / 0.1
         mean, spread = low + slope * mean, slope**2 * spread + (step[0] if t else 0)
@@ -79,39 +79,39 @@ def test_walking_down_from_noise_gives_the_images_distribution(schedule, varianc
 def test_estimates_stay_in_the_range_of_images():
     net = normal(linear(20))
     z = 30 * rows(4)
-    assert net.image(z, net.chain, 3).abs().max() <= 1
+    assert net.predict_x0(z, net.schedule, 3).abs().max() <= 1
 
 
 @pytest.mark.shapes
 def test_the_last_step_is_worth_as_much_to_guidance_as_the_one_before():
     a = linear(50)
-    chain, z = Chain.of(a), torch.randn(2, *SHAPE)
-    _, least = chain.posterior(z, 1, z)
-    assert normal(a).back(z, chain, 0)[1][0].item() == pytest.approx(least.item())
+    schedule, z = NoiseSchedule.of(a), torch.randn(2, *SHAPE)
+    _, least = schedule.posterior(z, 1, z)
+    assert normal(a).step(z, schedule, 0)[1][0].item() == pytest.approx(least.item())
     net = Denoiser(Learned(-1.0), shape=SHAPE, alpha_bar=a, variance="learned")
-    torch.testing.assert_close(net.back(z, chain, 0)[1], torch.full_like(z, least.item()))
+    torch.testing.assert_close(net.step(z, schedule, 0)[1], torch.full_like(z, least.item()))
 
 
 def test_the_ends_of_a_chain_survive_32_bits():
     for a in (linear(1000), cosine(4000)):
         net = normal(a)
-        torch.testing.assert_close(1 - net.chain.alpha_bar, 1 - a.double(), rtol=1e-5, atol=0)
-        torch.testing.assert_close(net.chain.alpha_bar, a.double(), rtol=1e-5, atol=0)
+        torch.testing.assert_close(1 - net.schedule.alpha_bar, 1 - a.double(), rtol=1e-5, atol=0)
+        torch.testing.assert_close(net.schedule.alpha_bar, a.double(), rtol=1e-5, atol=0)
 
 
 def test_variance_of_a_step_is_what_it_was_asked_to_be():
     z, a = rows(3), linear(20)
     t = 7
-    chain = Chain.of(a.float())
-    least, most = chain.posterior(z, t, z)[1].item(), chain.beta(t, z).item()
+    schedule = NoiseSchedule.of(a.float())
+    least, most = schedule.posterior(z, t, z)[1].item(), schedule.beta(t, z).item()
     for variance, expected in (("posterior", least), ("beta", most)):
-        assert normal(a, variance=variance).back(z, chain, t)[1].shape == (3, 1, 1, 1)
-        assert normal(a, variance=variance).back(z, chain, t)[1][0].item() == pytest.approx(expected)
+        assert normal(a, variance=variance).step(z, schedule, t)[1].shape == (3, 1, 1, 1)
+        assert normal(a, variance=variance).step(z, schedule, t)[1][0].item() == pytest.approx(expected)
     for part, expected in ((-1, least), (1, most), (0, (least * most) ** 0.5)):
         net = Denoiser(Learned(part), shape=SHAPE, alpha_bar=a, variance="learned")
-        _, variance = net.back(z, chain, t)
+        _, variance = net.step(z, schedule, t)
         torch.testing.assert_close(variance, torch.full_like(z, expected))
-        assert net.back(z, chain, 0)[1].isfinite().all()
+        assert net.step(z, schedule, 0)[1].isfinite().all()
 
 
 def test_a_net_is_told_the_steps_of_the_whole_chain():
@@ -123,8 +123,8 @@ def test_a_net_is_told_the_steps_of_the_whole_chain():
             return z
 
     net = Denoiser(Listens(), shape=SHAPE, alpha_bar=linear(100))
-    chain = net.chain.respaced(10)
-    net.image(rows(2), chain, 3)
+    schedule = net.schedule.respaced(10)
+    net.predict_x0(rows(2), schedule, 3)
     assert asked == [[33, 33]]
 
 
@@ -136,9 +136,9 @@ def test_images_come_through_noise_and_a_row_does_not_care_about_its_batch():
     assert again.shape == x.shape
     assert torch.equal(net(x), again)
     torch.testing.assert_close(net(x[2:3]), again[2:3])
-    noised, chain, t = net.noised(x)
-    assert (t, len(chain), int(chain.steps[t])) == (4, 50, 41)
-    assert 0 < (again - x).square().mean() < ((noised - signed(x)) / 2).square().mean() / 2
+    noised, schedule, t = net.noised(x)
+    assert (t, len(schedule), int(schedule.timesteps[t])) == (4, 50, 41)
+    assert 0 < (again - x).square().mean() < ((noised - to_pm1(x)) / 2).square().mean() / 2
     z = x.clone().requires_grad_()
     assert torch.autograd.grad(net(z).sum(), z)[0].abs().sum() > 0
 
@@ -149,8 +149,8 @@ def test_images_come_through_noise_and_a_row_does_not_care_about_its_batch():
 def test_the_way_into_noise_ends_where_the_net_knows_no_more(levels, reach, turns):
     net = normal(linear(1000)[:levels], reach=reach)
     x = torch.full((1, *SHAPE), 0.6)
-    _, chain, t = net.noised(x)
-    assert int(chain.steps[t]) == turns
+    _, schedule, t = net.noised(x)
+    assert int(schedule.timesteps[t]) == turns
     assert net(x).isfinite().all()
 
 
@@ -191,7 +191,9 @@ def test_before_a_run_the_net_is_looked_at():
             return self.says(z)
 
     def looked_at(says, **more):
-        return Denoiser(Broken(says), shape=SHAPE, alpha_bar=linear(500), says="image", **more).preflight(classifier, x)
+        return Denoiser(Broken(says), shape=SHAPE, alpha_bar=linear(500), prediction_type="image", **more).preflight(
+            classifier, x
+        )
 
     assert "4 of 4" in looked_at(lambda z: -torch.ones_like(z))[0]
     for says, more, code in (

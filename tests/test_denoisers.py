@@ -19,7 +19,11 @@ from rather.hub import guided_diffusion as guided
 from rather.hub.generators import is_denoiser, load_denoiser
 from rather.hub.guided_diffusion import Trained, load_guided
 from rather.hub.presets import expand
-from rather.hub.resources import Want, take_generator, wanted
+from rather.hub.resources import Requirement, requirements, resolve_generator
+from tolerance import assert_same_floats
+
+pytestmark = pytest.mark.numbers
+TERMS = 9 * 32  # of the longest sum in `unet`
 
 
 def unet(channels=1, says=1):
@@ -73,14 +77,15 @@ def test_a_saved_pipeline_steps_back_as_it_does(prediction, schedule, tmp_path):
     assert (denoiser.name, denoiser.shape, denoiser.reach) == ("mine", (1, 8, 16), 40)
     z = noisy(2, 1, 8, 16)
     for t in (0, 7, 39):
+        # The image is (z - sqrt(1 - a) noise) / sqrt(a), where a is 1e-6 at the end of the steepest schedule.
+        scale = denoiser.schedule.alpha_bar[t].item() ** -0.5 if prediction == "epsilon" else 1.0
         with torch.no_grad():
             step = scheduler.step(net(z, t).sample, t, z, generator=torch.Generator().manual_seed(3))
-        mean, variance = denoiser.back(z, denoiser.chain, t)
+        mean, variance = denoiser.step(z, denoiser.schedule, t)
         noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(3)) if t else 0
-        torch.testing.assert_close(
-            denoiser.image(z, denoiser.chain, t), step.pred_original_sample, atol=1e-4, rtol=1e-4
-        )
-        torch.testing.assert_close(mean + variance.sqrt() * noise, step.prev_sample, atol=1e-4, rtol=1e-4)
+        image = denoiser.predict_x0(z, denoiser.schedule, t)
+        assert_same_floats(image, step.pred_original_sample, terms=TERMS, scale=scale)
+        assert_same_floats(mean + variance.sqrt() * noise, step.prev_sample, terms=TERMS, scale=scale)
 
 
 @pytest.mark.parametrize("kind", ["fixed_large", "learned_range"])
@@ -91,7 +96,7 @@ def test_variances_are_those_of_the_scheduler(kind, tmp_path):
     denoiser, z = load_denoiser(str(tmp_path)), noisy(2, 1, 8, 16)
     with torch.no_grad():
         step = scheduler.step(net(z, 9).sample, 9, z, generator=torch.Generator().manual_seed(3))
-    mean, variance = denoiser.back(z, denoiser.chain, 9)
+    mean, variance = denoiser.step(z, denoiser.schedule, 9)
     noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(3))
     torch.testing.assert_close(mean + variance.sqrt() * noise, step.prev_sample, atol=1e-4, rtol=1e-4)
 
@@ -110,7 +115,7 @@ def test_schedulers_of_ddim_and_older_folders_are_taken(tmp_path):
     torch.save(state, old / "diffusion_pytorch_model.bin")
     again = load_denoiser(str(old))
     z = noisy(1, 1, 8, 16)
-    torch.testing.assert_close(again.image(z, again.chain, 3), new.image(z, new.chain, 3))
+    torch.testing.assert_close(again.predict_x0(z, again.schedule, 3), new.predict_x0(z, new.schedule, 3))
 
 
 def test_names_of_the_hub_are_downloaded(folder, monkeypatch):
@@ -339,7 +344,7 @@ def test_a_checkpoint_says_what_its_layout_says(kind, tmp_path):
     z, steps = noisy(2, 1, 16, 8), torch.tensor([3, 41])
     torch.testing.assert_close(denoiser.net(z, steps), layout(z, steps), atol=1e-4, rtol=1e-4)
     assert denoiser.variance == ("posterior" if kind == "without variance" else "learned")
-    torch.testing.assert_close(denoiser.chain.alpha_bar, linear(50).double())
+    torch.testing.assert_close(denoiser.schedule.alpha_bar, linear(50).double())
 
 
 def test_heads_may_be_told_by_their_width(tmp_path):
@@ -354,9 +359,9 @@ def test_checkpoints_are_found_by_what_they_were_trained_on(tmp_path, monkeypatc
     monkeypatch.setitem(guided.PUBLISHED, "celeba", SMALL)
     torch.save({key: t.half() for key, t in Layout().state.items()}, tmp_path / "net.pt")
     denoiser = load_denoiser(f"guided:celeba={tmp_path / 'net.pt'}")
-    assert (denoiser.name, denoiser.shape, len(denoiser.chain)) == ("net", (1, 16, 8), 50)
+    assert (denoiser.name, denoiser.shape, len(denoiser.schedule)) == ("net", (1, 16, 8), 50)
     z = noisy(1, 1, 16, 8)
-    assert denoiser.back(z, denoiser.chain, 3)[1].shape == z.shape
+    assert denoiser.step(z, denoiser.schedule, 3)[1].shape == z.shape
     assert refused(f"guided:celebb={tmp_path / 'net.pt'}") == "CFG-UNKNOWN"
     assert refused("guided:celeba") == "CFG-UNKNOWN"
     assert refused("guided:celeba=nothing.pt") == "MODEL-NOT-FOUND"
@@ -391,17 +396,17 @@ def test_names_are_told_apart(tmp_path):
 
 
 def test_methods_of_diffusion_are_given_one(folder):
-    (want,) = wanted(expand({"name": "ace"}))
+    (want,) = requirements(expand({"name": "ace"}))
     assert (want.kind, want.bundled[0]) == (Denoiser, "ddpm")
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(128, 2))
     classifier = Classifier(torch.nn.Identity(), net, classes="ab", shape=(1, 8, 16))
-    taken = take_generator(str(folder), classifier, want)
+    taken = resolve_generator(str(folder), classifier, want)
     assert taken.fingerprint() == load_denoiser(str(folder)).fingerprint()
     assert all(note.startswith("GEN-") for note in taken.preflight(classifier, torch.rand(2, 1, 8, 16)))
     for spec, other, code in (
         (None, want, "GEN-MISSING"),
-        (str(folder), Want("generator", Autoencoder, ("vae",)), "MODEL-KIND"),
+        (str(folder), Requirement("generator", Autoencoder, ("vae",)), "MODEL-KIND"),
     ):
         with pytest.raises(RatherError, match="rather train") as caught:
-            take_generator(spec, classifier, other)
+            resolve_generator(spec, classifier, other)
         assert caught.value.code == code

@@ -13,9 +13,9 @@ from rather.core import Noise
 from rather.diffusion.denoising import Filter, lowest
 from rather.diffusion.refinement import Refinement, change_mask
 from rather.generators._denoiser import Denoiser
-from rather.generators.noise_schedule import linear, signed
+from rather.generators.noise_schedule import linear, to_pm1
 
-pytestmark = pytest.mark.shapes
+pytestmark = [pytest.mark.numbers, pytest.mark.shapes]
 TAU = 3
 IDS = ("ann", "bob", "cy")
 
@@ -42,21 +42,21 @@ def convolved(levels: int = 100, **options: object) -> Denoiser:
 
 
 def filter_of(generator: Denoiser, **options: object) -> Filter:
-    return Filter(generator=generator, chain=lowest(generator, 50, TAU), **options)
+    return Filter(generator=generator, schedule=lowest(generator, 50, TAU), **options)
 
 
 def draws(count: int, rows: int = len(IDS)) -> Tensor:
     return Noise(0, IDS[:rows]).normal(count, 1, 6, 6)
 
 
-# The chain
+# The schedule
 
 
 def test_the_lowest_levels_are_the_respaced_chain_s():
     generator = grey_denoiser(levels=500)
-    chain = lowest(generator, 50, 5)
-    assert chain.steps.tolist() == [0, 10, 20, 31, 41]  # 499 / 49 = 10.18 apart
-    assert torch.equal(chain.alpha_bar, generator.chain.alpha_bar[chain.steps])
+    schedule = lowest(generator, 50, 5)
+    assert schedule.timesteps.tolist() == [0, 10, 20, 31, 41]  # 499 / 49 = 10.18 apart
+    assert torch.equal(schedule.alpha_bar, generator.schedule.alpha_bar[schedule.timesteps])
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,11 @@ def test_levels_that_do_not_exist_or_were_not_learned_are_refused(num_inference_
 
 def test_the_filter_is_the_literal_loop_to_the_last_bit():
     generator, x, noises = convolved(), pictures(3), draws(TAU)
-    chain = generator.chain.respaced(50)
+    schedule = generator.schedule.respaced(50)
     for row in range(3):
-        z = chain.noised(signed(x[row : row + 1]), TAU - 1, noises[row : row + 1, 0])
+        z = schedule.add_noise(to_pm1(x[row : row + 1]), TAU - 1, noises[row : row + 1, 0])
         for n, t in enumerate([2, 1, 0], 1):
-            mean, variance = generator.back(z, chain, t)
+            mean, variance = generator.step(z, schedule, t)
             z = mean if t == 0 else mean + variance.sqrt() * noises[row : row + 1, n]
         alone = filter_of(generator)(x[row : row + 1], noises[row : row + 1])
         assert torch.equal(alone, (z + 1) / 2)
@@ -103,8 +103,8 @@ def test_the_net_is_asked_at_each_level_from_the_highest_down():
 def test_of_normal_pixels_the_gradient_is_known():
     variance = 0.12
     generator = grey_denoiser(variance)
-    chain, x = lowest(generator, 50, TAU), pictures(3).requires_grad_()
-    a = chain.alpha_bar
+    schedule, x = lowest(generator, 50, TAU), pictures(3).requires_grad_()
+    a = schedule.alpha_bar
     gain = a[-1].sqrt()
     for t in (2, 1, 0):
         before = a[t - 1] if t else torch.ones(())
@@ -184,8 +184,8 @@ def test_what_has_not_changed_has_no_mask_and_what_is_nan_has_all():
 
 
 def refinement(generator: Denoiser, **options: object) -> Refinement:
-    chain = lowest(generator, 50, TAU)
-    return Refinement(generator=generator, chain=chain, **{"threshold": 0.15, "dilation": 3, **options})
+    schedule = lowest(generator, 50, TAU)
+    return Refinement(generator=generator, schedule=schedule, **{"threshold": 0.15, "dilation": 3, **options})
 
 
 def changed(x: Tensor) -> Tensor:
@@ -207,13 +207,13 @@ def test_outside_of_its_mask_a_picture_is_its_query_to_the_last_bit():
 def test_outside_of_its_mask_the_net_sees_the_query_at_the_level_of_the_inside_newly_noised():
     generator, x, noises = convolved(), pictures(3), draws(2 * TAU)
     _, mask = refinement(generator)(changed(x), x, noises)
-    chain = lowest(generator, 50, TAU)
-    assert generator.net.steps == chain.steps.flip(0).tolist()
+    schedule = lowest(generator, 50, TAU)
+    assert generator.net.steps == schedule.timesteps.flip(0).tolist()
     around = (mask == 0).expand_as(x)
     for seen, t, which in zip(generator.net.seen, (2, 1, 0), (1, 3, 5), strict=True):
-        there = chain.noised(signed(x), t, noises[:, which])
+        there = schedule.add_noise(to_pm1(x), t, noises[:, which])
         assert torch.equal(seen[around], there[around])
-    inside = chain.noised(signed(changed(x)), 2, noises[:, 0])
+    inside = schedule.add_noise(to_pm1(changed(x)), 2, noises[:, 0])
     assert torch.equal(generator.net.seen[0][mask == 1], inside[mask == 1])
 
 
@@ -227,7 +227,7 @@ def test_with_threshold_0_it_is_the_filter():
 
 def test_a_denoiser_that_gives_nan_is_seen_in_its_row_alone():
     net = Gaussian(linear(500), 0.0, 0.12)
-    with_nan = Denoiser(Broken(net), shape=(1, 6, 6), alpha_bar=linear(500), says="image")
+    with_nan = Denoiser(Broken(net), shape=(1, 6, 6), alpha_bar=linear(500), prediction_type="image")
     x = pictures(3)
     x[1, 0, 0, 0] = 1
     x[0, 0, 0, 0] = x[2, 0, 0, 0] = 0

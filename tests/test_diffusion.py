@@ -1,4 +1,4 @@
-"""The chain of noise levels: closed forms, in float64 where rounding would hide an error."""
+"""The schedule of noise levels: closed forms, in float64 where rounding would hide an error."""
 
 import math
 
@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rather.config.errors import RatherError
-from rather.generators.noise_schedule import Chain, cosine, linear, pixels, signed
+from rather.generators.noise_schedule import NoiseSchedule, cosine, linear, to_pm1, to_unit
 
-LINEAR, COSINE = Chain.of(linear(1000)), Chain.of(cosine(500))
+LINEAR, COSINE = NoiseSchedule.of(linear(1000)), NoiseSchedule.of(cosine(500))
 
 
 def images(count=3, seed=0):
@@ -53,8 +53,8 @@ def test_cosine_schedule_is_that_of_nichol_and_dhariwal():
 def test_noise_and_image_take_each_other_apart(t):
     x = images()
     e = noise(x)
-    z = LINEAR.noised(x, t, e)
-    torch.testing.assert_close(LINEAR.image(z, t, e), x)
+    z = LINEAR.add_noise(x, t, e)
+    torch.testing.assert_close(LINEAR.x0(z, t, e), x)
     torch.testing.assert_close(LINEAR.noise(z, t, x), e)
 
 
@@ -62,7 +62,7 @@ def test_noise_and_image_take_each_other_apart(t):
 @pytest.mark.parametrize("t", [1, 2, 300, 999])
 def test_posterior_is_bayes(t):
     x, e = images(), noise(images())
-    z = LINEAR.noised(x, t, e)
+    z = LINEAR.add_noise(x, t, e)
     a, before = LINEAR.alpha_bar[t], LINEAR.alpha_bar[t - 1]
     step = a / before
     # Of y, the level before: q(z | y) = N(sqrt(step) y, 1 - step), q(y | x) = N(sqrt(before) x, 1 - before);
@@ -77,14 +77,14 @@ def test_posterior_is_bayes(t):
 
 def test_before_the_first_level_is_the_image():
     x = images()
-    mean, variance = COSINE.posterior(COSINE.noised(x, 0, noise(x)), 0, x)
+    mean, variance = COSINE.posterior(COSINE.add_noise(x, 0, noise(x)), 0, x)
     torch.testing.assert_close(mean, x)
     assert variance.item() == 0
 
 
 def test_a_posterior_of_noised_images_is_a_noised_image_of_the_level_before():
     x = torch.full((20_000, 1, 1, 1), 0.3, dtype=torch.float64)
-    z = COSINE.noised(x, 200, noise(x))
+    z = COSINE.add_noise(x, 200, noise(x))
     mean, variance = COSINE.posterior(z, 200, x)
     y = mean + variance.sqrt() * noise(x, 2)
     a = COSINE.alpha_bar[199]
@@ -97,11 +97,11 @@ def test_a_posterior_of_noised_images_is_a_noised_image_of_the_level_before():
 def test_respacing_keeps_the_share_of_each_level(count):
     some = COSINE.respaced(count)
     assert len(some) == count
-    torch.testing.assert_close(some.alpha_bar, COSINE.alpha_bar[some.steps])
-    assert some.steps[0] == 0
-    assert count == 1 or some.steps[-1] == 499
-    assert (some.steps.diff() > 0).all()
-    assert count == 1 or int(some.steps.diff().max() - some.steps.diff().min()) <= 1
+    torch.testing.assert_close(some.alpha_bar, COSINE.alpha_bar[some.timesteps])
+    assert some.timesteps[0] == 0
+    assert count == 1 or some.timesteps[-1] == 499
+    assert (some.timesteps.diff() > 0).all()
+    assert count == 1 or int(some.timesteps.diff().max() - some.timesteps.diff().min()) <= 1
 
 
 @pytest.mark.parametrize("count", [0, -1, 501])
@@ -115,21 +115,21 @@ def test_more_levels_than_there_are_are_refused(count):
 def test_each_row_may_have_a_level_of_its_own():
     x, t = images(4), torch.tensor([0, 3, 3, 999])
     e = noise(x)
-    z = LINEAR.noised(x, t, e)
+    z = LINEAR.add_noise(x, t, e)
     mean, variance = LINEAR.posterior(z, t, x)
     for row, level in enumerate(t.tolist()):
         one = slice(row, row + 1)
-        assert torch.equal(z[one], LINEAR.noised(x[one], level, e[one]))
+        assert torch.equal(z[one], LINEAR.add_noise(x[one], level, e[one]))
         alone = LINEAR.posterior(z[one], level, x[one])
         assert torch.equal(mean[one], alone[0])
         assert torch.equal(variance[one], alone[1])
-        assert torch.equal(LINEAR.image(z, t, e)[one], LINEAR.image(z[one], level, e[one]))
+        assert torch.equal(LINEAR.x0(z, t, e)[one], LINEAR.x0(z[one], level, e[one]))
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 def test_the_lowest_levels_survive_rounding(kind):
     x, e = images().to(kind), noise(images()).to(kind)
-    assert LINEAR.noised(x, 0, e).dtype == kind
+    assert LINEAR.add_noise(x, 0, e).dtype == kind
     exact = LINEAR.posterior(x.double(), 1, x.double())
     mean, variance = LINEAR.posterior(x, 1, x)
     # The share of what float32 would leave of 1 - a is wrong by a thousandth, of bfloat16 it is nothing.
@@ -138,10 +138,10 @@ def test_the_lowest_levels_survive_rounding(kind):
 
 
 def test_levels_of_a_net_in_any_number_of_bits_are_counted_in_float64():
-    assert Chain.of(linear(10).half()).alpha_bar.dtype == torch.float64
+    assert NoiseSchedule.of(linear(10).half()).alpha_bar.dtype == torch.float64
 
 
 def test_units():
     x = torch.rand(2, 1, 3, 3)
-    torch.testing.assert_close(signed(torch.tensor([[[[0.0, 0.5, 1.0]]]])), torch.tensor([[[[-1.0, 0.0, 1.0]]]]))
-    torch.testing.assert_close(pixels(signed(x)), x)
+    torch.testing.assert_close(to_pm1(torch.tensor([[[[0.0, 0.5, 1.0]]]])), torch.tensor([[[[-1.0, 0.0, 1.0]]]]))
+    torch.testing.assert_close(to_unit(to_pm1(x)), x)

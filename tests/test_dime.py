@@ -11,7 +11,7 @@ from rather.diffusion.denoising import lowest
 from rather.diffusion.guidance import away_from_target, log_odds
 from rather.diffusion.refinement import change_mask
 from rather.generators._denoiser import Denoiser
-from rather.generators.noise_schedule import linear, pixels, signed
+from rather.generators.noise_schedule import linear, to_pm1, to_unit
 from rather.methods.dime import DiME
 from rather.methods.fastdime import FastDiME
 from rather.methods.maskdime import MaskDiME, _top
@@ -37,7 +37,7 @@ class Noted(nn.Module):
 
 
 def noted(levels: int = 500) -> Denoiser:
-    return Denoiser(Noted(), shape=(1, 6, 6), alpha_bar=linear(levels), says="image")
+    return Denoiser(Noted(), shape=(1, 6, 6), alpha_bar=linear(levels), prediction_type="image")
 
 
 def ask(method: Method, rows: int = len(IDS)) -> Counterfactuals:
@@ -62,12 +62,12 @@ def test_log_odds_are_the_logarithm_of_p_over_1_minus_p() -> None:
 def test_the_gradient_is_of_images_from_minus_1_to_1_and_row_by_row() -> None:
     classifier, x = spatial(), pictures(4)
     goal = goal_of(classifier, x)
-    gradient, change = away_from_target(classifier, signed(x), goal), 1e-2
+    gradient, change = away_from_target(classifier, to_pm1(x), goal), 1e-2
     for row in range(4):
         one = slice(row, row + 1)
-        moved = signed(x[one]).clone()
+        moved = to_pm1(x[one]).clone()
         moved[0, 0, 3, 2] += change
-        rise = log_odds(classifier, pixels(moved), goal.target[one]) - log_odds(classifier, x[one], goal.target[one])
+        rise = log_odds(classifier, to_unit(moved), goal.target[one]) - log_odds(classifier, x[one], goal.target[one])
         torch.testing.assert_close(-rise[0] / change, gradient[row, 0, 3, 2], rtol=0.05, atol=0.01)
 
 
@@ -79,10 +79,10 @@ def test_the_query_is_brought_to_the_level_from_which_the_way_back_starts(method
     generator, x = noted(), pictures(len(IDS))
     goal = goal_of(spatial(), x)
     method(generator=generator, tau=4, scales=(1.0,)).search(spatial(), x, goal, Noise(0, IDS))
-    chain = lowest(generator, 50, 4)
-    assert generator.net.steps[0] == chain.steps[-1] == 31
+    schedule = lowest(generator, 50, 4)
+    assert generator.net.steps[0] == schedule.timesteps[-1] == 31
     noise = Noise(0, IDS).split(2 if method is FastDiME else 1)[0]
-    first = chain.noised(signed(x), 3, noise.normal(1, 6, 6))
+    first = schedule.add_noise(to_pm1(x), 3, noise.normal(1, 6, 6))
     torch.testing.assert_close(generator.net.seen[0], first)
 
 
@@ -221,7 +221,7 @@ class Broken(nn.Module):
 
 @pytest.mark.parametrize("method", EVERY)
 def test_a_denoiser_that_gives_nan_fails_its_row_alone(method) -> None:
-    net = Denoiser(Broken(), shape=(1, 6, 6), alpha_bar=linear(500), says="image")
+    net = Denoiser(Broken(), shape=(1, 6, 6), alpha_bar=linear(500), prediction_type="image")
     classifier, x = spatial(), pictures(len(IDS))
     x[:, 0, 0, 0] = 0
     x[2, 0, 0, 0] = 1

@@ -49,7 +49,9 @@ def some(count=70, population=None, part="test", side=16):
 
 
 def test_names_are_listed_without_torch():
-    script = "import sys; from rather.data import list_data; list_data(); sys.exit('torch' in sys.modules)"
+    script = (
+        "import sys; from rather.hub.datasets import list_datasets; list_datasets(); sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
     assert {name for name in list_datasets() if name.startswith("faces")} == {"faces"} | {
         f"faces/{variant}" for variant in faces.VARIANTS if variant != "smile"
@@ -79,7 +81,7 @@ def test_seeds_and_parts_share_no_face():
 
 
 def test_attributes_are_in_their_ranges():
-    values = faces.values(people(2_000))
+    values = people(2_000).attributes
     for column, (name, attribute) in enumerate(ATTRIBUTES.items()):
         value = values[:, column]
         if attribute.graded:
@@ -93,7 +95,7 @@ def test_attributes_are_in_their_ranges():
 
 
 def test_attributes_are_independent_where_nothing_is_planted():
-    values = faces.values(people(20_000)).round()
+    values = people(20_000).attributes.round()
     related = torch.corrcoef(values.T) - torch.eye(len(ATTRIBUTES))
     colours = [list(ATTRIBUTES).index(name) for name in HAIR_COLOURS]  # these exclude each other
     related[torch.tensor(colours)[:, None], torch.tensor(colours)] = 0
@@ -124,26 +126,10 @@ def test_contrast_brings_only_the_causes_of_the_label_together():
 @pytest.mark.parametrize("smile", [0, 1])
 @pytest.mark.parametrize("hat", [0, 1])
 def test_rules(smile, hat):
-    attributes = faces.set(people(2), smile=smile, hat=hat, age=1 - smile).attributes
+    attributes = faces.set_attributes(people(2), {"smile": smile, "hat": hat, "age": 1 - smile}).attributes
     assert RULES["smile"].label(attributes).tolist() == [bool(smile)] * 2
     assert RULES["age"].label(attributes).tolist() == [not smile] * 2
     assert RULES["smile-xor-hat"].label(attributes).tolist() == [smile != hat] * 2
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"contrast": 0.0},
-        {"contrast": 1.5},
-        {"planted": {"glases": 0.5}},
-        {"planted": {"smile": 0.5}},
-        {"planted": {"age": 0.5}},
-        {"planted": {"red_hair": 0.5}},
-        {"planted": {"hat": 1.1}},
-    ],
-)
-def test_populations_that_are_none(wrong):
-    assert refused(Population, **wrong) == "CFG-SETTING"
 
 
 # ---------------------------------------------------------------- interventions
@@ -155,9 +141,11 @@ def test_set_changes_only_what_was_asked(name, value):
     before = people()
     if name in HAIR_COLOURS:
         value = 1
-    after = faces.set(before, **{name: value})
+    after = faces.set_attributes(before, {name: value})
     assert (after.attribute(name) == value).all()
     assert after.nuisances is before.nuisances
+    each = torch.linspace(0, 1, FEW)
+    assert torch.equal(faces.set_attributes(before, {"smile": each}).attribute("smile"), each)
     for other in set(ATTRIBUTES) - {name}:
         if name in HAIR_COLOURS and other in HAIR_COLOURS:
             assert (after.attribute(other) == 0).all()
@@ -165,32 +153,30 @@ def test_set_changes_only_what_was_asked(name, value):
             assert torch.equal(after.attribute(other), before.attribute(other))
 
 
-def test_set_takes_one_value_for_each_face():
-    each = torch.linspace(0, 1, FEW)
-    assert torch.equal(faces.set(people(), smile=each).attribute("smile"), each)
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"smile": 1.01},
-        {"smile": -0.1},
-        {"age": float("nan")},
-        {"glasses": 0.5},
-        {"hat": 2},
+        *({"smile": 1.01}, {"smile": -0.1}, {"age": float("nan")}, {"glasses": 0.5}, {"hat": 2}, {"glases": 1}),
         {"smile": torch.zeros(FEW + 1)},
         {"black_hair": 1, "red_hair": 1},
-        {"black_hair": 0, "brown_hair": 0, "blond_hair": 0, "red_hair": 0},
+        dict.fromkeys(HAIR_COLOURS, 0),
     ],
 )
-def test_values_that_are_none(wrong):
-    assert refused(faces.set, people(), **wrong) == "CFG-SETTING"
+def test_values_out_of_range_are_refused(wrong):
+    assert refused(faces.set_attributes, people(), wrong) == "CFG-SETTING"
+
+
+@pytest.mark.parametrize("planted", [{"glases": 0.5}, {"smile": 0.5}, {"age": 0.5}, {"red_hair": 0.5}, {"hat": 1.1}])
+def test_populations_and_sides_out_of_range_are_refused(planted):
+    assert refused(Population, planted=planted) == "CFG-SETTING"
+    assert [refused(Population, contrast=wrong) for wrong in (0.0, 1.5)] == ["CFG-SETTING"] * 2
+    assert [refused(draw, people(1), side) for side in (15, 257)] == ["CFG-SETTING"] * 2
 
 
 # ---------------------------------------------------------------- pictures
 
 
-def test_pictures_are_the_same_every_time_and_in_every_batch():
+def test_pictures_are_the_same_every_time_in_every_batch_and_nearly_in_every_size():
     sample = people(20)
     images, layouts = draw(sample)
     again, _ = draw(sample)
@@ -199,27 +185,17 @@ def test_pictures_are_the_same_every_time_and_in_every_batch():
         alone, layout = draw(sample[[row]])
         assert torch.equal(alone[0], images[row])
         assert torch.equal(layout[0], layouts[row])
+    assert (torch.nn.functional.avg_pool2d(draw(sample, 128)[0], 2) - images).abs().mean() < 0.02
 
 
 @pytest.mark.parametrize("side", [16, 33, 64, 256])
 def test_any_side(side):
     images, layouts = draw(people(2), side)
-    assert images.shape == (2, 3, side, side)
-    assert layouts.shape == (2, side, side)
-    assert images.dtype == torch.float32
-    assert layouts.dtype == torch.uint8
+    assert (images.shape, images.dtype) == ((2, 3, side, side), torch.float32)
+    assert (layouts.shape, layouts.dtype) == ((2, side, side), torch.uint8)
     assert 0 <= images.min() < images.max() <= 1
     assert layouts.max() < len(REGIONS)
-
-
-def test_no_faces_and_sides_that_are_none():
-    assert draw(people(0))[0].shape == (0, 3, 64, 64)
-    assert [refused(draw, people(1), side) for side in (15, 257)] == ["CFG-SETTING"] * 2
-
-
-def test_a_face_looks_alike_in_every_size():
-    small, large = draw(people(), 64)[0], draw(people(), 128)[0]
-    assert (torch.nn.functional.avg_pool2d(large, 2) - small).abs().mean() < 0.02
+    assert draw(people(0), side)[0].shape == (0, 3, side, side)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +209,7 @@ def test_a_face_looks_alike_in_every_size():
     ],
 )
 def test_an_attribute_changes_no_other_region(name, may_change):
-    (before, was), (after, layout) = (draw(faces.set(people(), **PLAIN | {name: v}), 128) for v in (0, 1))
+    (before, was), (after, layout) = (draw(faces.set_attributes(people(), PLAIN | {name: v}), 128) for v in (0, 1))
     different = changed(before, after)
     assert different.flatten(1).any(1).all()
     elsewhere = ~(shows(was, *may_change) | shows(layout, *may_change))
@@ -244,21 +220,18 @@ def test_an_attribute_changes_no_other_region(name, may_change):
 
 
 @pytest.mark.parametrize("region", ["glasses", "hat", "beard"])
-def test_a_region_is_there_with_its_attribute_only(region):
+def test_a_region_is_there_with_its_attribute_only_and_the_others_always(region):
     for value in (0, 1):
-        _, layouts = draw(faces.set(people(20), **PLAIN | {region: value}))
+        _, layouts = draw(faces.set_attributes(people(20), PLAIN | {region: value}))
         assert (shows(layouts, region).flatten(1).any(1) == bool(value)).all()
-
-
-def test_every_face_has_what_a_face_has():
-    _, layouts = draw(faces.set(people(20), **PLAIN, smile=1))
-    for region in set(REGIONS) - {"glasses", "hat", "beard", "ear"}:
-        assert shows(layouts, region).flatten(1).any(1).all(), region
+    _, layouts = draw(faces.set_attributes(people(20), PLAIN | {"smile": 1}))
+    for always in set(REGIONS) - {"glasses", "hat", "beard", "ear"}:
+        assert shows(layouts, always).flatten(1).any(1).all(), always
 
 
 def test_the_layout_is_where_the_colour_is():
     sample = people(20)
-    images, layouts = draw(faces.set(sample, hat=1, glasses=0), 128)
+    images, layouts = draw(faces.set_attributes(sample, {"hat": 1, "glasses": 0}), 128)
     inner = torch.nn.functional.max_pool2d((~shows(layouts, "hat")).float(), 3, 1, 1) == 0
     for image, mask, colour in zip(images, inner, sample.nuisances["hat_colour"], strict=True):
         cosine = torch.cosine_similarity(image[:, mask], colour[:, None], dim=0)
@@ -274,16 +247,18 @@ def test_the_layout_is_where_the_colour_is():
     ids=["top", "middle", "bottom"],
 )
 def test_age_shows_everywhere_and_gradually(rows, columns):
-    steps = [draw(faces.set(people(2), **PLAIN, age=age), 256)[0][..., rows, columns] for age in (0, 0.5, 1)]
+    steps = [
+        draw(faces.set_attributes(people(2), PLAIN | {"age": age}), 256)[0][..., rows, columns] for age in (0, 0.5, 1)
+    ]
     for before, after in pairwise(steps):
         assert (changed(before, after).flatten(1).float().mean(1) > 0.02).all()
-    near = draw(faces.set(people(2), **PLAIN, age=0.501), 256)[0][..., rows, columns]
+    near = drawn(0.501)
     assert (near - steps[1]).abs().max() < 0.02
 
 
 def test_smiles_show_teeth_and_others_do_not():
     def opening(smile):
-        return shows(draw(faces.set(people(10), smile=smile), 128)[1], "mouth").flatten(1).sum(1)
+        return shows(draw(faces.set_attributes(people(10), {"smile": smile}), 128)[1], "mouth").flatten(1).sum(1)
 
     shut, still_shut, open_, wide = (opening(smile) for smile in (0, 0.3, 0.7, 1))
     assert still_shut.max() < open_.min()
@@ -297,7 +272,7 @@ def test_gradients_reach_graded_attributes(name):
     weights = torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(0))
 
     def score(value):
-        return (draw(faces.set(people(2), **PLAIN | {name: value}))[0] * weights).sum((1, 2, 3))
+        return (draw(faces.set_attributes(people(2), PLAIN | {name: value}))[0] * weights).sum((1, 2, 3))
 
     (gradient,) = torch.autograd.grad(score(value).sum(), value)
     assert gradient.isfinite().all()
@@ -356,12 +331,10 @@ def test_one_face_is_read_by_drawing_few(monkeypatch, tmp_path):
 
 def test_everything_is_what_is_read_one_at_a_time():
     part = some()
-    images, layouts, attributes, labels = some().everything()
+    images, layouts = some().everything()
     for index in (0, 31, 32, 69):
         assert torch.equal(images[index].float() / 255, part.read(index))
         assert torch.equal(layouts[index], part.layout(index))
-        assert torch.equal(attributes[index], part.attribute_values(index))
-        assert labels[index] == part.label(index)
     assert source.read_all(part)[0].shape == (70, 3, 16, 16)
 
 
@@ -387,43 +360,31 @@ def test_faces_are_drawn_once(kept):
     assert len(list(cache.folder().iterdir())) == 3
 
 
-def test_who_reads_on_gets_the_cache(kept):
+def test_reading_most_faces_fills_the_cache_and_one_face_is_read_from_it(kept):
     part = some()
     for index in range(70):
         part.read(index)
     assert sum(kept) <= 70 + 64
     kept.clear()
-    assert torch.equal(some().everything().images[5].float() / 255, part.read(5))
+    for index in (5, 69):
+        assert torch.equal(some().read(index), part.read(index))
+    assert torch.equal(some().everything()[0][5].float() / 255, part.read(5))
     assert kept == []
 
 
-def test_one_face_of_many_that_are_in_the_cache_is_not_drawn(kept):
-    expected = some().everything().images[69]
-    kept.clear()
-    assert torch.equal(some().read(69), expected.float() / 255)
-    assert kept == []
-
-
-@pytest.mark.parametrize("damage", [b"", b"nonsense" * 20, None])
-def test_a_damaged_cache_is_drawn_anew(kept, damage):
+@pytest.mark.parametrize("damage", ["empty", "nonsense", "cut", "another's"])
+def test_a_damaged_cache_is_drawn_again(kept, damage):
     first = some().everything()
     (file,) = cache.folder().iterdir()
     whole = file.read_bytes()
-    file.write_bytes(whole[:-100] if damage is None else damage)
-    assert all(map(torch.equal, first, some().everything()))
-    assert sum(kept) == 2 * 70
-    assert file.read_bytes() == whole
-
-
-def test_a_cache_of_other_faces_is_drawn_anew(kept):
     some(60).everything()
-    (other,) = cache.folder().iterdir()
-    some().everything()
-    (file,) = set(cache.folder().iterdir()) - {other}
-    file.write_bytes(other.read_bytes())
+    (other,) = {*cache.folder().iterdir()} - {file}
+    broken = {"empty": b"", "nonsense": b"nonsense" * 20, "cut": whole[:-100], "another's": other.read_bytes()}
+    file.write_bytes(broken[damage])
     kept.clear()
-    assert len(some().everything().images) == 70
+    assert all(map(torch.equal, first, some().everything()))
     assert sum(kept) == 70
+    assert file.read_bytes() == whole
 
 
 def test_without_a_place_for_a_cache_faces_are_drawn(kept, monkeypatch, tmp_path):

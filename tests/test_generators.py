@@ -256,7 +256,11 @@ def test_file_gives_back_what_was_saved(kind, tmp_path):
     save_generator(file, generator, autoencoder, {"seed": 0})
     again = read_generator(file)
     assert again.fingerprint() == autoencoder.fingerprint()
-    assert (again.name, again.shape, again.told()) == ("mine", (3, 32, 32), autoencoder.told())
+    assert (again.name, again.shape, again.fingerprint_extra()) == (
+        "mine",
+        (3, 32, 32),
+        autoencoder.fingerprint_extra(),
+    )
     assert load_generator(str(file)).fingerprint() == autoencoder.fingerprint()
     assert not any(p.requires_grad for p in again.parameters())
 

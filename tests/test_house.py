@@ -30,10 +30,6 @@ FLOORS = (
 )
 
 
-#: Pages that are still written by what they show.
-EXEMPT = {("runs", "report")}
-
-
 def parse(file: Path) -> ast.Module:
     return ast.parse(file.read_text("utf-8"))
 
@@ -59,7 +55,7 @@ def knows(file: Path) -> set[str]:
     """The other parts that a file imports."""
     names = [name.split(".") for name in imported(parse(file))]
     parts = {name[1] for name in names if name[0] == "rather"} & {part(other) for other in FILES}
-    return {other for other in parts - {part(file)} if (part(file), other) not in EXEMPT}
+    return {other for other in parts - {part(file)}}
 
 
 GRAPH = {part(file): set[str]() for file in FILES}

@@ -26,6 +26,7 @@ from rather.methods.revise import REVISE
 from rather.methods.several import Several
 from rather.search.descend import on_grid
 from rather.search.references import References
+from tolerance import assert_same_pictures
 
 NET, GENERATOR, LATENT, X = spatial(), stripes(), latent_stripes(), pictures(5)
 TARGET = others(NET, X)
@@ -260,7 +261,7 @@ def test_latents_that_are_not_finite_harm_no_neighbour() -> None:
     ):
         result = type(method)(**{**dict(method), **broken})(NET, x, target)
         alone = method(NET, x[well], target[well], ids=["0", "1", "3", "4"])
-        assert torch.equal(result.images[well], alone.images)
+        assert_same_pictures(result.images[well], alone.images)
         assert result.success.tolist() == [True, True, False, True, True]
         assert result.failure[2] == "NONFINITE"
         assert result.info["reconstruction_called"][2] is None
@@ -426,7 +427,7 @@ def test_the_nearest_answer_is_the_picture() -> None:
         assert result.info["answers_distinct"][row] == len(answers[found].unique(dim=0))
 
 
-def test_an_oracle_tells_trivial_answers() -> None:
+def test_a_second_classifier_tells_trivial_answers() -> None:
     class Stubborn(nn.Module):
         """Says always the same."""
 
@@ -434,10 +435,10 @@ def test_an_oracle_tells_trivial_answers() -> None:
             return torch.tensor([1.0, 0.0, 0.0]).expand(len(x), 3)
 
     stubborn = Classifier(nn.Identity(), Stubborn(), classes=CLASSES, shape=(1, 6, 6))
-    for oracle, trivial in ((stubborn, [False, False]), (NET, [True, True])):
-        method = DiVE(generator=GENERATOR, count=2, oracle=oracle)
+    for second, trivial in ((stubborn, [False, False]), (NET, [True, True])):
+        method = DiVE(generator=GENERATOR, count=2, second_classifier=second)
         assert method(NET, X, TARGET).info["answers_trivial"] == [trivial] * 5
-        assert "oracle" not in method.settings()
+        assert "second_classifier" not in method.settings()
     assert "answers_trivial" not in DiVE(generator=GENERATOR, count=2)(NET, X, TARGET).info
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rather.config.errors import RatherError
-from rather.data.listed import Listed, fit_layout, pictures_in, whole
-from rather.data.lists import find, names, numbers, read_lines, refuse_escapes, table
+from rather.data.files import ImageFiles, fit_layout, pictures_in, whole
+from rather.data.lists import check_paths, find, names, numbers, read_lines, table
 from rather.io.images import fit, largest
 
 pytestmark = pytest.mark.shapes
@@ -84,12 +84,12 @@ def test_tables_whose_ids_do_not_count_are_refused(path, text):
     "name", ["../../etc/passwd", "/etc/passwd", "a/../../b.jpg", "..", ".", "", "a//b", "a/", "C:x", "a\\..\\b", "a\0b"]
 )
 def test_names_that_lead_out_are_refused(path, name):
-    assert refusal(refuse_escapes, path, ["fine.jpg", name]).code == "DATA-DAMAGED"
+    assert refusal(check_paths, path, ["fine.jpg", name]).code == "DATA-DAMAGED"
 
 
 def test_names_inside_are_not_refused(path):
-    refuse_escapes(path, ["a.jpg", "001.Black_footed/x y-1.jpg", "..a", "a..b/c..", "…/é.jpg", ".hidden"])
-    assert "twice" in str(refusal(refuse_escapes, path, ["a.jpg", "b.jpg", "a.jpg"]))
+    check_paths(path, ["a.jpg", "001.Black_footed/x y-1.jpg", "..a", "a..b/c..", "…/é.jpg", ".hidden"])
+    assert "twice" in str(refusal(check_paths, path, ["a.jpg", "b.jpg", "a.jpg"]))
 
 
 @given(st.lists(st.sampled_from(["..", ".", "a", "/", "b.c", "\\", ""]), max_size=6))
@@ -97,7 +97,7 @@ def test_no_accepted_name_leads_out(tmp_path_factory, parts):
     root = tmp_path_factory.getbasetemp() / "root"
     name = "".join(parts)
     try:
-        refuse_escapes(root, [name])
+        check_paths(root, [name])
     except RatherError:
         return
     assert root in (root / name).parents
@@ -126,7 +126,9 @@ def test_pictures_in_a_folder(tmp_path):
 def test_listed_pictures(tmp_path):
     Image.new("RGB", (20, 10), (255, 0, 51)).save(tmp_path / "a b.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    source = Listed(name="x", folder=tmp_path, files=["a b.png", "broken.png", "none.png", "a_b.png"], shape=(3, 4, 4))
+    source = ImageFiles(
+        name="x", folder=tmp_path, files=["a b.png", "broken.png", "none.png", "a_b.png"], shape=(3, 4, 4)
+    )
     assert [source.id(i) for i in range(len(source))] == ["a-b", "broken", "none", "a-b-2"]
     assert source.label(0) is None
     assert source.where(2) == str(tmp_path / "none.png")
@@ -136,7 +138,7 @@ def test_listed_pictures(tmp_path):
     for ask in (source.attribute_values, source.layout):
         with pytest.raises(NotImplementedError):
             ask(0)
-    assert refusal(Listed, name="x", folder=tmp_path, files=[], shape=(4, 8, 8)).code == "DATA-SHAPE"
+    assert refusal(ImageFiles, name="x", folder=tmp_path, files=[], shape=(4, 8, 8)).code == "DATA-SHAPE"
 
 
 @given(st.tuples(st.integers(2, 400), st.integers(2, 400)), st.integers(1, 300), st.integers(1, 300))
@@ -155,7 +157,7 @@ def test_a_square_is_cut_out_first(tmp_path):
     image.save(tmp_path / "a.png")
     Image.new("RGB", (128, 120)).save(tmp_path / "small.png")
     shape = (3, 128, 96)
-    source = Listed(name="x", folder=tmp_path, files=["a.png", "small.png"], shape=shape, square=150)
+    source = ImageFiles(name="x", folder=tmp_path, files=["a.png", "small.png"], shape=shape, square=150)
     assert torch.equal(source.read(0), fit(image.crop((14, 34, 164, 184)), shape))
     assert source.picture(1).size == (120, 120)
     assert source.read(1).shape == shape

@@ -1,6 +1,5 @@
-"""Planted classifiers: what is planted, what they truly go by, and who names it."""
+"""Classifiers with a planted bias: what is planted, what they really rely on, and how explanations are judged."""
 
-import json
 import math
 import re
 import subprocess
@@ -16,13 +15,13 @@ from rather.config.errors import RatherError
 from rather.core import Classifier
 from rather.metrics.ground_truth import area_under_curve
 from rather.train import Recipe
-from rather.worlds import WORLDS, causal, switched
-from rather.worlds.bias_spec import CLEAN, PLANTED, Planted, recipes
+from rather.worlds import WORLDS, Effect, causal
+from rather.worlds.bias_spec import BIASED, CLEAN, BiasSpec, bias_specs
 from rather.worlds.causal import ask, detection, judge
-from rather.worlds.faces import HAIR_COLOURS, NUISANCES, Effect
-from rather.worlds.trained_bias import TRAININGS, Known, load, make, read
+from rather.worlds.faces import HAIR_COLOURS, NUISANCES
+from rather.worlds.trained_bias import TRAININGS, TrainedBias, load, read, train_biased
 
-TINY = {"count": 40, "asked": 2, "training": Recipe(architecture="patches", epochs=1)}
+TINY = {"count": 40, "scenes": 2, "training": Recipe(architecture="patches", epochs=1)}
 WORLD = WORLDS["faces"]
 SHAPES = WORLDS["shapes"]
 
@@ -124,53 +123,50 @@ def test_readings_are_of_the_causes_in_their_order(scenes):
         assert WORLD.causes[int(change.argmax())] == cause
 
 
-# ---------------------------------------------------------------- recipes
+# ---------------------------------------------------------------- specifications
 
 
 def test_with_full_strength_the_cue_is_the_label_and_nothing_else_changes():
     for cue in ("glasses", "blond_hair", "background"):
-        recipe = Planted(label="smile", cue=cue, strength=1.0, seed=3)
-        ours, plain = recipe.scenes(50), Planted(label="smile", seed=3).scenes(50)
+        spec = BiasSpec(label="smile", cue=cue, strength=1.0, seed=3)
+        ours, plain = spec.scenes(50), BiasSpec(label="smile", seed=3).scenes(50)
         assert torch.equal(WORLD.has(ours, cue), WORLD.has(plain, "smile"))
         for other in {*WORLD.causes} - {cue, *HAIR_COLOURS}:
             assert torch.equal(WORLD.amount(ours, other), WORLD.amount(plain, other))
-        unplanted = replace(recipe, strength=0.0).scenes(50)
+        unplanted = replace(spec, strength=0.0).scenes(50)
         assert torch.equal(unplanted.attributes, plain.attributes)
 
 
 def test_strength_is_how_often_the_cue_is_the_label():
-    recipe = Planted(label="age", cue="dark_skin", strength=0.6)
-    some = recipe.scenes(2_000)
+    spec = BiasSpec(label="age", cue="dark_skin", strength=0.6)
+    some = spec.scenes(2_000)
     agree = (WORLD.has(some, "dark_skin") == WORLD.has(some, "age")).float().mean()
     assert agree == pytest.approx(0.6 + 0.4 * 0.5, abs=0.04)
 
 
 def test_contrast_is_the_labels_and_ordinary_scenes_have_all_of_it():
-    recipe = Planted(label="age", cue="hat", contrast=0.1)
-    assert (WORLD.amount(recipe.scenes(50), "age") - 0.5).abs().max() <= 0.05 + 1e-6
-    plain = recipe.ordinary(50)
+    spec = BiasSpec(label="age", cue="hat", contrast=0.1)
+    assert (WORLD.amount(spec.scenes(50), "age") - 0.5).abs().max() <= 0.05 + 1e-6
+    plain = spec.ordinary(50)
     assert (WORLD.amount(plain, "age") - 0.5).abs().min() >= 0.2 - 1e-6
-    assert torch.equal(plain.attributes, Planted(label="age", seed=9).ordinary(50).attributes)
+    assert torch.equal(plain.attributes, BiasSpec(label="age", seed=9).ordinary(50).attributes)
     agree = WORLD.has(plain, "hat") == WORLD.has(plain, "age")
     assert 0.3 < agree.float().mean() < 0.7
 
 
-def test_parts_share_no_scene():
-    recipe = Planted()
-    assert not torch.equal(recipe.scenes(5).attributes, recipe.scenes(5, part=1).attributes)
-
-
-def test_pictures_are_labelled_by_the_labels_own_cause():
-    recipe = Planted(label="smile", cue="glasses", strength=0.5, seed=1)
-    pictures = recipe.pictures(40)
+def test_pictures_are_labelled_by_the_labels_own_cause_and_parts_share_none():
+    spec = BiasSpec(label="smile", cue="glasses", strength=0.5, seed=1)
+    pictures = spec.pictures(40)
     assert pictures.classes == ("not smiling", "smiling")
-    assert list(pictures.labels) == WORLD.has(recipe.scenes(40), "smile").int().tolist()
-    assert torch.equal(pictures.images, WORLD.draw(recipe.scenes(40)))
+    assert list(pictures.labels) == WORLD.has(spec.scenes(40), "smile").int().tolist()
+    assert torch.equal(pictures.images, WORLD.draw(spec.scenes(40)))
+    assert not torch.equal(spec.scenes(5).attributes, spec.scenes(5, part=1).attributes)
 
 
-def test_the_benchmark_has_as_many_of_each_of_different_names():
-    assert len(PLANTED) == len(CLEAN) >= 10
-    assert len({recipe.name for recipe in recipes()}) == 2 * len(PLANTED)
+def test_the_benchmark_has_as_many_of_each_of_different_names_and_every_world_a_training():
+    assert len(BIASED) == len(CLEAN) >= 10
+    assert len({spec.name for spec in bias_specs()}) == 2 * len(BIASED)
+    assert TRAININGS.keys() == WORLDS.keys()
 
 
 @pytest.mark.parametrize(
@@ -186,56 +182,39 @@ def test_the_benchmark_has_as_many_of_each_of_different_names():
 )
 def test_what_cannot_be_planted_is_refused(wrong, said):
     with pytest.raises(RatherError, match=said):
-        Planted(**wrong)
+        BiasSpec(**wrong)
 
 
 # ---------------------------------------------------------------- trained and kept
 
 
 def test_what_is_made_is_kept(tmp_path, monkeypatch):
-    recipe = Planted(label="smile", cue="beard", contrast=0.05)
-    known = make(recipe, tmp_path, **TINY)
+    spec = BiasSpec(label="smile", cue="beard", contrast=0.05)
+    bias = train_biased(spec, tmp_path, **TINY)
     assert sorted(file.suffix for file in tmp_path.iterdir()) == [".json", ".safetensors"]
-    assert [*known.effects] == [*WORLD.causes]
-    assert len(known.effects["beard"].log_odds) == 2
+    assert [*bias.effects] == [*WORLD.causes]
+    assert len(bias.effects["beard"].log_odds) == 2
     monkeypatch.setattr("rather.worlds.trained_bias.train_classifier", None)
-    again = make(recipe, tmp_path, **TINY)
+    again = train_biased(spec, tmp_path, **TINY)
     (listed,) = load(tmp_path)
     for other in (again, listed):
-        assert other.recipe == recipe
-        assert other.classifier.fingerprint() == known.classifier.fingerprint()
-        assert torch.equal(other.sizes, known.sizes)
-    for other, change in ((replace(recipe, seed=1), {}), (recipe, {"count": 41}), (recipe, {"asked": 3})):
+        assert other.spec == spec
+        assert other.classifier.fingerprint() == bias.classifier.fingerprint()
+        assert torch.equal(other.sizes, bias.sizes)
+    for other, change in ((replace(spec, seed=1), {}), (spec, {"count": 41}), (spec, {"scenes": 3})):
         with pytest.raises(TypeError):  # it is trained anew
-            make(other, tmp_path, **TINY | change)
+            train_biased(other, tmp_path, **TINY | change)
 
 
-def test_a_card_that_does_not_say_how_it_was_made_is_of_the_usual_way(tmp_path, monkeypatch):
-    recipe = Planted(label="smile", cue="beard", contrast=0.05)
-    known = make(recipe, tmp_path, **TINY)
-    card = tmp_path / f"{recipe.name}.json"
-    told = json.loads(card.read_text("utf-8"))
-    assert told.pop("made")["count"] == TINY["count"]
-    card.write_text(json.dumps(told), "utf-8")
-    monkeypatch.setattr("rather.worlds.trained_bias.train_classifier", None)
-    assert make(recipe, tmp_path).classifier.fingerprint() == known.classifier.fingerprint()
-    with pytest.raises(TypeError):
-        make(recipe, tmp_path, **TINY)
-
-
-def test_only_classifiers_are_loaded_and_only_of_a_folder(tmp_path):
+def test_only_classifiers_are_loaded_and_only_from_a_folder(tmp_path):
     (tmp_path / "figures.json").write_text("{}", "utf-8")
     assert load(tmp_path) == []
     with pytest.raises(RatherError, match="no such"):
         load(tmp_path / "none")
 
 
-def test_every_world_has_a_training():
-    assert TRAININGS.keys() == WORLDS.keys()
-
-
 def test_the_same_recipe_gives_the_same_classifier(tmp_path):
-    one, other = (make(Planted(seed=2), tmp_path / name, **TINY) for name in "ab")
+    one, other = (train_biased(BiasSpec(seed=2), tmp_path / name, **TINY) for name in "ab")
     assert one.classifier.fingerprint() == other.classifier.fingerprint()
 
 
@@ -246,7 +225,7 @@ def test_a_damaged_card_is_refused(tmp_path, damage):
         read(tmp_path / "some.json")
 
 
-# ---------------------------------------------------------------- what is known, and who names it
+# ---------------------------------------------------------------- true causes, and scores of explanations
 
 
 class _Light(nn.Module):
@@ -259,29 +238,29 @@ class _Light(nn.Module):
 
 @pytest.fixture(scope="module")
 def light():
-    """A classifier that goes by the background, as its effects say."""
+    """A classifier that relies on the background, as its effects say."""
     classifier = Classifier(nn.Identity(), _Light(), classes=("dark", "light"), shape=(3, 64, 64))
     nothing = Effect(torch.zeros(1), torch.zeros(1))
     effects = dict.fromkeys(WORLD.causes, nothing)
-    some = Planted().ordinary(4, part=1)
-    effects["background"] = switched(WORLD, classifier, some, "background", 1)
-    recipe = Planted(label="smile", cue="background")
-    return Known(recipe=recipe, classifier=classifier, right=1.0, effects=effects)
+    some = BiasSpec().ordinary(4, part=1)
+    effects["background"] = WORLD.effect(classifier, some, "background", 1)
+    spec = BiasSpec(label="smile", cue="background")
+    return TrainedBias(spec=spec, classifier=classifier, accuracy=1.0, effects=effects)
 
 
-def test_who_goes_by_the_cue_is_biased(light):
+def test_a_classifier_that_follows_the_cue_is_biased(light):
     assert light.follows == "background"
     assert light.biased
     assert not light.clean
     assert light.dominance == math.inf
     assert light.effects["background"].log_odds.mean() == pytest.approx(40 * 0.7, rel=0.1)
-    plain = replace(light, recipe=Planted(label="smile"))
+    plain = replace(light, spec=BiasSpec(label="smile"))
     assert not plain.biased
     assert not plain.clean
 
 
 def test_the_truth_is_the_scene_with_the_cause_turned_the_right_way(light):
-    some = light.recipe.ordinary(6)
+    some = light.spec.ordinary(6)
     target = torch.tensor([True, False] * 3)
     assert torch.equal(light.truth(some, target), WORLD.draw(WORLD.turn(some, "background", target)))
     effects = {name: Effect(-effect.log_odds, effect.probability) for name, effect in light.effects.items()}
@@ -290,10 +269,10 @@ def test_the_truth_is_the_scene_with_the_cause_turned_the_right_way(light):
 
 
 def test_the_true_counterfactual_has_the_best_scores(light):
-    questions = ask(light, 8)
-    assert questions.solved.any()
-    scores = judge(questions, questions.truth)
-    assert torch.equal(scores.found, questions.solved)
+    queries = ask(light, 8)
+    assert queries.solved.any()
+    scores = judge(queries, queries.truth)
+    assert torch.equal(scores.success, queries.solved)
     assert scores.names == "background"
     assert scores.seen["background"] == scores.suspicion > 0.3
     assert scores.agreement > 0
@@ -303,33 +282,31 @@ def test_the_true_counterfactual_has_the_best_scores(light):
     assert ((scores.region > 0.1) & (scores.region < 0.9)).all()
 
 
-def test_who_changes_nothing_explains_nothing(light):
-    questions = ask(light, 4)
-    scores = judge(questions, questions.images)
-    assert not scores.found.any()
+def test_no_change_explains_nothing(light):
+    queries = ask(light, 4)
+    scores = judge(queries, queries.images)
+    assert not scores.success.any()
     assert scores.names is None
     assert scores.suspicion == 0
     assert math.isnan(scores.agreement)
     assert len(scores.distance) == len(scores.inside) == 0
-    with pytest.raises(RatherError, match="questions are"):
-        judge(questions, questions.images[:2])
+    with pytest.raises(RatherError, match="queries are"):
+        judge(queries, queries.images[:2])
 
 
-def test_a_change_of_something_else_is_no_suspicion_of_the_label(light):
-    """The label's own cause counts for nobody's suspicion."""
-    questions = ask(light, 8)
-    own = replace(questions, known=replace(light, recipe=Planted(label="smile")))
-    seen = judge(questions, questions.truth)
-    assert judge(own, questions.truth).suspicion == seen.suspicion
-    without = {cause: share for cause, share in seen.seen.items() if cause != "smile"}
-    assert seen.suspicion == max(without.values())
+def test_the_labels_own_cause_is_never_suspicious(light):
+    queries = ask(light, 8)
+    own = replace(queries, bias=replace(light, spec=BiasSpec(label="smile")))
+    scores = judge(queries, queries.truth)
+    without = {cause: share for cause, share in scores.seen.items() if cause != "smile"}
+    assert judge(own, queries.truth).suspicion == scores.suspicion == max(without.values())
 
 
 def test_detection_is_the_area_over_suspicions(light):
     scores = judge(ask(light, 2), ask(light, 2).images)
     groups = [[replace(scores, suspicion=one) for one in some] for some in ((0.5, 0.2), (0.2, 0.1))]
     assert detection(*groups) == (1 + 1 + 0.5 + 1) / 4
-    assert causal.LOOKED_AT == 20
+    assert causal.LARGEST == 20
 
 
 def test_python_of_the_page_runs_and_says_what_it_should(tmp_path):

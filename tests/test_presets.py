@@ -10,7 +10,7 @@ from rather.config.errors import RatherError
 from rather.hub.columns import columns
 from rather.hub.methods import build_method, list_methods, method_class
 from rather.hub.presets import expand, list_presets, preset
-from rather.hub.resources import wanted
+from rather.hub.resources import requirements
 
 GIVEN = resources()
 
@@ -18,7 +18,7 @@ GIVEN = resources()
 @pytest.mark.parametrize("name", list_presets())
 def test_every_preset_builds_and_is_what_it_says(name):
     plan = expand({"name": name})
-    kinds = {want.name: want.kind for want in wanted(plan)}
+    kinds = {want.name: want.kind for want in requirements(plan)}
     told = build_method(plan, {field: GIVEN[kind] for field, kind in kinds.items() if kind in GIVEN}).settings()
     own = {key: value for key, value in plan.items() if key not in {"name", "method"}}
     plain = json.loads(json.dumps(told))  # TOML has lists for tuples

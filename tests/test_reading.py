@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 from torch.nn import functional as F
 
 from rather.config.errors import RatherError
-from rather.io.images import decode, fit, read_bytes, read_image
+from rather.io.images import decode, fit, read_bytes
 
 GRADIENT = np.stack(
     [
@@ -236,11 +236,6 @@ def test_fit_keeps_the_pixels_of_an_image_of_that_size():
 
 def test_a_very_long_image_is_not_blown_up():
     assert fit(Image.new("L", (1, 20_000), 51), (1, 64, 64)).unique().tolist() == pytest.approx([0.2])
-
-
-def test_read_image_reads_a_file(tmp_path):
-    (tmp_path / "a.png").write_bytes(encoded(COLOUR, "PNG"))
-    assert read_image(tmp_path / "a.png", (3, 16, 24)).shape == (3, 16, 24)
 
 
 def test_only_regular_files_are_opened(tmp_path):

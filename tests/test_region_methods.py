@@ -24,10 +24,10 @@ from rather.hub.methods import build_method
 from rather.methods.attributes import Attributes
 from rather.methods.exaggeration import Exaggeration
 from rather.methods.steex import STEEX
-from rather.runs.works import look
+from rather.runs.runner import preflight_all
 from rather.search.references import References
 
-pytestmark = pytest.mark.shapes
+pytestmark = [pytest.mark.numbers, pytest.mark.shapes]
 
 
 def asked(count=5):
@@ -226,7 +226,7 @@ def test_an_exaggerator_is_of_one_classifier():
         striped_exaggerator().refuse_other(other)
     assert refused.value.code == "MODEL-CLASSES"
     with pytest.raises(RatherError, match="a, b, c"):  # before a run begins
-        look(other, [{"generator": striped_exaggerator()}], pictures(4))
+        preflight_all(other, [{"generator": striped_exaggerator()}], pictures(4))
 
 
 def test_somebodys_nets_that_fail_or_give_other_images_are_refused_in_one_line():

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import rather.generators
+import rather.hub.generators
 import rather.hub.resources
 from analytic import example, latent_stripes, pictures, resources, spatial, stripes
 from rather.config.errors import RatherError
@@ -14,9 +15,18 @@ from rather.generators._frozen_semantic import Semantic
 from rather.generators.autoencoder import Autoencoder
 from rather.hub.methods import build_method, list_methods, method_class
 from rather.hub.presets import expand
-from rather.hub.resources import NAMES, Sources, Want, bundled_net, take_generator, take_latent, take_oracle, wanted
+from rather.hub.resources import (
+    NAMES,
+    Requirement,
+    ResourceSpec,
+    bundled_net,
+    requirements,
+    resolve_generator,
+    resolve_latent,
+    resolve_second_classifier,
+)
 from rather.latents.classifiers import LatentClassifiers
-from rather.runs.runner import Work, question
+from rather.runs.runner import Job, run_config
 from rather.search.references import References
 
 
@@ -32,7 +42,7 @@ from rather.search.references import References
     ],
 )
 def test_a_plan_wants_what_its_methods_have_a_field_for(plan, needs):
-    assert {want.name for want in wanted(expand(plan))} == needs
+    assert {want.name for want in requirements(expand(plan))} == needs
 
 
 @pytest.mark.parametrize(
@@ -40,7 +50,7 @@ def test_a_plan_wants_what_its_methods_have_a_field_for(plan, needs):
     [("revise", "vae"), ("xgem", "vae"), ("introspection", "gan"), ("gci", "gan"), ("dive-100", "tcvae")],
 )
 def test_digits_get_the_generator_of_the_methods_paper_where_it_is_bundled(plan, bundled, monkeypatch):
-    (want,) = (want for want in wanted(expand({"name": plan})) if want.name == "generator")
+    (want,) = (want for want in requirements(expand({"name": plan})) if want.name == "generator")
     for known in ({"digits-vae", f"digits-{bundled}"}, {"digits-vae"}):
         monkeypatch.setattr(rather.hub.resources, "list_weights", lambda *_, known=known: known)
         own = bundled_net(digits(), want.bundled)
@@ -81,21 +91,21 @@ def asked(monkeypatch):
 
 
 def test_the_generator_that_was_asked_for_is_taken(asked):
-    assert isinstance(take_generator("stripes", spatial()), Autoencoder)
+    assert isinstance(resolve_generator("stripes", spatial()), Autoencoder)
     assert asked == ["stripes"]
 
 
 def test_a_classifier_of_latents_brings_its_own(asked):
     latent = latent_stripes()
-    assert take_generator(None, latent.classifier()) is latent.autoencoder
-    assert take_latent(None, latent.classifier()) is latent
+    assert resolve_generator(None, latent.classifier()) is latent.autoencoder
+    assert resolve_latent(None, latent.classifier()) is latent
     assert asked == []
 
 
 def test_digits_have_a_bundled_generator_and_others_have_none(asked):
-    take_generator(None, digits())
+    resolve_generator(None, digits())
     assert asked == ["digits-vae"]
-    for take, says in ((take_generator, "train vae"), (take_latent, "train latent-classifier")):
+    for take, says in ((resolve_generator, "train vae"), (resolve_latent, "train latent-classifier")):
         with pytest.raises(RatherError, match=says) as refused:
             take(None, spatial())
         assert refused.value.code == "GEN-MISSING"
@@ -105,40 +115,42 @@ def test_digits_have_a_bundled_generator_and_others_have_none(asked):
 def test_classifiers_of_latents_must_be_some_and_know_the_same_classes(asked):
     own = latent_stripes()
     same = Classifier(torch.nn.Identity(), torch.nn.Flatten(), classes=own.classes, shape=own.autoencoder.shape)
-    assert take_latent("latent", same).classes == own.classes
+    assert resolve_latent("latent", same).classes == own.classes
     with pytest.raises(RatherError, match="sees images") as refused:
-        take_latent("spatial", same)
+        resolve_latent("spatial", same)
     assert refused.value.code == "GEN-NOT-FOUND"
     with pytest.raises(RatherError, match="0, 1, 2") as refused:
-        take_latent("latent", digits())
+        resolve_latent("latent", digits())
     assert refused.value.code == "MODEL-CLASSES"
 
 
-def test_an_oracle_sees_the_same_images(asked):
-    assert isinstance(take_oracle("spatial", spatial()), Classifier)
+def test_a_second_classifier_sees_the_same_images(asked):
+    assert isinstance(resolve_second_classifier("spatial", spatial()), Classifier)
     with pytest.raises(RatherError) as refused:
-        take_oracle("spatial", digits())
+        resolve_second_classifier("spatial", digits())
     assert refused.value.code == "DATA-SHAPE"
 
 
 def test_only_what_is_wanted_is_taken(asked):
     data = InMemory("greys", ("left",), pictures(5), [0] * 5, list("abcde"))
-    sources = Sources(pictures=Dataset("greys", data), generator="stripes", latent="latent", oracle="spatial")
+    sources = ResourceSpec(
+        pictures=Dataset("greys", data), generator="stripes", latent="latent", second_classifier="spatial"
+    )
     assert asked == []
-    assert isinstance(sources.take(Want("generator", Autoencoder), spatial()), Autoencoder)
+    assert isinstance(sources.resolve(Requirement("generator", Autoencoder), spatial()), Autoencoder)
     assert asked == ["stripes"]
-    assert isinstance(sources.take(Want("references", References), spatial()), References)
-    assert isinstance(sources.take(Want("oracle", Classifier), spatial()), Classifier)
-    without = Sources(pictures=Dataset("greys", data))
-    assert without.take(Want("oracle", Classifier), spatial()) is None
-    without.take(Want("generator", Autoencoder, ("vae",)), digits())
+    assert isinstance(sources.resolve(Requirement("references", References), spatial()), References)
+    assert isinstance(sources.resolve(Requirement("second_classifier", Classifier), spatial()), Classifier)
+    without = ResourceSpec(pictures=Dataset("greys", data))
+    assert without.resolve(Requirement("second_classifier", Classifier), spatial()) is None
+    without.resolve(Requirement("generator", Autoencoder, ("vae",)), digits())
     assert asked[-1] == "digits-vae"
 
 
 def asks(method):
     data = InMemory("greys", ("left",), pictures(2), [0, 0], ["a", "b"])
-    return question(
-        Work(
+    return run_config(
+        Job(
             source=data,
             indices=[0, 1],
             classifier=spatial(),
@@ -152,16 +164,16 @@ def asks(method):
     )
 
 
-def test_what_is_asked_tells_generator_latent_and_oracle():
+def test_what_is_asked_tells_generator_latent_and_second_classifier():
     given = resources()
-    fields = {"generator": given[Autoencoder], "references": given[References], "oracle": spatial()}
+    fields = {"generator": given[Autoencoder], "references": given[References], "second_classifier": spatial()}
     plain = asks(build_method({"name": "wachter"}))
-    assert not {"generator", "latent", "oracle"} & plain.keys()
+    assert not {"generator", "latent", "second_classifier"} & plain.keys()
     for name in ("revise", "dive"):
         told = asks(build_method({"name": "several", "method": name}, fields))
         assert told["method.generator"]["name"] == given[Autoencoder].name
         assert len(told["method.generator"]["sha256"]) == 64
-    assert told["method.oracle"]["name"] == "spatial"
+    assert told["method.second_classifier"]["name"] == "spatial"
     assert told["method.references"]["count"] == 24
     latent = given[LatentClassifiers]
     told = asks(build_method({"name": "clarity"}, {"latent": latent}))
@@ -191,12 +203,12 @@ def test_another_generator_or_latent_is_another_run():
 
 
 def test_a_generator_of_another_kind_is_refused(asked):
-    want = Want("generator", Semantic, ("semantic",))
+    want = Requirement("generator", Semantic, ("semantic",))
     with pytest.raises(RatherError, match="train semantic") as refused:
-        take_generator("stripes", spatial(), want)
+        resolve_generator("stripes", spatial(), want)
     assert refused.value.code == "MODEL-KIND"
     with pytest.raises(RatherError, match="train semantic") as refused:
-        take_generator(None, spatial(), want)
+        resolve_generator(None, spatial(), want)
     assert refused.value.code == "GEN-MISSING"
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rather.config.errors import RatherError
-from rather.io.writing import refuse_unwritable, write_whole
+from rather.io.writing import check_writable, write_whole
 from rather.runs.store import SCHEMA, Row, Run, record
 
 ASKED = [f"image-{n}" for n in range(7)]
@@ -179,11 +179,11 @@ def test_a_question_that_is_no_plain_data_leaves_no_folder(tmp_path):
 
 
 def test_asking_whether_a_folder_can_be_written_leaves_nothing(tmp_path):
-    refuse_unwritable(tmp_path / "a" / "b")
+    check_writable(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
     with pytest.raises(RatherError) as refused:
-        refuse_unwritable(tmp_path / "file" / "b")
+        check_writable(tmp_path / "file" / "b")
     assert refused.value.code == "STORE-NOT-WRITABLE"
 
 

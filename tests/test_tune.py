@@ -27,8 +27,8 @@ def test_each_value_is_the_method_with_that_value():
     found = method.search(net, x, goal, noise)
     for n, value in enumerate((0.1, 1000.0)):
         alone = Wachter(steps=40, lr=0.02, distance_weight=value)(net, x, goal, ids=list("abcd"))
-        torch.testing.assert_close(torch.stack([s[n] for s in found.artifacts["sweep"]]), alone.images)
-        assert [told[n] for told in found.info["sweep_found"]] == alone.found.tolist()
+        assert_same_pictures(torch.stack([s[n] for s in found.artifacts["sweep"]]), alone.images)
+        assert [told[n] for told in found.info["sweep_found"]] == alone.success.tolist()
     assert [told[0] for told in found.info["sweep_found"]] == [True] * 4
     assert not all(told[1] for told in found.info["sweep_found"])  # hardly anything may move
 
@@ -37,7 +37,7 @@ def test_the_answer_is_the_nearest_success_whatever_the_order():
     for values in ((0.1, 1000.0), (1000.0, 0.1)):
         method, net, x, goal = swept(*values)
         result = method(net, x, goal)
-        assert result.found.all()
+        assert result.success.all()
         changes = torch.tensor(result.info["sweep_change"])
         reached = torch.tensor(result.info["sweep_found"])
         nearest = torch.where(reached, changes, 9).amin(1)
@@ -119,7 +119,7 @@ def test_heights_end_where_the_generator_has_learned_no_more():
     generator = grey_denoiser()
     generator.reach = 60  # of 500
     tried = heights(generator, net, x, Noise(0, list("01")), num_inference_steps=50, share=0)
-    assert tried[-1].tau == int((generator.chain.respaced(50).steps < 60).sum())
+    assert tried[-1].tau == int((generator.schedule.respaced(50).timesteps < 60).sum())
 
 
 def test_the_highest_below_the_first_that_fails_is_chosen():

@@ -14,9 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, did_you_mean
 from rather.config.settings import Settings
-from rather.config.suggest import near
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -121,7 +120,10 @@ class Classifier(Resource, nn.Module):
         if name in self.classes:
             return self.classes.index(name)
         raise RatherError(
-            "CFG-CLASS", where=name, why=f"{self.name} knows {len(self.classes)} classes", do=near(name, self.classes)
+            "CFG-CLASS",
+            where=name,
+            why=f"{self.name} knows {len(self.classes)} classes",
+            do=did_you_mean(name, self.classes),
         )
 
 

@@ -16,8 +16,7 @@ from rather.audit.groups import clusters, distances, kin, pairs
 from rather.audit.load import Seen, read
 from rather.audit.rules import suspicious_attributes, suspicious_places, suspicious_regions
 from rather.audit.swaps import Spot, answers, nearest_allowed, spots
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Images
 from rather.generators._frozen_oracle import Oracle
 from rather.generators._frozen_semantic import Semantic, changes_by_region
@@ -60,7 +59,7 @@ def audit(
                 "CFG-UNKNOWN",
                 where=f"--expect {name}",
                 why="neither an attribute nor a region that is looked at",
-                do=near(name, [*attributes_known, *regions_known]),
+                do=did_you_mean(name, [*attributes_known, *regions_known]),
             )
     _refuse_mixed(run, prototypes)
     classes = [str(name) for name in run.config.get("classes") or []]

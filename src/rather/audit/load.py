@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rather.config.errors import RatherError
 from rather.core import Images
-from rather.hub.resources import spread
+from rather.hub.resources import evenly_spaced
 from rather.io.png import unpng
 from rather.runs.store import Run
 
@@ -46,7 +46,7 @@ class Seen:
 
     def some(self, count: int) -> Seen:
         """As many of the images, evenly spread, without their counterfactuals."""
-        rows = torch.tensor(spread(len(self.ids), count))
+        rows = torch.tensor(evenly_spaced(len(self.ids), count))
         none = self.found[:0]
         return Seen(
             ids=[self.ids[n] for n in rows.tolist()],

@@ -9,7 +9,7 @@ from rather.core import Classifier
 from rather.generators._frozen_oracle import Oracle
 from rather.generators._frozen_semantic import Semantic
 from rather.hub.classifiers import load_classifier
-from rather.hub.resources import Want, bundled_net, take_generator
+from rather.hub.resources import Requirement, bundled_net, resolve_generator
 from rather.io.bundled import list_weights
 from rather.runs.store import Run
 
@@ -52,27 +52,27 @@ def audited_classifier(
     )
 
 
-def take_oracle(spec: str | None, classifier: Classifier | None) -> Oracle | None:
+def resolve_oracle(spec: str | None, classifier: Classifier | None) -> Oracle | None:
     """Who reads attributes, by name or file; by default a bundled oracle of the classifier's images, or None.
 
     Raises:
-        RatherError: GEN-SIZE for other images than the classifier's, or what `take_generator` raises.
+        RatherError: GEN-SIZE for other images than the classifier's, or what `resolve_generator` raises.
     """
-    found = _taken(spec, classifier, Want("attributes", Oracle, ("oracle",)))
+    found = _taken(spec, classifier, Requirement("attributes", Oracle, ("oracle",)))
     return found if isinstance(found, Oracle) else None
 
 
-def take_segmenter(spec: str | None, classifier: Classifier | None) -> Semantic | None:
+def resolve_segmenter(spec: str | None, classifier: Classifier | None) -> Semantic | None:
     """Who sees regions, likewise.
 
     Raises:
-        RatherError: GEN-SIZE for other images than the classifier's, or what `take_generator` raises.
+        RatherError: GEN-SIZE for other images than the classifier's, or what `resolve_generator` raises.
     """
-    found = _taken(spec, classifier, Want("regions", Semantic, ("semantic",)))
+    found = _taken(spec, classifier, Requirement("regions", Semantic, ("semantic",)))
     return found if isinstance(found, Semantic) else None
 
 
-def _taken(spec: str | None, classifier: Classifier | None, want: Want) -> object:
+def _taken(spec: str | None, classifier: Classifier | None, want: Requirement) -> object:
     if classifier is None:
         if spec is None:
             return None
@@ -84,6 +84,6 @@ def _taken(spec: str | None, classifier: Classifier | None, want: Want) -> objec
         )
     if spec is None and bundled_net(classifier, want.bundled) is None:
         return None
-    net = take_generator(spec, classifier, want)
+    net = resolve_generator(spec, classifier, want)
     net.refuse_other_images(classifier)
     return net

@@ -25,15 +25,14 @@ from rather.generators._frozen_classwise import Classwise
 from rather.generators._frozen_encoder import Encoder
 from rather.generators._frozen_oracle import Oracle
 from rather.generators.frozen import FrozenNet
-from rather.hub.classifiers import load_classifier
+from rather.hub.classifiers import check_same_images, load_classifier
 from rather.hub.generator_files import expected
 from rather.hub.generators import load_generator
-from rather.hub.resources import spread
+from rather.hub.resources import evenly_spaced
 from rather.io.writing import write_whole, writing
 from rather.metrics.features import FeatureNet, pooled
 from rather.metrics.features.inception import Inception
 from rather.metrics.features.squeezenet import SqueezeNet
-from rather.runs.works import refuse_other_images
 
 GROUND: Final = "background"  # what a region that is no object is called
 _POPULATION: Final = 2_000  # training images whose labels say what goes along with what
@@ -230,7 +229,7 @@ def _queried(name: str, oracle: Oracle | None, classifier: Classifier) -> int:
 
 def _second(spec: str, classifier: Classifier, trust: Sequence[str]) -> Classifier:
     second = load_classifier(spec, trust=trust)
-    refuse_other_images(classifier, second)  # the second classifier is what is wrong
+    check_same_images(classifier, second)  # the second classifier is what is wrong
     if not {*classifier.classes} <= {*second.classes}:
         raise RatherError(
             "MODEL-CLASSES",
@@ -284,13 +283,13 @@ def _features(spec: str, classifier: Classifier, trust: Sequence[str]) -> Featur
     if kind == "inception":
         return Inception(file)
     net = load_classifier(spec, trust=trust)
-    refuse_other_images(classifier, net)
+    check_same_images(classifier, net)
     return net
 
 
 def _alike(net: FeatureNet, pictures: Dataset) -> float:
     """The cosine of the features that one in a hundred pairs of different pictures exceeds."""
-    x, _ = read_all(pictures.references, spread(len(pictures.references), _DIFFERENT))
+    x, _ = read_all(pictures.references, evenly_spaced(len(pictures.references), _DIFFERENT))
     features = F.normalize(pooled(net, x), dim=1)
     first, second = torch.triu_indices(len(x), len(x), 1)
     return float((features[first] * features[second]).sum(1).quantile(0.99))

@@ -15,21 +15,20 @@ from rather.classifiers.preflight import preflight
 from rather.config.errors import REFUSED, RatherError
 from rather.core import Classifier, Images, Method, Resource
 from rather.data.source import Dataset, read_all
-from rather.hub.classifiers import classifier_of, load_classifier
+from rather.hub.classifiers import check_same_images, classifier_of, load_classifier
 from rather.hub.datasets import load_dataset
 from rather.hub.methods import build_method
-from rather.hub.resources import Sources, Want, spread, wanted
-from rather.runs.runner import Work, execute, question
-from rather.runs.store import Run
-from rather.runs.works import (
-    Take,
-    folder_name,
-    given,
-    look_at_resources,
-    of_same_goals,
-    references_in,
-    refuse_other_images,
+from rather.hub.resources import (
+    Requirement,
+    Resolve,
+    ResourceSpec,
+    evenly_spaced,
+    fill_resources,
+    references_of,
+    requirements,
 )
+from rather.runs.runner import Job, execute, preflight_resources, run_config, with_same_goals
+from rather.runs.store import Run, folder_name
 from rather.search.goals import check_target
 from rather.search.references import References
 
@@ -59,7 +58,7 @@ class Task:
     pictures: Dataset
     indices: Sequence[int]
     some: Images  # a few of them, to look at
-    take: Take
+    take: Resolve
     look: Callable[[Classifier, Resource], list[str]]  # at a net of a method: notes on it
     target: str
     trust: Sequence[str]
@@ -85,7 +84,7 @@ class Unit:
     seed: int
     run: Run
     judges: Judges  # for the classifier that this run explains
-    work: Work
+    job: Job
 
 
 @final
@@ -150,12 +149,12 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
         name_of_net, layer=asked.layer, shape=asked.shape, classes=asked.classes, output=asked.output, trust=trust
     )
     pictures = load_dataset(asked.data, shape=net.shape)
-    indices = spread(len(pictures.test), asked.count or spec.count)
+    indices = evenly_spaced(len(pictures.test), asked.count or spec.count)
     some, _ = read_all(pictures.test, indices, limit=8)
     target = asked.target or spec.target
     check_target(target, net)
     sources = [
-        Sources(
+        ResourceSpec(
             pictures=pictures,
             references=asked.references,
             generator=generator,
@@ -172,17 +171,17 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
         pictures=pictures,
         indices=indices,
         some=some,
-        take=_of_a_fitting_kind([cache(one.take) for one in sources]),  # methods share what several want
-        look=cache(lambda net, one: look_at_resources(net, [{"": one}], some)),
+        take=_of_a_fitting_kind([cache(one.resolve) for one in sources]),  # methods share what several want
+        look=cache(lambda net, one: preflight_resources(net, [{"": one}], some)),
         target=target,
         trust=trust,
     )
 
 
-def _of_a_fitting_kind(takes: Sequence[Take]) -> Take:
+def _of_a_fitting_kind(takes: Sequence[Resolve]) -> Resolve:
     """Of several generators, the first that is of the kind that is wanted."""
 
-    def take(want: Want, classifier: Classifier) -> Resource | None:
+    def take(want: Requirement, classifier: Classifier) -> Resource | None:
         for one in takes[:-1]:
             try:
                 return one(want, classifier)
@@ -199,8 +198,8 @@ def _built(task: Task, asked: AskedMethod) -> tuple[Built, list[str]]:
     column, net = asked.column, task.judges.classifier
     if column.classifier:
         net = load_classifier(column.classifier, trust=task.trust)
-        refuse_other_images(net, task.judges.classifier)
-    resources = given(wanted(column.plan), net, task.take)
+        check_same_images(net, task.judges.classifier)
+    resources = fill_resources(requirements(column.plan), net, task.take)
     notes = [note for one in resources.values() for note in task.look(net, one)]
     return Built(name=asked.name, classifier=net, method=build_method(column.plan, resources)), notes
 
@@ -208,7 +207,7 @@ def _built(task: Task, asked: AskedMethod) -> tuple[Built, list[str]]:
 def _units(spec: Spec, task: Task, built: Sequence[Built], runs: Path) -> Iterator[Unit]:
     """The runs of all methods and seeds, for the same targets."""
     source, confidence = task.pictures.test, task.asked.confidence
-    chooses = Work(
+    chooses = Job(
         source=source,
         indices=task.indices,
         classifier=task.judges.classifier,
@@ -221,18 +220,18 @@ def _units(spec: Spec, task: Task, built: Sequence[Built], runs: Path) -> Iterat
     asked = [replace(chooses, classifier=one.classifier, method=one.method) for one in built]
     code = {"trust": list(task.trust)} if task.trust else {}  # code may change, and the weights stay
     ids = [source.id(i) for i in task.indices]
-    for one, same in zip(built, of_same_goals([chooses, *asked])[1:], strict=True):
+    for one, same in zip(built, with_same_goals([chooses, *asked])[1:], strict=True):
         judges = task.judges.for_classifier(one.classifier)
         for seed in spec.seeds:
-            work = replace(same, seed=seed)
-            asks = question(work, task.pictures.name) | code
+            job = replace(same, seed=seed)
+            asks = run_config(job, task.pictures.name) | code
             folder = runs / folder_name(f"{one.classifier.name}-{one.method.name()}", asks, ids)
             run = Run.start(folder, asks, ids, spec.batch_size)
-            yield Unit(task=task.name, method=one.name, seed=seed, run=run, judges=judges, work=work)
+            yield Unit(task=task.name, method=one.name, seed=seed, run=run, judges=judges, job=job)
 
 
 def _references(task: Task) -> References | None:
-    return references_in(given([Want("references", References)], task.judges.classifier, task.take))
+    return references_of(fill_resources([Requirement("references", References)], task.judges.classifier, task.take))
 
 
 def run_pending(units: Sequence[Unit], progress: Progress) -> tuple[list[Unit], list[Skipped], float]:
@@ -255,7 +254,7 @@ def run_pending(units: Sequence[Unit], progress: Progress) -> tuple[list[Unit], 
         began = time.monotonic()
         stored = len(unit.run.ids) - sum(map(len, unit.run.pending()))
         try:
-            for rows in execute(unit.run, unit.work):
+            for rows in execute(unit.run, unit.job):
                 stored += rows
                 progress(done + stored, asked)
             whole.append(unit)

@@ -14,7 +14,7 @@ from rather.bench.plan import Progress, Skipped, Unit, plan, run_pending
 from rather.bench.results import Estimate, estimates_of
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import formats
-from rather.io.writing import refuse_unwritable, write_whole, writing
+from rather.io.writing import check_writable, write_whole, writing
 from rather.metrics import load_metrics
 from rather.runs.store import STATUSES
 
@@ -71,7 +71,7 @@ def bench(
     spec = read_spec(spec, given) if isinstance(spec, str) else spec
     folder = out or runs / f"bench-{spec.name}"
     for place in (folder, runs):
-        refuse_unwritable(place)
+        check_writable(place)
     planned = plan(spec, runs, trust)
     units, broken, working = run_pending(planned.units, progress)
     known = load_metrics()

@@ -11,10 +11,8 @@ from typing import Annotated, Any, Final, final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from rather.bench import bench_file, list_benches
-from rather.classifiers.answers import Output
-from rather.config.errors import RatherError
-from rather.config.settings import Seed, refusal
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
+from rather.config.settings import Output, Seed, refusal
 from rather.hub.columns import Column
 from rather.hub.presets import expand
 from rather.metrics import METRICS, list_metrics
@@ -168,7 +166,7 @@ class Spec(Part):
         known = list_metrics() | METRICS
         for name in names:
             if name not in known:
-                raise RatherError("CFG-SETTING", where=f"metrics {name}", why="unknown", do=near(name, known))
+                raise RatherError("CFG-SETTING", where=f"metrics {name}", why="unknown", do=did_you_mean(name, known))
         _refuse_twice("metrics", names)
         return names
 
@@ -214,7 +212,7 @@ def read_spec(name: str, given: Mapping[str, str] | None = None) -> Spec:
         content = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise RatherError(
-            "CFG-UNKNOWN", where=f"benchmark {name}", do=near(name, [*list_benches(), "SPEC.toml"])
+            "CFG-UNKNOWN", where=f"benchmark {name}", do=did_you_mean(name, [*list_benches(), "SPEC.toml"])
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RatherError("CFG-FILE", where=file, why=str(error)) from None
@@ -232,7 +230,9 @@ def read_spec(name: str, given: Mapping[str, str] | None = None) -> Spec:
         _ = method.column  # a name that does not exist is refused before anything is computed
         for label in method.only:
             if label not in known:
-                raise RatherError("CFG-SETTING", where=f"methods {method.name}: only {label}", do=near(label, known))
+                raise RatherError(
+                    "CFG-SETTING", where=f"methods {method.name}: only {label}", do=did_you_mean(label, known)
+                )
     return spec
 
 
@@ -278,5 +278,5 @@ def _refusal(error: ValidationError, file: Path) -> RatherError:
     if error.errors()[0]["type"] != "extra_forbidden":
         return refused
     name = str(place[-1])
-    do = f"It is called {_FORMER[name]}" if name in _FORMER else near(name, model.model_fields)
+    do = f"It is called {_FORMER[name]}" if name in _FORMER else did_you_mean(name, model.model_fields)
     return RatherError(refused.code, where=refused.where, why=refused.why, do=do)

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rather.classifiers.answers import Asked, Output, Plain, finish, key_of, to_logits
+from rather.classifiers.answers import Asked, Plain, finish, key_of, to_logits
 from rather.classifiers.preflight import ask, brief, noise, refuse_nonfinite, refuse_nonfinite_weights, refuse_unsteady
 from rather.classifiers.split import split
 from rather.config.errors import RatherError
+from rather.config.settings import Output
 from rather.core import Classifier, Features, Images, Logits
 
 _PROBES: Final = 3  # images of noise; one alone, or two, would hide what depends on the batch

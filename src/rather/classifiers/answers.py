@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, cast, final, get_args
+from typing import Any, Final, cast, final, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
+from rather.config.settings import Output
 from rather.core import Logits
-
-#: What a net's numbers are. `binary-...`: one number for the second of two classes.
-Output = Literal["logits", "probabilities", "binary-logit", "binary-probability"]
 
 _SUM: Final = 1e-3  # how far from 1 a row of probabilities may sum, in half precision as well
 
@@ -82,7 +79,7 @@ class Log(nn.Module):
 def output_of(text: str) -> Output:
     """What somebody wrote, if it is one."""
     if text not in get_args(Output):
-        raise RatherError("CFG-SETTING", where=f"output {text}", why="unknown", do=near(text, get_args(Output)))
+        raise RatherError("CFG-SETTING", where=f"output {text}", why="unknown", do=did_you_mean(text, get_args(Output)))
     return cast("Output", text)
 
 

@@ -13,8 +13,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.core import Images
 
 Shape = tuple[int, int, int]  # c, h, w
@@ -125,5 +124,7 @@ def build(architecture: str, shape: Shape, classes: int) -> tuple[nn.Sequential,
         RatherError: CFG-UNKNOWN for another name, TRAIN-DATA for pictures that are too small for the net.
     """
     if architecture not in ARCHITECTURES:
-        raise RatherError("CFG-UNKNOWN", where=f"architecture {architecture}", do=near(architecture, ARCHITECTURES))
+        raise RatherError(
+            "CFG-UNKNOWN", where=f"architecture {architecture}", do=did_you_mean(architecture, ARCHITECTURES)
+        )
     return ARCHITECTURES[architecture](shape, classes)

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 from rather.classifiers.answers import Asked, Plain
 from rather.classifiers.chain import as_sequential
 from rather.classifiers.preflight import CLOSE, ask, difference
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 
 _MAP: Final = 4  # dimensions of a map: b, d, u, v
 _NET: Final = "net"  # where `Asked` keeps the net
@@ -117,7 +116,7 @@ class Trace:
         place = {node: n for n, node in enumerate(self.graph.nodes)}
         usable = [name for name, other in self.answers.items() if self.is_map(other) and other in self.necks]
         if node is None:
-            raise RatherError("MODEL-LAYER", where=layer, why="no such layer", do=near(layer, usable))
+            raise RatherError("MODEL-LAYER", where=layer, why="no such layer", do=did_you_mean(layer, usable))
         usable.sort(key=lambda name: abs(place[self.answers[name]] - place[node]))
         raise RatherError(
             "MODEL-LAYER",

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json as jsonlib
 import math
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
-from cyclopts.types import NonNegativeInt, PositiveInt
 
 from rather.commands.words import settings_of
 from rather.config.errors import SOME_FAILED, WARNED, RatherError
+from rather.runs.request import Request
 
 if TYPE_CHECKING:
     from rather.audit import Audit
@@ -26,128 +26,63 @@ DEFAULT_COUNT: Final = 100
 DEFAULT_TARGET: Final = "runner-up"
 SHOWN: Final = 6  # attributes in the terminal
 
-Output = Literal["logits", "probabilities", "binary-logit", "binary-probability"]
+_NOTHING_ASKED: Final = Request()
+#: What may be said of a run that exists; all else says how to make one.
+_OF_A_RUN: Final = {"images", "classifier", "layer", "shape", "classes", "output", "trust"}
 
 
 def audit(
     *images: Path,
-    data: str | None = None,
-    classifier: str | None = None,
-    method: str | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
-    target: str | None = None,
-    count: PositiveInt | None = None,
-    seed: NonNegativeInt | None = None,
-    references: str | None = None,
-    generator: str | None = None,
-    layer: str | None = None,
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None,
-    classes: list[str] | None = None,
-    output: Output = "logits",
-    trust: list[str] | None = None,
+    request: Annotated[Request, Parameter(name="*")] = _NOTHING_ASKED,
     attributes: str | None = None,
     regions: str | None = None,
     prototypes: Path | None = None,
     expect: list[str] | None = None,
-    out: Path | None = None,
     json: bool = False,
     fail_on_warning: bool = False,
 ) -> int:
-    """Audit a classifier over a whole set of images: what does it go by, and what of that is suspicious?
+    """Audit a classifier over a whole set of images: what does it rely on, and what of that is suspicious?
 
-    Of a run that is there: `rather audit RUN`. Else the run is made first, as by `rather explain`.
+    Of a run that exists: `rather audit RUN`. Else the run is made first, as by `rather explain`. The method
+    is for regions, maps, clusters and prototypes; warnings about attributes and places do not use it.
 
     Args:
         images: The folder of a run; or image files, or a folder of them.
-        data: A data set (`rather list data`) or a folder, instead of images.
-        classifier: Whom to ask, as of `rather explain`; of a run, the one that it explains.
-        method: How counterfactuals are searched; by default attack, for few steps. Regions, maps, clusters
-            and prototypes are read of them; the warnings about attributes and places are not.
-        set_: A setting of the method, KEY=VALUE; may be given again.
-        target: A class, or a rule, as of `rather explain`; by default runner-up.
-        count: How many of the images, evenly spread; by default 100 of a data set, all of your own.
-        seed: Of all that is random; by default 0.
-        references: Where reference images come from: a data set or a folder.
-        generator: What the method makes pictures with.
-        layer: Where to cut the classifier into features and decision.
-        shape: Channels, height and width of its images, where it does not say so itself.
-        classes: A name for an output, in their order; given again for each.
-        output: What its output is: logits, probabilities, binary-logit or binary-probability.
-        trust: sha256:HASH of code that may be run; may be given again.
-        attributes: Who reads attributes: a net of `rather train oracle`; by default a bundled one, of the
+        set_: A setting of the method, KEY=VALUE; may be repeated.
+        request: What is asked.
+        attributes: The net that reads attributes, of `rather train oracle`; by default a bundled one, for the
             bundled data.
-        regions: Who sees regions: a net of `rather train semantic`; by default a bundled one.
-        prototypes: The folder of a run of the same images with the target prototype: who needs little to be
-            surer is typical.
-        expect: An attribute or a region that may decide; may be given again. All others are then suspicious.
-        out: The run's folder; by default one under runs/, named by what is asked.
+        regions: The net that reads regions, of `rather train semantic`; by default a bundled one.
+        prototypes: The folder of a run of the same images with --target prototype: an image that needs little
+            change to be surer is typical.
+        expect: An attribute or a region that may decide; may be repeated. All others are then suspicious.
         json: Print one JSON object and nothing else.
         fail_on_warning: Exit with 7 if there is a warning.
     """
     from rather.audit import audit as look
-    from rather.audit.nets import audited_classifier, take_oracle, take_segmenter
-    from rather.commands.terminal import progress_bar
+    from rather.audit.nets import audited_classifier, resolve_oracle, resolve_segmenter
     from rather.report.audit import write_audit
-    from rather.report.comparison import is_comparison
-    from rather.runs.explain import explain
     from rather.runs.store import Run
 
-    there = images[0] if len(images) == 1 and (images[0] / "run.json").is_file() else None
-    if there is None and len(images) == 1 and is_comparison(images[0]):
-        raise RatherError("CFG-OPTIONS", where=images[0], why="a comparison", do="Give the folder of one of its runs")
-    failed = 0
-    if there is not None:
-        making = {
-            "--data": data,
-            "--method": method,
-            "--set": set_,
-            "--target": target,
-            "--count": count,
-            "--seed": seed,
-            "--references": references,
-            "--generator": generator,
-            "--out": out,
-        }
-        for option, value in making.items():
-            if value is not None:
-                raise RatherError("CFG-OPTIONS", where=option, why=f"{there} is a run that is there already")
-        run = Run.open(there)
-    else:
-        if method is not None and "," in method:
-            raise RatherError("CFG-OPTIONS", where=f"--method {method}", why="an audit is of one method")
-        settings = settings_of(set_ or [])
-        with progress_bar("explaining", shown=not json) as progress:
-            explained = explain(
-                images,
-                data=data,
-                classifier=classifier,
-                method=method or DEFAULT_METHOD,
-                settings=settings if method else {**DEFAULT_SETTINGS, **settings},
-                target=target or DEFAULT_TARGET,
-                count=count or (None if images else DEFAULT_COUNT),
-                seed=seed or 0,
-                references=references,
-                generator=generator,
-                layer=layer,
-                shape=shape,
-                classes=classes,
-                output=output,
-                trust=trust or (),
-                out=out,
-                progress=progress,
-            )
-        (run,) = explained.runs.values()
-        failed = explained.counts["failed"]
-        for note in explained.notes:
-            print(f"rather: note: {note}", file=sys.stderr)
+    asked = replace(request, images=images, settings=settings_of(set_ or []))
+    run, failed = _existing(asked), 0
+    if run is None:
+        run, failed = _made(asked, shown=not json)
     net = audited_classifier(
-        run, classifier, layer=layer, shape=shape, classes=classes, output=output, trust=trust or ()
+        run,
+        asked.classifier,
+        layer=asked.layer,
+        shape=asked.shape,
+        classes=asked.classes,
+        output=asked.output,
+        trust=asked.trust,
     )
     found = look(
         run,
         classifier=net,
-        oracle=take_oracle(attributes, net),
-        segmenter=take_segmenter(regions, net),
+        oracle=resolve_oracle(attributes, net),
+        segmenter=resolve_segmenter(regions, net),
         prototypes=None if prototypes is None else Run.open(prototypes),
         expect=expect or (),
     )
@@ -159,6 +94,47 @@ def audit(
     if fail_on_warning and found.warnings:
         return WARNED
     return SOME_FAILED if failed else 0
+
+
+def _existing(asked: Request) -> Run | None:
+    """The run that the one folder given holds; None if it holds images."""
+    from rather.runs.comparison import is_comparison
+    from rather.runs.store import Run
+
+    if len(asked.images) != 1:
+        return None
+    (folder,) = asked.images
+    if not (folder / "run.json").is_file():
+        if is_comparison(folder):
+            raise RatherError("CFG-OPTIONS", where=folder, why="a comparison", do="Give the folder of one of its runs")
+        return None
+    for field in fields(Request):
+        if field.name not in _OF_A_RUN and getattr(asked, field.name) != getattr(_NOTHING_ASKED, field.name):
+            option = "set" if field.name == "settings" else field.name.replace("_", "-")
+            raise RatherError("CFG-OPTIONS", where=f"--{option}", why=f"{folder} is a run that exists already")
+    return Run.open(folder)
+
+
+def _made(asked: Request, *, shown: bool) -> tuple[Run, int]:
+    """The run that is asked for, and how many of its images failed."""
+    from rather.commands.terminal import progress_bar
+    from rather.report import write_pages
+    from rather.runs.explain import explain
+
+    if asked.method is not None and "," in asked.method:
+        raise RatherError("CFG-OPTIONS", where=f"--method {asked.method}", why="an audit is of one method")
+    if asked.method is None:
+        asked = replace(asked, method=DEFAULT_METHOD, settings={**DEFAULT_SETTINGS, **asked.settings})
+    asked = replace(
+        asked, target=asked.target or DEFAULT_TARGET, count=asked.count or (None if asked.images else DEFAULT_COUNT)
+    )
+    with progress_bar("explaining", shown=shown) as progress:
+        explained = explain(asked, progress=progress)
+    (run,) = explained.runs.values()
+    write_pages(explained.folder)
+    for note in explained.notes:
+        print(f"rather: note: {note}", file=sys.stderr)
+    return run, explained.counts["failed"]
 
 
 def told(found: Audit, run: Run, page: Path) -> dict[str, Any]:

@@ -6,16 +6,21 @@ import json as jsonlib
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.types import NonNegativeInt, PositiveInt
 from cyclopts.validators import Number
 
 from rather import __version__
 from rather.commands.words import from_file, settings_of
 from rather.config.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError
+from rather.runs.request import Request
+
+#: A setting of the method, as one writes it on the command line.
+Settings = Annotated[list[str] | None, Parameter(name="--set")]
+_NOTHING_ASKED: Final = Request()
 
 app = App(
     name="rather",
@@ -34,113 +39,51 @@ app.command("rather.commands.bench:bench", name="bench", help="Compare methods, 
 @app.command
 def explain(
     *images: Path,
-    data: str | None = None,
-    classifier: str | None = None,
-    method: str | None = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
-    target: str = "nearest",
-    confidence: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.0,
-    count: PositiveInt | None = None,
-    seed: NonNegativeInt = 0,
-    references: str | None = None,
-    generator: str | None = None,
-    denoiser: str | None = None,
-    latent: str | None = None,
-    oracle: str | None = None,
-    batch_size: PositiveInt = 32,
-    layer: str | None = None,
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None,
-    classes: list[str] | None = None,
-    output: Literal["logits", "probabilities", "binary-logit", "binary-probability"] = "logits",
-    trust: list[str] | None = None,
-    out: Path | None = None,
+    set_: Settings = None,
+    request: Annotated[Request, Parameter(name="*")] = _NOTHING_ASKED,
     config: Path | None = None,
     json: bool = False,
 ) -> int:
     """Explain a classifier's decisions: for each image the change after which it says another class.
 
-    With no arguments: 12 bundled digits, a bundled classifier. The same command again goes on where it was.
+    With no arguments: 12 bundled digits, a bundled classifier. The same command again resumes the run.
 
     Args:
         images: Image files, or folders of them.
-        data: A data set (`rather list data`) or a folder, instead of images.
-        classifier: Whom to ask: a bundled net (`rather list models`), a file of `rather train`,
-            torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER, or FILE.py:FUNCTION (needs --trust).
-        method: How to search, a method or a preset (`rather list methods`); by default goyal, each edit
-            judged by its picture. Several are compared: METHOD[@CLASSIFIER],METHOD[@CLASSIFIER],...
-        set_: A setting of the method, KEY=VALUE; may be given again (`rather describe METHOD`). Of several
-            methods, say whose it is: METHOD.KEY=VALUE, or 2.KEY=VALUE for the second, which wins.
-        target: A class, or: next, random, nearest, runner-up, confused, prototype.
-        confidence: Probability that the target must have at least, beside being the first choice.
-        count: How many of the images, evenly spread; by default all of your own, 12 of a data set.
-        seed: Of all that is random.
-        references: Where reference images come from: a data set or a folder.
-        generator: What the method makes pictures with: a bundled net (`rather list generators`), a file of
-            `rather train`, or of somebody else's diffusion models a folder of diffusers, diffusers:NAME or
-            guided:celeba=FILE (celeba-hq, bdd, imagenet).
-        denoiser: For methods that refine the answers of another one: a diffusion model, as --generator.
-        latent: For methods that follow classifiers of latents: bundled ones, or a file of
-            `rather train latent-classifier`.
-        oracle: For methods that ask a second classifier whether a change is trivial: as --classifier.
-        batch_size: Images in memory at a time.
-        layer: Where to cut the classifier into features and decision.
-        shape: Channels, height and width of its images, where it does not say so itself.
-        classes: A name for an output, in their order; given again for each.
-        output: What the classifier's output is.
-        trust: sha256:HASH of code that may be run; may be given again.
-        out: The run's folder; by default one under runs/, named by what is asked.
-        config: A TOML file of these options, with the method's settings in a table [set]; what the command
-            line says wins.
+        set_: A setting of the method, KEY=VALUE; may be repeated (`rather describe METHOD`). Of several
+            methods, name the method: METHOD.KEY=VALUE, or 2.KEY=VALUE for the second, which wins.
+        request: What is asked.
+        config: A TOML file of these options, with the method's settings in a table [set]; the command line wins.
         json: Print one JSON object and nothing else.
     """
-    del config  # `main` has put what the file says in its place
+    del config  # `main` has put the options of the file in its place
     from rather.commands.terminal import progress_bar, summary
-    from rather.runs.explain import explain as work_off
+    from rather.report import write_pages
+    from rather.runs.explain import explain
 
+    asked = replace(request, images=images, settings=settings_of(set_ or []))
     with progress_bar("explaining", shown=not json) as progress:
-        explained = work_off(
-            images,
-            data=data,
-            classifier=classifier,
-            method=method,
-            settings=settings_of(set_ or []),
-            target=target,
-            confidence=confidence,
-            count=count,
-            seed=seed,
-            references=references,
-            generator=generator,
-            denoiser=denoiser,
-            latent=latent,
-            oracle=oracle,
-            batch_size=batch_size,
-            layer=layer,
-            shape=shape,
-            classes=classes,
-            output=output,
-            trust=trust or (),
-            out=out,
-            progress=progress,
-        )
+        explained = explain(asked, progress=progress)
+    runs = explained.runs
+    report = write_pages(explained.folder)
     for note in explained.notes:
         print(f"rather: note: {note}", file=sys.stderr)
-    runs = explained.runs
-    told: dict[str, Any] = {
+    printed: dict[str, Any] = {
         "run": str(explained.folder),
-        "report": str(explained.report),
+        "report": str(report),
         "queries": sum(len(run.ids) for run in runs.values()),
         **explained.counts,
         "seconds": round(explained.seconds, 3),
     }
     if len(runs) > 1:
-        told["methods"] = [
+        printed["methods"] = [
             {"method": label, "run": str(run.folder), "queries": len(run.ids), **run.counts()}
             for label, run in runs.items()
         ]
     if json:
-        print(jsonlib.dumps(told))
+        print(jsonlib.dumps(printed))
     else:
-        summary(explained)
+        summary(explained, report)
     return SOME_FAILED if explained.counts["failed"] else 0
 
 
@@ -189,16 +132,9 @@ def report(run: Path, /, *, out: Path | None = None, single_file: bool | None = 
         out: Where to; by default into the run's folder.
         single_file: One file with the pictures inside; by default for up to 50 rows.
     """
-    from rather.report.comparison import is_comparison, write_comparison
-    from rather.report.report import write_report
-    from rather.runs.store import Run
+    from rather.report import write_pages
 
-    if is_comparison(run):
-        if out or single_file is not None:
-            raise RatherError("CFG-OPTIONS", where=run, why="the page of a comparison is one of its own folder")
-        print(write_comparison(run))
-        return 0
-    print(write_report(Run.open(run), out, single_file=single_file))
+    print(write_pages(run, out, single_file=single_file))
     return 0
 
 
@@ -259,7 +195,7 @@ def tune_filter(
         generator: A diffusion model: a bundled net, a file of `rather train ddpm`, or as of `rather explain`.
         data: A data set (`rather list data`) or a folder.
         classifier: Whose classes; by default the bundled net for the data.
-        num_inference_steps: Levels of the respaced chain.
+        num_inference_steps: Levels of the respaced schedule.
         share: Of the images, those that must keep their class.
         count: How many images to filter, evenly spread.
         seed: Of the noise.

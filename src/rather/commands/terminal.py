@@ -6,6 +6,7 @@ import json as jsonlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import cleandoc
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -14,12 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.hub.generators import generator_class, list_generators
 from rather.hub.methods import list_methods, method_class
 from rather.hub.presets import Plan, expand, list_presets, preset
-from rather.hub.resources import NAMES, bundled_nets, wanted
+from rather.hub.resources import NAMES, bundled_nets, requirements
 
 if TYPE_CHECKING:
     from rather.commands.tune import Height, Trial
@@ -39,7 +39,7 @@ def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[int, int], Non
         yield lambda done, asked: bar.update(task, completed=done, total=asked)
 
 
-def summary(explained: Explained) -> None:
+def summary(explained: Explained, report: Path) -> None:
     """The first rows as a table, or of several methods a line each; the counts, and where to look."""
     console = Console()
     runs = explained.runs
@@ -47,7 +47,7 @@ def summary(explained: Explained) -> None:
     counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in explained.counts.items() if n)
     asked = sum(len(run.ids) for run in runs.values())
     console.print(Text(f"\n{counts} of {asked} in {explained.seconds:.1f} s"))
-    console.print(Text(f"report: {explained.report}"), soft_wrap=True)
+    console.print(Text(f"report: {report}"), soft_wrap=True)
 
 
 def _rows(run: Run) -> Table:
@@ -119,7 +119,7 @@ def heights_table(tried: Sequence[Height], chosen: Height | None, *, share: floa
 def description(name: str, *, json: bool) -> None:
     """What a method or a trainable net is, and its settings; of a preset, what it stands for."""
     found, line, plan = _described(name)
-    bundled = {want.name: nets for want in wanted(plan) if (nets := bundled_nets(want.bundled))} if plan else {}
+    bundled = {want.name: nets for want in requirements(plan) if (nets := bundled_nets(want.bundled))} if plan else {}
     settings = [
         {
             "name": key,
@@ -162,7 +162,7 @@ def _described(name: str) -> tuple[type[BaseModel], str, Plan]:
     methods = list_methods() | list_presets()
     if name not in methods:
         choices = [*methods, *list_generators(), "latent-classifier"]
-        raise RatherError("CFG-UNKNOWN", where=name, do=near(name, choices))
+        raise RatherError("CFG-UNKNOWN", where=name, do=did_you_mean(name, choices))
     plan = expand({"name": name})
     return method_class(plan["name"]), methods[name], plan
 

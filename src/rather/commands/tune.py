@@ -21,7 +21,7 @@ from rather.diffusion.denoising import Filter, lowest
 from rather.generators._denoiser import Denoiser
 from rather.hub.classifiers import classifier_of, load_classifier
 from rather.hub.datasets import load_dataset
-from rather.hub.resources import Want, spread, take_generator
+from rather.hub.resources import Requirement, evenly_spaced, resolve_generator
 from rather.runs.store import Run
 from rather.stats import wilson
 
@@ -108,18 +108,18 @@ def heights(
         classifier: that says the classes.
         x: images.
         noise: of each.
-        num_inference_steps: levels of the respaced chain.
+        num_inference_steps: levels of the respaced schedule.
         share: of the images that must keep their class.
 
     Raises:
-        RatherError: GEN-SIZE for a generator of other images, CFG-SETTING for a chain that is too short.
+        RatherError: GEN-SIZE for a generator of other images, CFG-SETTING for a schedule that is too short.
     """
     generator.refuse_other_images(classifier)
-    known = int((generator.chain.respaced(num_inference_steps).steps < generator.reach).sum())
+    known = int((generator.schedule.respaced(num_inference_steps).timesteps < generator.reach).sum())
     said = classifier.probabilities(x).argmax(1)
     tried: list[Height] = []
     for tau, some in enumerate(noise.split(known), 1):
-        through = Filter(generator=generator, chain=lowest(generator, num_inference_steps, tau))
+        through = Filter(generator=generator, schedule=lowest(generator, num_inference_steps, tau))
         draws = some.normal(through.calls, *x.shape[1:]).to(x)
         parts = zip(x.split(_TOGETHER), draws.split(_TOGETHER), strict=True)
         again = torch.cat([through(*part) for part in parts]).clamp(0, 1)
@@ -143,13 +143,13 @@ def filter_heights(
     """The same of names: what `rather tune-filter` does.
 
     Raises:
-        RatherError: what `classifiers.bring`, `data.load` and `resources.take_generator` raise.
+        RatherError: what `classifiers.bring`, `data.load` and `resources.resolve_generator` raise.
     """
     net = load_classifier(classifier or classifier_of(data) or "digits")
-    denoiser = take_generator(generator, net, Want("generator", Denoiser, ("ddpm",)))
+    denoiser = resolve_generator(generator, net, Requirement("generator", Denoiser, ("ddpm",)))
     assert isinstance(denoiser, Denoiser)  # noqa: S101 - as it was asked for
     source = load_dataset(data, shape=net.shape).test
-    x, indices = read_all(source, spread(len(source), count))
+    x, indices = read_all(source, evenly_spaced(len(source), count))
     noise = Noise(seed, [source.id(index) for index in indices])
     return heights(denoiser, net, x, noise, num_inference_steps=num_inference_steps, share=share)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 #: Exit codes: 0 all inputs have an outcome, 1 a fault of ours, 2 usage, 3 finished but some inputs failed,
@@ -46,8 +48,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "MODEL-GRADIENT": (REFUSED, "the classifier gives no usable gradient"),
     "MODEL-TRAIN-MODE": (REFUSED, "the classifier changes its answer from call to call"),
     "MODEL-BATCH-DEPENDENT": (REFUSED, "the classifier's answer depends on the other images of the batch"),
-    "MODEL-CODE": (REFUSED, "this classifier is code, and code runs only with consent"),
-    "MODEL-FACTORY": (REFUSED, "the code that makes the classifier fails"),
+    "MODEL-CODE": (REFUSED, "this is code, and code runs only with consent"),
+    "MODEL-FACTORY": (REFUSED, "the code that should make it fails"),
     "MODEL-COPY": (REFUSED, "the classifier cannot be copied"),
     "MODEL-FILE-DAMAGED": (REFUSED, "the file of a net is damaged or of another kind"),
     "MODEL-KIND": (REFUSED, "this file holds another kind of net"),
@@ -99,3 +101,16 @@ class RatherError(ValueError):
         line = self.what + (f": {self.where}" if self.where else "") + (f" ({why})" if why else "") + "."
         # Names of files are somebody's text: nothing in them may move the cursor or start a new line.
         super().__init__("".join(c if c.isprintable() else "�" for c in line + (f" {do}." if do else "")))
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A sentence (without its full stop) that names the nearest three names, or the first few of all.
+
+    >>> did_you_mean("wachtre", ["wachter", "goyal"])
+    'Did you mean wachter'
+    """
+    known = [str(n) for n in names]
+    close = get_close_matches(name, known, n=3, cutoff=0.6)
+    if close:
+        return "Did you mean " + " or ".join(close)
+    return "Choose from " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")  # noqa: PLR2004

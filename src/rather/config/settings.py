@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 
+#: What the numbers of a net are. `binary-...`: one number, for the second of two classes.
+Output = Literal["logits", "probabilities", "binary-logit", "binary-probability"]
 #: What torch takes for one.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 #: `mouth,lips`, as one writes it on a command line, is two names.
@@ -61,7 +62,7 @@ def indices(names: Sequence[str], known: Sequence[str], setting: str) -> list[in
     for name in names:
         if name not in known:
             why = f"known are {', '.join(known)}"[:200]
-            raise RatherError("CFG-SETTING", where=f"{setting} {name}", why=why, do=near(name, known))
+            raise RatherError("CFG-SETTING", where=f"{setting} {name}", why=why, do=did_you_mean(name, known))
     return [[*known].index(name) for name in names]
 
 
@@ -109,5 +110,5 @@ def refusal(error: ValidationError, model: type[BaseModel], name: str) -> Rather
         "CFG-SETTING",
         where=f"{name}.{key}" if key else name,
         why="unknown" if unknown else said[:200],
-        do=near(key, model.model_fields) if unknown else "",
+        do=did_you_mean(key, model.model_fields) if unknown else "",
     )

@@ -1,7 +1,6 @@
-"""CelebA: 202,599 faces with 40 attributes each, from the official files (Liu, Luo, Wang and Tang, 2015).
+"""CelebA: 202,599 faces with 40 attributes each (Liu, Luo, Wang and Tang, 2015).
 
-Cut as the papers cut it: the middle 150 x 150 pixels of the aligned 178 x 218, at 128 x 128 where nobody asks
-for another size.
+Cut as in the papers: the middle 150 x 150 pixels of the aligned 178 x 218, by default at 128 x 128.
 """
 
 from __future__ import annotations
@@ -13,20 +12,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
-from rather.data.listed import Listed, Shape
-from rather.data.lists import damaged, find, numbers, read_lines, refuse_escapes
+from rather.config.errors import RatherError, did_you_mean
+from rather.data.files import ImageFiles
+from rather.data.lists import check_paths, check_values, damaged, find, numbers, read_lines
 from rather.data.source import Dataset
+from rather.io.images import Shape
 
-_NAMES: Final = """
+NAMES: Final = {"celeba:FOLDER": "200,000 faces, smiling or not (celeba/Young:FOLDER: by another attribute)"}
+_ATTRIBUTES: Final = """
     5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair
     Blond_Hair Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee Gray_Hair Heavy_Makeup
     High_Cheekbones Male Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face Pale_Skin Pointy_Nose
     Receding_Hairline Rosy_Cheeks Sideburns Smiling Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat
     Wearing_Lipstick Wearing_Necklace Wearing_Necktie Young
 """
-ATTRIBUTES: Final = tuple(_NAMES.split())
+ATTRIBUTES: Final = tuple(_ATTRIBUTES.split())
 PARTS: Final = ("train", "valid", "test")  # as list_eval_partition.txt numbers them
 CROP: Final = 150  # pixels
 SHAPE: Final[Shape] = (3, 128, 128)
@@ -34,62 +34,63 @@ SHAPE: Final[Shape] = (3, 128, 128)
 Part = Literal["valid", "test"]
 
 
-def load(folder: Path, attribute: str = "Smiling", shape: Shape | None = None, *, part: Part = "test") -> Dataset:
+def load(folder: Path, attribute: str = "Smiling", *, shape: Shape = SHAPE, part: Part = "test") -> Dataset:
     """The official parts `train` and `test`, labelled by an attribute.
 
     Args:
         folder: holds `img_align_celeba/`, `list_attr_celeba.txt` and `list_eval_partition.txt`, or `Img/`,
             `Anno/` and `Eval/` with them, as they are downloaded.
         attribute: one of `ATTRIBUTES`, whose values are the labels.
-        shape: (c, h, w) to which each picture is brought, by default (3, 128, 128).
-        part: the pictures to explain; `valid` is what DiME's and ACE's tables call the test.
+        shape: (c, h, w) of the pixels of each picture.
+        part: the pictures to explain; the tables of DiME and ACE call `valid` the test set.
 
     Raises:
         RatherError: CFG-UNKNOWN for another attribute, DATA-NOT-FOUND, or DATA-DAMAGED for a list that is not
             whole or not the official one.
     """
-    labelled = find_attribute(attribute)
+    attribute = find_attribute(attribute)
     images = find(folder, "img_align_celeba", "Img/img_align_celeba")
-    attributes = find(folder, "list_attr_celeba.txt", "Anno/list_attr_celeba.txt")
-    partition = find(folder, "list_eval_partition.txt", "Eval/list_eval_partition.txt")
-    files, values = read_attributes(attributes)
-    parts = _read_partition(partition, files)
+    files, values = read_attributes(find(folder, "list_attr_celeba.txt", "Anno/list_attr_celeba.txt"))
+    parts = _read_partition(find(folder, "list_eval_partition.txt", "Eval/list_eval_partition.txt"), files)
 
-    def source(wanted: str) -> Listed:
+    def source(wanted: str) -> ImageFiles:
         rows = np.flatnonzero(parts == PARTS.index(wanted))
-        return Listed(
-            name=f"celeba/{ATTRIBUTES[labelled]}",
+        return ImageFiles(
+            name=f"celeba/{attribute}",
             folder=images,
             files=[files[row] for row in rows],
-            shape=shape or SHAPE,
+            shape=shape,
             square=CROP,
-            classes=class_names(labelled),
-            labels=values[rows, labelled].tolist(),
-            attributes=ATTRIBUTES,
-            values=torch.from_numpy(values[rows]),
+            **labelled(attribute, values[rows]),
         )
 
-    return Dataset(f"celeba/{ATTRIBUTES[labelled]}", test=source(part), train=source("train"))
+    return Dataset(f"celeba/{attribute}", test=source(part), train=source("train"))
 
 
-def find_attribute(name: str) -> int:
-    """The index of an attribute, however its capitals are written."""
-    lower = [attribute.lower() for attribute in ATTRIBUTES]
-    if name.lower() not in lower:
-        raise RatherError("CFG-UNKNOWN", where=f"attribute {name}", do=near(name, ATTRIBUTES))
-    return lower.index(name.lower())
+def find_attribute(name: str) -> str:
+    """An attribute's official name, however its capitals are written."""
+    official = {attribute.lower(): attribute for attribute in ATTRIBUTES}
+    if name.lower() not in official:
+        raise RatherError("CFG-UNKNOWN", where=f"attribute {name}", do=did_you_mean(name, ATTRIBUTES))
+    return official[name.lower()]
 
 
-def class_names(attribute: int) -> tuple[str, str]:
-    """What a picture is without an attribute, and what it is with it."""
-    words = ATTRIBUTES[attribute].replace("_", " ").lower()
-    return f"not {words}", words
+def labelled(attribute: str, values: NDArray[np.uint8]) -> dict[str, Any]:
+    """The fields of `ImageFiles` for pictures with these 40 attributes, of which one is the label."""
+    words = attribute.replace("_", " ").lower()
+    return {
+        "classes": (f"not {words}", words),
+        "labels": values[:, ATTRIBUTES.index(attribute)].tolist(),
+        "attributes": ATTRIBUTES,
+        "values": torch.from_numpy(values),
+    }
 
 
 def read_attributes(path: Path) -> tuple[list[str], NDArray[np.uint8]]:
     """The pictures' names, and 1 or 0 for each of their 40 attributes (n, 40).
 
-    The file says how many pictures it has, then the attributes' names; then -1 or 1 for each, by picture.
+    The file holds how many pictures there are, then the attributes' names, then a row for each picture with
+    -1 or 1 for each attribute.
     """
     lines = read_lines(path)
     header, rows = lines[:2], lines[2:]
@@ -101,16 +102,15 @@ def read_attributes(path: Path) -> tuple[list[str], NDArray[np.uint8]]:
     if len(values) != len(rows) or not (np.abs(values) == 1).all():
         raise damaged(path, "expected -1 or 1 for each picture and attribute")
     files = [row.split(maxsplit=1)[0] for row in rows]
-    refuse_escapes(path, files)
+    check_paths(path, files)
     return files, (values > 0).astype(np.uint8)
 
 
 def _read_partition(path: Path, files: list[str]) -> NDArray[Any]:
     """The part of each of the pictures, as an index in `PARTS`."""
-    names = [line.split(maxsplit=1)[0] if line.strip() else "" for line in read_lines(path)]
+    pictures = [line.split(maxsplit=1)[0] if line.strip() else "" for line in read_lines(path)]
     parts = numbers(path, [1], np.int8)[:, 0]
-    if names != files:
+    if pictures != files:
         raise damaged(path, f"expected the {len(files):,} pictures of list_attr_celeba.txt, in its order")
-    if not np.isin(parts, range(len(PARTS))).all():
-        raise damaged(path, "a part is not 0, 1 or 2")
+    check_values(path, parts, range(len(PARTS)), "a part is not 0, 1 or 2")
     return parts

@@ -1,6 +1,6 @@
 """CelebAMask-HQ: 30,000 faces of CelebA at 1024 x 1024, with a mask for each part (Lee et al., 2020).
 
-The pictures are parted into `train`, `valid` and `test` as CelebA parts them, by their numbers there.
+The pictures belong to `train`, `valid` and `test` as their originals do in CelebA.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ from pathlib import Path
 from typing import Final, final
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
-from rather.config.errors import RatherError
-from rather.data.celeba import ATTRIBUTES, Part, class_names, find_attribute, read_attributes
-from rather.data.listed import Listed, Shape, fit_layout, mask
-from rather.data.lists import damaged, find, read_lines
+from rather.data.celeba import PARTS, Part, find_attribute, labelled, read_attributes
+from rather.data.files import ImageFiles, fit_layout, mask
+from rather.data.lists import damaged, find, not_found, read_lines
 from rather.data.source import Dataset
+from rather.io.images import Shape
 
-_NAMES: Final = """
+NAMES: Final = {"celebamask:FOLDER": "30,000 large faces of CelebA with the regions of their pixels"}
+_MASKS: Final = """
     skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip hair hat ear_r neck_l neck cloth
 """
 #: The parts of a face by the names of their masks, in the order in which the authors paint them: where two
 #: masks overlap, the later one is seen.
-MASKS: Final = tuple(_NAMES.split())
+MASKS: Final = tuple(_MASKS.split())
 REGIONS: Final = ("background", *MASKS)
 SHAPE: Final[Shape] = (3, 256, 256)
 A_FOLDER: Final = 2_000  # pictures, whose masks are together in one of the folders 0 to 14
-#: The number of the last picture of each part, in list_eval_partition.txt of CelebA.
-_LAST: Final = {"train": 162_770, "valid": 182_637, "test": 202_599}
+#: The number of the last picture of each of `PARTS`, in list_eval_partition.txt of CelebA.
+_LAST: Final = (162_770, 182_637, 202_599)
 
 
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
-class MaskedFaces(Listed):
+class MaskedFaces(ImageFiles):
     """Faces with a mask for each part."""
 
     masks: Path  # CelebAMask-HQ-mask-anno
@@ -47,74 +47,71 @@ class MaskedFaces(Listed):
 
     @override
     def layout(self, index: int) -> UInt8[Tensor, "h w"]:
-        """The part of the face that each pixel shows; a part without a mask is not seen in the picture.
+        """The part of the face that each pixel shows; a part without a mask does not occur in the picture.
 
         Raises:
             RatherError: DATA-NOT-FOUND if there is no mask at all, DATA-DAMAGED if they differ in size, IMG-*
                 if one cannot be read.
         """
         number = int(Path(self.files[index]).stem)
-        start = self.masks / str(number // A_FOLDER) / f"{number:05d}"
+        place = self.masks / str(number // A_FOLDER)
         regions: NDArray[np.uint8] | None = None
         for region, name in enumerate(MASKS, start=1):
-            path = start.with_name(f"{start.name}_{name}.png")
+            path = place / f"{number:05d}_{name}.png"
             if not path.exists():
                 continue
-            here = mask(path) > 0
+            shown = mask(path) > 0
             if regions is None:
-                regions = np.zeros(here.shape, np.uint8)
-            if here.shape != regions.shape:
+                regions = np.zeros(shown.shape, np.uint8)
+            if shown.shape != regions.shape:
                 raise damaged(path, "it has another size than the masks before it")
-            regions[here] = region
+            regions[shown] = region
         if regions is None:
-            raise RatherError("DATA-NOT-FOUND", where=f"{start}_skin.png", why="nor another mask of the face")
+            raise not_found(place / f"{number:05d}_skin.png", "nor another mask of the face")
         return fit_layout(regions, self.shape, self.view)
 
 
-def load(folder: Path, attribute: str = "Smiling", shape: Shape | None = None, *, part: Part = "test") -> Dataset:
+def load(folder: Path, attribute: str = "Smiling", *, shape: Shape = SHAPE, part: Part = "test") -> Dataset:
     """CelebA's parts `train` and `test` of the 30,000 faces, labelled by an attribute.
 
     Args:
         folder: holds `CelebA-HQ-img/`, `CelebAMask-HQ-mask-anno/`, `CelebAMask-HQ-attribute-anno.txt` and
             `CelebA-HQ-to-CelebA-mapping.txt`.
         attribute: one of `celeba.ATTRIBUTES`, whose values are the labels.
-        shape: (c, h, w) to which each picture is brought, by default (3, 256, 256).
+        shape: (c, h, w) of the pixels of each picture.
         part: the pictures to explain.
 
     Raises:
         RatherError: CFG-UNKNOWN for another attribute, DATA-NOT-FOUND, or DATA-DAMAGED for a list that is not
             whole or not the official one.
     """
-    labelled = find_attribute(attribute)
+    attribute = find_attribute(attribute)
     images, masks = find(folder, "CelebA-HQ-img"), find(folder, "CelebAMask-HQ-mask-anno")
-    attributes = find(folder, "CelebAMask-HQ-attribute-anno.txt")
-    files, values = read_attributes(attributes)
+    path = find(folder, "CelebAMask-HQ-attribute-anno.txt")
+    files, values = read_attributes(path)
     if files != [f"{n}.jpg" for n in range(len(files))]:
-        raise damaged(attributes, f"expected the pictures 0.jpg to {len(files) - 1}.jpg, in this order")
+        raise damaged(path, f"expected the pictures 0.jpg to {len(files) - 1}.jpg, in this order")
     originals = _read_originals(find(folder, "CelebA-HQ-to-CelebA-mapping.txt"), len(files))
-    parts = np.searchsorted(list(_LAST.values()), originals)
+    parts = np.searchsorted(_LAST, originals)
 
     def source(wanted: str) -> MaskedFaces:
-        rows = np.flatnonzero(parts == list(_LAST).index(wanted))
+        rows = np.flatnonzero(parts == PARTS.index(wanted))
         return MaskedFaces(
-            name=f"celebamask/{ATTRIBUTES[labelled]}",
+            name=f"celebamask/{attribute}",
             folder=images,
             files=[files[row] for row in rows],
             masks=masks,
-            shape=shape or SHAPE,
-            classes=class_names(labelled),
-            labels=values[rows, labelled].tolist(),
-            attributes=ATTRIBUTES,
-            values=torch.from_numpy(values[rows]),
+            shape=shape,
+            **labelled(attribute, values[rows]),
         )
 
-    return Dataset(f"celebamask/{ATTRIBUTES[labelled]}", test=source(part), train=source("train"))
+    return Dataset(f"celebamask/{attribute}", test=source(part), train=source("train"))
 
 
 def _read_originals(path: Path, count: int) -> list[int]:
     """The number that each picture's file has in CelebA; the rows are `idx orig_idx orig_file`.
 
-    The authors' own script parts by orig_idx, which begins at 0, with bounds for the files' numbers, which
+    The authors' own script compares orig_idx, which begins at 0, with bounds for the files' numbers, which
     begin at 1. Here the files count, so that no picture is in `train` of one set and in `valid` of the other.
     """
     header, *rows = [line.split() for line in read_lines(path)]
@@ -124,6 +121,6 @@ def _read_originals(path: Path, count: int) -> list[int]:
         raise damaged(path, f"expected a row for each of the {count:,} pictures, in their order")
     found = [re.fullmatch(r"([0-9]{6})\.jpg", row[2]) for row in rows]
     originals = [int(match[1]) for match in found if match]
-    if len(set(originals)) != count or not 1 <= min(originals) <= max(originals) <= _LAST["test"]:
+    if len(set(originals)) != count or not 1 <= min(originals) <= max(originals) <= _LAST[-1]:
         raise damaged(path, f"expected {count:,} different pictures of CelebA's 000001.jpg to 202599.jpg")
     return originals

@@ -10,10 +10,11 @@ from typing import Final
 
 import numpy as np
 
-from rather.config.errors import RatherError
+from rather.data.lists import damaged
 from rather.data.mnist import as_source
 from rather.data.source import Dataset
 
+NAMES: Final = {"digits": "handwritten digits, in the package: 10,000 to train on, 2,000 to explain"}
 FILE: Final = Path(__file__).with_name("digits.npz")
 CARD: Final = FILE.with_suffix(".json")
 
@@ -22,14 +23,14 @@ def load() -> Dataset:
     """10,000 digits to train on and to take references from, 2,000 to explain.
 
     Raises:
-        RatherError: DATA-DAMAGED if the file is not the one that the card beside it describes.
+        RatherError: DATA-DAMAGED if the file is not the one that its card describes.
     """
     try:
         data, card = FILE.read_bytes(), json.loads(CARD.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise RatherError("DATA-DAMAGED", where=FILE, why=str(error), do="Install rather again") from None
+        raise damaged(FILE, str(error), "Install rather again") from None
     if hashlib.sha256(data).hexdigest() != card["sha256"]:
-        raise RatherError("DATA-DAMAGED", where=FILE, why="its sha256 is not the card's", do="Install rather again")
+        raise damaged(FILE, "its sha256 is not the card's", "Install rather again")
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return Dataset(
             "digits",

@@ -1,6 +1,6 @@
 """ImageNet: two of the 1,000 classes of ILSVRC 2012, from the official folders (Russakovsky et al., 2015).
 
-The pairs that ACE explains have names; any two others are asked for by their WordNet ids.
+The pairs that ACE explains have names; any two other classes are given by their WordNet ids.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
-from rather.data.listed import Listed, Shape, pictures_in
+from rather.config.errors import RatherError, did_you_mean
+from rather.data.files import ImageFiles, pictures_in
 from rather.data.lists import damaged, find, numbers, read_lines
 from rather.data.source import Dataset
-from rather.io.images import read_bytes
+from rather.io.images import Shape, read_bytes
 
+NAMES: Final = {
+    "imagenet/zebra-sorrel:FOLDER": "two classes of ImageNet (cheetah-cougar, egyptian-persian, any WordNet ids)"
+}
 #: A short name -> WordNet id, and the class as classifiers call it. Their pairs in ACE: zebra-sorrel,
 #: cheetah-cougar and egyptian-persian.
 CLASSES: Final = {
@@ -38,7 +40,7 @@ _DEVKIT: Final = "ILSVRC2012_devkit_t12/data"
 _KAGGLE: Final = "ILSVRC/Data/CLS-LOC"
 
 
-def load(folder: Path, pair: str = "zebra-sorrel", shape: Shape | None = None) -> Dataset:
+def load(folder: Path, pair: str = "zebra-sorrel", *, shape: Shape = SHAPE) -> Dataset:
     """The pictures of two classes: those of the validation set to explain, those of the training set.
 
     Args:
@@ -47,8 +49,7 @@ def load(folder: Path, pair: str = "zebra-sorrel", shape: Shape | None = None) -
             `data/`) or Kaggle's `LOC_val_solution.csv` in `folder`; `train/` and `val/` may be in Kaggle's
             `ILSVRC/Data/CLS-LOC/`.
         pair: two names or WordNet ids, as zebra-sorrel or n02391049-n02389026.
-        shape: (c, h, w) to which each picture is brought (shorter side to size, then centre crop), by default
-            (3, 256, 256).
+        shape: (c, h, w) of the pixels of each picture (shorter side to size, then centre crop).
 
     Raises:
         RatherError: CFG-UNKNOWN for another pair, DATA-NOT-FOUND, DATA-EMPTY, or DATA-DAMAGED for a list
@@ -58,21 +59,19 @@ def load(folder: Path, pair: str = "zebra-sorrel", shape: Shape | None = None) -
     val = find(folder, "val", f"{_KAGGLE}/val")
     train = val.parent / "train"
 
-    def source(place: Path, files: list[list[str]]) -> Listed:
-        return Listed(
+    def source(place: Path, files: list[list[str]]) -> ImageFiles:
+        return ImageFiles(
             name=f"imagenet/{pair}",
             folder=place,
             files=[file for of_class in files for file in of_class],
-            shape=shape or SHAPE,
+            shape=shape,
             classes=classes,
             labels=[label for label, of_class in enumerate(files) for _ in of_class],
         )
 
     flat = not any((val / wnid).is_dir() for wnid in wnids)
     test = source(val, _flat(folder, wnids) if flat else _by_folder(val, wnids))
-    if not train.is_dir():
-        return Dataset(test.name, test=test)
-    return Dataset(test.name, test=test, train=source(train, _by_folder(train, wnids)))
+    return Dataset(test.name, test, source(train, _by_folder(train, wnids)) if train.is_dir() else None)
 
 
 def _two(pair: str) -> list[str]:
@@ -83,12 +82,12 @@ def _two(pair: str) -> list[str]:
 
 
 def _class(name: str) -> tuple[str, str]:
-    """A class' WordNet id and name; of one that has no name here, the id is the name."""
+    """A class' WordNet id and name; the id is the name of a class that has no name here."""
     if name.lower() in CLASSES:
         return CLASSES[name.lower()]
     if re.fullmatch("n[0-9]{8}", name):
         return next((known for known in CLASSES.values() if known[0] == name), (name, name))
-    raise RatherError("CFG-UNKNOWN", where=f"class {name}", do=near(name, CLASSES))
+    raise RatherError("CFG-UNKNOWN", where=f"class {name}", do=did_you_mean(name, CLASSES))
 
 
 def _by_folder(place: Path, wnids: Iterable[str]) -> list[list[str]]:
@@ -136,11 +135,11 @@ def _read_meta(path: Path) -> dict[int, str]:
     try:
         content: Any = loadmat(io.BytesIO(read_bytes(path)), variable_names=["synsets"])
         synsets = content["synsets"].ravel()
-        found = {int(one["ILSVRC2012_ID"].item()): str(one["WNID"].item()) for one in synsets}
+        wnids = {int(one["ILSVRC2012_ID"].item()): str(one["WNID"].item()) for one in synsets}
     except RatherError:
         raise
-    except Exception as error:  # noqa: BLE001 - a reader fed with broken bytes raises whatever it likes
+    except Exception as error:  # noqa: BLE001 - a reader raises anything for broken bytes
         raise damaged(path, f"not the devkit's: {type(error).__name__} {error}"[:150]) from None
-    if not all(re.fullmatch("n[0-9]{8}", found.get(n, "")) for n in range(1, _IDS + 1)):
+    if not all(re.fullmatch("n[0-9]{8}", wnids.get(n, "")) for n in range(1, _IDS + 1)):
         raise damaged(path, f"expected a WordNet id for each of 1 to {_IDS:,}")
-    return {n: found[n] for n in range(1, _IDS + 1)}
+    return {n: wnids[n] for n in range(1, _IDS + 1)}

@@ -1,4 +1,4 @@
-"""What a data set is to the rest: named pictures that are read one at a time."""
+"""What a dataset is: named pictures that are read one at a time."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from rather.core import Classifier, Images
 
 
 class Source(ABC):
-    """Pictures with an id each, a label where one is known, and a place that a person can find.
+    """Pictures, each with an id, a label where one is known, and a place where a person can find it.
 
-    Some know more of a picture: attributes beside its class, the region that each pixel belongs to, and the
-    key points of it. They name what they know; where `attributes`, `regions` or `point_names` is empty, its
-    values are not to be asked for.
+    A source may know more of its pictures: attributes, the region of each pixel, key points. It then names
+    them in `attributes`, `regions` or `point_names`; where these are empty, the methods that give the values
+    raise NotImplementedError.
     """
 
     name: str
-    classes: tuple[str, ...]  # names of the labels; empty where nothing is labelled
-    attributes: tuple[str, ...] = ()  # names of what is known of each picture beside its class
-    regions: tuple[str, ...] = ()  # names of what its pixels may show
-    point_names: tuple[str, ...] = ()  # names of its key points
+    classes: tuple[str, ...]  # names of the labels; empty where no picture is labelled
+    attributes: tuple[str, ...] = ()  # names of what is known of each picture besides its class
+    regions: tuple[str, ...] = ()  # names of what a pixel may show
+    point_names: tuple[str, ...] = ()  # names of the key points
     causes: tuple[str, ...] = ()  # names of the attributes that can be changed and nothing else
 
     @abstractmethod
@@ -38,7 +38,7 @@ class Source(ABC):
 
     @abstractmethod
     def id(self, index: int) -> str:
-        """A name for the picture: letters, digits, '-' only, unique in the source, fixed by its content."""
+        """A name for the picture: letters, digits and '-' only, unique in the source, fixed by its content."""
 
     @abstractmethod
     def label(self, index: int) -> int | None:
@@ -53,24 +53,23 @@ class Source(ABC):
         """Its pixels in [0, 1], or a RatherError whose code begins with IMG."""
 
     def attribute_values(self, index: int) -> Float[Tensor, " a"]:
-        """How much it has of each attribute, from 0 to 1; NaN where nobody knows."""
+        """How much of each attribute it has, from 0 to 1; NaN where that is not known."""
         raise NotImplementedError(f"{self.name} knows no attributes")
 
     @property
     def twins(self) -> Source | None:
-        """The same pictures, with something changed in each, from those who can make them."""
+        """The same pictures with one thing changed in each, if the source can make them."""
         return None
 
     def layout(self, index: int) -> UInt8[Tensor, "h w"]:
-        """The region of each of its pixels, as an index in `regions`."""
+        """The region of each of its pixels, as an index into `regions`."""
         raise NotImplementedError(f"{self.name} knows no regions")
 
     def key_points(self, index: int) -> Float[Tensor, "p 3"]:
         """Where its key points are in the pixels of `read`.
 
         Returns:
-            For each point x and y, from 0 at the left and top to 1 at the right and bottom, and 1; or NaN,
-            NaN and 0, if it is not seen.
+            Per point x and y, from 0 (left, top) to 1 (right, bottom), and 1; or NaN, NaN, 0 if it is hidden.
         """
         raise NotImplementedError(f"{self.name} knows no key points")
 
@@ -84,7 +83,7 @@ class Source(ABC):
 
     @final
     def find(self, ids: Iterable[str]) -> list[int]:
-        """The indices of pictures by their ids; KeyError for an id that none has."""
+        """The indices of pictures by their ids; KeyError for an unknown id."""
         return [self._index_of[one] for one in ids]
 
     @cached_property
@@ -127,22 +126,36 @@ class InMemory(Source):
 @final
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Pictures to explain, and others of the same kind to train on and to take references from."""
+    """Pictures to explain (`test`), and others of the same kind to train on and to take references from."""
 
     name: str
     test: Source
-    train: Source | None = None  # a folder of somebody's own has no such part
+    train: Source | None = None  # a user's own folder has no such part
 
     @property
     def references(self) -> Source:
-        """Where reference images come from: the training part, or, where there is none, the same pictures."""
+        """Where reference images come from: `train`, or `test` where there is no `train`."""
         return self.test if self.train is None else self.train
+
+    @property
+    def images(self) -> Images:
+        """All readable pictures of `test`, in memory from the first use on; 200 KB each at 3 x 128 x 128."""
+        return self._readable[0]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The id of each of `images`."""
+        return tuple(self.test.id(index) for index in self._readable[1])
+
+    @cached_property
+    def _readable(self) -> tuple[Images, list[int]]:
+        return read_all(self.test)
 
 
 def read_all(
     source: Source, indices: Iterable[int] | None = None, *, limit: int | None = None
 ) -> tuple[Images, list[int]]:
-    """The pictures that can be read, of one shape, and their indices; those that cannot are left out.
+    """The pictures that can be read, all of one shape, and their indices; the others are left out.
 
     Args:
         source: of the pictures.
@@ -150,7 +163,7 @@ def read_all(
         limit: how many at most.
 
     Raises:
-        RatherError: if none can be read.
+        RatherError: DATA-ALL-BAD if none can be read.
     """
     images: list[Tensor] = []
     readable: list[int] = []

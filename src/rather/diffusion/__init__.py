@@ -1,1 +1,1 @@
-"""Denoising diffusion as counterfactuals use it: the chain, its nets, filters, guidance and refinement."""
+"""Denoising diffusion as counterfactuals use it: the schedule, its nets, filters, guidance and refinement."""

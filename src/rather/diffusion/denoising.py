@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from rather.config.errors import RatherError
 from rather.core import Images
 from rather.generators._denoiser import Denoiser
-from rather.generators.noise_schedule import Chain, Noisy, pixels, signed
+from rather.generators.noise_schedule import NoiseSchedule, Noisy, to_pm1, to_unit
 from rather.io.memory import at_hand
 
 Draws = Float[Tensor, "b n c h w"]
@@ -30,39 +30,41 @@ Checkpoint = Literal["auto", "always", "never"]
 _SHARE: Final = 4  # a fourth of the memory at hand: the classifier and other processes need some as well
 
 
-def lowest(generator: Denoiser, num_inference_steps: int, tau: int) -> Chain:
-    """The lowest `tau` of `num_inference_steps` levels that are evenly spread over a generator's chain.
+def lowest(generator: Denoiser, num_inference_steps: int, tau: int) -> NoiseSchedule:
+    """The lowest `tau` of `num_inference_steps` levels that are evenly spread over a generator's schedule.
 
     Raises:
         RatherError: CFG-SETTING if there are not so many, or if the generator has not learned the highest.
     """
-    whole = generator.chain.respaced(num_inference_steps)
+    whole = generator.schedule.respaced(num_inference_steps)
     if tau > num_inference_steps:
-        raise RatherError("CFG-SETTING", where=f"tau {tau}", why=f"the respaced chain has {num_inference_steps} levels")
-    known = int((whole.steps < generator.reach).sum())
+        raise RatherError(
+            "CFG-SETTING", where=f"tau {tau}", why=f"the respaced schedule has {num_inference_steps} levels"
+        )
+    known = int((whole.timesteps < generator.reach).sum())
     if tau > known:
         raise RatherError(
             "CFG-SETTING",
             where=f"tau {tau} of {num_inference_steps} levels",
             why=f"{generator.name} has learned the lowest {known} of them",
-            do=f"Say tau={max(known, 1)}, or train it on more of its chain",
+            do=f"Say tau={max(known, 1)}, or train it on more of its schedule",
         )
-    return Chain(whole.alpha_bar[:tau], whole.steps[:tau])
+    return NoiseSchedule(whole.alpha_bar[:tau], whole.timesteps[:tau])
 
 
-def step_back(generator: Denoiser, z: Noisy, chain: Chain, t: int, noise: Noisy | None) -> Noisy:
+def step_back(generator: Denoiser, z: Noisy, schedule: NoiseSchedule, t: int, noise: Noisy | None) -> Noisy:
     """From level t to the one before, or without noise to what is expected there; before 0 is the image."""
-    mean, variance = generator.back(z, chain, t)
+    mean, variance = generator.step(z, schedule, t)
     return mean if noise is None else mean + variance.sqrt() * noise
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """F_tau: images into noise, up a chain of tau levels, and back step by step; differentiable."""
+    """F_tau: images into noise, up a schedule of tau levels, and back step by step; differentiable."""
 
     generator: Denoiser
-    chain: Chain
+    schedule: NoiseSchedule
     one_call: bool = False  # back by the image expected at the highest level, instead of by tau steps
     bfloat16: bool = False  # whether the generator computes in half the bits
     checkpoint: Checkpoint = "auto"
@@ -70,7 +72,7 @@ class Filter:
     @property
     def calls(self) -> int:
         """How often the generator is asked, and how many draws that takes."""
-        return 1 if self.one_call else len(self.chain)
+        return 1 if self.one_call else len(self.schedule)
 
     def __call__(self, x: Images, draws: Draws) -> Images:
         """Images as the generator would have them.
@@ -80,22 +82,22 @@ class Filter:
             draws: `calls` for each.
         """
         first, *rest = draws.unbind(1)
-        top = len(self.chain) - 1
+        top = len(self.schedule) - 1
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
-            z = self.chain.noised(signed(x), top, first)
+            z = self.schedule.add_noise(to_pm1(x), top, first)
             if self.one_call:
-                return pixels(self.generator.image(z, self.chain, top))
-            return pixels(self._back(z, [*rest, None]))
+                return to_unit(self.generator.predict_x0(z, self.schedule, top))
+            return to_unit(self._back(z, [*rest, None]))
 
     def _back(self, z: Noisy, noises: list[Noisy | None]) -> Noisy:
-        steps = list(zip(reversed(range(len(self.chain))), noises, strict=True))
+        steps = list(zip(reversed(range(len(self.schedule))), noises, strict=True))
         forget = self.checkpoint == "always" and z.requires_grad
         if self.checkpoint == "auto" and z.requires_grad and len(steps) > 1:
             with _kept(self.generator) as sizes:
-                z = step_back(self.generator, z, self.chain, *steps.pop(0))
-            forget = len(self.chain) * sum(sizes.values()) > at_hand(z.device) // _SHARE
+                z = step_back(self.generator, z, self.schedule, *steps.pop(0))
+            forget = len(self.schedule) * sum(sizes.values()) > at_hand(z.device) // _SHARE
         for step in steps:
-            args = (self.generator, z, self.chain, *step)
+            args = (self.generator, z, self.schedule, *step)
             z = (
                 checkpoint(step_back, *args, use_reentrant=False, preserve_rng_state=False)
                 if forget

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field, PositiveFloat
 
 from rather.core import Classifier, Goal, Images, Labels, SearchResult
-from rather.generators.noise_schedule import Chain, Noisy, pixels
+from rather.generators.noise_schedule import NoiseSchedule, Noisy, to_unit
 from rather.search.best import Best
 from rather.search.descend import Rows
 from rather.search.losses import PerRow, member_logits, refuse_without_gradient
@@ -45,14 +45,14 @@ def away_from_target(classifier: Classifier, clean: Noisy, goal: Goal) -> Noisy:
     """The gradient of -log p / (1 - p) at images without noise; none for a row where it is not finite."""
     with torch.enable_grad():
         clean = clean.detach().requires_grad_()
-        odds = log_odds(classifier, pixels(clean), goal.target)
+        odds = log_odds(classifier, to_unit(clean), goal.target)
         (gradient,) = torch.autograd.grad(-odds.sum(), clean)
     return torch.where(gradient.isfinite().flatten(1).all(1)[:, None, None, None], gradient, 0)
 
 
-def pull(gradient: Noisy, chain: Chain, t: int, *, scale: float) -> Noisy:
+def pull(gradient: Noisy, schedule: NoiseSchedule, t: int, *, scale: float) -> Noisy:
     """What the gradient at the image is worth at level t."""
-    return gradient * (scale / math.sqrt(chain.alpha_bar[t]))
+    return gradient * (scale / math.sqrt(schedule.alpha_bar[t]))
 
 
 def climb(

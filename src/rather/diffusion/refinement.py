@@ -3,7 +3,7 @@
     m = [ dilated |z - x| / max |z - x| >= threshold ],   z_t <- m z_t + (1 - m) x_t  before each step back
 
 G. Jeanneret, L. Simon, F. Jurie, "Adversarial counterfactual visual explanations", CVPR 2023, section 3.2.
-Here x_t is the query at the level of z_t, with noise of its own each time. RePaint's jumps up the chain are
+Here x_t is the query at the level of z_t, with noise of its own each time. RePaint's jumps up the schedule are
 not made, as the authors make none.
 """
 
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from rather.core import Images
 from rather.diffusion.denoising import Draws, step_back
 from rather.generators._denoiser import Denoiser
-from rather.generators.noise_schedule import Chain, pixels, signed
+from rather.generators.noise_schedule import NoiseSchedule, to_pm1, to_unit
 
 #: 1 where a pixel may change, else 0.
 Mask = Float[Tensor, "b 1 h w"]
@@ -67,17 +67,17 @@ def change_mask(z: Images, x: Images, threshold: float | Thresholds, dilation: i
 @final
 @dataclass(frozen=True, kw_only=True)
 class Refinement:
-    """Inpaints the changed region of a picture along a chain of levels, and pastes the query around it."""
+    """Inpaints the changed region of a picture along a schedule of levels, and pastes the query around it."""
 
     generator: Denoiser
-    chain: Chain
+    schedule: NoiseSchedule
     threshold: float
     dilation: int
 
     @property
     def calls(self) -> int:
         """How often the generator is asked; it takes twice as many draws."""
-        return len(self.chain)
+        return len(self.schedule)
 
     @torch.no_grad()
     def __call__(self, z: Images, x: Images, draws: Draws, threshold: Thresholds | None = None) -> tuple[Images, Mask]:
@@ -91,11 +91,11 @@ class Refinement:
         """
         mask = change_mask(z, x, self.threshold if threshold is None else threshold, self.dilation)
         first, *rest = draws.unbind(1)
-        top, query = len(self.chain) - 1, signed(x)
-        inside = self.chain.noised(signed(z), top, first)
-        for t in reversed(range(len(self.chain))):
-            outside = self.chain.noised(query, t, rest.pop(0))
+        top, query = len(self.schedule) - 1, to_pm1(x)
+        inside = self.schedule.add_noise(to_pm1(z), top, first)
+        for t in reversed(range(len(self.schedule))):
+            outside = self.schedule.add_noise(query, t, rest.pop(0))
             collage = inside * mask + outside * (1 - mask)
-            inside = step_back(self.generator, collage, self.chain, t, rest.pop(0) if t else None)
+            inside = step_back(self.generator, collage, self.schedule, t, rest.pop(0) if t else None)
         # Not by `where`: a generator that gives NaN is to be seen.
-        return pixels(inside).clamp(0, 1) * mask + x * (1 - mask), mask
+        return to_unit(inside).clamp(0, 1) * mask + x * (1 - mask), mask

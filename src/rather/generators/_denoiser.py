@@ -1,4 +1,4 @@
-"""A diffusion model's net and its chain of noise levels: what methods that denoise need of a generator."""
+"""A diffusion model's net and its schedule of noise levels: what methods that denoise need of a generator."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing_extensions import override
 
 from rather.core import Classifier, Images
 from rather.generators.frozen import FrozenNet, reconstruct
-from rather.generators.noise_schedule import Chain, Noisy, pixels, signed
+from rather.generators.noise_schedule import NoiseSchedule, Noisy, to_pm1, to_unit
 
 #: What a net says of a noisy image: its noise, the image, or sqrt(a) noise - sqrt(1 - a) image.
-Says = Literal["noise", "image", "velocity"]
-#: The variance of a step back: of the posterior, the level's own, or between the two as the net says.
+PredictionType = Literal["noise", "image", "velocity"]
+#: The variance of a step back: of the posterior, the level's own, or between the two as the net predicts.
 Variance = Literal["posterior", "beta", "learned"]
-#: How far `Denoiser.forward` goes: of so many levels, evenly spread over the chain, up the lowest few.
+#: How far `Denoiser.forward` goes: of so many levels, evenly spread over the schedule, up the lowest few.
 LEVELS: Final = 50
 UP: Final = 5
 
 
 @final
 class Denoiser(FrozenNet):
-    """A net that sees through noise, and the chain of levels that it knows; all in [-1, 1].
+    """A net that sees through noise, and the schedule of levels that it knows; all in [-1, 1].
 
     Args:
-        net: of noisy images (b, c, h, w) and steps (b,) of the chain to (b, c, h, w) or, where it has
+        net: of noisy images (b, c, h, w) and steps (b,) of the schedule to (b, c, h, w) or, where it has
             learned the variance, (b, 2 c, h, w).
         shape: (c, h, w) of the images.
         alpha_bar: of each level which share of the variance is the image's; falls.
-        says: what the net says of a noisy image.
+        prediction_type: what the net says of a noisy image.
         variance: of a step back.
         reach: how many of the lowest levels it was trained on; by default all.
         name: what to call it in a report.
@@ -45,13 +45,14 @@ class Denoiser(FrozenNet):
         *,
         shape: tuple[int, int, int],
         alpha_bar: Float[Tensor, " t"],
-        says: Says = "noise",
+        prediction_type: PredictionType = "noise",
         variance: Variance = "posterior",
         reach: int | None = None,
         name: str = "denoiser",
     ) -> None:
         super().__init__()
-        self.net, self.shape, self.says, self.variance, self.name = net, shape, says, variance, name
+        self.net, self.shape, self.name = net, shape, name
+        self.prediction_type, self.variance = prediction_type, variance
         self.reach = len(alpha_bar) if reach is None else reach
         # As this, 32 bits tell the lowest levels from no noise, and the highest from nothing else.
         self.register_buffer("log_signal_to_noise", alpha_bar.double().logit().float())
@@ -61,70 +62,70 @@ class Denoiser(FrozenNet):
         self.freeze()
 
     @override
-    def told(self) -> object:
-        return self.says, self.variance, self.reach
+    def fingerprint_extra(self) -> object:
+        return self.prediction_type, self.variance, self.reach
 
     @property
-    def chain(self) -> Chain:
+    def schedule(self) -> NoiseSchedule:
         """All levels."""
-        return Chain.of(self.log_signal_to_noise.cpu().double().sigmoid())
+        return NoiseSchedule.of(self.log_signal_to_noise.cpu().double().sigmoid())
 
     def forward(self, x: Images) -> Images:
-        """What is left of images after a way into noise, a tenth of the chain, and back step by step.
+        """What is left of images after a way into noise, a tenth of the schedule, and back step by step.
 
         So ACE (2023) filters; but here every image, at every call, gets the same noise.
         """
-        z, chain, t = self.noised(x)
+        z, schedule, t = self.noised(x)
         rng = torch.Generator().manual_seed(1)
         for level in range(t, 0, -1):
-            mean, variance = self.back(z, chain, level)
+            mean, variance = self.step(z, schedule, level)
             z = mean + variance.sqrt() * torch.randn(self.shape, generator=rng).to(z)
-        return pixels(self.back(z, chain, 0)[0])
+        return to_unit(self.step(z, schedule, 0)[0])
 
-    def noised(self, x: Images) -> tuple[Noisy, Chain, int]:
-        """Images where `forward` turns back, the chain that it goes on, and the level there."""
-        chain = self.chain.respaced(min(LEVELS, len(self.chain)))
-        known = int((chain.steps < self.reach).sum())
+    def noised(self, x: Images) -> tuple[Noisy, NoiseSchedule, int]:
+        """Images where `forward` turns back, the schedule that it goes on, and the level there."""
+        schedule = self.schedule.respaced(min(LEVELS, len(self.schedule)))
+        known = int((schedule.timesteps < self.reach).sum())
         t = min(UP, known) - 1
         noise = torch.randn(self.shape, generator=torch.Generator().manual_seed(0))
-        return chain.noised(signed(x), t, noise.to(x).expand_as(x)), chain, t
+        return schedule.add_noise(to_pm1(x), t, noise.to(x).expand_as(x)), schedule, t
 
     @override
     def preflight(self, classifier: Classifier, images: Images) -> list[str]:
         """Whether images change their class by mere noising and denoising."""
         return reconstruct(self, classifier, images)
 
-    def image(self, z: Noisy, chain: Chain, t: int) -> Noisy:
+    def predict_x0(self, z: Noisy, schedule: NoiseSchedule, t: int) -> Noisy:
         """The expected image behind noisy ones: Tweedie's formula."""
-        return self._seen(z, chain, t)[0]
+        return self._seen(z, schedule, t)[0]
 
-    def back(self, z: Noisy, chain: Chain, t: int) -> tuple[Noisy, Float[Tensor, "b ..."]]:
+    def step(self, z: Noisy, schedule: NoiseSchedule, t: int) -> tuple[Noisy, Float[Tensor, "b ..."]]:
         """Mean and variance of the level before; add no noise to the mean where t is 0."""
-        return self.look(z, chain, t)[1:]
+        return self.predict(z, schedule, t)[1:]
 
-    def look(self, z: Noisy, chain: Chain, t: int) -> tuple[Noisy, Noisy, Float[Tensor, "b ..."]]:
+    def predict(self, z: Noisy, schedule: NoiseSchedule, t: int) -> tuple[Noisy, Noisy, Float[Tensor, "b ..."]]:
         """Both: the expected image, and mean and variance of the level before, by one call of the net."""
-        x, spread = self._seen(z, chain, t)
-        mean, least = chain.posterior(z, t, x)
-        if t == 0 and len(chain) > 1:  # nothing is left there, but guidance is worth the next one's
-            _, least = chain.posterior(z, 1, x)
-        most = chain.beta(t, z)
+        x, spread = self._seen(z, schedule, t)
+        mean, least = schedule.posterior(z, t, x)
+        if t == 0 and len(schedule) > 1:  # nothing is left there, but guidance is worth the next one's
+            _, least = schedule.posterior(z, 1, x)
+        most = schedule.beta(t, z)
         if spread is not None:  # Nichol and Dhariwal (2021): from -1, the least, to 1, the most
             part = (spread + 1) / 2
             return x, mean, (part * most.log() + (1 - part) * least.clamp(min=1e-20).log()).exp()
         return x, mean, (most if self.variance == "beta" else least).expand(len(z), 1, 1, 1)
 
-    def _seen(self, z: Noisy, chain: Chain, t: int) -> tuple[Noisy, Noisy | None]:
+    def _seen(self, z: Noisy, schedule: NoiseSchedule, t: int) -> tuple[Noisy, Noisy | None]:
         """The expected image, and where the net has learned the variance, what it says of it."""
         c = self.shape[0]
-        said: Tensor = self.net(z, chain.steps[t].to(z.device).expand(len(z))).to(z)
-        match self.says:
+        said: Tensor = self.net(z, schedule.timesteps[t].to(z.device).expand(len(z))).to(z)
+        match self.prediction_type:
             case "noise":
-                x = chain.image(z, t, said[:, :c])
+                x = schedule.x0(z, t, said[:, :c])
             case "image":
                 x = said[:, :c]
             case "velocity":
-                a = chain.alpha_bar[t]
+                a = schedule.alpha_bar[t]
                 x = a.sqrt().to(z) * z - (1 - a).sqrt().to(z) * said[:, :c]
         return x.clamp(-1, 1), said[:, c:] if self.variance == "learned" else None
 

@@ -69,5 +69,5 @@ class Editor(FrozenNet):
         return reconstruct(self, classifier, images)
 
     @override
-    def told(self) -> object:
+    def fingerprint_extra(self) -> object:
         return self.attributes

@@ -62,7 +62,7 @@ class Exaggerator(FrozenNet):
         return self.decode(self.encode(x), target, torch.full_like(target, self.bins // 2))
 
     @override
-    def told(self) -> object:
+    def fingerprint_extra(self) -> object:
         return self.bins, self.classes
 
     @override

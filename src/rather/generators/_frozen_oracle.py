@@ -47,5 +47,5 @@ class Oracle(FrozenNet):
         return torch.cat([self(part) for part in x.split(batch_size)])
 
     @override
-    def told(self) -> object:
+    def fingerprint_extra(self) -> object:
         return self.attributes

@@ -104,7 +104,7 @@ class Semantic(FrozenNet):
         return reconstruct(self, classifier, images)
 
     @override
-    def told(self) -> object:
+    def fingerprint_extra(self) -> object:
         return self.size, self.regions
 
     def drawn(self, layout: Layout) -> Images:

@@ -25,7 +25,7 @@ from rather.core import Classifier, Images
 from rather.generators._denoiser import Denoiser
 from rather.generators._unet import small
 from rather.generators.frozen import FrozenNet
-from rather.generators.noise_schedule import Chain, cosine, linear, pixels, signed
+from rather.generators.noise_schedule import NoiseSchedule, cosine, linear, to_pm1, to_unit
 from rather.generators.training import Columns, Figure, Generator, GeneratorNet, Phase, Shape
 
 
@@ -34,7 +34,7 @@ class DDPM(Generator):
     """Takes the noise off images, a little at a time or all at once."""
 
     levels: Annotated[int, Field(ge=2, le=10_000)] = 500
-    """How many levels of noise the chain has."""
+    """How many levels of noise the schedule has."""
     schedule: Literal["linear", "cosine"] = "linear"
     """How the noise grows from level to level."""
     reach: PositiveInt | None = None
@@ -62,14 +62,14 @@ class DDPM(Generator):
     @override
     def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, Denoiser)  # noqa: S101 - `build` makes no other
-        x, chain = test["images"], product.chain
+        x, schedule = test["images"], product.schedule
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
         levels = sorted({product.reach // 10, product.reach // 3, product.reach - 1})
         said: dict[str, Figure] = {}
         for t in levels:
             parts = zip(x.split(64), noise.split(64), strict=True)
-            seen = [product.image(chain.noised(signed(part), t, e), chain, t) for part, e in parts]
-            said[f"squared_error_at_level_{t}"] = float((pixels(torch.cat(seen)) - x).square().mean())
+            seen = [product.predict_x0(schedule.add_noise(to_pm1(part), t, e), schedule, t) for part, e in parts]
+            said[f"squared_error_at_level_{t}"] = float((to_unit(torch.cat(seen)) - x).square().mean())
         again = torch.cat([product(part) for part in x.split(64)])
         error = (again - x).square().flatten(1).mean(1).clamp(min=1e-10)
         return said | {"psnr": float((-10 * error.log10()).mean())}  # dB
@@ -78,7 +78,7 @@ class DDPM(Generator):
     def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:
         assert isinstance(product, Denoiser)  # noqa: S101
         x = shown["images"]
-        return [x, pixels(product.noised(x)[0]), product(x)]
+        return [x, to_unit(product.noised(x)[0]), product(x)]
 
 
 @final
@@ -88,7 +88,7 @@ class DDPMNet(GeneratorNet):
     def __init__(self, settings: DDPM, shape: Shape) -> None:
         super().__init__()
         self.shape, self.reach = shape, settings.reach or settings.levels
-        self.chain = Chain.of({"linear": linear, "cosine": cosine}[settings.schedule](settings.levels))
+        self.schedule = NoiseSchedule.of({"linear": linear, "cosine": cosine}[settings.schedule](settings.levels))
         self.net = small(shape, settings.width, settings.patch)
 
         def mean(means: Sequence[Tensor], weights: Sequence[Tensor], steps: Tensor | int) -> None:
@@ -107,12 +107,13 @@ class DDPMNet(GeneratorNet):
     def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
         if self.training:  # with the weights that the step before has left
             self.mean.update_parameters(self.net)
-        x = signed(batch[0])
+        x = to_pm1(batch[0])
         t = torch.randint(self.reach, (len(x),))
         noise = torch.randn_like(x)
-        said: Tensor = self.net(self.chain.noised(x, t, noise), t.to(x.device))
+        said: Tensor = self.net(self.schedule.add_noise(x, t, noise), t.to(x.device))
         return (said.float() - noise).square().flatten(1).mean(1)
 
     @override
     def product(self, name: str) -> Denoiser:
-        return Denoiser(self.mean.module, shape=self.shape, alpha_bar=self.chain.alpha_bar, reach=self.reach, name=name)
+        levels = self.schedule.alpha_bar
+        return Denoiser(self.mean.module, shape=self.shape, alpha_bar=levels, reach=self.reach, name=name)

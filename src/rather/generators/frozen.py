@@ -42,7 +42,7 @@ class FrozenNet(Resource, nn.Module, ABC):
         del mode
         return super().train(mode=False)
 
-    def told(self) -> object:
+    def fingerprint_extra(self) -> object:
         """What, beside its structure and its numbers, makes it what it is."""
         return None
 
@@ -73,7 +73,7 @@ class FrozenNet(Resource, nn.Module, ABC):
     def fingerprint(self) -> str:
         """A sha256; see `core.fingerprint`."""
         device = next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
-        return fingerprint(nn.Sequential(self, nn.Flatten()), self.shape, self.told(), device)
+        return fingerprint(nn.Sequential(self, nn.Flatten()), self.shape, self.fingerprint_extra(), device)
 
 
 @torch.no_grad()

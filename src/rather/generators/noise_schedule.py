@@ -24,12 +24,12 @@ from rather.core import Images
 #: Noisy images, about [-1, 1].
 Noisy = Float[Tensor, "b c h w"]
 #: One level for all rows, or one for each.
-Level = int | Int[Tensor, " b"]
+Timestep = int | Int[Tensor, " b"]
 
 
 @final
 @dataclass(frozen=True)
-class Chain:
+class NoiseSchedule:
     """Levels of noise, each more than the one before.
 
     On the CPU, in float64, whatever the images are: of the lowest levels 1 - a is but a few times what
@@ -37,17 +37,17 @@ class Chain:
     """
 
     alpha_bar: Float[Tensor, " t"]  # which share of the variance is the image's; falls
-    steps: Int[Tensor, " t"]  # what a denoiser calls each level: of a respaced chain, the place in the whole
+    timesteps: Int[Tensor, " t"]  # what a denoiser calls each level: of a respaced schedule, the place in the whole
 
     @classmethod
-    def of(cls, alpha_bar: Float[Tensor, " t"]) -> Chain:
-        """The whole chain."""
+    def of(cls, alpha_bar: Float[Tensor, " t"]) -> NoiseSchedule:
+        """The whole schedule."""
         return cls(alpha_bar.detach().cpu().double(), torch.arange(len(alpha_bar), device="cpu"))
 
     def __len__(self) -> int:
         return len(self.alpha_bar)
 
-    def respaced(self, count: int) -> Chain:
+    def respaced(self, count: int) -> NoiseSchedule:
         """`count` of its levels, evenly spread, the first and the last among them.
 
         Raises:
@@ -56,24 +56,24 @@ class Chain:
         if not 0 < count <= len(self):
             raise RatherError("CFG-SETTING", where=f"{count} levels of noise", why=f"there are {len(self)}")
         places = torch.linspace(0, len(self) - 1, count, dtype=torch.float64).round().long()
-        return Chain(self.alpha_bar[places], self.steps[places])
+        return NoiseSchedule(self.alpha_bar[places], self.timesteps[places])
 
-    def noised(self, x: Noisy, t: Level, noise: Noisy) -> Noisy:
+    def add_noise(self, x: Noisy, t: Timestep, noise: Noisy) -> Noisy:
         """Images brought to a level."""
         a = self._at(t)
         return a.sqrt().to(x) * x + (1 - a).sqrt().to(x) * noise
 
-    def image(self, z: Noisy, t: Level, noise: Noisy) -> Noisy:
+    def x0(self, z: Noisy, t: Timestep, noise: Noisy) -> Noisy:
         """What is left without the noise; without the expected noise, Tweedie's estimate."""
         a = self._at(t)
         return (z - (1 - a).sqrt().to(z) * noise) / a.sqrt().to(z)
 
-    def noise(self, z: Noisy, t: Level, x: Noisy) -> Noisy:
+    def noise(self, z: Noisy, t: Timestep, x: Noisy) -> Noisy:
         """The noise that is left when the images are taken away."""
         a = self._at(t)
         return (z - a.sqrt().to(z) * x) / (1 - a).sqrt().to(z)
 
-    def posterior(self, z: Noisy, t: Level, x: Noisy) -> tuple[Noisy, Float[Tensor, "_ 1 1 1"]]:
+    def posterior(self, z: Noisy, t: Timestep, x: Noisy) -> tuple[Noisy, Float[Tensor, "_ 1 1 1"]]:
         """Mean and variance of the level before, given this one and the image; of level 0, the image."""
         a, before = self._at(t), self._before(t)
         beta = 1 - a / before
@@ -82,14 +82,14 @@ class Chain:
         mean = of_image.to(x) * x + of_noisy.to(z) * z
         return mean, (beta * (1 - before) / (1 - a)).to(z)
 
-    def beta(self, t: Level, like: Tensor) -> Float[Tensor, "_ 1 1 1"]:
+    def beta(self, t: Timestep, like: Tensor) -> Float[Tensor, "_ 1 1 1"]:
         """The variance that a level adds to the one before: the larger bound of a reverse step's variance."""
         return (1 - self._at(t) / self._before(t)).to(like)
 
-    def _at(self, t: Level) -> Float[Tensor, "_ 1 1 1"]:
+    def _at(self, t: Timestep) -> Float[Tensor, "_ 1 1 1"]:
         return self.alpha_bar[torch.as_tensor(t, device="cpu")].reshape(-1, 1, 1, 1)
 
-    def _before(self, t: Level) -> Float[Tensor, "_ 1 1 1"]:
+    def _before(self, t: Timestep) -> Float[Tensor, "_ 1 1 1"]:
         known = torch.cat([self.alpha_bar.new_ones(1), self.alpha_bar[:-1]])
         return known[torch.as_tensor(t, device="cpu")].reshape(-1, 1, 1, 1)
 
@@ -109,11 +109,11 @@ def cosine(count: int) -> Float[Tensor, " t"]:
     return (1 - betas).cumprod(0)
 
 
-def signed(x: Images) -> Noisy:
+def to_pm1(x: Images) -> Noisy:
     """From [0, 1] to [-1, 1]."""
     return 2 * x - 1
 
 
-def pixels(z: Noisy) -> Images:
+def to_unit(z: Noisy) -> Images:
     """From [-1, 1] to [0, 1]."""
     return (z + 1) / 2

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.io.bundled import list_weights, weights_file
 
 if TYPE_CHECKING:
-    from rather.classifiers.answers import Output
+    from rather.config.settings import Output
     from rather.core import Classifier
 
 
@@ -53,7 +52,7 @@ def load_classifier(
             file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `module:function` or
             `path/file.py:function` for code that makes a net or a `Classifier`.
         classes: names, in the order of the outputs.
-        output: what the net's numbers are, one of `rather.classifiers.answers.Output`.
+        output: what the net's numbers are, one of `rather.config.settings.Output`.
         layer: where to cut it into body and head; see `rather.classifiers.split.split`.
         shape: (c, h, w) of its images; by default what the net is known for.
         trust: `sha256:` and the hash, of each file of code that may be run.
@@ -62,6 +61,8 @@ def load_classifier(
         RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -MISSING-LIBRARY, CFG-OPTIONS,
             CFG-SETTING, or what `adapt` raises.
     """
+    from torch import nn
+
     from rather.classifiers.adapters import adapt
     from rather.classifiers.answers import output_of
     from rather.core import Classifier
@@ -88,9 +89,11 @@ def load_classifier(
             name=Path(name).name,
         )
     elif rest:
-        found = run_factory(spec, trust)
+        found = run_factory(spec, trust, {})
+        if not isinstance(found, nn.Module):
+            raise RatherError("MODEL-FACTORY", where=spec, why=f"it gives {type(found).__name__}, not a net")
     else:
-        raise RatherError("MODEL-NOT-FOUND", where=spec, do=near(spec, [*list_classifiers(), *_KINDS]))
+        raise RatherError("MODEL-NOT-FOUND", where=spec, do=did_you_mean(spec, [*list_classifiers(), *_KINDS]))
     if isinstance(found, Classifier):
         return _again(found, classes=classes, output=meant, layer=layer, shape=shape)
     if shape is None:
@@ -101,6 +104,21 @@ def load_classifier(
             do="Say --shape C H W, or return rather.adapt(net, shape=(c, h, w), ...) from the function",
         )
     return adapt(found, shape=shape, classes=classes, output=meant, layer=layer, name=rest)
+
+
+def check_same_images(net: Classifier, first: Classifier) -> None:
+    """Refuse a classifier that does not take the first one's images.
+
+    Raises:
+        RatherError: DATA-SHAPE.
+    """
+    if net.shape != first.shape:
+        raise RatherError(
+            "DATA-SHAPE",
+            where=f"{first.name} takes {first.shape}",
+            why=f"{net.name} takes {net.shape}",
+            do="Compare classifiers of the same images",
+        )
 
 
 def _ours(path: Path) -> Classifier:

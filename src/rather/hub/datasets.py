@@ -1,109 +1,133 @@
-"""Datasets by name: bundled ones, readers of public ones, and a folder of your own.
+"""Datasets by name: those of the package, readers of public ones, a user's own folder, and a user's own code.
 
-A dataset has pictures to explain (`test`) and, where there are some, others to take references from and to
-train on (`train`): a counterfactual must not borrow from the very pictures that it is judged on.
+A dataset has pictures to explain (`test`) and mostly others to take references from and to train on (`train`):
+a counterfactual must not borrow from the pictures that it is judged on. A dataset is one file; see `rather.data`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ast
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 
-Shape = tuple[int, int, int]  # c, h, w
 if TYPE_CHECKING:
+    from rather.core import Classifier
     from rather.data.source import Dataset
+    from rather.io.images import Shape
 
-_WORLDS: Final = ("faces", "shapes")
+_ROOMS: Final = ("rather.data", "rather.worlds")
+_GROUP: Final = "rather.datasets"
 
 
 def list_datasets() -> dict[str, str]:
-    """Name and one line of every data set; nothing is imported for it."""
-    return {
-        "digits": "handwritten digits, in the package: 10,000 to train on, 2,000 to explain",
-        "shapes": "drawn grids of coloured shapes with a known rule: the right edit is known",
-        "faces": "drawn faces, smiling or not: every attribute and the region of every pixel is known",
-        "faces/age": "the same, young or old",
-        "faces/age-glasses": "the same to explain; in training, the old mostly wear glasses and hats",
-        "faces/smile-xor-hat": "the same, with a smile or a hat but not both",
-        "faces/others": "other faces, smiling or not: for a net that shall judge what the first ones led to",
-        "mnist:FOLDER": "all 70,000 handwritten digits, from the four official files in a folder",
-        "omniglot:FILE": "handwritten Sanskrit letters, from images_background_small2.zip or its folder",
-        "celeba:FOLDER": "200,000 faces, smiling or not (celeba/Young:FOLDER: by another attribute)",
-        "celebamask:FOLDER": "30,000 large faces of CelebA with the regions of their pixels",
-        "bdd100k:FOLDER": "80,000 streets, not labelled",
-        "bdd-oia:FOLDER": "streets where one may go forward or has to stop",
-        "cub:FOLDER": "birds of 200 species, with attributes, key points and outlines",
-        "imagenet/zebra-sorrel:FOLDER": "two classes of ImageNet (cheetah-cougar, egyptian-persian, any ids)",
-        "FOLDER": "your own pictures: a folder per class, or just pictures",
-    }
+    """Name and one line of every dataset; read from the files, nothing is imported."""
+    ours = {name: line for names in _modules().values() for name, line in names.items()}
+    theirs = {point.name: f"from {point.value}" for point in entry_points(group=_GROUP)}
+    own = {"FOLDER": "your own pictures: a folder per class, or just pictures"}
+    return theirs | dict(sorted(ours.items(), key=lambda item: ":" in item[0])) | own
 
 
-def load_dataset(name: str, *, shape: Shape | None = None) -> Dataset:
-    """A data set by its name, or a folder of pictures by its path.
+def load_dataset(
+    name: str, *, shape: Shape | None = None, like: Classifier | None = None, trust: Sequence[str] = ()
+) -> Dataset:
+    """A dataset by its name, or a folder of pictures by its path.
 
     Args:
-        name: a name as `list_data` has them, FOLDER and FILE being a path; `omniglot/ALPHABET:FILE` is
-            another alphabet than Sanskrit, `celeba/ATTRIBUTE:FOLDER` and `celebamask/ATTRIBUTE:FOLDER` are
-            labelled by another attribute than Smiling, `imagenet/CLASS-CLASS:FOLDER` has two other classes.
-        shape: (c, h, w) to which pictures that are read from files are brought, by default (3, 64, 64) for a
-            folder's and the papers' size for a public data set's; digits, shapes and letters have their own.
+        name: as in `list_datasets`, where FOLDER and FILE stand for a path; or the path of a folder or a
+            picture; or `path/file.py:function`, where the function returns a `Dataset` or a `Source`. Some
+            datasets have choices: `celeba/ATTRIBUTE:FOLDER` and `celebamask/ATTRIBUTE:FOLDER` take their
+            labels from another attribute than Smiling, `omniglot/ALPHABET:FILE` reads another alphabet than
+            Sanskrit, `imagenet/CLASS-CLASS:FOLDER` reads two other classes.
+        shape: (c, h, w) of pictures that are read from files, by default (3, 64, 64) for a folder and the
+            papers' size for a public dataset; digits, shapes, faces and letters have their own.
+        like: a classifier, instead of `shape`: pictures get the shape that it takes.
+        trust: `sha256:` and the hash of each file of code that may run.
 
     Raises:
-        RatherError: DATA-NOT-FOUND, DATA-EMPTY, DATA-DAMAGED or, for such a choice, CFG-UNKNOWN.
+        RatherError: DATA-NOT-FOUND, DATA-EMPTY, DATA-DAMAGED, CFG-UNKNOWN for an unknown choice, or MODEL-CODE
+            for a file that is not in `trust`.
     """
-    from rather.data import digits, folder
-
-    kind, _, place = name.partition(":")
-    world, _, variant = name.partition("/")
-    if name == "digits":
-        return digits.load()
-    if name in list_datasets() and world in _WORLDS:  # by name alone: nothing else knows the drawn worlds
-        drawn: Dataset = import_module(f"rather.worlds.{world}").load(*filter(None, [variant]))
-        return drawn
-    public = _public(kind, Path(place).expanduser(), shape) if place else None
-    if public is not None:
-        return public
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return folder.load(path, shape)
-    if path.exists():
-        return folder.load_files([path], shape)
-    raise RatherError("DATA-NOT-FOUND", where=name, do=_suggestion(kind))
+    shape = shape or (like.shape if like else None)
+    before, _, path = name.partition(":")
+    kind, _, choice = before.partition("/")
+    load = _loader(name if not path else f"{kind}:", kind)
+    if load is not None:
+        given = [*([Path(path).expanduser()] if path else []), *([choice] if choice else [])]
+        return _called(load, name, given, shape)
+    if before.endswith(".py") and path:
+        return _made_by_code(name, shape, trust)
+    if Path(name).expanduser().exists():
+        return load_files([Path(name).expanduser()], shape=shape)
+    raise RatherError("DATA-NOT-FOUND", where=name, do=_suggestion(before))
 
 
 def load_files(paths: Sequence[Path], *, shape: Shape | None = None) -> Dataset:
-    """Image files and folders of them; see `folder.load_files`."""
+    """Image files and folders of them; see `rather.data.folder.load_files`."""
     from rather.data import folder
 
-    return folder.load_files(paths, shape)
+    return folder.load_files(paths, shape=shape or folder.SHAPE)
 
 
-def _public(kind: str, place: Path, shape: Shape | None) -> Dataset | None:
-    """The public data set of this kind, which is a name or NAME/CHOICE; None if there is no such."""
-    from rather.data import bdd, celeba, celebamask, cub, imagenet, mnist, omniglot
+@cache
+def _modules() -> dict[str, dict[str, str]]:
+    """The modules that declare datasets, and what they declare in `NAMES`."""
+    found: dict[str, dict[str, str]] = {}
+    for room in _ROOMS:
+        spec = find_spec(room)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            for file in sorted([*Path(folder).glob("[a-z]*.py"), *Path(folder).glob("[a-z]*/__init__.py")]):
+                stem = file.parent.name if file.stem == "__init__" else file.stem
+                found |= {f"{room}.{stem}": names for names in _declared(file)}
+    return found
 
-    name, _, choice = kind.partition("/")
-    with_choice = {
-        "omniglot": lambda: omniglot.load(place, choice or "Sanskrit"),
-        "celeba": lambda: celeba.load(place, choice or "Smiling", shape),
-        "celebamask": lambda: celebamask.load(place, choice or "Smiling", shape),
-        "imagenet": lambda: imagenet.load(place, choice or "zebra-sorrel", shape),
-    }
-    without = {
-        "mnist": lambda: mnist.load(place),
-        "bdd100k": lambda: bdd.load(place, shape),
-        "bdd-oia": lambda: bdd.load_oia(place, shape),
-        "cub": lambda: cub.load(place, shape),
-    }
-    read = with_choice.get(name) or without.get(kind)
-    return read() if read else None
+
+def _declared(file: Path) -> list[dict[str, str]]:
+    statements = ast.parse(file.read_text("utf-8")).body
+    return [
+        ast.literal_eval(each.value)
+        for each in statements
+        if isinstance(each, ast.AnnAssign) and ast.unparse(each.target) == "NAMES" and each.value
+    ]
+
+
+def _loader(start: str, kind: str) -> Callable[..., Any] | None:
+    """The `load` of a dataset whose name is `start`, or begins with it where a path follows."""
+    for module, names in _modules().items():
+        if start in names or start in {f"{each.partition(':')[0].partition('/')[0]}:" for each in names if ":" in each}:
+            load: Callable[..., Any] = import_module(module).load
+            return load
+    return next((point.load() for point in entry_points(group=_GROUP, name=kind)), None)
+
+
+def _called(load: Callable[..., Any], name: str, given: Sequence[object], shape: Shape | None) -> Dataset:
+    takes = signature(load)
+    options = {"shape": shape} if shape and "shape" in takes.parameters else {}
+    try:
+        takes.bind(*given, **options)
+    except TypeError as error:
+        raise RatherError("DATA-NOT-FOUND", where=name, why=str(error), do="Write one of rather list data") from None
+    dataset: Dataset = load(*given, **options)
+    return dataset
+
+
+def _made_by_code(spec: str, shape: Shape | None, trust: Sequence[str]) -> Dataset:
+    from rather.data.source import Dataset, Source
+    from rather.hub.trusted import run_factory
+
+    made = run_factory(spec, trust, {"shape": shape} if shape else {})
+    if not isinstance(made, Dataset | Source):
+        raise RatherError("MODEL-FACTORY", where=spec, why=f"it gives {type(made).__name__}, not a Dataset")
+    return made if isinstance(made, Dataset) else Dataset(made.name, made)
 
 
 def _suggestion(kind: str) -> str:
     whole = {name.partition(":")[0]: name for name in list_datasets()}
-    return f"Write {whole[kind]}" if kind in whole else near(kind, whole.values())
+    return f"Write {whole[kind]}" if kind in whole else did_you_mean(kind, whole.values())

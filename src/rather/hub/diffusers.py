@@ -19,14 +19,14 @@ from torch import Tensor
 
 from rather.classifiers.preflight import brief
 from rather.config.errors import RatherError
-from rather.generators._denoiser import Denoiser, Says, Variance
+from rather.generators._denoiser import Denoiser, PredictionType, Variance
 from rather.generators._unet import UNet
 from rather.io.checkpoints import Side
 from rather.io.state_dicts import load_state, read_state
 
 _JSON: Final = 1_000_000  # bytes, at most
 _WEIGHTS: Final = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
-_SAYS: Final[dict[str, Says]] = {"epsilon": "noise", "sample": "image", "v_prediction": "velocity"}
+_SAYS: Final[dict[str, PredictionType]] = {"epsilon": "noise", "sample": "image", "v_prediction": "velocity"}
 #: What the layers of attention were called until 2023.
 _RENAMED: Final = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
@@ -117,7 +117,7 @@ def load_pipeline(place: str) -> Denoiser:
         _net(file, {key: value for key, value in told.items() if not key.startswith("_")}),
         shape=(unet.in_channels, *((size, size) if isinstance(size, int) else size)),
         alpha_bar=scheduler.alpha_bar(),
-        says=_SAYS[scheduler.prediction_type],
+        prediction_type=_SAYS[scheduler.prediction_type],
         variance=variance,
         name=folder.resolve().name,
     )

@@ -7,8 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 
 if TYPE_CHECKING:
     from rather.generators._denoiser import Denoiser
@@ -40,7 +39,7 @@ def generator_class(name: str) -> type[Generator]:
     from rather.generators.training import Generator
 
     if name not in list_generators():
-        raise RatherError("CFG-UNKNOWN", where=f"generator {name}", do=near(name, list_generators()))
+        raise RatherError("CFG-UNKNOWN", where=f"generator {name}", do=did_you_mean(name, list_generators()))
     return class_in(import_module(f"rather.generators.{name}"), Generator)  # type: ignore[type-abstract] # to look for, not to make
 
 
@@ -56,7 +55,7 @@ def generator_file(spec: str) -> Path:
     if spec in bundled:
         return weights_file(spec, "generator")
     if not Path(spec).exists():
-        raise RatherError("GEN-NOT-FOUND", where=spec, do=near(spec, [*bundled, "FILE.safetensors"]))
+        raise RatherError("GEN-NOT-FOUND", where=spec, do=did_you_mean(spec, [*bundled, "FILE.safetensors"]))
     return Path(spec)
 
 

@@ -16,8 +16,7 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.generators._denoiser import Denoiser
 from rather.generators._unet import UNet
 from rather.generators.noise_schedule import linear
@@ -57,7 +56,7 @@ class Trained:
     reach: int | None = None  # how many of the lowest levels it was trained on; None for all
 
 
-#: The nets of ACE, after its authors' scripts; that of BDD100k knows the lowest part of its chain alone: how
+#: The nets of ACE, after its authors' scripts; that of BDD100k knows the lowest part of its schedule alone: how
 #: much is not said, but it is what 5 of 100 levels need.
 PUBLISHED: Final = {
     "celeba": Trained(shape=(3, 128, 128), levels=500, heads=4),
@@ -75,7 +74,9 @@ def published(name: str, file: str) -> Denoiser:
     """
     if name not in PUBLISHED or not file:
         raise RatherError(
-            "CFG-UNKNOWN", where=f"guided:{name}={file}", do=near(name, [f"guided:{one}=FILE" for one in PUBLISHED])
+            "CFG-UNKNOWN",
+            where=f"guided:{name}={file}",
+            do=did_you_mean(name, [f"guided:{one}=FILE" for one in PUBLISHED]),
         )
     return load_guided(Path(file), PUBLISHED[name])
 

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rather.classifiers.preflight import brief
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.io.state_dicts import load_state, outputs, read_state
 
 
@@ -38,7 +37,7 @@ def torchvision(name: str, file: Path | None) -> Loaded:
 
     known = models.list_models(module=models)
     if name not in known:
-        raise RatherError("MODEL-NOT-FOUND", where=f"torchvision:{name}", do=near(name, known))
+        raise RatherError("MODEL-NOT-FOUND", where=f"torchvision:{name}", do=did_you_mean(name, known))
     published = models.get_model_weights(name).DEFAULT
     recipe = published.transforms()  # ends in a normalisation, which belongs inside the classifier
     state: Mapping[str, Tensor] = (
@@ -69,7 +68,7 @@ def timm(name: str, file: Path | None) -> Loaded:
         import timm as library
     if not library.is_model(name):
         raise RatherError(
-            "MODEL-NOT-FOUND", where=f"timm:{name}", do=near(name, library.list_models(include_tags=False))
+            "MODEL-NOT-FOUND", where=f"timm:{name}", do=did_you_mean(name, library.list_models(include_tags=False))
         )
     if file is None:
         net = _published(lambda: library.create_model(name, pretrained=True), f"timm:{name}")

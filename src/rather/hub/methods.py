@@ -12,8 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 
 if TYPE_CHECKING:
     from rather.core import Method
@@ -41,7 +40,7 @@ def method_class(name: str) -> type[Method]:
     for point in entry_points(group="rather.methods", name=name):
         loaded: type[Method] = point.load()
         return loaded
-    raise RatherError("CFG-UNKNOWN", where=f"method {name}", do=near(name, list_methods()))
+    raise RatherError("CFG-UNKNOWN", where=f"method {name}", do=did_you_mean(name, list_methods()))
 
 
 def build_method(settings: Mapping[str, Any], resources: Mapping[str, Any] | None = None) -> Method:

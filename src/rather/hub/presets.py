@@ -11,8 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.hub.methods import list_methods, method_class
 
 _FILE: Final = Path(__file__).with_suffix(".toml")
@@ -40,7 +39,7 @@ def expand(plan: Plan) -> dict[str, Any]:
     whole = merged(preset(name) or {"name": name}, own)
     known = list_methods()
     if whole["name"] not in known:
-        raise RatherError("CFG-UNKNOWN", where=f"method {name}", do=near(name, [*known, *_presets()]))
+        raise RatherError("CFG-UNKNOWN", where=f"method {name}", do=did_you_mean(name, [*known, *_presets()]))
     return whole | {key: expand(inner) for key, inner in wrapped(whole).items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, final, get_args
 
@@ -23,8 +23,8 @@ from rather.io.bundled import list_weights
 from rather.latents.classifiers import LatentClassifiers
 from rather.search.references import References
 
-#: Fields of methods that `resources` of `methods.build` fills.
-NAMES: Final = frozenset({"references", "generator", "denoiser", "latent", "oracle"})
+#: Fields of methods that `resources` of `build_method` fills.
+NAMES: Final = frozenset({"references", "generator", "denoiser", "latent", "second_classifier"})
 REFERENCES: Final = 2_000  # of them at most, evenly spread over the reference part of the data
 #: What the bundled nets know: the shape of their images, and the classes that classifiers of them may have.
 FAMILIES: Final[Mapping[str, tuple[tuple[int, int, int], Sequence[tuple[str, ...]]]]] = {
@@ -33,7 +33,7 @@ FAMILIES: Final[Mapping[str, tuple[tuple[int, int, int], Sequence[tuple[str, ...
 }
 
 
-class Want(NamedTuple):
+class Requirement(NamedTuple):
     """A field of a method that is to be filled."""
 
     name: str  # one of `NAMES`
@@ -44,21 +44,21 @@ class Want(NamedTuple):
 #: Kinds of bundled nets that are not called as the type that they are of.
 _USUAL: Final[Mapping[type, str]] = {Autoencoder: "vae", LatentClassifiers: "latent"}
 #: What most methods want of a generator.
-AUTOENCODER: Final = Want("generator", Autoencoder, ("vae",))
+AUTOENCODER: Final = Requirement("generator", Autoencoder, ("vae",))
 
 
-def wanted(plan: Plan) -> frozenset[Want]:
+def requirements(plan: Plan) -> frozenset[Requirement]:
     """What a plan's method, or one that it wraps, has a field for."""
     fields = method_class(str(plan["name"])).model_fields
-    own = {_want(name, field) for name, field in fields.items() if name in NAMES}
-    return frozenset(own).union(*(wanted(inner) for inner in wrapped(plan).values()))
+    own = {_requirement(name, field) for name, field in fields.items() if name in NAMES}
+    return frozenset(own).union(*(requirements(inner) for inner in wrapped(plan).values()))
 
 
-def _want(name: str, field: FieldInfo) -> Want:
+def _requirement(name: str, field: FieldInfo) -> Requirement:
     kinds = get_args(field.annotation) or (field.annotation,)  # of `Classifier | None`, the first
     own = [one.kind for one in field.metadata if isinstance(one, Bundled)]
     usual = _USUAL.get(kinds[0], kinds[0].__name__.lower())
-    return Want(name, kinds[0], (*own, usual))
+    return Requirement(name, kinds[0], (*own, usual))
 
 
 def bundled_net(classifier: Classifier, kinds: Sequence[str]) -> str | None:
@@ -87,9 +87,23 @@ def bundled_nets(kinds: Sequence[str], *of: str) -> list[str]:
     return [names[0] for names in each if names]
 
 
+Resolve = Callable[[Requirement, Classifier], Resource | None]
+
+
+def fill_resources(needs: Iterable[Requirement], classifier: Classifier, resolve: Resolve) -> dict[str, Resource]:
+    """What fills the fields of a method, by their names."""
+    return {need.name: one for need in needs if (one := resolve(need, classifier)) is not None}
+
+
+def references_of(resources: Mapping[str, Resource]) -> References | None:
+    """The reference images, if they are among the resources."""
+    found = resources.get("references")
+    return found if isinstance(found, References) else None
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class ResourceSpec:
     """Where resources come from, as somebody asked for them; None for what is nearest at hand."""
 
     pictures: Dataset  # that are explained
@@ -97,29 +111,30 @@ class Sources:
     generator: str | None = None  # a name or a file
     denoiser: str | None = None
     latent: str | None = None
-    oracle: str | None = None  # None for none
+    second_classifier: str | None = None  # None for none
     trust: Sequence[str] = ()
 
-    def take(self, want: Want, classifier: Classifier) -> Resource | None:
-        """What fills this field of methods that explain this classifier; None for an oracle not asked for."""
-        match want.name:
+    def resolve(self, need: Requirement, classifier: Classifier) -> Resource | None:
+        """What fills this field of methods that explain this classifier; None for an optional one not given."""
+        match need.name:
             case "references":
                 return self._references(classifier)
             case "generator":
-                return take_generator(self.generator, classifier, want)
+                return resolve_generator(self.generator, classifier, need)
             case "denoiser":
-                return take_generator(self.denoiser, classifier, want)
+                return resolve_generator(self.denoiser, classifier, need)
             case "latent":
-                return take_latent(self.latent, classifier, self.trust)
+                return resolve_latent(self.latent, classifier, self.trust)
             case _:
-                return None if self.oracle is None else take_oracle(self.oracle, classifier, self.trust)
+                spec = self.second_classifier
+                return None if spec is None else resolve_second_classifier(spec, classifier, self.trust)
 
     def _references(self, net: Classifier) -> References:
         # A bundled net knows pictures like its own; a person's few pictures rarely show every class.
         own = isinstance(self.pictures.test, Folder)
         near = self.references or (_data_of(net) if own else None)
         others = load_dataset(near, shape=net.shape) if near else self.pictures
-        return take_references(others.references, net)
+        return resolve_references(others.references, net)
 
 
 def _data_of(net: Classifier) -> str | None:
@@ -127,18 +142,18 @@ def _data_of(net: Classifier) -> str | None:
     return next((name for name in list_datasets() if classifier_of(name) == net.name), None)
 
 
-def spread(length: int, count: int) -> list[int]:
+def evenly_spaced(length: int, count: int) -> list[int]:
     """`count` indices, evenly spread over `length`, or all of them.
 
-    >>> spread(10, 4)
+    >>> evenly_spaced(10, 4)
     [0, 2, 5, 7]
     """
     return [n * length // count for n in range(count)] if count < length else list(range(length))
 
 
-def take_references(source: Source, classifier: Classifier) -> References:
+def resolve_references(source: Source, classifier: Classifier) -> References:
     """At most 2,000 images of a source, evenly spread, with their labels in the classifier's order."""
-    images, indices = read_all(source, spread(len(source), REFERENCES))
+    images, indices = read_all(source, evenly_spaced(len(source), REFERENCES))
     labels = [source.label(i) for i in indices]
     names = [None if label is None else source.classes[label] for label in labels]
     known = all(name in classifier.classes for name in names)
@@ -150,13 +165,13 @@ def take_references(source: Source, classifier: Classifier) -> References:
     )
 
 
-def take_generator(spec: str | None, classifier: Classifier, want: Want = AUTOENCODER) -> FrozenNet:
+def resolve_generator(spec: str | None, classifier: Classifier, need: Requirement = AUTOENCODER) -> FrozenNet:
     """The generator of this name or file; by default what the classifier sees through, or a bundled one.
 
     Args:
         spec: a name or a file, or one of `denoisers.bring_denoiser`; None for the default.
         classifier: that is explained.
-        want: the field that it is for.
+        need: the field that it is for.
 
     Raises:
         RatherError: GEN-MISSING if there is no default, MODEL-KIND if it is of another kind than is wanted,
@@ -166,22 +181,22 @@ def take_generator(spec: str | None, classifier: Classifier, want: Want = AUTOEN
     from rather.hub.generators import is_denoiser, load_denoiser, load_generator
 
     latent = LatentClassifiers.of(classifier)
-    if spec is None and latent is not None and want.kind is Autoencoder:
+    if spec is None and latent is not None and need.kind is Autoencoder:
         return latent.autoencoder
-    spec = spec or bundled_net(classifier, want.bundled)
+    spec = spec or bundled_net(classifier, need.bundled)
     if spec is None:
-        maker = MAKERS[want.kind.__name__.lower()][0]
+        maker = MAKERS[need.kind.__name__.lower()][0]
         raise RatherError(
             "GEN-MISSING",
             where=f"none comes with the package for {classifier.name}",
-            do=f"Train one: rather train {maker} --data DATA --out FILE, and give it: --{want.name} FILE",
+            do=f"Train one: rather train {maker} --data DATA --out FILE, and give it: --{need.name} FILE",
         )
-    assert issubclass(want.kind, FrozenNet)  # noqa: S101 - `generator` is a field of no other type
+    assert issubclass(need.kind, FrozenNet)  # noqa: S101 - `generator` is a field of no other type
     ours = spec in list_weights("generator") or not is_denoiser(spec)
-    return expected(load_generator(spec) if ours else load_denoiser(spec), want.kind)
+    return expected(load_generator(spec) if ours else load_denoiser(spec), need.kind)
 
 
-def take_latent(spec: str | None, classifier: Classifier, trust: Sequence[str] = ()) -> LatentClassifiers:
+def resolve_latent(spec: str | None, classifier: Classifier, trust: Sequence[str] = ()) -> LatentClassifiers:
     """The classifiers of latents of this name or file; by default what the classifier is made of, or digits'.
 
     Args:
@@ -220,17 +235,17 @@ def take_latent(spec: str | None, classifier: Classifier, trust: Sequence[str] =
     return latent
 
 
-def take_oracle(spec: str, classifier: Classifier, trust: Sequence[str] = ()) -> Classifier:
+def resolve_second_classifier(spec: str, classifier: Classifier, trust: Sequence[str] = ()) -> Classifier:
     """Another classifier of the same images.
 
     Raises:
         RatherError: DATA-SHAPE if its images are others, or what `bring` raises.
     """
-    oracle = load_classifier(spec, trust=trust)
-    if oracle.shape != classifier.shape:
+    second = load_classifier(spec, trust=trust)
+    if second.shape != classifier.shape:
         raise RatherError(
             "DATA-SHAPE",
-            where=f"--oracle {spec} takes {oracle.shape}",
+            where=f"--second-classifier {spec} takes {second.shape}",
             why=f"{classifier.name} takes {classifier.shape}",
         )
-    return oracle
+    return second

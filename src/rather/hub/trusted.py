@@ -1,29 +1,45 @@
-"""Code that makes a classifier: run only if the person who runs it has named the hash of its file."""
+"""A user's own code: it runs only if the user has given the hash of its file."""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-
-from torch import nn
+from typing import Any
 
 from rather.classifiers.preflight import brief
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 
 
-def run_factory(spec: str, trust: Sequence[str]) -> nn.Module:
-    """The net that a function without arguments makes.
-
-    The very bytes that were hashed are run: no import, which would run a package's own code first, and no
-    cached bytecode. What the code imports itself is not hashed.
+def run_factory(spec: str, trust: Sequence[str], options: Mapping[str, object]) -> Any:
+    """What a function of the user's returns.
 
     Args:
         spec: `module:function` or `path/file.py:function`.
-        trust: `sha256:` and the hash, of each file that may be run.
+        trust: `sha256:` and the hash of each file that may run.
+        options: keyword arguments, of which the function gets those that it takes.
+
+    Raises:
+        RatherError: see `trusted`; MODEL-FACTORY if the function fails.
+    """
+    function = trusted(spec, trust)
+    try:
+        taken = inspect.signature(function).parameters.keys() & options.keys()
+        return function(**{name: options[name] for name in taken})
+    except RatherError:  # what the code asked of this package was refused: that is the line to read
+        raise
+    except Exception as error:
+        raise RatherError("MODEL-FACTORY", where=spec, why=brief(error)) from error
+
+
+def trusted(spec: str, trust: Sequence[str]) -> Any:
+    """A function or class of the user's, from `module:name` or `path/file.py:name`.
+
+    The very bytes that were hashed run: no import, which would run a package's own code first, and no cached
+    bytecode. What the code imports itself is not hashed.
 
     Raises:
         RatherError: MODEL-NOT-FOUND, MODEL-CODE if the file is not trusted, MODEL-FACTORY if its code fails.
@@ -39,24 +55,21 @@ def run_factory(spec: str, trust: Sequence[str]) -> nn.Module:
         raise RatherError(
             "MODEL-CODE", where=path, why=f"sha256 {digest}", do=f"Read it, then say --trust sha256:{digest}"
         )
-    # A name that no module has: another of that name, or a `torch.py`, must not be replaced.
+    # A name that no module has, so that none is replaced: the file may be called `torch.py`.
     module = ModuleType(f"rather_trusted_{digest[:16]}")
     module.__file__ = str(path)
     module.__package__ = "" if place.endswith(".py") else place.rpartition(".")[0]
     sys.modules[module.__name__] = module
     try:
-        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - the hash was named by who runs this
-        made = getattr(module, name)() if name in vars(module) else None
-    except RatherError:  # what the code asked of us was refused: that is the line to read
+        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - the user has given the hash
+    except RatherError:
         raise
     except Exception as error:
         raise RatherError("MODEL-FACTORY", where=spec, why=brief(error)) from error
     if name not in vars(module):
         functions = [key for key, value in vars(module).items() if callable(value)]
-        raise RatherError("MODEL-NOT-FOUND", where=spec, why=f"no {name} there", do=near(name, functions))
-    if not isinstance(made, nn.Module):
-        raise RatherError("MODEL-FACTORY", where=spec, why=f"it gives {type(made).__name__}, not a net")
-    return made
+        raise RatherError("MODEL-NOT-FOUND", where=spec, why=f"no {name} there", do=did_you_mean(name, functions))
+    return vars(module)[name]
 
 
 def _file_of(place: str) -> Path:

@@ -10,8 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 
 WEIGHTS: Final = Path(__file__).parent.parent / "weights"
 
@@ -33,7 +32,7 @@ def weights_file(name: str, *kinds: str) -> Path:
         RatherError: MODEL-NOT-FOUND, or MODEL-FILE-DAMAGED if the file is not the one of its card.
     """
     if name not in list_weights(*kinds):
-        raise RatherError("MODEL-NOT-FOUND", where=name, do=near(name, list_weights(*kinds)))
+        raise RatherError("MODEL-NOT-FOUND", where=name, do=did_you_mean(name, list_weights(*kinds)))
     file = WEIGHTS / f"{name}.safetensors"
     if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != _card(file)["sha256"]:
         raise RatherError(

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from rather.config.errors import RatherError
-from rather.io.writing import refuse_unwritable as refuse_folder
+from rather.io.writing import check_writable as refuse_folder
 from rather.io.writing import write_whole, writing
 
 #: How files begin that are code: pickles, and the zip files in which torch keeps them.
@@ -125,7 +125,7 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     return str(_told(Path(path)).get("kind", "classifier"))
 
 
-def refuse_unwritable(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Whether a file can be written there: to be asked before minutes of training, not after them.
 
     Raises:

@@ -1,7 +1,7 @@
 """The one reader of image files: what may be opened, how it is decoded, how it becomes a classifier's pixels.
 
-An image file is somebody else's bytes. Nothing is decoded before its format and the size in its header are
-known, and what would have to be guessed (16 bits, transparency, several frames) is refused by name instead.
+A file is decoded only after its format and the size in its header are known. What the reader would have to
+guess (16 bits, transparency, several frames) is refused with its own error code.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from rather.config.errors import RatherError
 
+Shape = tuple[int, int, int]  # channels, height, width
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
 EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -31,7 +32,7 @@ MAX_BYTES: Final = 256 * 2**20  # 50 Mpx in the most wasteful of the formats, an
 
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP")
 _ACCEPTED: Final = "PNG, JPEG, WebP and BMP are read"
-#: How files begin that an image folder may hold and that are not read: named, never opened.
+#: First bytes of other files that lie in image folders: the error names the format, the file stays closed.
 _OTHERS: Final = {
     b"GIF8": "GIF",
     b"II*\0": "TIFF",
@@ -47,39 +48,20 @@ _OTHERS: Final = {
     b"PK\3\4": "a zip archive",
     b"\x1f\x8b": "a gzip archive",
 }
-_UPRIGHT: Final = {  # EXIF's orientation -> what brings it upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _ORIENTATION: Final = 0x0112
-
-
-def read_image(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> Float[Tensor, "c h w"]:
-    """The pixels of an image file on the 8-bit grid in [0, 1], upright, cut to a classifier's shape.
-
-    Args:
-        path: of the file.
-        shape: (c, h, w); c is 1 (grey) or 3.
-
-    Raises:
-        RatherError: IMG-*; see `read_bytes` and `decode`.
-    """
-    return fit(decode(read_bytes(path), path), shape)
+# By hand: ImageOps.exif_transpose also rewrites the metadata, which fails where they are broken.
+_TURNS: Final = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+_UPRIGHT: Final = {n: Image.Transpose[turn] for n, turn in enumerate(_TURNS.split(), start=2)}
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """What is in a regular file of at most 256 MiB.
+    """The content of a regular file of at most 256 MiB.
 
     Raises:
         RatherError: IMG-NOT-FILE, IMG-PERMISSION or IMG-TOO-LARGE.
     """
     try:
-        # Without O_NONBLOCK the opening of a pipe waits for somebody to write into it.
+        # Without O_NONBLOCK, opening a pipe waits until another process writes into it.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(handle, "rb") as file:  # noqa: PTH123 - it is open already
             about = os.fstat(handle)
@@ -97,12 +79,12 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 def decode(data: bytes, where: object) -> Image.Image:
     """An image, upright, of mode L or RGB.
 
-    Palettes, one bit a pixel and CMYK are converted; EXIF's orientation is applied, and nothing else of the
-    metadata is looked at.
+    Palettes, images of one bit and CMYK are converted. EXIF's orientation is applied; all other metadata are
+    ignored.
 
     Args:
         data: the bytes of a PNG, JPEG, WebP or BMP file.
-        where: what to call it in an error.
+        where: its name in an error.
 
     Raises:
         RatherError: IMG-UNREADABLE, IMG-FORMAT, IMG-TRUNCATED, IMG-ANIMATED, IMG-DEPTH, IMG-ALPHA,
@@ -111,31 +93,29 @@ def decode(data: bytes, where: object) -> Image.Image:
     try:
         with _strict_pillow():
             file = Image.open(io.BytesIO(data), formats=_FORMATS)
-            _refuse_from_header(file, data, where)
+            _check_header(file, data, where)
             file.load()  # verify() would pass half a JPEG
             orientation = _orientation(file)
             image = _grey_or_colour(file, where)
-    except RatherError:
-        raise
-    except MemoryError:
+    except (RatherError, MemoryError):
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise RatherError("IMG-TOO-LARGE", where=where, why=f"more than {MAX_PIXELS:,}") from None
-    except Exception as error:  # noqa: BLE001 - a decoder fed with broken bytes raises whatever it likes
+    except Exception as error:  # noqa: BLE001 - a decoder raises anything for broken bytes
         raise _unreadable(data, where, error) from None
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def fit(image: Image.Image, shape: tuple[int, int, int], box: Box | None = None) -> Float[Tensor, "c h w"]:
+def fit(image: Image.Image, shape: Shape, box: Box | None = None) -> Float[Tensor, "c h w"]:
     """A part of an image as pixels in [0, 1] of this shape, by default its `largest`.
 
-    That is "shorter side to size, then centre crop", in one step (antialiased bilinear, rounded to 8 bits),
-    so that a very long image is not blown up before it is cut.
+    That is "resize the shorter side, then crop the centre" in one step (antialiased bilinear, rounded to 8
+    bits), so that a very long image is not enlarged before it is cut.
 
     Args:
         image: of any mode.
         shape: (c, h, w); c is 1 (grey) or 3.
-        box: the part of the image that is shown.
+        box: the part of the image.
     """
     channels, h, w = shape
     image = image.convert("L" if channels == 1 else "RGB")
@@ -144,8 +124,8 @@ def fit(image: Image.Image, shape: tuple[int, int, int], box: Box | None = None)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
-def largest(size: tuple[int, int], shape: tuple[int, int, int]) -> Box:
-    """The largest centred part of an image of this width and height that has the proportions of a shape."""
+def largest(size: tuple[int, int], shape: Shape) -> Box:
+    """The largest centred part of an image of this (width, height) that has the proportions of a shape."""
     (width, height), (_, h, w) = size, shape
     scale = min(width / w, height / h)
     left, top = (width - scale * w) / 2, (height - scale * h) / 2
@@ -154,8 +134,8 @@ def largest(size: tuple[int, int], shape: tuple[int, int, int]) -> Box:
 
 @contextmanager
 def _strict_pillow() -> Iterator[None]:
-    """Pillow as we need it, and afterwards as it was: bombs raise, half a file raises, the rest is silent."""
-    lenient = ImageFile.LOAD_TRUNCATED_IMAGES  # other libraries like to set it, and it is global
+    """Makes bombs and half files raise, silences other warnings, and restores Pillow afterwards."""
+    lenient = ImageFile.LOAD_TRUNCATED_IMAGES  # global, and other libraries set it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -166,7 +146,7 @@ def _strict_pillow() -> Iterator[None]:
             ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
-def _refuse_from_header(image: ImageFile.ImageFile, data: bytes, where: object) -> None:
+def _check_header(image: ImageFile.ImageFile, data: bytes, where: object) -> None:
     w, h = image.size
     if w * h > MAX_PIXELS:
         raise RatherError("IMG-TOO-LARGE", where=where, why=f"{w:,} x {h:,}", do="Give a smaller copy")
@@ -191,30 +171,26 @@ def _grey_or_colour(image: Image.Image, where: object) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - broken metadata is no reason to refuse sound pixels
+    except Exception:  # noqa: BLE001 - broken metadata are no reason to refuse sound pixels
         return 1
 
 
 def _unreadable(data: bytes, where: object, error: Exception) -> RatherError:
     if _ends_early(data) or (not isinstance(error, UnidentifiedImageError) and "truncated" in str(error)):
         return RatherError("IMG-TRUNCATED", where=where, do="Get a whole copy of the file")
-    if data[4:8] == b"ftyp":
-        return RatherError("IMG-FORMAT", where=where, why="HEIC, AVIF or a film", do=_ACCEPTED)
-    for start, name in _OTHERS.items():
-        if data.startswith(start):
-            return RatherError("IMG-FORMAT", where=where, why=name, do=_ACCEPTED)
-    why = "the file is empty" if not data else "damaged, or no image at all"
+    kind = next((name for start, name in _OTHERS.items() if data.startswith(start)), None)
+    if kind or data[4:8] == b"ftyp":
+        return RatherError("IMG-FORMAT", where=where, why=kind or "HEIC, AVIF or a film", do=_ACCEPTED)
+    why = "damaged, or no image at all" if data else "the file is empty"
     return RatherError("IMG-UNREADABLE", where=where, why=why, do=_ACCEPTED)
 
 
 def _ends_early(data: bytes) -> bool:
-    """Whether a file that could not be decoded is shorter than it says, or lacks its end."""
+    """Whether a file that could not be decoded is shorter than its header says, or lacks its end."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"IEND" not in data
     if data.startswith(b"\xff\xd8\xff"):
         return b"\xff\xd9" not in data[-4096:]
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return int.from_bytes(data[4:8], "little") + 8 > len(data)
-    if data.startswith(b"BM"):
-        return int.from_bytes(data[2:6], "little") > len(data)
-    return False
+    return data.startswith(b"BM") and int.from_bytes(data[2:6], "little") > len(data)

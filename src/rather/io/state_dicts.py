@@ -16,8 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 
 _LFS: Final = b"version https://git-lfs"
 _NESTED: Final = ("state_dict", "model_state_dict", "model", "net", "weights")  # where trainers put it
@@ -157,7 +156,7 @@ def outputs(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> int:
     """
     *_, last = net.state_dict()
     if last not in state or not state[last].ndim:
-        raise _damaged(path, f"it has no {last}", near(last, state))
+        raise _damaged(path, f"it has no {last}", did_you_mean(last, state))
     return len(state[last])
 
 

@@ -41,7 +41,7 @@ def writing(folder: Path) -> Iterator[None]:
         raise unwritable(error, folder) from None
 
 
-def refuse_unwritable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Whether files can be written there: to be asked before minutes of work; nothing is left there.
 
     Raises:

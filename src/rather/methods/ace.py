@@ -39,9 +39,9 @@ class ACE(Method):
     distance_weight: NonNegativeFloat = 0.001
     """Weight of the distance."""
     tau: PositiveInt = 5
-    """How many levels of the respaced chain the filter goes up."""
+    """How many levels of the respaced schedule the filter goes up."""
     num_inference_steps: PositiveInt = 50
-    """Levels of the respaced chain."""
+    """Levels of the respaced schedule."""
     steps: PositiveInt = 50
     """Steps of the attack, at most."""
     lr: PositiveFloat = 1 / 255
@@ -63,7 +63,7 @@ class ACE(Method):
     refine: bool = True
     """Whether the pre-explanation is refined, or the answer itself."""
     refine_inference_steps: PositiveInt | Literal["all"] | None = None
-    """Levels of the refinement's chain, of which it goes up the same share; by default the attack's."""
+    """Levels of the refinement's schedule, of which it goes up the same share; by default the attack's."""
     threshold: Share = 0.15
     """The least change that refinement keeps, as a share of the image's largest; with 0 all is filtered."""
     dilation: Side = 15
@@ -134,20 +134,20 @@ class ACE(Method):
     def _filter(self) -> Filter:
         return Filter(
             generator=self.generator,
-            chain=lowest(self.generator, self.num_inference_steps, self.tau),
+            schedule=lowest(self.generator, self.num_inference_steps, self.tau),
             one_call=self.filter == "one-call",
             bfloat16=self.bfloat16,
             checkpoint=self.checkpoint,
         )
 
     def _refinement(self) -> Refinement:
-        every = len(self.generator.chain)
+        every = len(self.generator.schedule)
         num_inference_steps = (
             every if self.refine_inference_steps == "all" else self.refine_inference_steps or self.num_inference_steps
         )
-        chain = lowest(
+        schedule = lowest(
             self.generator,
             num_inference_steps,
             max(round(self.tau * num_inference_steps / self.num_inference_steps), 1),
         )
-        return Refinement(generator=self.generator, chain=chain, threshold=self.threshold, dilation=self.dilation)
+        return Refinement(generator=self.generator, schedule=schedule, threshold=self.threshold, dilation=self.dilation)

@@ -20,7 +20,7 @@ from rather.diffusion.denoising import lowest, step_back
 from rather.diffusion.guidance import Scales, away_from_target, climb, pull
 from rather.generators._denoiser import Denoiser
 from rather.generators.frozen import Bundled
-from rather.generators.noise_schedule import pixels, signed
+from rather.generators.noise_schedule import to_pm1, to_unit
 from rather.search.descend import Rows
 
 
@@ -35,9 +35,9 @@ class DiME(Method):
     distance_weight: NonNegativeFloat = 0.05
     """Weight of the sum of the absolute differences."""
     tau: PositiveInt = 15
-    """How many levels of the respaced chain to go up."""
+    """How many levels of the respaced schedule to go up."""
     num_inference_steps: PositiveInt = 50
-    """Levels of the respaced chain."""
+    """Levels of the respaced schedule."""
 
     @model_validator(mode="after")
     def _levels_exist(self) -> DiME:
@@ -56,20 +56,20 @@ class DiME(Method):
         return climb(self.scales, guided, classifier, x, goal)
 
     def _guided(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise, scale: float) -> SearchResult:
-        chain, query = lowest(self.generator, self.num_inference_steps, self.tau), signed(x)
-        z, clean = chain.noised(query, self.tau - 1, noise.normal(*x.shape[1:]).to(x)), query
+        schedule, query = lowest(self.generator, self.num_inference_steps, self.tau), to_pm1(x)
+        z, clean = schedule.add_noise(query, self.tau - 1, noise.normal(*x.shape[1:]).to(x)), query
         for t in reversed(range(self.tau)):
-            mean, variance = self.generator.back(z, chain, t)
-            gradient = pull(away_from_target(classifier, clean, goal), chain, t, scale=scale)
+            mean, variance = self.generator.step(z, schedule, t)
+            gradient = pull(away_from_target(classifier, clean, goal), schedule, t, scale=scale)
             z = mean - variance * (gradient + self.distance_weight * (z - query).sign())
             if t:
                 z = z + variance.sqrt() * noise.normal(*x.shape[1:]).to(x)
             clean = z
             for below in reversed(range(t)):
                 some = noise.normal(*x.shape[1:]).to(x) if below else None
-                clean = step_back(self.generator, clean, chain, below, some)
+                clean = step_back(self.generator, clean, schedule, below, some)
         steps = torch.full_like(goal.target, self.tau)
         calls = self.tau * (self.tau + 1) // 2
         return SearchResult(
-            images=pixels(z).clamp(0, 1), steps=steps, evaluations=steps, info={"denoiser_calls": [calls] * len(x)}
+            images=to_unit(z).clamp(0, 1), steps=steps, evaluations=steps, info={"denoiser_calls": [calls] * len(x)}
         )

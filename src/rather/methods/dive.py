@@ -45,7 +45,7 @@ class DiVE(Method):
     """Encodes the queries and decodes what is found."""
     references: References | None = None
     """Images over which the Fisher information is averaged; only its masks need them."""
-    oracle: Classifier | None = None
+    second_classifier: Classifier | None = None
     """Whose class an answer changes if it is trivial; a better judge than the classifier explained."""
     count: PositiveInt = 8
     """How many answers."""
@@ -119,10 +119,10 @@ class DiVE(Method):
         )
 
     def _trivial(self, x: Images, answers: Tensor, found: Tensor) -> dict[str, Any]:
-        """Flips that the oracle sees as well: the picture's class has changed, not just the decision."""
-        if self.oracle is None:
+        """Flips that the second classifier sees as well: the picture's class has changed, not just the decision."""
+        if self.second_classifier is None:
             return {}
-        before, after = (self.oracle.probabilities(z).argmax(1) for z in (x, answers.flatten(0, 1)))
+        before, after = (self.second_classifier.probabilities(z).argmax(1) for z in (x, answers.flatten(0, 1)))
         return {"answers_trivial": (found & (after.view_as(found) != before[:, None])).tolist()}
 
     def _masks(self, classifier: Classifier, x: Images, noise: Noise) -> Tensor:

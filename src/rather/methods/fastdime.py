@@ -23,7 +23,7 @@ from rather.diffusion.guidance import Scales, away_from_target, climb, pull
 from rather.diffusion.refinement import Mask, Share, Side, change_mask
 from rather.generators._denoiser import Denoiser
 from rather.generators.frozen import Bundled
-from rather.generators.noise_schedule import pixels, signed
+from rather.generators.noise_schedule import to_pm1, to_unit
 from rather.search.descend import Rows
 
 #: Of the image that is expected, the query and the level: where the one may differ from the other.
@@ -43,9 +43,9 @@ class FastDiME(Method):
     distance_weight: NonNegativeFloat = 0.05
     """Weight of the sum of the absolute differences."""
     tau: PositiveInt = 15
-    """How many levels of the respaced chain to go up."""
+    """How many levels of the respaced schedule to go up."""
     num_inference_steps: PositiveInt = 50
-    """Levels of the respaced chain."""
+    """Levels of the respaced schedule."""
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.5
     """After which share of the steps the mask that is made on the way counts."""
     threshold: Share = 0.15
@@ -85,18 +85,18 @@ class FastDiME(Method):
     def _guided(
         self, classifier: Classifier, x: Images, goal: Goal, scale: float, noise: Noise, *, masked: Masked
     ) -> tuple[Images, Mask]:
-        chain, query = lowest(self.generator, self.num_inference_steps, self.tau), signed(x)
-        z = chain.noised(query, self.tau - 1, noise.normal(*x.shape[1:]).to(x))
+        schedule, query = lowest(self.generator, self.num_inference_steps, self.tau), to_pm1(x)
+        z = schedule.add_noise(query, self.tau - 1, noise.normal(*x.shape[1:]).to(x))
         for t in reversed(range(self.tau)):
-            image, mean, variance = self.generator.look(z, chain, t)
-            gradient = pull(away_from_target(classifier, image, goal), chain, t, scale=scale)
+            image, mean, variance = self.generator.predict(z, schedule, t)
+            gradient = pull(away_from_target(classifier, image, goal), schedule, t, scale=scale)
             z = mean - variance * (gradient + self.distance_weight * (z - query).sign())
-            mask = masked(pixels(image), x, t)
+            mask = masked(to_unit(image), x, t)
             if t:
                 step, around = noise.normal(2, *x.shape[1:]).to(x).unbind(1)
                 z = z + variance.sqrt() * step
-                z = z * mask + chain.noised(query, t - 1, around) * (1 - mask)
-        return pixels(z).clamp(0, 1) * mask + x * (1 - mask), mask
+                z = z * mask + schedule.add_noise(query, t - 1, around) * (1 - mask)
+        return to_unit(z).clamp(0, 1) * mask + x * (1 - mask), mask
 
     def _everywhere(self, image: Images, x: Images, t: int) -> Mask:
         del x, t

@@ -22,7 +22,7 @@ from rather.diffusion.guidance import Scales, away_from_target, climb, pull
 from rather.diffusion.refinement import Mask, Side, dilated
 from rather.generators._denoiser import Denoiser
 from rather.generators.frozen import Bundled
-from rather.generators.noise_schedule import Noisy, pixels, signed
+from rather.generators.noise_schedule import Noisy, to_pm1, to_unit
 from rather.search.descend import Rows
 
 #: Of the pixels.
@@ -42,9 +42,9 @@ class MaskDiME(Method):
     distance_weight: NonNegativeFloat = 0.05
     """Weight of the sum of the absolute differences."""
     tau: PositiveInt = 15
-    """How many levels of the respaced chain to go up."""
+    """How many levels of the respaced schedule to go up."""
     num_inference_steps: PositiveInt = 50
-    """Levels of the respaced chain."""
+    """Levels of the respaced schedule."""
     share: Part = 0.1
     """Of the pixels, those that may change, before dilation."""
     inner: Part = 0.5
@@ -77,19 +77,19 @@ class MaskDiME(Method):
         return climb(self.scales, guided, classifier, x, goal)
 
     def _guided(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise, scale: float) -> tuple[Images, Mask]:
-        chain, query = lowest(self.generator, self.num_inference_steps, self.tau), signed(x)
-        z = chain.noised(query, self.tau - 1, noise.normal(*x.shape[1:]).to(x))
+        schedule, query = lowest(self.generator, self.num_inference_steps, self.tau), to_pm1(x)
+        z = schedule.add_noise(query, self.tau - 1, noise.normal(*x.shape[1:]).to(x))
         outer = inner = torch.zeros_like(x[:, :1])
         for t in reversed(range(self.tau)):
-            image, mean, variance = self.generator.look(z, chain, t)
+            image, mean, variance = self.generator.predict(z, schedule, t)
             gradient = away_from_target(classifier, image * inner + query * (1 - inner), goal)
             outer, inner = self._masks(gradient)
-            away = pull(gradient, chain, t, scale=scale) + self.distance_weight * (z - query).sign()
+            away = pull(gradient, schedule, t, scale=scale) + self.distance_weight * (z - query).sign()
             z = mean - variance * self.strength * away
             if t:
-                around = chain.noised(query, t - 1, noise.normal(*x.shape[1:]).to(x))
+                around = schedule.add_noise(query, t - 1, noise.normal(*x.shape[1:]).to(x))
                 z = z * outer + around * (1 - outer)
-        return pixels(z).clamp(0, 1) * outer + x * (1 - outer), outer
+        return to_unit(z).clamp(0, 1) * outer + x * (1 - outer), outer
 
     def _masks(self, gradient: Noisy) -> tuple[Mask, Mask]:
         strongest = gradient.abs().mean(1, keepdim=True)

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
-from rather.config.suggest import near
+from rather.config.errors import did_you_mean
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.search.best import Best
 from rather.search.descend import Rows, bisect
@@ -45,7 +45,7 @@ class Minimal(Method):
     def _can_be_varied(self) -> Minimal:
         numbers = {key: value for key, value in self.method if type(value) in (int, float) and value > 0}
         if self.setting not in numbers:
-            raise ValueError(f"no positive number {self.setting!r} to vary. " + near(self.setting, numbers))
+            raise ValueError(f"no positive number {self.setting!r} to vary. " + did_you_mean(self.setting, numbers))
         self._with(0.0), self._with(1.0)
         return self
 

@@ -31,9 +31,9 @@ class Refined(Method):
     denoiser: Annotated[Denoiser, Bundled("ddpm")]
     """Knows images of the queries' kind."""
     tau: PositiveInt = 5
-    """How many levels of the respaced chain the refinement goes up."""
+    """How many levels of the respaced schedule the refinement goes up."""
     num_inference_steps: PositiveInt = 50
-    """Levels of the respaced chain."""
+    """Levels of the respaced schedule."""
     threshold: Share = 0.15
     """The least change that is kept, as a share of the image's largest; with 0 all is filtered."""
     dilation: Side = 15
@@ -79,5 +79,5 @@ class Refined(Method):
         )
 
     def _refinement(self) -> Refinement:
-        chain = lowest(self.denoiser, self.num_inference_steps, self.tau)
-        return Refinement(generator=self.denoiser, chain=chain, threshold=self.threshold, dilation=self.dilation)
+        schedule = lowest(self.denoiser, self.num_inference_steps, self.tau)
+        return Refinement(generator=self.denoiser, schedule=schedule, threshold=self.threshold, dilation=self.dilation)

@@ -12,7 +12,7 @@ from typing import Annotated, final
 import torch
 from pydantic import Field, model_validator
 
-from rather.config.suggest import near
+from rather.config.errors import did_you_mean
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.search.best import Best
 from rather.search.descend import on_grid
@@ -33,7 +33,7 @@ class Sweep(Method):
     def _can_be_varied(self) -> Sweep:
         numbers = {key: value for key, value in self.method if type(value) in (int, float)}
         if self.setting not in numbers:
-            raise ValueError(f"no number {self.setting!r} to vary. " + near(self.setting, numbers))
+            raise ValueError(f"no number {self.setting!r} to vary. " + did_you_mean(self.setting, numbers))
         for value in self.values:
             if isinstance(numbers[self.setting], int) and not value.is_integer():
                 raise ValueError(f"{self.setting} is a whole number, {value} is not")

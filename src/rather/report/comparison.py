@@ -1,14 +1,11 @@
-"""A comparison: runs of several methods on the same images for the same targets, and the page beside them.
+"""The page of a comparison: several methods side by side, on the same images for the same targets.
 
-It is a folder with `comparison.json`, which names the columns, and a run's folder for each; the page is a
-function of these stores alone, and keeps the promises of `report`.
+It is a function of the stores alone, and keeps the promises of `report`.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,72 +20,14 @@ from torch import Tensor
 from rather import __version__
 from rather.config.errors import RatherError
 from rather.io.png import png, unpng
-from rather.io.writing import unwritable, write_whole, writing
+from rather.io.writing import write_whole, writing
 from rather.plots import difference_scale, signed_difference
 from rather.report.cards import MEDIUM, NARROW, Picture, picture, plain, reason
 from rather.report.html import environment, inside, policy
+from rather.runs.comparison import open_comparison
 from rather.runs.store import Row, Run
 
-FORMAT: Final = 1
 PICTURES_A_PAGE: Final = 480  # about; each counterfactual has its change beside it
-_FILE: Final = "comparison.json"
-
-
-def start_comparison(folder: Path, labels: Sequence[str]) -> list[Path]:
-    """Make a comparison, or find the one that is there, and return the folder of each column.
-
-    Raises:
-        RatherError: RUN-MISMATCH if the folder holds a run, or a comparison of other columns.
-    """
-    folders = [f"{n}-{_part(label)}" for n, label in enumerate(labels, 1)]
-    told = {"format": FORMAT, "columns": dict(zip(labels, folders, strict=True))}
-    there = "a single run" if (folder / "run.json").exists() else ""
-    if (folder / _FILE).exists():
-        there = "" if _read(folder) == told["columns"] else f"a comparison of {', '.join(_read(folder))}"
-    if there:
-        raise RatherError("RUN-MISMATCH", where=folder, why=there, do="Choose another --out")
-    with writing(folder):
-        write_whole(folder / _FILE, json.dumps(told, indent=1).encode())
-    return [folder / name for name in folders]
-
-
-def refuse_comparison(folder: Path) -> None:
-    """Refuse to make a single run of a comparison's folder."""
-    if is_comparison(folder):
-        raise RatherError("RUN-MISMATCH", where=folder, why="a comparison", do="Choose another --out")
-
-
-def is_comparison(folder: Path) -> bool:
-    """Whether a comparison is there."""
-    return (folder / _FILE).is_file()
-
-
-def open_comparison(folder: Path) -> dict[str, Run]:
-    """The runs of a comparison, by what was asked for."""
-    return {label: Run.open(folder / name) for label, name in _read(folder).items()}
-
-
-def _read(folder: Path) -> dict[str, str]:
-    file = folder / _FILE
-    try:
-        told = json.loads(file.read_text("utf-8"))
-        columns = {str(label): str(name) for label, name in told["columns"].items()}
-    except OSError as error:
-        raise unwritable(error, file) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RatherError("RUN-DAMAGED", where=file, why=f"{type(error).__name__}: {error}"[:200]) from None
-    if not columns or any(Path(name).name != name for name in columns.values()):
-        raise RatherError("RUN-DAMAGED", where=file, why="a column's folder is not in it")
-    return columns
-
-
-def _part(label: str) -> str:
-    """A label as a part of a folder's name.
-
-    >>> _part("revise@nets/mine.safetensors")
-    'revise-nets-mine-safetensors'
-    """
-    return re.sub(r"[^\w-]+", "-", label).strip("-")[:60]
 
 
 @final

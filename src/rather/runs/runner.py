@@ -1,4 +1,4 @@
-"""Working a run off: chunk by chunk, every image with an outcome, no image able to harm another's."""
+"""Running a method over images chunk by chunk: each image gets an outcome, and none can harm another's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, final
@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rather import __version__
+from rather.classifiers.preflight import preflight
 from rather.config.errors import REASONS, RatherError
 from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, rows_of
 from rather.data.source import Source
@@ -34,53 +35,91 @@ _TOGETHER: Final = 32  # images whose goals are chosen in one go: no option, so 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Work:
-    """What a run needs to be worked off, all of it in memory or readable."""
+class Job:
+    """What a run computes: all of it is in memory or can be read."""
 
     source: Source
-    indices: Sequence[int]  # of the pictures in the source, in the order of the run's `asked`
+    indices: Sequence[int]  # of the pictures in the source, in the order of the run's `ids`
     classifier: Classifier
     method: Method
     references: References | None
-    target: str  # a class, or one of `targets.RULES`
+    target: str  # a class, or one of `goals.RULES`
     confidence: float
     seed: int
     goals: Mapping[str, tuple[str, float]] | None = None  # of each image, chosen already: class, confidence
 
 
-def execute(run: Run, work: Work) -> Iterator[int]:
-    """Answer and commit all that is not stored yet; after each commit, how many rows it made safe."""
+def preflight_all(net: Classifier, resources: Sequence[Mapping[str, Resource]], images: Images) -> list[str]:
+    """Notes on a classifier and on the generators of its methods; refuses what cannot job."""
+    return [*preflight(net, images[:4]).notes, *preflight_resources(net, resources, images)]
+
+
+def preflight_resources(net: Classifier, resources: Iterable[Mapping[str, Resource]], images: Images) -> list[str]:
+    """Notes on the generators alone; each is looked at once."""
+    every = [
+        one.autoencoder if isinstance(one, LatentClassifiers) else one for each in resources for one in each.values()
+    ]
+    generators = [one for one in {id(one): one for one in every}.values() if isinstance(one, FrozenNet)]
+    return [note for generator in generators for note in generator.preflight(net, images)]
+
+
+def with_same_goals(jobs: Sequence[Job]) -> list[Job]:
+    """Each with the goals that the first one's classifier chooses: only then can they be compared.
+
+    Raises:
+        RatherError: CFG-CLASS for a classifier that does not know a class that was chosen.
+    """
+    goals = choose_goals(jobs[0])
+    for name in dict.fromkeys(name for name, _ in goals.values()):
+        for job in jobs:
+            job.classifier.class_named(name)
+    return [replace(job, goals=goals, references=None) for job in jobs]
+
+
+def run_pending(runs: Sequence[Run], jobs: Sequence[Job], progress: Callable[[int, int], None]) -> None:
+    """Compute what is not stored yet, one run after the other."""
+    total = sum(len(run.ids) for run in runs)
+    done = total - sum(len(chunk) for run in runs for chunk in run.pending())
+    progress(done, total)
+    for run, job in zip(runs, jobs, strict=True):
+        for rows in execute(run, job):
+            done += rows
+            progress(done, total)
+
+
+def execute(run: Run, job: Job) -> Iterator[int]:
+    """Compute and commit all that is not stored yet; after each commit, how many rows it made safe."""
     with run.lock():
         for chunk in run.pending():
-            run.commit(answer(work, chunk))
+            run.commit(answer(job, chunk))
             yield len(chunk)
 
 
-def answer(work: Work, chunk: Sequence[int]) -> list[Row]:
+def answer(job: Job, chunk: Sequence[int]) -> list[Row]:
     """The rows of some of the asked images, found by one call of the method where nothing goes wrong."""
     rows: dict[int, Row] = {}
     images: dict[int, Tensor] = {}
     for place in chunk:
-        index = work.indices[place]
-        label = work.source.label(index)
+        index = job.indices[place]
+        label = job.source.label(index)
         rows[place] = Row(
-            id=work.source.id(index),
-            where=work.source.where(index),
+            id=job.source.id(index),
+            where=job.source.where(index),
             status="failed",
-            label=None if label is None else work.source.classes[label],
+            label=None if label is None else job.source.classes[label],
         )
         try:
-            images[place] = work.source.read(index)
+            images[place] = job.source.read(index)
         except RatherError as error:
             rows[place] = replace(rows[place], code=error.code, message=str(error))
     if images:
-        rows |= _explained(work, {place: rows[place] for place in images}, torch.stack([*images.values()]))
+        rows |= _explained(job, {place: rows[place] for place in images}, torch.stack([*images.values()]))
     return [*rows.values()]
 
 
-def _explained(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
+def _explained(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     try:
-        return _explain(work, rows, x)
+        return _explain(job, rows, x)
     except RatherError as error:
         if error.code == "MODEL-GRADIENT":  # no row can have an answer
             raise
@@ -98,16 +137,16 @@ def _explained(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     for start in range(0, len(rows), together):
         places = [*rows][start : start + together]
         part = {place: rows[place] for place in places}
-        result |= _explained(work, part, x[start : start + together])
+        result |= _explained(job, part, x[start : start + together])
     return result
 
 
-def _explain(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
-    classifier, ids = work.classifier, [row.id for row in rows.values()]
+def _explain(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
+    classifier, ids = job.classifier, [row.id for row in rows.values()]
     before = classifier.probabilities(x)
     if not before.isfinite().all():
         raise RatherError("MODEL-NONFINITE", where=rows[next(iter(rows))].where)
-    goal = _goal(work, ids, x, before)
+    goal = _goal(job, ids, x, before)
     there = goal.reached(before.log())
     said = [classifier.classes[k] for k in before.argmax(1).tolist()]
     wanted = [classifier.classes[k] for k in goal.target.tolist()]
@@ -130,52 +169,52 @@ def _explain(work: Work, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
         places = [list(rows)[n] for n in open_rows.tolist()]
         with peak(next(classifier.parameters(), x).device) as memory:
             began = time.monotonic()
-            answers = work.method(
-                classifier, x[open_rows], goal[open_rows], seed=work.seed, ids=[ids[n] for n in open_rows.tolist()]
+            answers = job.method(
+                classifier, x[open_rows], goal[open_rows], seed=job.seed, ids=[ids[n] for n in open_rows.tolist()]
             )
             costs: dict[str, Any] = {"seconds": (time.monotonic() - began) / len(places), "memory": memory()}
-        for place, row in zip(places, _judged(work, answers, [result[p] for p in places]), strict=True):
+        for place, row in zip(places, _judged(job, answers, [result[p] for p in places]), strict=True):
             result[place] = replace(row, **costs)
     return result
 
 
-def _goal(work: Work, ids: Sequence[str], x: Images, before: Float[Tensor, "b k"]) -> Goal:
-    if work.goals is None:
-        drawn = Noise(work.seed, [f"target of {row}" for row in ids])
+def _goal(job: Job, ids: Sequence[str], x: Images, before: Float[Tensor, "b k"]) -> Goal:
+    if job.goals is None:
+        drawn = Noise(job.seed, [f"target of {row}" for row in ids])
         return choose_goal(
-            work.target, work.classifier, x, before, drawn, references=work.references, confidence=work.confidence
+            job.target, job.classifier, x, before, drawn, references=job.references, confidence=job.confidence
         )
     try:
-        goals = [work.goals[row] for row in ids]
+        goals = [job.goals[row] for row in ids]
     except KeyError as row:
         raise RatherError("IMG-CHANGED", where=row.args[0], why="it could not be read before") from None
-    target = torch.tensor([work.classifier.class_named(name) for name, _ in goals])
+    target = torch.tensor([job.classifier.class_named(name) for name, _ in goals])
     return Goal(target, torch.tensor([confidence for _, confidence in goals]))
 
 
-def choose_goals(work: Work) -> dict[str, tuple[str, float]]:
-    """The goal of each image that can be read, so that other work can be given the very same."""
+def choose_goals(job: Job) -> dict[str, tuple[str, float]]:
+    """The goal of each image that can be read, so that other job can be given the very same."""
     goals: dict[str, tuple[str, float]] = {}
-    for start in range(0, len(work.indices), _TOGETHER):
+    for start in range(0, len(job.indices), _TOGETHER):
         images: dict[str, Tensor] = {}
-        for index in work.indices[start : start + _TOGETHER]:
+        for index in job.indices[start : start + _TOGETHER]:
             with suppress(RatherError):  # its row will say what is wrong
-                images[work.source.id(index)] = work.source.read(index)
+                images[job.source.id(index)] = job.source.read(index)
         if images:
             x = torch.stack([*images.values()])
-            goal = _goal(work, [*images], x, work.classifier.probabilities(x))
-            names = [work.classifier.classes[k] for k in goal.target.tolist()]
+            goal = _goal(job, [*images], x, job.classifier.probabilities(x))
+            names = [job.classifier.classes[k] for k in goal.target.tolist()]
             goals |= dict(zip(images, zip(names, goal.confidence.tolist(), strict=True), strict=True))
     return goals
 
 
-def _judged(work: Work, answers: Counterfactuals, rows: Sequence[Row]) -> list[Row]:
+def _judged(job: Job, answers: Counterfactuals, rows: Sequence[Row]) -> list[Row]:
     """Success is what the classifier says of the PNG, read back."""
     files = [png(image) for image in answers.images]
-    after = work.classifier.probabilities(torch.stack([unpng(file) for file in files]))
+    after = job.classifier.probabilities(torch.stack([unpng(file) for file in files]))
     reached = answers.goal.reached(after.log()) & answers.success
     result = []
-    for n, (row, told) in enumerate(zip(rows, diagnose(work.method, work.classifier, answers), strict=True)):
+    for n, (row, told) in enumerate(zip(rows, diagnose(job.method, job.classifier, answers), strict=True)):
         why = answers.failure[n] or ("" if reached[n] else "LOST-IN-SAVING")
         result.append(
             replace(
@@ -198,25 +237,25 @@ def _judged(work: Work, answers: Counterfactuals, rows: Sequence[Row]) -> list[R
     return result
 
 
-def question(work: Work, data: str) -> dict[str, Any]:
+def run_config(job: Job, data: str) -> dict[str, Any]:
     """All that can change a result, as plain data: what makes two runs the same run."""
-    asks: dict[str, Any] = {
+    config: dict[str, Any] = {
         "rather": __version__,
         "torch": torch.__version__,
         "data": data,
-        "classifier": {"name": work.classifier.name, "sha256": work.classifier.fingerprint()},
-        "classes": list(work.classifier.classes),
-        "method": work.method.settings(),
-        "references": work.references and _identity(work.references),
-        "target": work.target,
-        "confidence": work.confidence,
-        "seed": work.seed,
+        "classifier": {"name": job.classifier.name, "sha256": job.classifier.fingerprint()},
+        "classes": list(job.classifier.classes),
+        "method": job.method.settings(),
+        "references": job.references and _identity(job.references),
+        "target": job.target,
+        "confidence": job.confidence,
+        "seed": job.seed,
     }
-    asks |= {name: _identity(resource) for name, resource in _resources(work.method).items()}
-    if work.goals is not None:
-        goals = json.dumps(sorted((row, name, round(c, 3)) for row, (name, c) in work.goals.items()))
-        asks["target"] = {"name": work.target, "goals": hashlib.sha256(goals.encode()).hexdigest()}
-    return asks
+    config |= {name: _identity(resource) for name, resource in _resources(job.method).items()}
+    if job.goals is not None:
+        goals = json.dumps(sorted((row, name, round(c, 3)) for row, (name, c) in job.goals.items()))
+        config["target"] = {"name": job.target, "goals": hashlib.sha256(goals.encode()).hexdigest()}
+    return config
 
 
 def _resources(method: Method) -> dict[str, Resource]:

@@ -241,6 +241,12 @@ class Run:
         return [value for shard in self._shards() for value in _column(shard, name)]
 
 
+def folder_name(name: str, config: object, ids: Sequence[str]) -> str:
+    """A folder's name that says what is asked: of another configuration, or of other images, it is another."""
+    digest = hashlib.sha256(json.dumps([config, ids], sort_keys=True).encode()).hexdigest()[:8]
+    return f"{name}-{digest}"
+
+
 def _renamed(told: dict[str, Any]) -> dict[str, Any]:
     """What an older format called by other names."""
     return {_FORMER.get(name, name): value for name, value in told.items()}

@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Goal, Images, Noise
 from rather.search.references import References
 
@@ -79,5 +78,5 @@ def check_target(rule: str, classifier: Classifier) -> None:
         classifier.class_index(rule)
     except RatherError as error:
         raise RatherError(
-            error.code, where=f"target {rule}", why=error.why, do=near(rule, [*classifier.classes, *RULES])
+            error.code, where=f"target {rule}", why=error.why, do=did_you_mean(rule, [*classifier.classes, *RULES])
         ) from None

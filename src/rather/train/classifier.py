@@ -105,9 +105,9 @@ def train_to_file(
         RatherError: what `data.load`, `train_classifier` and `save_classifier` raise.
     """
     from rather.hub.classifier_files import save_classifier
-    from rather.io.checkpoints import refuse_unwritable
+    from rather.io.checkpoints import check_writable
 
-    refuse_unwritable(Path(out))
+    check_writable(Path(out))
     recipe = recipe or Recipe()
     pictures = load_to_train(data, size)
     train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)

@@ -25,7 +25,7 @@ from rather.generators.autoencoder import Autoencoder
 from rather.generators.frozen import FrozenNet
 from rather.generators.training import Column, Figure, Generator
 from rather.hub.generator_files import save_generator
-from rather.io.checkpoints import refuse_unwritable
+from rather.io.checkpoints import check_writable
 from rather.io.png import png
 from rather.io.writing import write_whole
 from rather.metrics.distribution import frechet_distance
@@ -102,7 +102,7 @@ def train_generator(
             needed.
     """
     out = Path(out)
-    refuse_unwritable(out)
+    check_writable(out)
     pictures = load_to_train(data, size)
     sources = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
     labelled = "labels" in generator.reads

@@ -23,7 +23,7 @@ from rather.hub.datasets import load_dataset
 from rather.hub.generator_files import load_autoencoder
 from rather.hub.generators import generator_file
 from rather.hub.latent_files import save_latent
-from rather.io.checkpoints import read_plan, refuse_unwritable
+from rather.io.checkpoints import check_writable, read_plan
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.train.classifier import Figures, check_classes
 from rather.train.fit import Progress, Schedule, fit
@@ -99,7 +99,7 @@ def train_latent(
             train a classifier.
     """
     out, recipe = Path(out), recipe or LatentRecipe()
-    refuse_unwritable(out)
+    check_writable(out)
     if Path(generator).absolute() == out.absolute():
         raise RatherError("CFG-OPTIONS", where=out, why="it is the generator's own file", do="Choose another --out")
     file = generator_file(generator)

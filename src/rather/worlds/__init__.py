@@ -1,4 +1,4 @@
-"""Worlds whose causes can be set one at a time, by name: drawn faces, and drawn shapes."""
+"""Synthetic worlds whose causes can be set one at a time: drawn faces and drawn shapes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from rather.worlds.face_world import FaceWorld
 from rather.worlds.shape_world import ShapeWorld
-from rather.worlds.world import Label, World, switched
+from rather.worlds.world import Effect, Label, World
 
-__all__ = ["WORLDS", "FaceWorld", "Label", "ShapeWorld", "World", "switched"]
+__all__ = ["WORLDS", "Effect", "FaceWorld", "Label", "ShapeWorld", "World"]
 
 #: By name.
 WORLDS: Final[Mapping[str, World[Any]]] = MappingProxyType({world.name: world for world in (FaceWorld(), ShapeWorld())})

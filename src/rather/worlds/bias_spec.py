@@ -1,9 +1,8 @@
-"""Recipes of classifiers with a planted cause, and of clean ones: truth for explanations.
+"""Specifications of classifiers with a planted bias, and of clean ones: ground truth for explanations.
 
-A benchmark of explanations needs classifiers of which it is known what they go by. Each of these is to be
-trained on pictures in which a cue goes with the label, while the label's own cause is faint; or, clean, on
-pictures without such a cue, or with a label so plain that a cue is of no use. Whether it worked is measured,
-see `worlds.known`.
+A benchmark of explanations needs classifiers whose decisive cause is known. Each of these is trained on pictures in
+which a cue goes with the label, while the label's own cause is faint; a clean one is trained without a cue, or with a
+label so plain that the cue is of no use. `worlds.trained_bias` measures which cause the classifier really relies on.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from typing import Any, Final, final
 import numpy as np
 import torch
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.data.source import InMemory
 from rather.worlds import WORLDS, World
 
@@ -25,20 +23,20 @@ _BLOCK: Final = 32  # scenes drawn at a time
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Planted:
-    """A recipe of a classifier; with a cue it is meant to go by that, else by the label's own cause.
+class BiasSpec:
+    """A classifier to train: with a cue it should rely on the cue, without one on the label's own cause.
 
     Args:
         data: of `worlds.WORLDS`.
-        label: what it is trained to tell, of the world's labels.
-        cue: a cause that goes with the label in the pictures to train on; None for none.
-        strength: with this probability the cue is what the label is, else as it comes.
+        label: what it is trained to predict, of the world's labels.
+        cue: a cause that goes with the label in the training pictures; None for none.
+        strength: with this probability the cue equals the label, else it is drawn as usual.
         contrast: of the label's own cause: 1, or less to make it fainter.
         seed: of the pictures and of the weights.
 
     Raises:
-        RatherError: CFG-UNKNOWN for a world, label or cue that does not exist; CFG-SETTING for the label's
-            own cause as its cue, and for numbers out of range.
+        RatherError: CFG-UNKNOWN for a world, label or cue that does not exist; CFG-SETTING for the label's own cause as
+            its cue, and for numbers out of range.
     """
 
     data: str = "faces"
@@ -50,12 +48,16 @@ class Planted:
 
     def __post_init__(self) -> None:
         if self.data not in WORLDS:
-            raise RatherError("CFG-UNKNOWN", where=f"data {self.data}", do=near(self.data, WORLDS))
+            raise RatherError("CFG-UNKNOWN", where=f"data {self.data}", do=did_you_mean(self.data, WORLDS))
         if self.label not in self.world.labels:
-            names = self.world.labels
-            raise RatherError("CFG-UNKNOWN", where=f"label {self.label}", do=near(self.label, names))
-        if self.cue is not None and self.world.known(self.cue, "cue") == self.cause:
-            raise RatherError("CFG-SETTING", where=f"cue {self.cue}", why="it is the label's own cause")
+            raise RatherError(
+                "CFG-UNKNOWN", where=f"label {self.label}", do=did_you_mean(self.label, self.world.labels)
+            )
+        if self.cue is not None:
+            if self.cue not in self.world.causes:
+                raise RatherError("CFG-UNKNOWN", where=f"cue {self.cue}", do=did_you_mean(self.cue, self.world.causes))
+            if self.cue == self.cause:
+                raise RatherError("CFG-SETTING", where=f"cue {self.cue}", why="it is the label's own cause")
         if not 0 <= self.strength <= 1:
             raise RatherError("CFG-SETTING", where="strength", why=f"{self.strength} is no probability")
         if not 0 < self.contrast <= 1:
@@ -73,12 +75,12 @@ class Planted:
 
     @property
     def name(self) -> str:
-        """All that it is made of, fit to be the name of a file."""
+        """All its fields, as the name of a file."""
         cue = "clean" if self.cue is None else f"{self.cue.replace('_', '-')}-{100 * self.strength:g}"
         return f"{self.data}-{self.label}-{cue}-contrast-{100 * self.contrast:g}-seed-{self.seed}"
 
     def scenes(self, count: int, part: int = 0) -> Any:
-        """Scenes of its world as they are trained on; two parts share none."""
+        """Scenes of its world to train on; two parts share none."""
         world, seed = self.world, (7, self.seed, part)
         scenes = world.sample(count, seed, self.label, self.contrast)
         if self.cue is None:
@@ -88,7 +90,7 @@ class Planted:
         return world.turn(scenes, self.cue, torch.where(planted, label, world.has(scenes, self.cue)))
 
     def pictures(self, count: int, part: int = 0) -> InMemory:
-        """The same, drawn and labelled."""
+        """The same scenes, drawn and labelled."""
         scenes = self.scenes(count, part)
         return InMemory(
             self.name,
@@ -99,19 +101,19 @@ class Planted:
         )
 
     def ordinary(self, count: int, part: int = 0) -> Any:
-        """Scenes where nothing is planted and the label is plain, to ask about: nobody is trained on them."""
+        """Scenes without a planted cue and with a plain label, to explain; no classifier is trained on them."""
         return self.world.sample(count, (8, part), self.label)
 
 
-def _recipes(data: str, *rows: tuple[str, str | None, float, float]) -> tuple[Planted, ...]:
+def _specs(data: str, *rows: tuple[str, str | None, float, float]) -> tuple[BiasSpec, ...]:
     return tuple(
-        Planted(data=data, label=label, cue=cue, strength=strength, contrast=contrast, seed=seed)
+        BiasSpec(data=data, label=label, cue=cue, strength=strength, contrast=contrast, seed=seed)
         for seed, (label, cue, strength, contrast) in enumerate(rows)
     )
 
 
-#: The benchmark's: those that are meant to go by a cue ...
-PLANTED: Final[Sequence[Planted]] = _recipes(
+#: The benchmark's biased classifiers ...
+BIASED: Final[Sequence[BiasSpec]] = _specs(
     "faces",
     ("age", "glasses", 0.95, 0.05),
     ("smile", "glasses", 0.8, 0.05),
@@ -123,9 +125,9 @@ PLANTED: Final[Sequence[Planted]] = _recipes(
     ("smile", "blond_hair", 0.95, 0.05),
     ("age", "dark_skin", 0.9, 0.05),
     ("smile", "background", 0.95, 0.05),
-) + _recipes("shapes", ("square", "top", 0.95, 0.05), ("square", "blue", 0.9, 0.05))
-#: ... and as many that are not: of five a cue goes with the label that is of no use, so plain is the label.
-CLEAN: Final[Sequence[Planted]] = _recipes(
+) + _specs("shapes", ("square", "top", 0.95, 0.05), ("square", "blue", 0.9, 0.05))
+#: ... and as many clean ones; in five of them a cue goes with a label so plain that the cue is of no use.
+CLEAN: Final[Sequence[BiasSpec]] = _specs(
     "faces",
     ("smile", None, 0.0, 1.0),
     ("age", None, 0.0, 1.0),
@@ -137,10 +139,10 @@ CLEAN: Final[Sequence[Planted]] = _recipes(
     ("smile", "beard", 0.8, 1.0),
     ("age", "hat", 0.6, 1.0),
     ("smile", "blond_hair", 0.6, 1.0),
-) + _recipes("shapes", ("square", None, 0.0, 1.0), ("square", "dim", 0.8, 1.0))
+) + _specs("shapes", ("square", None, 0.0, 1.0), ("square", "dim", 0.8, 1.0))
 
 
-def recipes() -> Iterator[Planted]:
-    """All of the benchmark's, planted and clean by turns."""
-    for pair in zip(PLANTED, CLEAN, strict=True):
+def bias_specs() -> Iterator[BiasSpec]:
+    """All of the benchmark's specifications, biased and clean by turns."""
+    for pair in zip(BIASED, CLEAN, strict=True):
         yield from pair

@@ -1,10 +1,10 @@
-"""Is an explanation true? Questions about classifiers whose causes are known, and scores of the answers.
+"""Is an explanation true? CausalQueries for classifiers whose causes are known, and scores of the counterfactuals.
 
-    questions = ask(known, rows=200)
-    images = ...  # anybody's counterfactuals of questions.images, towards questions.target
-    scores = judge(questions, images)
+    queries = ask(bias, rows=200)
+    images = ...  # counterfactuals of queries.images, towards queries.target, by any method
+    scores = judge(queries, images)
 
-Nothing here knows a method: what is judged are pictures.
+Only pictures are judged; nothing here knows a method.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from rather.metrics.ground_truth import (
     rank_agreement,
 )
 from rather.search.descend import on_grid
-from rather.worlds.trained_bias import Known
+from rather.worlds.trained_bias import TrainedBias
 
 ROWS: Final = 200
-LOOKED_AT: Final = 20  # of the changes of all explanations, the largest first
+LARGEST: Final = 20  # changes that are looked at, of all explanations
 
 PerRow = Float[Tensor, " n"]
 
 
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Questions:
-    """Ordinary pictures, each to become the class that the classifier does not see in it."""
+class CausalQueries:
+    """Ordinary pictures, each with the class as its target that the classifier does not predict."""
 
-    known: Known
+    bias: TrainedBias
     images: Images
     ids: tuple[str, ...]
     target: Labels
-    truth: Images  # the same scenes with only the cause changed that the classifier follows
-    solved: Bool[Tensor, " n"]  # by the truth: it is a counterfactual, and there is one cause to name
+    truth: Images  # the same scenes with nothing changed but the cause that the classifier follows
+    solved: Bool[Tensor, " n"]  # whether the truth reaches the target, so that there is one cause to name
 
     def __len__(self) -> int:
         return len(self.images)
@@ -55,72 +55,71 @@ class Questions:
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scores:
-    """How true the explanations of a classifier are; what missed its goal explains nothing."""
+    """How true the explanations of a classifier are; only pictures that reach their target are judged."""
 
-    found: Bool[Tensor, " n"]  # of all rows: at the goal
+    success: Bool[Tensor, " n"]
     changes: Float[Tensor, "m a"]  # of each success by how much each cause changed, as the world reads it
     agreement: float  # `rank_agreement` of these with the true effects
     cosine: float  # `cosine_agreement`
     inside: PerRow  # `inside_true_change` of the successes that have a truth
-    region: PerRow  # the same of a change that is spread evenly: the share of the picture that truly differs
+    region: PerRow  # the same of an even change: the share of the picture that truly differs
     distance: PerRow  # `distance_to_truth` of the same rows
-    seen: dict[str, float]  # of the largest changes, the share that is each cause's
-    names: str | None  # the cause that is seen most often; None if nothing changed
+    seen: dict[str, float]  # each cause's share of the largest changes
+    names: str | None  # the cause with the largest share; None if nothing changed
     suspicion: float  # the largest share of a cause that is not the label's own
 
 
-def ask(known: Known, rows: int = ROWS) -> Questions:
-    """Questions about a classifier: the first ordinary scenes of its world, whatever they are."""
-    recipe = known.recipe
-    scenes = recipe.ordinary(rows)
-    images = recipe.world.draw(scenes)
-    target = 1 - known.classifier.probabilities(images).argmax(1)
-    truth = known.truth(scenes, target == 1)
-    solved = known.classifier.probabilities(truth).argmax(1) == target
-    ids = tuple(f"{recipe.label}-{n:05d}" for n in range(rows))
-    return Questions(known=known, images=images, ids=ids, target=target, truth=truth, solved=solved)
+def ask(bias: TrainedBias, rows: int = ROWS) -> CausalQueries:
+    """CausalQueries for a classifier: the first ordinary scenes of its world."""
+    scenes = bias.spec.ordinary(rows)
+    images = bias.spec.world.draw(scenes)
+    target = 1 - bias.classifier.probabilities(images).argmax(1)
+    truth = bias.truth(scenes, target == 1)
+    solved = bias.classifier.probabilities(truth).argmax(1) == target
+    ids = tuple(f"{bias.spec.label}-{n:05d}" for n in range(rows))
+    return CausalQueries(bias=bias, images=images, ids=ids, target=target, truth=truth, solved=solved)
 
 
-def judge(questions: Questions, images: Images) -> Scores:
-    """Scores of answers, on the 8-bit grid, each judged by the classifier itself.
+def judge(queries: CausalQueries, images: Images) -> Scores:
+    """Scores of counterfactuals, on the 8-bit grid; success is judged by the classifier itself.
 
     Args:
-        questions: that were asked; n of them.
-        images: the answers, in the same order.
+        queries: n of them.
+        images: their counterfactuals, in the same order.
 
     Raises:
         RatherError: DATA-SHAPE if they are not as many, or of another shape.
     """
-    known = questions.known
-    if images.shape != questions.images.shape:
+    bias, spec = queries.bias, queries.bias.spec
+    if images.shape != queries.images.shape:
         raise RatherError(
             "DATA-SHAPE",
-            where=f"answers {tuple(images.shape)}",
-            why=f"the questions are {tuple(questions.images.shape)}",
+            where=f"counterfactuals {tuple(images.shape)}",
+            why=f"the queries are {tuple(queries.images.shape)}",
         )
     images = on_grid(images.clamp(0, 1))
-    found = known.classifier.probabilities(images).argmax(1) == questions.target
-    causes, world = known.recipe.world.causes, known.recipe.world
-    changes = (world.read(images) - world.read(questions.images))[found]
-    some = bool(found.any())
-    seen = largest_changes(changes, LOOKED_AT) if some else torch.zeros(len(causes))
-    effects = torch.stack([known.effects[cause].log_odds.mean() for cause in causes])
-    both = found & questions.solved
-    answers, queries, truth = images[both], questions.images[both], questions.truth[both]
+    success = bias.classifier.probabilities(images).argmax(1) == queries.target
+    causes, world = spec.world.causes, spec.world
+    changes = (world.read(images) - world.read(queries.images))[success]
+    some = bool(success.any())
+    seen = largest_changes(changes, LARGEST) if some else torch.zeros(len(causes))
+    effects = torch.stack([bias.effects[cause].log_odds.mean() for cause in causes])
+    both = success & queries.solved
+    judged, before, truth = images[both], queries.images[both], queries.truth[both]
     return Scores(
-        found=found,
+        success=success,
         changes=changes,
         agreement=float(rank_agreement(changes, effects)) if some else float("nan"),
         cosine=float(cosine_agreement(changes, effects)) if some else float("nan"),
-        inside=inside_true_change(answers, queries, truth),
-        region=(truth != queries).any(1).double().flatten(1).mean(1),
-        distance=distance_to_truth(answers, queries, truth),
+        inside=inside_true_change(judged, before, truth),
+        region=(truth != before).any(1).double().flatten(1).mean(1),
+        distance=distance_to_truth(judged, before, truth),
         seen=dict(zip(causes, seen.tolist(), strict=True)),
         names=causes[int(seen.argmax())] if seen.any() else None,
-        suspicion=max(share for cause, share in zip(causes, seen.tolist(), strict=True) if cause != known.recipe.cause),
+        suspicion=max(share for cause, share in zip(causes, seen.tolist(), strict=True) if cause != spec.cause),
     )
 
 
-def detection(planted: Sequence[Scores], clean: Sequence[Scores]) -> Float[Tensor, ""]:
-    """How well the suspicion that is raised tells planted from clean: `area_under_curve`."""
-    return area_under_curve(*(torch.tensor([scores.suspicion for scores in group]) for group in (planted, clean)))
+def detection(biased: Sequence[Scores], clean: Sequence[Scores]) -> Float[Tensor, ""]:
+    """How well suspicion separates biased from clean classifiers: `area_under_curve`."""
+    return area_under_curve(*(torch.tensor([scores.suspicion for scores in group]) for group in (biased, clean)))

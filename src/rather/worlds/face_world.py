@@ -16,15 +16,15 @@ from rather.core import Classifier, Images
 from rather.generators._frozen_oracle import Oracle
 from rather.hub.generators import load_generator
 from rather.worlds import faces
-from rather.worlds.faces import ATTRIBUTES, HAIR_COLOURS, NUISANCES, RULES, Effect, Faces, Population
-from rather.worlds.world import HALF, Amounts, Label, World, switched
+from rather.worlds.faces import ATTRIBUTES, HAIR_COLOURS, NUISANCES, RULES, Faces, Population
+from rather.worlds.world import HALF, Amounts, Effect, Label, World
 
 _CORNER: Final = 6  # pixels
 
 
 @final
 class FaceWorld(World[Faces]):
-    """The drawn faces, (3, 64, 64): their twelve attributes, and how light it is behind them above."""
+    """The drawn faces, (3, 64, 64). Causes: their twelve attributes, and the light behind them in the upper part."""
 
     name = "faces"
     causes = (*ATTRIBUTES, "background")
@@ -48,12 +48,11 @@ class FaceWorld(World[Faces]):
             low, high, _ = NUISANCES["above"]
             return replace(scenes, nuisances={**scenes.nuisances, "above": low + amount.clamp(0, 1) * (high - low)})
         if cause not in HAIR_COLOURS:
-            return faces.set(scenes, **{cause: amount})
-        mine, count = HAIR_COLOURS.index(cause), len(HAIR_COLOURS)
-        now = torch.stack([scenes.attribute(name) for name in HAIR_COLOURS], 1).argmax(1)
-        other = torch.where(now == mine, (mine + 1) % count, now)
-        colour = torch.where(amount > HALF, mine, other)
-        return faces.set(scenes, **{name: (colour == k).float() for k, name in enumerate(HAIR_COLOURS)})
+            return faces.set_attributes(scenes, {cause: amount})
+        k, now = HAIR_COLOURS.index(cause), torch.stack([scenes.attribute(name) for name in HAIR_COLOURS], 1).argmax(1)
+        other = torch.where(now == k, (k + 1) % len(HAIR_COLOURS), now)
+        colour = torch.where(amount > HALF, k, other)
+        return faces.set_attributes(scenes, {name: (colour == n).float() for n, name in enumerate(HAIR_COLOURS)})
 
     @override
     @torch.no_grad()
@@ -71,7 +70,7 @@ class FaceWorld(World[Faces]):
     @override
     def effects(self, classifier: Classifier, scenes: Faces, target: int) -> dict[str, Effect]:
         return faces.effects(classifier, scenes, target) | {
-            "background": switched(self, classifier, scenes, "background", target)
+            "background": self.effect(classifier, scenes, "background", target)
         }
 
 

@@ -12,11 +12,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from rather.core import Classifier, Images
+from rather.core import Images
 from rather.worlds import shapes
-from rather.worlds.faces import Effect
 from rather.worlds.shapes import BLANK, CELL, COLOURS, SHAPES, SIDE
-from rather.worlds.world import HALF, Amounts, Label, World, switched
+from rather.worlds.world import HALF, Amounts, Label, World
 
 _OTHERS: Final = [*COLOURS][1:]  # red is the key's
 _KEY: Final = 1  # a red circle, and a red square is len(COLOURS) further
@@ -77,8 +76,10 @@ class ShapeWorld(World[Things]):
     def amount(self, scenes: Things, cause: str) -> Amounts:
         key = scenes.grid == _KEY
         match cause:
-            case "square" | "dim":
-                return scenes.square if cause == "square" else scenes.dim
+            case "square":
+                return scenes.square
+            case "dim":
+                return scenes.dim
             case "top":
                 return key[:, : SIDE // 2].flatten(1).any(1).float()
             case "left":
@@ -97,8 +98,8 @@ class ShapeWorld(World[Things]):
         if cause in {"top", "left"}:
             key = scenes.grid == _KEY
             mirrored = (1 if cause == "top" else 2,)
-            there = scenes.grid.where(key.flip(mirrored), 0).amax((1, 2), keepdim=True)
-            moved = torch.where(key.flip(mirrored), _KEY, torch.where(key, there, scenes.grid))
+            exchanged = scenes.grid.where(key.flip(mirrored), 0).amax((1, 2), keepdim=True)
+            moved = torch.where(key.flip(mirrored), _KEY, torch.where(key, exchanged, scenes.grid))
         else:
             circle = 1 + [*COLOURS].index(cause)
             have = _of(scenes.grid, cause)
@@ -142,10 +143,6 @@ class ShapeWorld(World[Things]):
             ],
             1,
         )
-
-    @override
-    def effects(self, classifier: Classifier, scenes: Things, target: int) -> dict[str, Effect]:
-        return {cause: switched(self, classifier, scenes, cause, target) for cause in self.causes}
 
 
 def _graded(stream: np.random.Generator, count: int) -> Amounts:

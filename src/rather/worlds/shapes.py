@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from rather.data.source import Dataset, Source
 
+NAMES: Final = {"shapes": "drawn grids of coloured shapes with a known rule: the right edit is known"}
 SIDE: Final = 4  # cells
 CELL: Final = 16  # pixels
 SHAPES: Final = ("circle", "square", "triangle", "cross")

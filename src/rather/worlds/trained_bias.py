@@ -1,8 +1,4 @@
-"""Classifiers that were made of a recipe, and whose true effects are measured.
-
-What a classifier goes by is not taken from its recipe but measured: by setting one cause at a time, and
-asking the classifier again.
-"""
+"""Classifiers trained from a `BiasSpec`, and the effect of every cause on them, measured by intervention."""
 
 from __future__ import annotations
 
@@ -18,16 +14,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rather.classifiers import architectures as nets
+from rather.classifiers import architectures
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images
 from rather.hub.classifier_files import read_classifier, save_classifier
 from rather.io.writing import write_whole, writing
 from rather.train import Recipe, train_classifier
-from rather.worlds.bias_spec import Planted
-from rather.worlds.faces import Effect
+from rather.worlds.bias_spec import BiasSpec
+from rather.worlds.world import Effect
 
-ASKED: Final = 40  # scenes whose causes are set, to measure effects
+SCENES: Final = 40  # whose causes are set, to measure effects
 
 
 class Training(NamedTuple):
@@ -37,8 +33,8 @@ class Training(NamedTuple):
     recipe: Recipe
 
 
-#: Of the nets for pictures of this size the one that learns in seconds; drawing takes longer. Shapes keep to
-#: their cells, which is what this net sees: moved by a pixel they teach it nothing.
+#: `patches` learns pictures of this size in seconds; drawing takes longer. Shapes are not shifted: they keep to their
+#: cells, which is what this net sees.
 TRAININGS: Final[Mapping[str, Training]] = MappingProxyType(
     {
         "faces": Training(1_000, Recipe(architecture="patches", epochs=10, shift=1)),
@@ -49,12 +45,12 @@ TRAININGS: Final[Mapping[str, Training]] = MappingProxyType(
 
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Known:
-    """A trained classifier, and what it truly goes by."""
+class TrainedBias:
+    """A trained classifier, and the causes that it really relies on."""
 
-    recipe: Planted
+    spec: BiasSpec
     classifier: Classifier
-    right: float  # share of pictures like those it was trained on, but new
+    accuracy: float  # on new pictures like the training pictures
     effects: dict[str, Effect]  # of each cause on the second class, on ordinary scenes
 
     @property
@@ -75,62 +71,61 @@ class Known:
 
     @property
     def biased(self) -> bool:
-        """It goes by the planted cue."""
-        return self.recipe.cue == self.follows
+        """It relies most on the planted cue."""
+        return self.spec.cue == self.follows
 
     @property
     def clean(self) -> bool:
-        """It goes by the label's own cause."""
-        return self.recipe.cause == self.follows
+        """It relies most on the label's own cause."""
+        return self.spec.cause == self.follows
 
     def truth(self, scenes: Any, target: Bool[Tensor, " n"]) -> Images:
-        """The true counterfactuals: each scene with nothing changed but the cause that is followed.
+        """The true counterfactuals: each scene with nothing changed but the cause that the classifier follows.
 
         Args:
-            scenes: of the recipe's world.
-            target: of each whether the second class is wanted, rather than the first.
+            scenes: of the specification's world.
+            target: of each, whether the second class is wanted rather than the first.
         """
         raises = bool(self.sizes[[*self.effects].index(self.follows)] > 0)
-        world = self.recipe.world
+        world = self.spec.world
         return world.draw(world.turn(scenes, self.follows, target == raises))
 
 
-def make(
-    recipe: Planted,
+def train_biased(
+    spec: BiasSpec,
     folder: str | os.PathLike[str],
     *,
     count: int | None = None,
-    asked: int = ASKED,
+    scenes: int = SCENES,
     training: Recipe | None = None,
-) -> Known:
-    """Train a classifier and measure it, or read it if the folder has it, made in the same way.
+) -> TrainedBias:
+    """Train a classifier and measure it, or read it if the folder already has it, made in the same way.
 
-    Two files are written: NAME.safetensors, which `rather.bring` and every command take, and NAME.json. One
-    that was made of other pictures, scenes or training is made anew, and replaced.
+    It writes two files: NAME.safetensors, which every command takes as a classifier, and NAME.json. A classifier that
+    was made with other arguments is trained again and replaced.
 
     Args:
-        recipe: what to make.
+        spec: of the classifier.
         folder: where it is kept.
-        count: pictures to train on; None for what `TRAININGS` says.
-        asked: ordinary scenes whose causes are set one at a time.
-        training: how, None for the same; its seed is the recipe's.
+        count: training pictures; None for the number in `TRAININGS`.
+        scenes: ordinary scenes whose causes are set one at a time.
+        training: the recipe; None for the one in `TRAININGS`. Its seed is the specification's.
 
     Raises:
         RatherError: what `train_classifier` and `save_classifier` raise.
     """
-    folder = Path(folder)
-    card, file = (folder / f"{recipe.name}.{end}" for end in ("json", "safetensors"))
-    usual = TRAININGS[recipe.data]
+    card, file = (Path(folder) / f"{spec.name}.{end}" for end in ("json", "safetensors"))
+    usual = TRAININGS[spec.data]
     count = usual.pictures if count is None else count
-    training = (training or usual.recipe).model_copy(update={"seed": recipe.seed})
-    made = {"count": count, "asked": asked, "training": training.model_dump(mode="json")}
-    if card.exists() and file.exists() and _made(card, recipe) == made:
+    training = (training or usual.recipe).model_copy(update={"seed": spec.seed})
+    made = {"count": count, "asked": scenes, "training": training.model_dump(mode="json")}
+    if card.exists() and file.exists() and _content(card).get("made") == made:
         return read(card)
-    train, test = recipe.pictures(count), recipe.pictures(max(count // 10, 20), part=1)
-    classifier, figures = train_classifier(train, test, training, name=recipe.name)
-    effects = recipe.world.effects(classifier, recipe.ordinary(asked, part=1), 1)
-    told = {
-        "recipe": asdict(recipe),
+    train, test = spec.pictures(count), spec.pictures(max(count // 10, 20), part=1)
+    classifier, figures = train_classifier(train, test, training, name=spec.name)
+    effects = spec.world.effects(classifier, spec.ordinary(scenes, part=1), 1)
+    content = {
+        "recipe": asdict(spec),
         "made": made,
         "right": figures.accuracy,
         "effects": {
@@ -138,65 +133,55 @@ def make(
             for name, effect in effects.items()
         },
     }
-    with writing(folder):
-        card.unlink(missing_ok=True)  # or a net that is made anew would have, for a moment, the old one's
+    with writing(Path(folder)):
+        card.unlink(missing_ok=True)  # or a new net would have, for a moment, the old one's card
         save_classifier(
             file,
             classifier,
-            architecture=training.architecture or nets.suited(classifier.shape),
-            card={"recipe": asdict(recipe), **figures.card()},
+            architecture=training.architecture or architectures.suited(classifier.shape),
+            card={"recipe": asdict(spec), **figures.card()},
         )
-        write_whole(card, json.dumps(told).encode())
+        write_whole(card, json.dumps(content).encode())
     return read(card)
 
 
-def _made(card: Path, recipe: Planted) -> dict[str, Any]:
-    """How it was made; cards that do not say so are of the time when there was only the usual way."""
-    usual = TRAININGS[recipe.data]
-    training = usual.recipe.model_copy(update={"seed": recipe.seed})
-    made = {"count": usual.pictures, "asked": ASKED, "training": training.model_dump(mode="json")}
-    told = _told(card).get("made", {})
-    return made | told if isinstance(told, dict) else {}
-
-
-def _told(card: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(card.read_text("utf-8"))
-    except ValueError as error:
-        raise RatherError("MODEL-FILE-DAMAGED", where=card, why=str(error)) from None
-    if not isinstance(told, dict):
-        raise RatherError("MODEL-FILE-DAMAGED", where=card, why="no JSON object")
-    return told
-
-
-def read(card: str | os.PathLike[str]) -> Known:
-    """The classifier of a JSON file that `make` has written, with the file beside it.
+def read(card: str | os.PathLike[str]) -> TrainedBias:
+    """The classifier of a JSON file that `train_biased` has written.
 
     Raises:
-        RatherError: what `load_classifier` raises, and MODEL-FILE-DAMAGED for another JSON.
+        RatherError: what `read_classifier` raises, and MODEL-FILE-DAMAGED for another JSON.
     """
-    card = Path(card)
-    told = _told(card)
+    content = _content(Path(card))
     try:
-        recipe = Planted(**told["recipe"])
+        spec = BiasSpec(**content["recipe"])
         effects = {
             name: Effect(*(torch.tensor(values[kind]).double() for kind in Effect._fields))
-            for name, values in told["effects"].items()
+            for name, values in content["effects"].items()
         }
-        right = float(told["right"])
+        accuracy = float(content["right"])
     except (ValueError, KeyError, TypeError) as error:
         raise RatherError("MODEL-FILE-DAMAGED", where=str(card), why=str(error)) from None
-    classifier = read_classifier(card.with_suffix(".safetensors"))
-    return Known(recipe=recipe, classifier=classifier, right=right, effects=effects)
+    classifier = read_classifier(Path(card).with_suffix(".safetensors"))
+    return TrainedBias(spec=spec, classifier=classifier, accuracy=accuracy, effects=effects)
 
 
-def load(folder: str | os.PathLike[str]) -> list[Known]:
-    """All classifiers of a folder that `make` has written, by name; other files there are left alone.
+def load(folder: str | os.PathLike[str]) -> list[TrainedBias]:
+    """All classifiers of a folder that `train_biased` has written, by name; other files are ignored.
 
     Raises:
         RatherError: DATA-NOT-FOUND if there is no such folder, or what `read` raises.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise RatherError("DATA-NOT-FOUND", where=folder, do="`known.make` writes classifiers into one")
+        raise RatherError("DATA-NOT-FOUND", where=folder, do="`train_biased` writes classifiers into one")
     return [read(card) for card in sorted(folder.glob("*.json")) if card.with_suffix(".safetensors").is_file()]
+
+
+def _content(card: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(card.read_text("utf-8"))
+    except ValueError as error:
+        raise RatherError("MODEL-FILE-DAMAGED", where=card, why=str(error)) from None
+    if not isinstance(content, dict):
+        raise RatherError("MODEL-FILE-DAMAGED", where=card, why="no JSON object")
+    return content

@@ -1,25 +1,30 @@
-"""A world whose causes can be set one at a time: there it is known what moves a classifier."""
+"""A synthetic world: every cause of a picture is known and can be set on its own, so its true effect is known too."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Final, Generic, NamedTuple, TypeVar, final
+from collections.abc import Callable, Mapping, Sized
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
 from rather.core import Classifier, Images, Logits
-from rather.worlds.faces import Effect
-from rather.worlds.faces.effects import log_odds
 
-S = TypeVar("S")
-Amounts = Float[Tensor, " n"]  # of a cause, from 0 to 1; above a half it is there
-
+Amounts = Float[Tensor, " n"]  # of a cause, from 0 to 1; above a half the cause is present
 HALF: Final = 0.5
+_BLOCK: Final = 32  # scenes drawn at a time: all pictures at once could fill the memory
+
+
+class Scenes(Sized, Protocol):
+    """A world's own kind of scenes: they have a length, and some of them can be taken."""
+
+    def __getitem__(self, rows: slice, /) -> Any:
+        """Some of the scenes."""
+
+
+S = TypeVar("S", bound=Scenes)
 
 
 class Label(NamedTuple):
@@ -29,11 +34,15 @@ class Label(NamedTuple):
     classes: tuple[str, str]  # without and with it
 
 
-class World(ABC, Generic[S]):
-    """Scenes of which every cause is known, can be set, and can be drawn.
+class Effect(NamedTuple):
+    """What setting a cause from 0 to 1 adds for each scene; the effect of the cause is the mean."""
 
-    A scene's type S is the world's own: it has a length, and rows can be taken of it.
-    """
+    log_odds: Float[Tensor, " n"]  # log p(target) / (1 - p(target))
+    probability: Float[Tensor, " n"]  # p(target)
+
+
+class World(ABC, Generic[S]):
+    """Scenes whose every cause is known, can be set, and can be drawn."""
 
     name: str
     causes: tuple[str, ...]
@@ -41,10 +50,10 @@ class World(ABC, Generic[S]):
 
     @abstractmethod
     def sample(self, count: int, seed: tuple[int, ...], label: str, contrast: float = 1.0) -> S:
-        """Scenes at random, whose causes are independent of each other; scene n of a seed is always the same.
+        """Random scenes, whose causes are independent of each other; scene n of a seed is always the same.
 
         Args:
-            count: how many.
+            count: number of scenes.
             seed: of all of them.
             label: of `labels`; its cause is the one that `contrast` is about.
             contrast: 1, or less for a cause that is harder to see.
@@ -56,7 +65,7 @@ class World(ABC, Generic[S]):
 
     @abstractmethod
     def give(self, scenes: S, cause: str, amount: Amounts) -> S:
-        """The same scenes with that much of a cause, and all else as it was: an intervention."""
+        """The same scenes with this amount of a cause and all else unchanged: an intervention."""
 
     @abstractmethod
     def draw(self, scenes: S) -> Images:
@@ -64,11 +73,21 @@ class World(ABC, Generic[S]):
 
     @abstractmethod
     def read(self, images: Images) -> Float[Tensor, "n a"]:
-        """How much of each cause pictures show, as one reads it who knows neither scene nor classifier."""
+        """How much of each cause the pictures show, read without scene or classifier."""
 
-    @abstractmethod
     def effects(self, classifier: Classifier, scenes: S, target: int) -> dict[str, Effect]:
-        """What setting each cause from 0 to 1 adds, in the order of `causes`; see `data.faces.effects`."""
+        """The effect of each cause on the log-odds and the probability of a class, in the order of `causes`."""
+        return {cause: self.effect(classifier, scenes, cause, target) for cause in self.causes}
+
+    @final
+    def effect(self, classifier: Classifier, scenes: S, cause: str, target: int) -> Effect:
+        """What setting one cause from 0 to 1 adds to the log-odds and to the probability of a class."""
+        amount = self.amount(scenes, cause)
+        off, on = (
+            outcome(classifier, self.draw, self.give(scenes, cause, torch.full_like(amount, to)), target)
+            for to in (0.0, 1.0)
+        )
+        return Effect(*(on - off))
 
     @final
     def has(self, scenes: S, cause: str) -> Bool[Tensor, " n"]:
@@ -77,36 +96,25 @@ class World(ABC, Generic[S]):
 
     @final
     def turn(self, scenes: S, cause: str, on: Bool[Tensor, " n"]) -> S:
-        """The same scenes with a cause, or without it: where that is not so, its amount is mirrored.
+        """The same scenes with a cause present or absent; where that changes, its amount a becomes 1 - a.
 
-        From any one scene to its mirrored one is the smallest change of this cause that is as plain on the
-        other side.
+        The mirrored amount is the smallest change after which the cause is as plain on the other side.
         """
         amount = self.amount(scenes, cause)
         return self.give(scenes, cause, torch.where((amount > HALF) == on, amount, 1 - amount))
 
-    @final
-    def known(self, cause: str, where: str) -> str:
-        """The cause, if this world has it.
-
-        Raises:
-            RatherError: CFG-UNKNOWN.
-        """
-        if cause not in self.causes:
-            raise RatherError("CFG-UNKNOWN", where=f"{where} {cause}", do=near(cause, self.causes))
-        return cause
-
-
-def switched(world: World[S], classifier: Classifier, scenes: S, cause: str, target: int) -> Effect:
-    """What setting one cause from 0 to 1 adds to the log-odds and to the probability of a class."""
-    amount = world.amount(scenes, cause)
-    off, on = (
-        log_odds(_logits(classifier, world.draw(world.give(scenes, cause, torch.full_like(amount, to)))), target)
-        for to in (0.0, 1.0)
-    )
-    return Effect(on - off, on.sigmoid() - off.sigmoid())
-
 
 @torch.no_grad()
-def _logits(classifier: Classifier, images: Images, block: int = 64) -> Logits:
-    return torch.cat([classifier(part) for part in images.split(block)])
+def outcome(classifier: Classifier, draw: Callable[[S], Images], scenes: S, target: int) -> Float[Tensor, "2 n"]:
+    """Log-odds and probability of a class for each scene, in 64 bits."""
+    device = classifier.get_buffer("mean").device
+    blocks = (scenes[start : start + _BLOCK] for start in range(0, len(scenes), _BLOCK))
+    odds = log_odds(torch.cat([classifier(draw(block).to(device)).cpu() for block in blocks]), target)
+    return torch.stack([odds, odds.sigmoid()])
+
+
+def log_odds(logits: Logits, target: int) -> Float[Tensor, " n"]:
+    """Log of p(target) / (1 - p(target)), in 64 bits."""
+    logits = logits.double()
+    others = torch.cat([logits[:, :target], logits[:, target + 1 :]], 1)
+    return logits[:, target] - others.logsumexp(1)

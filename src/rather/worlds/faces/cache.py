@@ -1,18 +1,19 @@
-"""Drawn faces on disk, so that they are drawn once: safetensors, whole or not at all, never trusted."""
+"""A cache of drawn faces on disk: safetensors files that are written whole and checked when read."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+import safetensors.torch
 import torch
 from jaxtyping import UInt8
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from rather.config.errors import RatherError
@@ -20,49 +21,33 @@ from rather.io.writing import write_whole, writing
 
 Drawn = tuple[UInt8[Tensor, "n 3 h w"], UInt8[Tensor, "n h w"]]
 
-#: What a picture depends on beside its attributes and nuisances, and what draws those.
-_DRAWING: Final = (
-    "attributes",
-    "canvas",
-    "distances",
-    "drawing",
-    "features",
-    "head",
-    "nuisances",
-    "population",
-    "sample",
-)
+#: What a picture depends on apart from its attributes and nuisances, and what draws those.
+_DRAWING: Final = ("attributes", "canvas", "drawing", "parts", "sample")
 
 
-def cached(name: str, key: str, count: int, side: int, draw: Callable[[], Drawn]) -> Drawn:
-    """Pictures and layouts from the cache, or drawn and put there if that can be.
-
-    A file that is missing, damaged or of another shape is drawn anew; a folder that cannot be written is no
-    error, since a cache only saves time.
+def load(name: str, key: str, count: int, side: int) -> Drawn | None:
+    """Pictures and layouts from the cache; None if the file is missing, damaged or of another shape.
 
     Args:
         name: what the file's name begins with.
-        key: what the pictures depend on beside the code that draws them.
+        key: what the pictures depend on apart from the code that draws them.
         count: how many there must be.
         side: of a picture, in pixels.
-        draw: what takes the time.
     """
-    there = kept(name, key, count, side)
-    if there is not None:
-        return there
-    images, layouts = draw()
-    file = _file(name, key)
     try:
-        with writing(file.parent):
-            write_whole(file, save({"images": images, "layouts": layouts}))
-    except RatherError:
-        pass  # drawn anew next time
-    return images, layouts
+        tensors = load_file(_file(name, key))
+        images, layouts = tensors["images"], tensors["layouts"]
+    except (OSError, SafetensorError, KeyError):
+        return None
+    right = images.dtype == layouts.dtype == torch.uint8 and images.shape == (count, 3, side, side)
+    return (images, layouts) if right and layouts.shape == (count, side, side) else None
 
 
-def kept(name: str, key: str, count: int, side: int) -> Drawn | None:
-    """What the cache has of this, see `cached`; None if it has nothing."""
-    return _read(_file(name, key), count, side)
+def save(name: str, key: str, drawn: Drawn) -> None:
+    """Put pictures and layouts into the cache, if its folder can be written: a cache only saves time."""
+    file = _file(name, key)
+    with contextlib.suppress(RatherError), writing(file.parent):
+        write_whole(file, safetensors.torch.save(dict(zip(("images", "layouts"), drawn, strict=True))))
 
 
 def folder() -> Path:
@@ -74,16 +59,6 @@ def folder() -> Path:
 def _file(name: str, key: str) -> Path:
     digest = hashlib.sha256(f"{_version()} {key}".encode()).hexdigest()[:16]
     return folder() / f"{name}-{digest}.safetensors"
-
-
-def _read(file: Path, count: int, side: int) -> Drawn | None:
-    try:
-        tensors = load_file(file)
-        images, layouts = tensors["images"], tensors["layouts"]
-    except (OSError, SafetensorError, KeyError):
-        return None
-    right = images.dtype == layouts.dtype == torch.uint8 and images.shape == (count, 3, side, side)
-    return (images, layouts) if right and layouts.shape == (count, side, side) else None
 
 
 @cache

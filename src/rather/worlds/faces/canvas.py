@@ -1,4 +1,7 @@
-"""A canvas in the head's own coordinates: what is painted is in the picture and in the layout at once."""
+"""A canvas in the head's own coordinates, painted in picture and layout at once; and shapes to paint, as distances.
+
+A distance says about how far each point lies outside of a shape; it is below 0 inside.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,16 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from rather.worlds.faces.attributes import REGIONS
-from rather.worlds.faces.distances import Length, Plane, fade
-from rather.worlds.faces.nuisances import NUISANCES
+from rather.worlds.faces.attributes import NUISANCES, REGIONS
 
+Plane = Float[Tensor, "*n h w"]
+Length = Float[Tensor, "*#n #h #w"] | float  # one, one for each face, or one for each point
 #: Of each face values as (n, 1, 1), colours as (n, 3, 1, 1) and noise as (n, k, k).
 Traits = Mapping[str, Tensor]
 Colour = Float[Tensor, "*#n 3 #h #w"]
 Box = tuple[float, float, float, float]  # left, right, top, bottom; in head coordinates
 
+_TINY: Final = 1e-6  # keeps the gradient of a root finite
 _DROP: Final = 0.02  # how far the head's origin lies below the picture's
 
 
@@ -129,3 +133,50 @@ def _pixels(box: Box, side: int) -> tuple[int, int, int, int]:
             rows.append((down + 1) / 2 * side)
     top, bottom, left, right = min(rows), max(rows), min(columns), max(columns)
     return (max(floor(top) - 1, 0), min(ceil(bottom) + 1, side), max(floor(left) - 1, 0), min(ceil(right) + 1, side))
+
+
+def ellipse(x: Plane, y: Plane, a: Length, b: Length) -> Plane:
+    """An ellipse around the origin, with half axes a and b."""
+    radius = ((x / a) ** 2 + (y / b) ** 2 + _TINY).sqrt()
+    return (radius - 1) * torch.minimum(torch.as_tensor(a), torch.as_tensor(b))
+
+
+def superellipse(x: Plane, y: Plane, a: Length, b: Length, square: Tensor | float) -> Plane:
+    """From an ellipse (square 0) to a box with round corners (square 1), with half axes a and b."""
+    u, v = (x / a) ** 2, (y / b) ** 2
+    round_, boxy = (u + v + _TINY).sqrt(), (u**2 + v**2 + _TINY).sqrt().sqrt()
+    return (torch.lerp(round_, boxy, torch.as_tensor(square)) - 1) * torch.minimum(
+        torch.as_tensor(a), torch.as_tensor(b)
+    )
+
+
+def band(x: Plane, low: Plane | Length, high: Plane | Length) -> Plane:
+    """What lies between two bounds."""
+    return torch.maximum(low - x, x - high)
+
+
+def both(*distances: Plane) -> Plane:
+    """The intersection of shapes."""
+    shared = distances[0]
+    for distance in distances[1:]:
+        shared = torch.maximum(shared, distance)
+    return shared
+
+
+def either(*distances: Plane) -> Plane:
+    """The union of shapes."""
+    joined = distances[0]
+    for distance in distances[1:]:
+        joined = torch.minimum(joined, distance)
+    return joined
+
+
+def bump(x: Plane, width: Length, *, flat: bool = False) -> Plane:
+    """1 at 0 and near 0 beyond the width: a Gaussian, or with a flat top."""
+    power = (x / width) ** 2
+    return fade(power**2 if flat else power)
+
+
+def fade(power: Plane) -> Plane:
+    """exp(-power), but not below 2e-9: beyond, numbers become denormal and slow."""
+    return torch.exp(-power.clamp(max=20))

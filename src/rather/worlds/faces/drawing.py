@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rather.config.errors import RatherError
 from rather.core import Images
-from rather.worlds.faces import features, head
+from rather.worlds.faces import parts
 from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS
 from rather.worlds.faces.canvas import Traits, blank
 from rather.worlds.faces.sample import Faces
@@ -52,28 +52,28 @@ def draw(faces: Faces, side: int = 64) -> tuple[Images, UInt8[Tensor, "n h w"]]:
 def _draw(faces: Faces, side: int) -> tuple[Images, UInt8[Tensor, "n h w"]]:
     traits = _traits(faces)
     canvas = blank(traits, side)
-    strand = head.strands(canvas, traits)
-    head.hair_behind(canvas, traits, strand)
+    strand = parts.strands(canvas, traits)
+    parts.hair_behind(canvas, traits, strand)
     with canvas.window((-1.0, 1.0, 0.28, 1.0)) as low:
-        head.neck_and_cloth(low, traits)
-    head.hair_in_front(canvas, traits, strand)
+        parts.neck_and_cloth(low, traits)
+    parts.hair_in_front(canvas, traits, strand)
     with canvas.window((-0.58, 0.58, -0.15, 0.15)) as middle:
-        head.ears(middle, traits)
-    face = head.head(canvas, traits)
-    head.lines(canvas, traits, face)
-    head.beard(canvas, traits, face)
+        parts.ears(middle, traits)
+    face = parts.head(canvas, traits)
+    parts.lines(canvas, traits, face)
+    parts.beard(canvas, traits, face)
     with canvas.window((-0.16, 0.16, -0.16, 0.22)) as middle:
-        features.nose(middle, traits)
+        parts.nose(middle, traits)
     with canvas.window((-0.26, 0.26, 0.18, 0.42)) as middle:
-        features.mouth(middle, traits)
+        parts.mouth(middle, traits)
     with canvas.window((-0.36, 0.36, -0.27, 0.05)) as middle:
-        features.eyes(middle, traits)
-        features.brows(middle, traits, head.strands(middle, traits))
-    head.hair(canvas, traits, strand)
+        parts.eyes(middle, traits)
+        parts.brows(middle, traits, parts.strands(middle, traits))
+    parts.hair(canvas, traits, strand)
     with canvas.window((-0.66, 0.66, -0.80, -0.25)) as top:
-        head.hat(top, traits)
+        parts.hat(top, traits)
     with canvas.window((-0.54, 0.54, -0.26, 0.14)) as middle:
-        features.glasses(middle, traits)
+        parts.glasses(middle, traits)
     return canvas.picture.clamp(0, 1), canvas.layout
 
 

@@ -2,24 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final, final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from rather.config.errors import RatherError
-from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS
-from rather.worlds.faces.nuisances import NUISANCES
-from rather.worlds.faces.population import FREQUENCIES, Population
+from rather.config.errors import RatherError, did_you_mean
+from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS, NUISANCES
 
-Given = Float[Tensor, "*n"] | float | int  # for all faces, or for each
-Value = Given | None  # None leaves it as it is
+Value = Float[Tensor, "*n"] | float  # for all faces, or for each
+
+#: How often each attribute that is not graded holds; of the hair colours each is as frequent as the others.
+FREQUENCIES: Final[Mapping[str, float]] = MappingProxyType(
+    {"glasses": 0.4, "beard": 0.3, "hat": 0.2, "fringe": 0.4, "long_hair": 0.4, "dark_skin": 0.4}
+)
 
 _GAP: Final = 0.4  # the width between the low and the high values of a graded attribute
+_COLUMN: Final = {name: column for column, name in enumerate(ATTRIBUTES)}
+
+
+@final
+@dataclass(frozen=True)
+class Rule:
+    """The label as a known function of attributes.
+
+    Args:
+        name: what to call it.
+        classes: what False and True are called.
+        causes: the attributes that it looks at.
+        of: from the values of `causes`, each (n,), to whether the second class holds.
+    """
+
+    name: str
+    classes: tuple[str, str]
+    causes: tuple[str, ...]
+    of: Callable[..., Bool[Tensor, " n"]]
+
+    def label(self, attributes: Float[Tensor, "n 12"]) -> Bool[Tensor, " n"]:
+        """Whether the second class holds."""
+        return self.of(*(attributes[:, _COLUMN[name]] for name in self.causes))
+
+
+def _more_than_half(value: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
+    return value > 0.5  # noqa: PLR2004 - graded attributes avoid it
+
+
+def _either(smile: Float[Tensor, " n"], hat: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
+    return _more_than_half(smile) ^ _more_than_half(hat)
+
+
+RULES: Final[Mapping[str, Rule]] = MappingProxyType(
+    {
+        rule.name: rule
+        for rule in (
+            Rule("smile", ("not smiling", "smiling"), ("smile",), _more_than_half),
+            Rule("age", ("young", "old"), ("age",), _more_than_half),
+            Rule("smile-xor-hat", ("both or neither", "smile or hat"), ("smile", "hat"), _either),
+        )
+    }
+)
+
+
+@final
+@dataclass(frozen=True)
+class Population:
+    """How the attributes of faces are distributed.
+
+    Attributes are independent of each other but for those that are planted. A graded one lies in [0, 0.3] or
+    in [0.7, 1], so that no label is in doubt.
+
+    Args:
+        rule: labels the faces.
+        planted: with this probability an attribute is the label, else it is drawn as usual.
+        contrast: 1, or less to bring the rule's own graded attributes nearer to 0.5: 0.2 puts them into
+            [0.4, 0.46] and [0.54, 0.6]. A net has no use for a planted cue where the true one is plain.
+
+    Raises:
+        RatherError: CFG-SETTING for a planted attribute that does not exist, is graded, is a hair colour or a
+            cause of the label, and for numbers out of range.
+    """
+
+    rule: Rule = RULES["smile"]
+    planted: Mapping[str, float] = field(default_factory=dict)
+    contrast: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.contrast <= 1:
+            raise RatherError("CFG-SETTING", where="contrast", why=f"{self.contrast} is not in (0, 1]")
+        for name, strength in self.planted.items():
+            where = f"planted.{name}"
+            if name in self.rule.causes:
+                raise RatherError("CFG-SETTING", where=where, why=f"it is a cause of {self.rule.name}")
+            if name not in FREQUENCIES:
+                why = "graded or a hair colour" if name in ATTRIBUTES else "unknown"
+                raise RatherError("CFG-SETTING", where=where, why=why, do=did_you_mean(name, FREQUENCIES))
+            if not 0 <= strength <= 1:
+                raise RatherError("CFG-SETTING", where=where, why=f"{strength} is not a probability")
 
 
 @final
@@ -44,7 +127,7 @@ class Faces:
 
     def attribute(self, name: str) -> Float[Tensor, " n"]:
         """The values of one attribute."""
-        return self.attributes[:, list(ATTRIBUTES).index(name)]
+        return self.attributes[:, _COLUMN[name]]
 
 
 def sample(count: int, seed: int | tuple[int, ...] = 0, population: Population | None = None) -> Faces:
@@ -75,72 +158,33 @@ def sample(count: int, seed: int | tuple[int, ...] = 0, population: Population |
             columns[name] = (chance < FREQUENCIES[name]).float()
     label = population.rule.label(torch.stack(list(columns.values()), 1)).float()
     for name, strength in population.planted.items():
-        planted = _uniform(count, (*key, 2, list(ATTRIBUTES).index(name))) < strength
+        planted = _uniform(count, (*key, 2, _COLUMN[name])) < strength
         columns[name] = torch.where(planted, label, columns[name])
     return Faces(torch.stack(list(columns.values()), 1), nuisances)
 
 
-def set(  # noqa: A001 - to be read as faces.set
-    faces: Faces,
-    *,
-    smile: Value = None,
-    age: Value = None,
-    glasses: Value = None,
-    beard: Value = None,
-    hat: Value = None,
-    fringe: Value = None,
-    black_hair: Value = None,
-    brown_hair: Value = None,
-    blond_hair: Value = None,
-    red_hair: Value = None,
-    long_hair: Value = None,
-    dark_skin: Value = None,
-) -> Faces:
-    """The same faces with only these attributes changed: an intervention.
+def set_attributes(faces: Faces, changes: Mapping[str, Value]) -> Faces:
+    """The same faces with only some attributes changed: an intervention.
 
     A value is a number for all faces or a tensor with one for each, through which gradients pass. Giving a
     face one hair colour takes the other three from it.
 
     Raises:
-        RatherError: CFG-SETTING for a value out of range, and for a face left without a hair colour or with
-            two.
+        RatherError: CFG-SETTING for an unknown attribute, for a value out of range, and for a face left without a hair
+            colour or with two.
     """
-    asked = {
-        "smile": smile,
-        "age": age,
-        "glasses": glasses,
-        "beard": beard,
-        "hat": hat,
-        "fringe": fringe,
-        "black_hair": black_hair,
-        "brown_hair": brown_hair,
-        "blond_hair": blond_hair,
-        "red_hair": red_hair,
-        "long_hair": long_hair,
-        "dark_skin": dark_skin,
-    }
-    new = {name: _checked(name, value, len(faces)) for name, value in asked.items() if value is not None}
-    given = sum((new[name] for name in HAIR_COLOURS if name in new), torch.zeros(len(faces)))
-    columns = []
-    for name in ATTRIBUTES:
-        column = faces.attribute(name)
-        if name in HAIR_COLOURS:
-            column = torch.where(given > 0, 0.0, column)
-        columns.append(new.get(name, column))
-    colours = sum(columns[list(ATTRIBUTES).index(name)] for name in HAIR_COLOURS)
-    if not isinstance(colours, Tensor) or (colours != 1).any():
-        raise RatherError(
-            "CFG-SETTING",
-            where=", ".join(name for name in HAIR_COLOURS if name in new),
-            why="a face has exactly one hair colour",
-            do="Set the one that it shall have to 1",
-        )
-    return replace(faces, attributes=torch.stack(columns, 1))
-
-
-def values(faces: Faces) -> Float[Tensor, "n 12"]:
-    """How much each face has of each of `ATTRIBUTES`, from 0 to 1."""
-    return faces.attributes
+    new = {name: _checked(name, value, len(faces)) for name, value in changes.items()}
+    colours = [name for name in HAIR_COLOURS if name in new]
+    coloured = sum((new[name] for name in colours), torch.zeros(len(faces))) > 0
+    columns = [
+        new.get(name, faces.attribute(name).where(~coloured, 0.0) if name in HAIR_COLOURS else faces.attribute(name))
+        for name in ATTRIBUTES
+    ]
+    attributes = torch.stack(columns, 1)
+    if (attributes[:, [_COLUMN[name] for name in HAIR_COLOURS]].sum(1) != 1).any():
+        why, do = "a face has exactly one hair colour", "Set the one that it shall have to 1"
+        raise RatherError("CFG-SETTING", where=", ".join(colours), why=why, do=do)
+    return replace(faces, attributes=attributes)
 
 
 def _uniform(count: int, key: tuple[int, ...], shape: tuple[int, ...] = ()) -> Float[Tensor, "n ..."]:
@@ -148,8 +192,10 @@ def _uniform(count: int, key: tuple[int, ...], shape: tuple[int, ...] = ()) -> F
     return torch.from_numpy(np.random.default_rng(key).random((count, *shape), dtype=np.float32))
 
 
-def _checked(name: str, value: Given, count: int) -> Float[Tensor, " n"]:
+def _checked(name: str, value: Value, count: int) -> Float[Tensor, " n"]:
     """The value of each face."""
+    if name not in ATTRIBUTES:
+        raise RatherError("CFG-SETTING", where=name, why="unknown", do=did_you_mean(name, ATTRIBUTES))
     column = torch.as_tensor(value, dtype=torch.float32)
     if column.shape not in {(), (count,)}:
         why = f"shape {tuple(column.shape)}, there are {count} faces"

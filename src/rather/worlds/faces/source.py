@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple, final
+from typing import Final, Literal, final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from typing_extensions import override
 
-from rather.config.errors import RatherError
-from rather.config.suggest import near
+from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Images
 from rather.data.source import Dataset, Source
+from rather.worlds.faces import cache
 from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS, REGIONS
-from rather.worlds.faces.cache import Drawn, cached, kept
+from rather.worlds.faces.cache import Drawn
 from rather.worlds.faces.drawing import draw
-from rather.worlds.faces.effects import effects
-from rather.worlds.faces.population import RULES, Population
-from rather.worlds.faces.sample import Faces, sample, values
+from rather.worlds.faces.sample import RULES, Faces, Population, sample
 
 SIDE: Final = 64
 BLOCK: Final = 32  # faces that are drawn when one of them is asked for
@@ -44,15 +42,13 @@ VARIANTS: Final[Mapping[str, Population]] = MappingProxyType(
 
 
 def load(variant: str = "smile", seed: int = 0) -> Dataset:
-    """10,000 faces to train on and to take references from, 2,000 to explain; (3, 64, 64).
+    """10,000 faces for training and references, 2,000 to explain; (3, 64, 64).
 
-    Where attributes are planted in the training part, the faces to explain are ordinary ones all the same:
-    nothing planted, full contrast. What a net has learnt from the one is asked on the other.
+    Attributes are planted in the training part only: the faces to explain are ordinary ones with full contrast.
 
     Args:
-        variant: of `VARIANTS`: a rule's name, or `age-glasses`: old by a faint cue, with glasses and hats
-            that go with it; `others`, for nets that judge, are the smiling and not smiling faces of the next
-            seed.
+        variant: of `VARIANTS`: a rule's name; `age-glasses`, where age is faint and glasses and hats go with it; or
+            `others`, smiling and not smiling faces of the next seed, to train nets that judge.
         seed: two seeds of one variant share no face.
 
     Raises:
@@ -60,7 +56,7 @@ def load(variant: str = "smile", seed: int = 0) -> Dataset:
     """
     if variant not in VARIANTS:
         names = ["faces", *(f"faces/{name}" for name in VARIANTS)]
-        raise RatherError("DATA-NOT-FOUND", where=f"faces/{variant}", do=near(f"faces/{variant}", names))
+        raise RatherError("DATA-NOT-FOUND", where=f"faces/{variant}", do=did_you_mean(f"faces/{variant}", names))
     population, seed = VARIANTS[variant], seed + (variant == "others")
     name = "faces" if variant == "smile" else f"faces/{variant}"
     return Dataset(
@@ -68,15 +64,6 @@ def load(variant: str = "smile", seed: int = 0) -> Dataset:
         test=DrawnFaces(name, "test", 2_000, seed=seed, population=Population(population.rule)),
         train=DrawnFaces(name, "train", 10_000, seed=seed, population=population),
     )
-
-
-class Everything(NamedTuple):
-    """All that a source of faces knows, as tensors: a quarter of what the pictures would take as floats."""
-
-    images: UInt8[Tensor, "n 3 h w"]
-    layouts: UInt8[Tensor, "n h w"]  # indices in REGIONS
-    attributes: Float[Tensor, "n 12"]
-    labels: Int[Tensor, " n"]
 
 
 @final
@@ -135,7 +122,7 @@ class DrawnFaces(Source):
 
     @override
     def attribute_values(self, index: int) -> Float[Tensor, " a"]:
-        return values(self.faces)[index]
+        return self.faces.attributes[index]
 
     @override
     def layout(self, index: int) -> UInt8[Tensor, "h w"]:
@@ -168,6 +155,8 @@ class DrawnFaces(Source):
 
     @override
     def true_effects(self, classifier: Classifier, count: int) -> dict[str, float]:
+        from rather.worlds.faces.effects import effects  # it imports the world, which imports this file
+
         found = effects(classifier, self.faces[:count], 1)
         return {name: float(effect.log_odds.mean()) for name, effect in found.items()}
 
@@ -178,25 +167,29 @@ class DrawnFaces(Source):
         world = WORLDS["faces"]
         return world.draw(world.turn(self.faces[indices], cause, more))
 
-    def everything(self) -> Everything:
-        """All faces at once: from the cache on disk, or drawn and kept there."""
+    def everything(self) -> Drawn:
+        """All pictures and layouts at once: from the cache on disk, or drawn and kept there."""
         if self._all is None:
-            if len(self) < WORTH_KEEPING:
-                self._all = self._draw(0, len(self))
-            else:
-                self._all = cached(*self._kept_as, lambda: self._draw(0, len(self)))
-            self._blocks.clear()
-        return Everything(*self._all, values(self.faces), torch.tensor(self._labels))
+            self._all = self._cached()
+        if self._all is None:
+            self._all = self._draw(0, len(self))
+            if len(self) >= WORTH_KEEPING:
+                cache.save(*self._kept_as, self._all)
+        self._blocks.clear()
+        return self._all
 
     @property
-    def _kept_as(self) -> tuple[str, str, int, int]:
-        return f"{self.name.replace('/', '-')}-{self.part}", self._key, len(self), self.side
+    def _kept_as(self) -> tuple[str, str]:
+        return f"{self.name.replace('/', '-')}-{self.part}", self._key
+
+    def _cached(self) -> Drawn | None:
+        return cache.load(*self._kept_as, len(self), self.side) if len(self) >= WORTH_KEEPING else None
 
     def _drawn(self, index: int) -> tuple[UInt8[Tensor, "n 3 h w"], UInt8[Tensor, "n h w"], int]:
         """Pictures and layouts with the face among them, and its row."""
-        if self._all is None and not self._blocks and len(self) >= WORTH_KEEPING:
-            self._all = kept(*self._kept_as)  # sooner read than one block is drawn
-        if len(self._blocks) * BLOCK >= WORTH_KEEPING:  # somebody reads on and on
+        if self._all is None and not self._blocks:
+            self._all = self._cached()  # reading it is faster than drawing one block
+        if len(self._blocks) * BLOCK >= WORTH_KEEPING:  # most of the set is being read
             self.everything()
         if self._all is not None:
             return *self._all, index

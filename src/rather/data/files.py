@@ -1,4 +1,4 @@
-"""Pictures that lie in the folder of a public data set, under the names that its lists have."""
+"""Image files as a source: each is opened, checked and cut only when it is read."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from rather.config.errors import RatherError
-from rather.data.folder import text
 from rather.data.source import Source
-from rather.io.images import EXTENSIONS, Box, decode, fit, largest, read_bytes
+from rather.io.images import EXTENSIONS, Box, Shape, decode, fit, largest, read_bytes
 
-Shape = tuple[int, int, int]  # c, h, w
 #: The part of a picture of this (width, height) that becomes the pixels of a shape.
 View = Callable[[tuple[int, int], Shape], Box]
 
@@ -33,17 +31,14 @@ _NO_ID: Final = re.compile("[^A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Listed(Source):
-    """Pictures by name, each read when it is asked for; one that is not there answers for itself then.
-
-    Those who know more of their pictures add to this class; they change nothing of it.
-    """
+class ImageFiles(Source):
+    """Image files, whose ids are their names; a missing file raises when it is read."""
 
     name: str
-    folder: Path
+    folder: Path = Path()
     files: Sequence[str]  # below the folder
-    shape: Shape  # to which each picture is brought
-    square: int | None = None  # so many pixels a side in the middle are cut out first, as far as there are
+    shape: Shape  # (c, h, w) of the pixels of each picture
+    square: int | None = None  # side in pixels of the centre that is cut out before anything else
     view: View = largest
     classes: tuple[str, ...] = ()
     labels: Sequence[int | None] = ()  # of each file, if there are classes
@@ -64,18 +59,13 @@ class Listed(Source):
 
     @override
     def id(self, index: int) -> str:
-        return self._ids[index]
+        return self._names[index]
 
     @cached_property
-    def _ids(self) -> list[str]:
+    def _names(self) -> list[str]:
         # 100 characters are more than the official names have, and fewer than a file's name may have.
         stems = [_NO_ID.sub("-", splitext(basename(file))[0])[:100] for file in self.files]
-        times = Counter[str]()
-        ids = []
-        for stem in stems:
-            times[stem] += 1
-            ids.append(stem if times[stem] == 1 else f"{stem}-{times[stem]}")
-        return ids
+        return number_twins(stems)
 
     @override
     def label(self, index: int) -> int | None:
@@ -92,9 +82,7 @@ class Listed(Source):
 
     @override
     def attribute_values(self, index: int) -> Float[Tensor, " a"]:
-        if self.values is None:
-            raise NotImplementedError(f"{self.name} knows no attributes")
-        return self.values[index].float()
+        return super().attribute_values(index) if self.values is None else self.values[index].float()
 
     def path(self, index: int) -> Path:
         """The file of a picture."""
@@ -110,13 +98,28 @@ class Listed(Source):
         return image.crop((left, top, left + side, top + side))
 
 
+def number_twins(names: Sequence[str]) -> list[str]:
+    """The names, where the second of one name gets `-2` behind it, the third `-3`."""
+    times = Counter[str]()
+    unique = []
+    for name in names:
+        times[name] += 1
+        unique.append(name if times[name] == 1 else f"{name}-{times[name]}")
+    return unique
+
+
+def text(path: str | Path) -> str:
+    """A path as text that can be stored and shown: bytes that are not UTF-8 become escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def whole(size: tuple[int, int], _: Shape) -> Box:
     """All of a picture, whatever that does to its proportions."""
     return 0.0, 0.0, float(size[0]), float(size[1])
 
 
 def fit_layout(regions: NDArray[np.uint8], shape: Shape, view: View) -> UInt8[Tensor, "h w"]:
-    """The region of each pixel of what `view` shows: that of the nearest pixel, never a mean of numbers."""
+    """The region of each pixel of what `view` shows: that of the nearest pixel, never a mean of indices."""
     image = Image.fromarray(regions)
     box = view(image.size, shape)
     resized = image.resize((shape[2], shape[1]), Image.Resampling.NEAREST, box=box)
@@ -124,8 +127,13 @@ def fit_layout(regions: NDArray[np.uint8], shape: Shape, view: View) -> UInt8[Te
 
 
 def mask(path: Path) -> NDArray[np.uint8]:
-    """A picture of where something is, (h, w) from 0 to 255."""
+    """An image file of one channel, (h, w) from 0 to 255."""
     return np.asarray(decode(read_bytes(path), text(path)).convert("L"))
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name is that of a picture."""
+    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
 
 
 def pictures_in(folder: Path) -> list[str]:
@@ -135,10 +143,9 @@ def pictures_in(folder: Path) -> list[str]:
         RatherError: DATA-NOT-FOUND or DATA-EMPTY.
     """
     try:
-        inside = os.listdir(folder)  # noqa: PTH208 - names; a Path for each of 70,000 takes its time
+        names = sorted(filter(is_picture, os.listdir(folder)))  # noqa: PTH208 - names; 70,000 Paths take their time
     except OSError as error:
         raise RatherError("DATA-NOT-FOUND", where=text(folder), why=error.strerror or "") from None
-    found = sorted(name for name in inside if name.lower().endswith(EXTENSIONS) and name[0] != ".")
-    if not found:
+    if not names:
         raise RatherError("DATA-EMPTY", where=text(folder), why=f"looked for {', '.join(EXTENSIONS)}")
-    return found
+    return names
