@@ -113,6 +113,7 @@ def load_metrics() -> dict[str, Metric]:
 def __getattr__(name: str) -> Any:
     """A metric, imported when it is first used: `rather list metrics` loads no torch."""
     for module in iter_modules(__path__) if name in __all__ else ():
-        if hasattr(home := import_module(f"{__name__}.{module.name}"), name):
+        home = import_module(f"{__name__}.{module.name}")
+        if getattr(getattr(home, name, None), "__module__", "") == home.__name__:
             return getattr(home, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

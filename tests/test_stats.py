@@ -1,4 +1,4 @@
-"""Intervals and tests against closed forms, brute force and SciPy."""
+"""Ranks, intervals and tests against closed forms, brute force and SciPy."""
 
 import itertools
 
