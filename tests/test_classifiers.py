@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from rather.classifiers.adapters import adapt, ensemble
-from rather.classifiers.answers import Log, LogOdds
+from rather.classifiers.outputs import Log, LogOdds
 from rather.config.errors import RatherError
 from rather.core import Classifier
 from rather.hub.classifiers import list_classifiers, load_classifier
@@ -490,6 +490,6 @@ def test_a_module_is_found_without_importing_it(code, monkeypatch):
 def test_code_that_fails(code):
     file, _, trust = code
     assert "no such weights" in refused("MODEL-FACTORY", load_classifier, f"{file}:breaks", trust=trust).why
-    assert "int" in refused("MODEL-FACTORY", load_classifier, f"{file}:number", trust=trust).why
+    assert "callable" in refused("MODEL-FACTORY", load_classifier, f"{file}:number", trust=trust).why
     assert "make" in refused("MODEL-NOT-FOUND", load_classifier, f"{file}:maek", trust=trust).do
     refused("MODEL-INPUT", load_classifier, f"{file}:make", trust=trust)

@@ -55,7 +55,7 @@ def knows(file: Path) -> set[str]:
     """The other parts that a file imports."""
     names = [name.split(".") for name in imported(parse(file))]
     parts = {name[1] for name in names if name[0] == "rather"} & {part(other) for other in FILES}
-    return {other for other in parts - {part(file)}}
+    return parts - {part(file)}
 
 
 GRAPH = {part(file): set[str]() for file in FILES}

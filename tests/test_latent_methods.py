@@ -15,8 +15,13 @@ from rather.core import Classifier, Goal, Method, Noise
 from rather.generators.autoencoder import Autoencoder
 from rather.generators.gan import GAN
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
-from rather.latents.fisher import fisher_information, latent_information, spectral_clusters
-from rather.latents.masks import all_but_a_part, fisher_masks
+from rather.latents.fisher import (
+    all_but_a_part,
+    fisher_information,
+    fisher_masks,
+    latent_information,
+    spectral_clusters,
+)
 from rather.methods import dive
 from rather.methods.clarity import Clarity
 from rather.methods.dive import DiVE

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-import rather.generators
 import rather.hub.generators
 import rather.hub.resources
 from analytic import example, latent_stripes, pictures, resources, spatial, stripes

@@ -12,7 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 
 from rather.bench import bench_file, list_benches
 from rather.config.errors import RatherError, did_you_mean
-from rather.config.settings import Output, Seed, refusal
+from rather.config.output import Output
+from rather.config.settings import Seed, refusal
 from rather.hub.columns import Column
 from rather.hub.presets import expand
 from rather.metrics import METRICS, list_metrics

@@ -114,7 +114,7 @@ class Semantic(FrozenNet):
         shades = 0.25 + 0.7 * colours * (0.6 + 0.4 * (torch.arange(len(self.regions)) % 2))[:, None]
         return torch.einsum("brhw,rc->bchw", layout, shades.to(layout))
 
-    def told_by_region(
+    def values_by_region(
         self, layout: Float[Tensor, "r h w"], values: Mapping[str, Float[Tensor, " r"]]
     ) -> dict[str, dict[str, float]]:
         """Plain data of one image: for each region that it has, these values by name; 0 for no finite one."""

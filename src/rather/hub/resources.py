@@ -133,7 +133,7 @@ class ResourceSpec:
         # A bundled net knows pictures like its own; a person's few pictures rarely show every class.
         own = isinstance(self.pictures.test, Folder)
         near = self.references or (_data_of(net) if own else None)
-        others = load_dataset(near, shape=net.shape) if near else self.pictures
+        others = load_dataset(near, shape=net.shape, trust=self.trust) if near else self.pictures
         return resolve_references(others.references, net)
 
 
