@@ -59,7 +59,7 @@ def flow(data: Path, work: Path, size: list[object], steps: int) -> list[str]:
     lines = []
     for words in (
         ["train", "classifier", "--data", data, "--out", net, "--epochs", 10, *size],
-        ["train", "vae", "--data", data, "--out", vae, "--judge", net, *size,
+        ["train", "vae", "--data", data, "--out", vae, "--classifier", net, *size,
          "--set", f"steps={steps}", "--set", "width=16"],
         ["train", "latent-classifier", "--data", data, "--generator", vae, "--out", latent],
         ["explain", data, "--classifier", net, "--generator", vae, "--method", "revise", "--target", "random",

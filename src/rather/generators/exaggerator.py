@@ -113,7 +113,7 @@ class Exaggerator(FrozenNet):
                 "MODEL-CLASSES",
                 where=f"{self.name} is of a classifier of {', '.join(self.classes)}"[:200],
                 why=f"{classifier.name} knows {', '.join(classifier.classes)}"[:200],
-                do="Train one for it: rather train exaggerator --judge",
+                do="Train one for it: rather train exaggerator --classifier",
             )
 
 

@@ -71,6 +71,12 @@ class ClassifierFigures:
         """The 95 % interval of the accuracy (Wilson, 1927)."""
         return wilson(self.correct, self.tested_on)
 
+    def __str__(self) -> str:
+        """In a line: the accuracy, its interval, and what was left out."""
+        low, high = self.interval
+        counts = f"{self.accuracy:.1%} of {self.tested_on} test pictures right (95 % interval {low:.1%} to {high:.1%})"
+        return counts + (f"; {self.left_out} left out, unreadable or unlabelled" if self.left_out else "")
+
     def card(self) -> dict[str, Any]:
         """The figures as the file's card has them."""
         return {

@@ -179,7 +179,7 @@ def _columns(pictures: Pictures, recipe: GeneratorRecipe, judge: Classifier | No
     for column in recipe.reads:
         if column == "probabilities":
             if judge is None:
-                why, do = "it is trained for a classifier", "Give one: --judge"
+                why, do = "it is trained for a classifier", "Give one: --classifier"
                 raise RatherError("CFG-OPTIONS", where=recipe.name(), why=why, do=do)
             parts = pictures.images.split(256)
             columns[column] = torch.cat([judge.probabilities(part.float() / 255) for part in parts])
