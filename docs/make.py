@@ -40,7 +40,7 @@ def metrics() -> str:
     for metric in list_metrics().values():
         if metric.home != home:
             home = metric.home
-            parts += [f"## {metric.config}", "", f"In `rather.metrics.{home}`:", ""]
+            parts += [f"## {metric.question}", "", f"In `rather.metrics.{home}`:", ""]
         what = metric.what.rpartition(" (")[0].replace("|", "\\|")
         parts.append(f"- **`{metric.name}`**, {better[metric.higher_is_better]}: {what}.")
         for word in ("unit", "source", "avoids"):

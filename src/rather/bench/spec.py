@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 from rather.bench import bench_file, list_benches
 from rather.bench.measures import MEASURES
 from rather.config.errors import RatherError, did_you_mean
-from rather.config.settings import Output, Seed, refusal
+from rather.config.settings import Output, Seed, format_error
 from rather.hub.columns import Column
 from rather.hub.presets import expand
 
@@ -271,7 +271,7 @@ def _refusal(error: ValidationError, file: Path) -> RatherError:
     place = error.errors()[0]["loc"]
     parts: dict[str, type[BaseModel]] = {"methods": AskedMethod, "data": AskedData}
     model = parts.get(str(place[0]), Spec) if len(place) > 1 else Spec
-    told = refusal(error, model, file.name)
+    told = format_error(error, model, file.name)
     if error.errors()[0]["type"] != "extra_forbidden":
         return told
     return RatherError(told.code, where=told.where, why=told.why, do=did_you_mean(str(place[-1]), model.model_fields))

@@ -15,13 +15,14 @@ from torch.nn import functional as F
 from rather import __version__
 from rather.audit import Attribute, Audit, Estimate, Member, Pair, Place
 from rather.audit.findings import GRID
-from rather.io.png import Image, png
+from rather.io.png import png
 from rather.io.writing import write_whole, writing
 from rather.plots import BRIGHTER, signed_difference
 from rather.report.cards import MEDIUM, SMALL, Picture, picture, plain
 from rather.report.html import environment, inside, policy
 from rather.report.panels import Measure, Panel
 from rather.runs.store import Row, Run
+from rather.types import Image
 
 SHOWN: Final = 12  # rows of a table
 _PAIRS: Final = 12

@@ -20,10 +20,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rather.core import Status
 from rather.io.writing import write_whole, writing
-from rather.runs.store import Row, Run, Status
+from rather.runs.store import Row, Run
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 _TOGETHER: Final = 64  # rows whose pictures are in memory
 COSTS: Final = ("seconds", "evaluations", "steps", "memory")  # that every row knows
 
