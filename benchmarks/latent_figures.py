@@ -29,7 +29,7 @@ from latent_page import page, shortly
 from rather.core import Classifier, Counterfactuals, Goal, Images, Labels, Method, Noise
 from rather.data.source import Source, read_all
 from rather.generators.autoencoder import Autoencoder
-from rather.generators.training import Phase
+from rather.generators.recipe import Phase
 from rather.hub.classifiers import load_classifier
 from rather.hub.datasets import load_dataset
 from rather.hub.generators import load_generator

@@ -7,7 +7,7 @@ from pathlib import Path
 from rather.config.errors import CODES
 from rather.hub.generators import list_generators
 from rather.hub.methods import list_methods
-from rather.hub.presets import list_presets
+from rather.hub.presets import list_presets, preset
 from rather.metrics import list_metrics
 
 ROOT = Path(__file__).parent.parent
@@ -20,11 +20,23 @@ def errors() -> str:
 
 
 def methods() -> str:
-    """Every method and the first line of its file; presets, which are methods with settings."""
-    presets = {name: f"Preset. {line}." for name, line in list_presets().items()}
-    named = sorted(list_methods().items()) + sorted(presets.items())
-    rows = "".join(f"| `{name}` | {line} |\n" for name, line in named)
+    """Every method and the first line of its file."""
+    rows = "".join(f"| `{name}` | {line} |\n" for name, line in sorted(list_methods().items()))
     return f"| method | what it is |\n|---|---|\n{rows}"
+
+
+def presets() -> str:
+    """Every preset with its method, which is the innermost one where methods wrap others; grouped by that."""
+
+    def method(name: str) -> str:
+        plan = preset(name) or {}
+        while "method" in plan:
+            plan = plan["method"]
+        return str(plan["name"])
+
+    named = sorted((method(name), name, line) for name, line in list_presets().items())
+    rows = "".join(f"| `{of}` | `{name}` | {line} |\n" for of, name, line in named)
+    return f"| method | preset | what it is |\n|---|---|---|\n{rows}"
 
 
 def generators() -> str:
@@ -44,8 +56,8 @@ def metrics() -> str:
         what = metric.what.rpartition(" (")[0].replace("|", "\\|")
         parts.append(f"- **`{metric.name}`**, {better[metric.higher_is_better]}: {what}.")
         for word in ("unit", "source", "avoids"):
-            if told := getattr(metric, word):
-                parts.append(f"  - {word.capitalize()}: {told}")
+            if text := getattr(metric, word):
+                parts.append(f"  - {word.capitalize()}: {text}")
     return "\n".join(parts).replace("\n## ", "\n\n## ") + "\n\n"
 
 
@@ -57,15 +69,20 @@ def filled(text: str, name: str, table: str) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Each page that holds such a table, as it should be."""
-    front, codes = ROOT / "README.md", ROOT / "docs" / "errors.md"
-    front_text = filled(filled(front.read_text("utf-8"), "methods", methods()), "generators", generators())
-    measures = ROOT / "docs" / "metrics.md"
-    return {
-        front: front_text,
-        codes: filled(codes.read_text("utf-8"), "errors", errors()),
-        measures: filled(measures.read_text("utf-8"), "metrics", metrics()),
+    """Each page that holds such tables, as it should be."""
+    tables = {
+        "methods.md": {"methods": methods, "presets": presets, "generators": generators},
+        "errors.md": {"errors": errors},
+        "metrics.md": {"metrics": metrics},
     }
+    found = {}
+    for name, made in tables.items():
+        page = ROOT / "docs" / name
+        text = page.read_text("utf-8")
+        for mark, table in made.items():
+            text = filled(text, mark, table())
+        found[page] = text
+    return found
 
 
 if __name__ == "__main__":

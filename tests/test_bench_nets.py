@@ -10,9 +10,9 @@ from rather.bench.judges import Truth, nets_of
 from rather.bench.plan import Plan, plan
 from rather.bench.spec import read_spec
 from rather.config.errors import RatherError
+from rather.hub.checkpoints import save_generator
 from rather.hub.classifiers import load_classifier
 from rather.hub.datasets import load_dataset
-from rather.hub.generator_files import save_generator
 from rather.hub.generators import generator_class
 from rather.metrics.features.inception import Inception, architecture
 from rather.worlds import WORLDS

@@ -28,7 +28,7 @@ def test_readme_python_runs(tmp_path):
     subprocess.run(
         [sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, check=True, env=os.environ | {"MPLBACKEND": "agg"}
     )
-    assert (tmp_path / "answer.png").stat().st_size > 1000
+    assert (tmp_path / "result.png").stat().st_size > 1000
 
 
 def test_python_of_the_page_on_faces_runs(tmp_path):

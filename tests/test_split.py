@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import fx, nn
 from torch.nn import functional as F
 
-from rather.classifiers.answers import Asked
+from rather.classifiers.outputs import OneTensor
 from rather.classifiers.split import split
 from rather.classifiers.tracing import trace
 from rather.config.errors import RatherError
@@ -157,7 +157,7 @@ def test_what_tracing_gets_wrong_is_left_uncut():
 
     body, head = split(Counts().eval(), example=X)
     assert isinstance(body, nn.Identity)
-    assert isinstance(head, Asked)
+    assert isinstance(head, OneTensor)
 
 
 def test_a_net_without_a_map_has_the_image_as_its_map():
@@ -242,7 +242,7 @@ def test_necks_are_the_steps_without_which_the_image_does_not_reach_the_answer()
 
     for name in ("shufflenet_v2_x0_5", "squeezenet1_1", "mobilenet_v3_small"):
         net = get_model(name, weights=None).eval()
-        steps = trace(Asked(net, None), torch.rand(2, 3, 64, 64))
+        steps = trace(OneTensor(net, None), torch.rand(2, 3, 64, 64))
         needed = steps.steps(steps.image, steps.output)
         without = {node for node in needed if steps.image not in _reached(node, steps.output)}
         assert steps.necks == {node for node in without if _of_image(node, steps.image)} | {steps.image}

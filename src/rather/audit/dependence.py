@@ -1,4 +1,4 @@
-"""Which attributes a number goes with, the others held: least squares, with intervals that hold together."""
+"""The effect of each attribute on a number with the others held fixed: least squares with joint intervals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INFLATION: Final = 5.0  # of the variance by other attributes, above which one 
 def dependence(
     values: Float[Tensor, "n m"], has: Bool[Tensor, "n a"], *, minor: int = 0, calls: int = 1
 ) -> dict[int, list[Estimate]]:
-    """What having each attribute adds to values, all other attributes being equal.
+    """The effect of having each attribute on some values, with all other attributes equal.
 
         values_i = c + sum_a effect_a * has_ia + noise_i,   by least squares
 
@@ -29,13 +29,13 @@ def dependence(
     Args:
         values: of each image some numbers, such as the probabilities of classes.
         has: of the same images, what they have.
-        minor: so many of the attributes, the last ones, are left out before all others.
-        calls: over how many calls the 95 % shall hold, as where the largest effect of all classes is taken.
+        minor: this many of the attributes, the last ones, are left out before all others.
+        calls: the number of calls over which the 95 % hold together, as if the largest effect of several is taken.
 
     Returns:
-        By the attribute's number its effect on each of the m values. Attributes are left out that fewer than
-        `FEWEST` images have, or have not, and of those that the others nearly say, such as the last of all
-        colours of hair, the ones that go least with the first value.
+        By the attribute's number its effect on each of the m values. Attributes are left out if fewer than `FEWEST`
+        images have them, or lack them. Of attributes that nearly determine each other, such as all colours of hair,
+        those that correlate least with the first value are left out.
     """
     n = len(values)
     known = _known(values[:, 0].double(), has, has.shape[1] - minor)
@@ -58,22 +58,22 @@ def dependence(
 
 
 def _known(value: Float[Tensor, " n"], has: Bool[Tensor, "n a"], major: int) -> Int[Tensor, " k"]:
-    """The attributes whose effects can be told apart; those from `major` on go first."""
+    """The attributes whose effects can be separated; those from `major` on are left out first."""
     count = has.sum(0)
     (known,) = ((count >= FEWEST) & (len(has) - count >= FEWEST)).nonzero(as_tuple=True)
     while len(known):
         x = _centred(has[:, known].double())
         x = x / x.norm(dim=0)
-        # A little on the diagonal, so that of columns that say each other exactly the inflation is large.
+        # A little on the diagonal, so that the inflation of columns that determine each other exactly is large.
         inflation = torch.linalg.inv(x.T @ x + 1e-9 * torch.eye(len(known), dtype=x.dtype)).diagonal()
         if inflation.max() <= _INFLATION:
             break
         doubtful = inflation > _INFLATION
         if (doubtful & (known >= major)).any():
             doubtful &= known >= major
-        goes_with = (x.T @ _centred(value)).abs()
-        goes_with[~doubtful] = torch.inf
-        known = known[torch.arange(len(known)) != goes_with.argmin()]
+        correlation = (x.T @ _centred(value)).abs()
+        correlation[~doubtful] = torch.inf
+        known = known[torch.arange(len(known)) != correlation.argmin()]
     return known
 
 

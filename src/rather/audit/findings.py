@@ -1,4 +1,4 @@
-"""What an audit finds, as values: numbers with intervals, rows to look at, and what is suspicious of it."""
+"""What an audit finds: numbers with intervals, examples, and what of it is suspicious."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rather.stats.intervals import wilson
 
-#: Rows, and columns, of the places.
+#: Rows, and columns, of the grid of places.
 GRID: Final = 4
 _ERROR: Final = 0.05
 Kind = Literal["attribute", "region", "place"]
@@ -29,33 +29,30 @@ class Estimate:
 
     @property
     def least(self) -> float:
-        """How far it is from 0 at least, by its interval; 0 if that holds 0."""
+        """The smallest distance from 0 within the interval; 0 if the interval contains 0."""
         return max(self.low, -self.high, 0.0)
-
-    def __neg__(self) -> Estimate:
-        return Estimate(value=-self.value, low=-self.high, high=-self.low)
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """So many of so many, and the 95 % interval of the share."""
+    """A count out of a total, and the 95 % interval of the share."""
 
     count: int
     of: int
 
     @property
     def value(self) -> float:
-        """The share; of nothing 0."""
+        """The share; 0 of a total of 0."""
         return self.count / max(self.of, 1)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """By Wilson; of nothing everything is possible."""
+        """Wilson's interval; (0, 1) of a total of 0."""
         return wilson(self.count, self.of) if self.of else (0.0, 1.0)
 
     def among(self, shares: int) -> tuple[float, float]:
-        """The interval if the share was picked from so many: all of theirs hold with 95 % (Bonferroni)."""
+        """The interval if the share is the best of so many: all of them hold together with 95 % (Bonferroni)."""
         z = NormalDist().inv_cdf(1 - _ERROR / 2 / shares)
         return wilson(self.count, self.of, z=z) if self.of else (0.0, 1.0)
 
@@ -63,23 +60,23 @@ class Share:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Attribute:
-    """An attribute, as an oracle reads it: does the answer go with it, and does it change along?"""
+    """An attribute: its effect on the prediction with the other attributes held fixed, and how often it changed."""
 
     name: str
-    has: Share  # images that have it
-    towards: str  # the class whose probability is meant
-    answer: Estimate | None  # what having it adds to the probability; None if too few have it, or have it not
-    label: Estimate | None  # what it adds to the share of images with that label; None without labels
-    excess: Estimate | None  # the one less the other
-    changed: Share  # counterfactuals in which it came or went
-    amount: float  # mean |change| of what the oracle says
+    has: Share  # images with it
+    towards: str  # the class whose probability `answer` is about
+    answer: Estimate | None  # effect on the probability; None if too few images have it, or do not have it
+    label: Estimate | None  # effect on the share of images with that label; None without labels
+    excess: Estimate | None  # the difference of the two
+    changed: Share  # counterfactuals in which it appeared or disappeared
+    amount: float  # mean |change| of its value
     examples: Sequence[str]  # rows in which it changed most
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A region of the picture, as a segmenter sees it, and how much of the change lies there."""
+    """A region of the picture, by a segmenter, and how much of the change lies in it."""
 
     name: str
     share: Estimate  # of all change, mean over the rows
@@ -90,25 +87,25 @@ class Region:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A part of the frame, the same for all images: does the answer come along when it is swapped?"""
+    """A part of the frame, the same in all images: does the prediction move with its content?"""
 
     name: str
-    cells: Sequence[tuple[int, int]]  # row and column of a grid of 4 x 4; none where it is no part of it
-    decides: Share  # images that take on another image's answer with that image's content there
-    heals: Share | None  # images with a wrong answer that becomes right with the content of a right one of
-    # the same label there; of all with a label, right ones too; None without labels
-    examples: Sequence[str]  # rows that are healed, or that take on the other answer
+    cells: Sequence[tuple[int, int]]  # row and column of a grid of 4 x 4; none for the colour of the whole picture
+    decides: Share  # images whose prediction becomes another image's with that image's content in the place
+    repairs: Share | None  # images whose wrong prediction becomes right with the content of a correctly predicted image
+    # of the same label; out of all images with a label; None without labels
+    examples: Sequence[str]  # rows that are repaired, or whose prediction moves
 
     @property
     def size(self) -> int:
-        """How many cells; of what is no part, all."""
+        """The number of cells; all of them for the colour of the whole picture."""
         return len(self.cells) or GRID**2
 
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pair:
-    """What changes from what the classifier says to what was asked for: the mean over rows."""
+    """What changes from the predicted class to the target: the mean over rows."""
 
     predicted: str
     target: str
@@ -121,32 +118,32 @@ class Pair:
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cluster:
-    """Rows of which the same changed."""
+    """Rows whose change lies in the same place."""
 
     share: Share
-    amount: Float[Tensor, "h w"]  # as of a pair, each row brought to a sum of 1 first
-    spread: float  # how many cells of 8 x 8 as much change would fill evenly: exp of the entropy
+    amount: Float[Tensor, "h w"]  # as of a pair, after scaling each row to a sum of 1
+    spread: float  # how many cells of 8 x 8 an even change of this entropy would fill
     pairs: Sequence[tuple[str, str, int]]  # predicted, target, rows
-    examples: Sequence[str]  # those in its middle
+    examples: Sequence[str]  # the rows nearest to its centre
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """How far an image lies inside its class: mean |difference| of the pixels, in pixel values."""
+    """An image of a class, by the mean |difference| of the pixels, in pixel values."""
 
     id: str
-    leave: float  # that had to change until the classifier said another class
-    surer: float | None  # and until it was surer of the class; None if that was not asked
+    change: float  # that another prediction needed
+    surer: float | None  # that more confidence needed; None if that was not asked
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Kin:
-    """Typical and odd images of a class, as the classifier has it.
+class Typicality:
+    """The most and the least typical images of a class, for the classifier.
 
-    S. Liu et al., "Generative counterfactual introspection for explainable deep learning", 2019, figure 8: a
-    prototype has to change much until it is of another class, and little until it is surer of its own.
+    S. Liu et al., "Generative counterfactual introspection for explainable deep learning", 2019, figure 8: a prototype
+    needs a large change to another class, and a small change to be surer of its own.
     """
 
     predicted: str
@@ -158,30 +155,30 @@ class Kin:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Suspicion:
-    """A warning: what the answer seems to go by without having to, by which rule, with which evidence."""
+    """A warning: what the prediction seems to rely on without reason, by which rule, with which evidence."""
 
     kind: Kind
     name: str
     rule: str
     evidence: str
-    strength: float  # from 0 to 1: for how much of the answer it accounts at least, by its interval
+    strength: float  # 0 to 1: the least share of the prediction that it explains, by its interval
     examples: Sequence[str]
 
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Audit:
-    """All of it."""
+    """All findings of a run."""
 
     rows: int
-    found: int  # with a counterfactual
-    image: Float[Tensor, "c h w"]  # the mean of all
-    right: Share | None  # of images with a label those of which the classifier says it; None without labels
+    found: int  # rows with a counterfactual
+    image: Float[Tensor, "c h w"]  # the mean image
+    right: Share | None  # images whose prediction is their label, of those with a label; None without labels
     warnings: Sequence[Suspicion]
     attributes: Sequence[Attribute]
     regions: Sequence[Region]
     places: Sequence[Place]
     pairs: Sequence[Pair]
     clusters: Sequence[Cluster]
-    kin: Sequence[Kin]
-    notes: Sequence[str]  # what could not be looked at, and why
+    typical: Sequence[Typicality]
+    notes: Sequence[str]  # what could not be examined, and why

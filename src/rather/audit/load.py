@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 import torch
@@ -21,8 +21,8 @@ _EXAMPLES: Final = 6
 
 @final
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """The images of a run that could be read, and what was said of them."""
+class LoadedRun:
+    """The readable images of a run with their predictions, labels and counterfactuals."""
 
     ids: Sequence[str]
     images: Images
@@ -36,44 +36,43 @@ class Seen:
     @property
     def labelled(self) -> Int[Tensor, " m"]:
         """The rows that have a label."""
-        none = self.found[:0]
-        return none if self.labels is None else (self.labels >= 0).nonzero()[:, 0]
+        return self.found[:0] if self.labels is None else (self.labels >= 0).nonzero()[:, 0]
 
     @property
     def queries(self) -> Images:
-        """Those that have a counterfactual."""
+        """The images that have a counterfactual."""
         return self.images[self.found]
 
-    def some(self, count: int) -> Seen:
-        """As many of the images, evenly spread, without their counterfactuals."""
+    def evenly_spaced(self, count: int) -> LoadedRun:
+        """At most `count` of the images, evenly spaced, without their counterfactuals."""
         rows = torch.tensor(evenly_spaced(len(self.ids), count))
-        none = self.found[:0]
-        return Seen(
+        return replace(
+            self,
             ids=[self.ids[n] for n in rows.tolist()],
             images=self.images[rows],
             probabilities=self.probabilities[rows],
             predicted=self.predicted[rows],
             labels=None if self.labels is None else self.labels[rows],
-            found=none,
-            target=none,
+            found=self.found[:0],
+            target=self.found[:0],
             counterfactuals=self.images[:0],
         )
 
-    def examples(self, rows: Tensor, score: Tensor, count: int = _EXAMPLES) -> list[str]:
-        """The ids of the rows of the largest scores above 0."""
-        best = score.argsort(descending=True, stable=True)[:count]
+    def examples(self, rows: Tensor, score: Tensor) -> list[str]:
+        """The ids of the rows with the largest scores above 0."""
+        best = score.argsort(descending=True, stable=True)[:_EXAMPLES]
         return [self.ids[int(rows[n])] for n in best.tolist() if score[n] > 0]
 
 
-def read(run: Run, classes: Sequence[str]) -> Seen:
-    """All rows of a run whose image was asked about.
+def load(run: Run, classes: Sequence[str]) -> LoadedRun:
+    """All rows of a run whose image could be read and classified.
 
     Raises:
         RatherError: DATA-EMPTY if there is none, RUN-DAMAGED.
     """
     ids: list[str] = []
     images: list[Tensor] = []
-    said, labels, found, target, counterfactuals = [], [], [], [], []
+    probabilities, labels, found, target, counterfactuals = [], [], [], [], []
     number = {name: n for n, name in enumerate(classes)}
     for row in run.rows():
         if not row.query or len(row.before) != len(classes):
@@ -91,16 +90,16 @@ def read(run: Run, classes: Sequence[str]) -> Seen:
             counterfactuals.append(image)
         ids.append(row.id)
         images.append(query)
-        said.append(row.before)
+        probabilities.append(row.before)
         labels.append(number.get(row.label or "", -1))
     if not ids:
-        raise RatherError("DATA-EMPTY", where=run.folder, why="no row of it has an image that was asked about")
-    x, probabilities = torch.stack(images), torch.tensor(said)
-    return Seen(
+        raise RatherError("DATA-EMPTY", where=run.folder, why="no row of it has an image that was classified")
+    x, before = torch.stack(images), torch.tensor(probabilities)
+    return LoadedRun(
         ids=ids,
         images=x,
-        probabilities=probabilities,
-        predicted=probabilities.argmax(1),
+        probabilities=before,
+        predicted=before.argmax(1),
         labels=torch.tensor(labels) if max(labels) >= 0 else None,
         found=torch.tensor(found, dtype=torch.long),
         target=torch.tensor(target, dtype=torch.long),

@@ -1,8 +1,8 @@
-"""When something found is suspicious: the rules of the warnings, each with the evidence that it states.
+"""The rules of the warnings, each with the evidence that it states.
 
-Nobody can see from pictures alone what ought to decide. So a rule needs one of two witnesses: labels, which
-say that the answer moves and the truth does not; or a person, who has named what may decide (`expect`).
-Without a witness nothing is suspicious, and no warning never means that nothing is wrong.
+Pictures alone do not show what ought to decide. A rule therefore needs labels, which show that the prediction moves
+where the truth does not, or a person, who names what may decide (`expect`). Without either nothing is suspicious, and
+no warning never means that nothing is wrong.
 """
 
 from __future__ import annotations
@@ -17,67 +17,67 @@ _NARROW: Final = 0.9  # a smaller place that does nearly as much says more
 
 
 def suspicious_attributes(found: Sequence[Attribute], expected: Collection[str]) -> Iterator[Suspicion]:
-    """Attributes that move the answer more than the label, or that were not expected to move it.
+    """Attributes that move the prediction more than the label, or that were not expected to move it.
 
     Args:
-        found: the attributes, whatever is known of them.
+        found: the attributes, with or without an effect.
         expected: attributes that may decide; if there are some, all others may not.
     """
     for one in found:
         if one.answer is None or one.name in expected or one.answer.least < MATTERS:
             continue
-        adds = f"with {one.name} the probability of {one.towards} changes by {_told(one.answer)}"
-        among = f"in {one.changed.count} of {one.changed.of} counterfactuals it came or went"
-        if expected:
-            yield Suspicion(
-                kind="attribute",
-                name=one.name,
-                rule="the answer goes by an attribute that was not expected to decide",
-                evidence=f"All else equal, {adds}; {among}.",
-                strength=one.answer.least,
-                examples=one.examples,
-            )
-        elif one.label is not None and one.excess is not None and _more(one.answer, one.excess):
-            yield Suspicion(
-                kind="attribute",
-                name=one.name,
-                rule="the answer goes by it, and the labels do not",
-                evidence=f"All else equal, {adds}, and the share of images labelled {one.towards} by "
-                f"{_told(one.label)}: {_told(one.excess)} too much; {among}.",
-                strength=one.excess.least,
-                examples=one.examples,
-            )
+        if not expected and (one.label is None or one.excess is None or not _more(one.answer, one.excess)):
+            continue
+        shift = _shift(one.answer)
+        evidence = [f"With all else equal, the probability of `{one.towards}` is {shift} in images with `{one.name}`."]
+        if not expected and one.label and one.excess:
+            evidence += [
+                f"The share of images labelled `{one.towards}` is {_shift(one.label)}.",
+                f"The difference is {_signed(one.excess)}.",
+            ]
+        evidence.append(f"The attribute changed in {one.changed.count} of {one.changed.of} counterfactuals.")
+        yield Suspicion(
+            kind="attribute",
+            name=one.name,
+            rule="the prediction relies on an attribute that was not expected to decide"
+            if expected
+            else "the prediction relies on it, and the labels do not",
+            evidence=" ".join(evidence),
+            strength=one.answer.least if expected or not one.excess else one.excess.least,
+            examples=one.examples,
+        )
 
 
 def suspicious_places(found: Sequence[Place]) -> Iterator[Suspicion]:
-    """The smallest place that alone accounts for wrong answers in many images, if there is one.
+    """The smallest place that alone explains wrong predictions in many images, if there is one.
 
-    It is the best of many, so its interval is one that would hold for all of them together.
+    It is the best of many, so its interval is one that holds for all of them together.
     """
-    healing = [(one, one.heals) for one in found if one.heals is not None]
-    if not healing:
+    repairing = [(one, one.repairs) for one in found if one.repairs is not None]
+    if not repairing:
         return
-    most = max(heals.count for _, heals in healing)
-    able = [(one, heals) for one, heals in healing if heals.count >= _NARROW * most]
-    one, heals = min(able, key=lambda each: (each[0].size, -each[1].count))
-    low, high = heals.among(len(healing))
+    most = max(repairs.count for _, repairs in repairing)
+    able = [(one, repairs) for one, repairs in repairing if repairs.count >= _NARROW * most]
+    one, repairs = min(able, key=lambda each: (each[0].size, -each[1].count))
+    low, high = repairs.among(len(repairing))
     if low < MATTERS:
         return
     yield Suspicion(
         kind="place",
         name=one.name,
-        rule="one place, the same in all images, makes many answers wrong",
-        evidence=f"In {heals.count} of {heals.of} images ({_percent(low)} to {_percent(high)}) the answer is "
-        "wrong, and becomes right with nothing but this place taken from the nearest image of the same label "
-        f"whose answer is right; {one.decides.count} of {one.decides.of} images take on another image's "
-        "answer with its content there.",
+        rule="one place, the same in all images, causes many wrong predictions",
+        evidence=f"In {repairs.count} of {repairs.of} images the prediction is wrong, and becomes right when only this "
+        "place is replaced by that of the nearest correctly predicted image of the same label "
+        f"({_percent(low)} to {_percent(high)}, an interval of 95 % for all places together). "
+        f"In {one.decides.count} of {one.decides.of} images the prediction becomes that of another image when only "
+        "this place is replaced by the other image's.",
         strength=low,
         examples=one.examples,
     )
 
 
 def suspicious_regions(found: Sequence[Region], expected: Collection[str]) -> Iterator[Suspicion]:
-    """Regions that were not expected to decide, and that change more than their size would have it.
+    """Regions that were not expected to decide, and that hold at least twice their share of the change.
 
     Args:
         found: the regions.
@@ -89,8 +89,8 @@ def suspicious_regions(found: Sequence[Region], expected: Collection[str]) -> It
                 kind="region",
                 name=one.name,
                 rule="the change lies in a region that was not expected to decide",
-                evidence=f"{_percent(one.share.value)} of the change ({_percent(one.share.low)} to "
-                f"{_percent(one.share.high)}) lies there, on {_percent(one.area)} of the picture.",
+                evidence=f"This region holds {_percent(one.share.value)} of the change (95 % interval "
+                f"{_percent(one.share.low)} to {_percent(one.share.high)}) and {_percent(one.area)} of the picture.",
                 strength=one.share.low,
                 examples=one.examples,
             )
@@ -100,16 +100,31 @@ def _more(answer: Estimate, excess: Estimate) -> bool:
     return excess.least >= MATTERS and answer.value * excess.value > 0
 
 
-def _told(estimate: Estimate) -> str:
-    r"""A signed number with its interval.
+def _shift(estimate: Estimate) -> str:
+    """A difference in words, with its interval.
 
-    >>> _told(Estimate(value=0.871, low=0.8, high=0.94))
-    '+0.87 (+0.80 to +0.94)'
+    >>> _shift(Estimate(value=-0.871, low=-0.94, high=-0.8))
+    '0.87 lower (95 % interval 0.80 to 0.94)'
     """
-    value, low, high = (
-        f"{one:+.2f}".replace("-", "\N{MINUS SIGN}") for one in (estimate.value, estimate.low, estimate.high)
-    )
-    return f"{value} ({low} to {high})"
+    sign = -1 if estimate.value < 0 else 1
+    word = f"{abs(estimate.value):.2f} {'lower' if sign < 0 else 'higher'}"
+    if not round(estimate.value, 2):
+        sign, word = 1, "about the same"
+    low, high = sorted((sign * estimate.low, sign * estimate.high))
+    return f"{word} (95 % interval {_number(low)} to {_number(high)})"
+
+
+def _signed(estimate: Estimate) -> str:
+    return f"{_number(estimate.value)} ({_number(estimate.low)} to {_number(estimate.high)})"
+
+
+def _number(value: float) -> str:
+    r"""Two digits, with a true minus sign, and no sign on zero.
+
+    >>> _number(-0.5), _number(-0.001)
+    ('\u22120.50', '0.00')
+    """
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _percent(share: float) -> str:

@@ -20,13 +20,13 @@ from rather.bench.places import GROUND
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images
 from rather.data.source import Dataset, Source, read_all
-from rather.generators._denoiser import Denoiser
-from rather.generators._frozen_classwise import Classwise
-from rather.generators._frozen_encoder import Encoder
-from rather.generators._frozen_oracle import Oracle
+from rather.generators.classwise import Classwise
+from rather.generators.ddpm import Denoiser
 from rather.generators.frozen import FrozenNet
+from rather.generators.oracle import Oracle
+from rather.generators.simsiam import Encoder
+from rather.hub.checkpoints import require_kind
 from rather.hub.classifiers import check_same_images, load_classifier
-from rather.hub.generator_files import expected
 from rather.hub.generators import load_generator
 from rather.hub.resources import evenly_spaced
 from rather.io.writing import write_whole, writing
@@ -220,8 +220,8 @@ def _places(pictures: Dataset, references: str | None) -> tuple[dict[str, Pair],
 
 def _of_images(name: str, kind: type[_F], classifier: Classifier) -> _F:
     """A net of a kind, of the same images as the classifier."""
-    net = expected(load_generator(name), kind)
-    net.refuse_other_images(classifier)
+    net = require_kind(load_generator(name), kind)
+    net.check_images(classifier)
     return net
 
 

@@ -122,7 +122,7 @@ def plan(spec: Spec, runs: Path, trust: Sequence[str] = ()) -> Plan:
             absent.append(Absent(task=name, method="", why=why))
             continue
         task = _task(spec, name, asked.as_far_as_given(), classifier, kept=runs, trust=trust)
-        notes += [f"{name}: {note}" for note in preflight(task.nets.classifier, task.some[:4]).notes]
+        notes += [f"{name}: {note}" for note in preflight(task.nets.classifier, task.some)]
         built = []
         for method in methods:
             try:
@@ -148,7 +148,7 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
     net = load_classifier(
         whom, layer=asked.layer, shape=asked.shape, classes=asked.classes, output=asked.output, trust=trust
     )
-    pictures = load_dataset(asked.data, shape=net.shape)
+    pictures = load_dataset(asked.data, shape=net.shape, trust=trust)
     indices = evenly_spaced(len(pictures.test), asked.count or spec.count)
     some, _ = read_all(pictures.test, indices, limit=8)
     target = asked.target or spec.target

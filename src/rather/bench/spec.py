@@ -13,7 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 from rather.bench import bench_file, list_benches
 from rather.bench.measures import MEASURES
 from rather.config.errors import RatherError, did_you_mean
-from rather.config.settings import Output, Seed, format_error
+from rather.config.output import Output
+from rather.config.settings import Seed, format_error
 from rather.hub.columns import Column
 from rather.hub.presets import expand
 

@@ -1,4 +1,4 @@
-"""What people have, as classifiers: `adapt` takes a net or a function, `ensemble` several classifiers."""
+"""A user's net or function as a classifier (`adapt`), and several classifiers as one (`ensemble`)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rather.classifiers.answers import Asked, Plain, finish, key_of, to_logits
-from rather.classifiers.preflight import ask, brief, noise, refuse_nonfinite, refuse_nonfinite_weights, refuse_unsteady
+from rather.classifiers.outputs import Function, OneTensor, finish, key_of, to_logits
+from rather.classifiers.preflight import brief, check_finite, check_steady, check_weights, noise, run
 from rather.classifiers.split import split
 from rather.config.errors import RatherError
-from rather.config.settings import Output
+from rather.config.output import Output
 from rather.core import Classifier, Features, Images, Logits
+from rather.io.images import Shape
 
 _PROBES: Final = 3  # images of noise; one alone, or two, would hide what depends on the batch
 
@@ -23,7 +24,7 @@ _PROBES: Final = 3  # images of noise; one alone, or two, would hide what depend
 def adapt(
     net: nn.Module | Callable[[Tensor], object],
     *,
-    shape: tuple[int, int, int],
+    shape: Shape,
     classes: Sequence[str] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -31,94 +32,79 @@ def adapt(
     layer: str | None = None,
     name: str = "classifier",
 ) -> Classifier:
-    """Bring a net in: a copy of it, in evaluation mode and frozen, that takes images in [0, 1].
+    """A copy of a net, in evaluation mode and frozen, that takes images in [0, 1]; the net itself stays as it is.
 
-    The net itself stays as it is. It is asked about a few images of noise, so that what it answers is known:
-    one logit becomes two, probabilities their logarithms, and of a dictionary its logits are taken.
+    The net runs on a few images of noise, which shows what it returns: one logit becomes two, probabilities
+    become their logarithms, and of a dictionary the logits are taken.
 
     Args:
         net: images (b, c, h, w), normalised, to one number for each class, or to one for the second of two.
         shape: (c, h, w) of its images.
         classes: a name for each class; by default its number.
-        mean: per channel, subtracted from images in [0, 1]; by default nothing is.
-        std: per channel, divides them.
+        mean: per channel, subtracted from images in [0, 1]; 0 by default.
+        std: per channel, divides them; 1 by default.
         output: what its numbers are.
         layer: where to cut it into body and head; see `rather.classifiers.split.split`.
-        name: what to call it in a report.
+        name: its name in reports.
 
     Raises:
         RatherError: MODEL-INPUT, -OUTPUT-TYPE, -OUTPUT-SHAPE, -ONE-OUTPUT, -PROBABILITIES,
             -NOT-PROBABILITIES, -NONFINITE, -WEIGHTS-NONFINITE, -TRAIN-MODE, -BATCH-DEPENDENT, -LAYER,
             -CLASSES or -COPY.
     """
-    _refuse_wrong_normalisation(shape, mean, std)
+    centre, scale = _per_channel("mean", mean, 0.0, shape), _per_channel("std", std, 1.0, shape)
+    if scale.min() <= 0:
+        raise RatherError("MODEL-INPUT", where=f"std of {float(scale.min()):.3g}", why="it divides the images")
     net = _copy(net)
-    refuse_nonfinite_weights(net)
+    check_weights(net)
     device = next((tensor.device for tensor in net.state_dict().values()), torch.device("cpu"))
-    with torch.random.fork_rng(devices=[]):  # a net that draws random numbers must not move anybody's
-        x = _normalised(noise(_PROBES, shape), mean, std).to(device)
-        answer = ask(net, x)
-        key = key_of(answer)
-        root = Asked(net, key)
-        answer = answer if key is None else answer[key]
-        refuse_nonfinite(root, x, answer)
-        last = to_logits(answer, output, len(x))
-        refuse_unsteady(root, x, answer)
+    with torch.random.fork_rng(devices=[]):  # a net that draws random numbers must not change the caller's
+        x = ((noise(_PROBES, shape) - centre) / scale).to(device)
+        returned = run(net, x)
+        key = key_of(returned)
+        root = OneTensor(net, key)
+        numbers = returned if key is None else returned[key]
+        check_finite(root, x, numbers)
+        last = to_logits(numbers, output, len(x))
+        check_steady(root, x, numbers)
         body, head = split(root, layer, example=x)
-    count = 2 if output.startswith("binary") else answer.shape[1]
-    if classes is not None and len(classes) != count:
+    count = 2 if output.startswith("binary") else numbers.shape[1]
+    if classes is None:
+        classes = [str(n) for n in range(count)]
+    if len(classes) != count:
         raise RatherError("MODEL-CLASSES", where=f"{len(classes)} names", why=f"{name} knows {count} classes")
-    return Classifier(
-        body,
-        finish(head, last),
-        classes=classes if classes is not None else [str(n) for n in range(count)],
-        shape=shape,
-        mean=mean,
-        std=std,
-        name=name,
-    ).to(device)
+    head = finish(head, last)
+    return Classifier(body, head, classes=classes, shape=shape, mean=mean, std=std, name=name).to(device)
 
 
 def _copy(net: nn.Module | Callable[[Tensor], object]) -> nn.Module:
     if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
         net = net.module
     if not isinstance(net, nn.Module):
-        return Plain(net)
+        return Function(net)
     try:
         return deepcopy(net).float().eval().requires_grad_(requires_grad=False)
     except Exception as error:
-        raise RatherError("MODEL-COPY", why=brief(error), do="Bring a function that asks it") from error
+        raise RatherError("MODEL-COPY", why=brief(error), do="Give a function that calls it") from error
 
 
-def _normalised(x: Images, mean: Sequence[float] | None, std: Sequence[float] | None) -> Images:
-    centre = torch.tensor(mean or [0.0] * x.shape[1]).view(-1, 1, 1)
-    scale = torch.tensor(std or [1.0] * x.shape[1]).view(-1, 1, 1)
-    return (x - centre) / scale
-
-
-def _refuse_wrong_normalisation(
-    shape: tuple[int, int, int], mean: Sequence[float] | None, std: Sequence[float] | None
-) -> None:
-    for what, values in (("mean", mean), ("std", std)):
-        if values is not None and len(values) != shape[0]:
-            raise RatherError(
-                "MODEL-INPUT", where=f"{what} of {len(values)} channels", why=f"its images have {shape[0]}"
-            )
-    if std is not None and min(std) <= 0:
-        raise RatherError("MODEL-INPUT", where=f"std of {min(std)}", why="it divides the images")
+def _per_channel(what: str, values: Sequence[float] | None, default: float, shape: Shape) -> Tensor:
+    if values is not None and len(values) != shape[0]:
+        raise RatherError("MODEL-INPUT", where=f"{what} of {len(values)} channels", why=f"its images have {shape[0]}")
+    return torch.tensor(values or [default] * shape[0]).view(-1, 1, 1)
 
 
 def ensemble(members: Sequence[Classifier], name: str = "ensemble") -> Classifier:
     """The classifier whose logits are the mean of its members' log-probabilities.
 
-    Its map is its members' maps one after another in channels, if all of them are as large; else the image.
+    Its map is its members' maps, concatenated in channels, if they are of one size; else the image.
 
     Args:
         members: of the same classes and shape of images; shared, not copied.
-        name: what to call it in a report.
+        name: its name in reports.
 
     Raises:
-        RatherError: MODEL-MEMBERS if there are none, or if they differ in what they take or know.
+        RatherError: MODEL-MEMBERS if there are none, or if they differ in shape or classes.
     """
     if not members:
         raise RatherError("MODEL-MEMBERS", where=name, why="it has none")
@@ -162,20 +148,20 @@ class _Together(nn.Module):
 
 @final
 class _Maps(nn.Module):
-    """The members' maps, one after another in channels."""
+    """The members' maps, concatenated in channels."""
 
     def __init__(self, members: Sequence[Classifier]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
     def forward(self, x: Images) -> Features:
-        """Of images; every member normalises for itself."""
+        """Of images; each member normalises them itself."""
         return torch.cat([member.features(x) for member in self.members], 1)  # type: ignore[operator] # a ModuleList forgets what its modules are
 
 
 @final
 class _Heads(nn.Module):
-    """Of the members' maps, the mean of their log-probabilities."""
+    """The mean of the members' log-probabilities, from their maps."""
 
     def __init__(self, members: Sequence[Classifier], channels: Sequence[int]) -> None:
         super().__init__()
@@ -183,7 +169,7 @@ class _Heads(nn.Module):
         self.channels = list(channels)
 
     def forward(self, features: Float[Tensor, "b d u v"]) -> Logits:
-        """Each member sees its own channels."""
+        """Each head gets its own channels."""
         parts = features.split(self.channels, 1)
         return _mean_log_probability([member.head(part) for member, part in zip(self._members, parts, strict=True)])
 

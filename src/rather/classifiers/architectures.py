@@ -1,8 +1,8 @@
 """Small convolutional nets, by name: a body that gives a map of features, and a head that gives logits of it.
 
-An architecture is a function of the pictures' shape and the number of classes, and of nothing else: a saved
-net needs no more than that to be built again. Every head is `Flatten, Linear, ReLU, Linear`, whose first
-layer is linear in each cell of the map; searches over cells may exploit that.
+An architecture depends only on the pictures' shape and the number of classes, so that a saved net can be built
+again. Every head is `Flatten, Linear, ReLU, Linear`, whose first layer is linear in each cell of the map, which
+searches over cells exploit.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from torch import nn
 
 from rather.config.errors import RatherError, did_you_mean
 from rather.core import Images
+from rather.io.images import Shape
 
-Shape = tuple[int, int, int]  # c, h, w
 Architecture = Callable[[Shape, int], tuple[nn.Sequential, nn.Sequential]]
 
 
 def goyal(shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
     """The digit net of Goyal et al. (2019), section 4.1: 2 convolutional and 2 linear layers.
 
-    Pictures of 28 x 28 pixels have a map of 20 x 4 x 4. The paper gives the counts and the size of the map;
-    kernels of 5 x 5 without padding, each followed by 2 x 2 max-pooling, are what yields that size.
+    Pictures of 28 x 28 pixels have a map of 20 x 4 x 4. The paper gives the counts and the size of the map,
+    which follows from kernels of 5 x 5 without padding and 2 x 2 max-pooling.
     """
     c, h, w = shape
     body = nn.Sequential(
@@ -35,7 +35,7 @@ def goyal(shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
 
 
 def small(shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
-    """A plain net for pictures of 28 to 128 pixels a side, grey or in colour; its map is 4 x 4 to 7 x 7.
+    """A plain net for pictures of 28 to 128 pixels a side; its map is 4 x 4 to 7 x 7.
 
     Blocks of a 3 x 3 convolution, ReLU and 2 x 2 max-pooling halve the map until both sides are below 8; the
     width doubles from 16 up to 64.
@@ -46,15 +46,14 @@ def small(shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
         width = min(2 * width, 64)
         layers += [nn.Conv2d(c, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
         c, u, v = width, u // 2, v // 2
-    body = nn.Sequential(*layers)
-    return body, _head(c, u, v, 64, classes)
+    return nn.Sequential(*layers), _head(c, u, v, 64, classes)
 
 
 def patches(shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
-    """A net whose map has a cell for each square of 16 x 16 pixels, which sees that square and nothing else.
+    """A net whose map has a cell for each square of 16 x 16 pixels, which sees nothing but that square.
 
-    So whatever lies in one square can be replaced in the map without a trace of it in the cells around, which
-    nets with overlapping receptive fields do not allow: there an edit of one cell is half an edit.
+    So an edit of one cell replaces all that the net sees of the square; where receptive fields overlap, traces
+    of it stay in the cells around.
     """
     c, h, w = shape
     body = nn.Sequential(nn.Conv2d(c, 32, 4, stride=4), nn.ReLU(), nn.Conv2d(32, 32, 4, stride=4), nn.ReLU())
@@ -62,10 +61,10 @@ def patches(shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
 
 
 class See(nn.Module):
-    """Images of which all but a part is black.
+    """Normalised images of which all but a part becomes 0, the data's mean.
 
     Args:
-        part: top, bottom, left and right end of what is seen, as shares of height and width.
+        part: top, bottom, left and right end of what stays, as shares of height and width.
     """
 
     def __init__(self, part: tuple[float, float, float, float]) -> None:
@@ -73,16 +72,16 @@ class See(nn.Module):
         self.part = part
 
     def extra_repr(self) -> str:
-        """What is seen."""
+        """The part: nets that differ in it have different fingerprints."""
         return f"{self.part}"
 
     def forward(self, x: Images) -> Images:
-        """Of images that are normalised already: black is the data's mean."""
+        """Of images."""
         _, _, h, w = x.shape
         top, bottom, left, right = (round(end * side) for end, side in zip(self.part, (h, h, w, w), strict=True))
-        seen = torch.zeros_like(x)
-        seen[:, :, top:bottom, left:right] = x[:, :, top:bottom, left:right]
-        return seen
+        masked = torch.zeros_like(x)
+        masked[:, :, top:bottom, left:right] = x[:, :, top:bottom, left:right]
+        return masked
 
 
 def _seeing(part: tuple[float, float, float, float]) -> Architecture:
@@ -99,9 +98,9 @@ def _head(channels: int, u: int, v: int, hidden: int, classes: int) -> nn.Sequen
     return nn.Sequential(nn.Flatten(), nn.Linear(channels * u * v, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
 
-#: Of the last three, the parts are those of STEEX (supplement, section C): the top 65 of 256 rows, a centred
-#: rectangle of 110 x 60 pixels, the bottom 56 rows. There the pictures to train on are masked; here the net
-#: is, so that it cannot see more of a picture that it is asked about either.
+#: The last three see the parts of STEEX (supplement, section C): the top 65 of 256 rows, a centred rectangle of
+#: 110 x 60 pixels, the bottom 56 rows. STEEX masks the pictures to train on; here the net masks its input, so
+#: that it cannot see more of the pictures that are explained.
 ARCHITECTURES: Final[dict[str, Architecture]] = {
     "goyal": goyal,
     "small": small,

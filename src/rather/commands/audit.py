@@ -9,11 +9,11 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from rather.commands.words import settings_of
 from rather.config.errors import SOME_FAILED, WARNED, RatherError
-from rather.runs.request import Request
+from rather.runs.request import HOW, RUN, WHAT, Request
 
 if TYPE_CHECKING:
     from rather.audit import Audit
@@ -26,21 +26,22 @@ DEFAULT_COUNT: Final = 100
 DEFAULT_TARGET: Final = "runner-up"
 SHOWN: Final = 6  # attributes in the terminal
 
+AUDIT: Final = Group("The audit", sort_key=0)
 _NOTHING_ASKED: Final = Request()
 #: What may be said of a run that exists; all else says how to make one.
 _OF_A_RUN: Final = {"images", "classifier", "layer", "shape", "classes", "output", "trust"}
 
 
 def audit(
-    *images: Path,
-    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    *images: Annotated[Path, Parameter(group=WHAT)],
     request: Annotated[Request, Parameter(name="*")] = _NOTHING_ASKED,
-    attributes: str | None = None,
-    regions: str | None = None,
-    prototypes: Path | None = None,
-    expect: list[str] | None = None,
-    json: bool = False,
-    fail_on_warning: bool = False,
+    set_: Annotated[list[str] | None, Parameter(name="--set", group=HOW)] = None,
+    oracle: Annotated[str | None, Parameter(group=AUDIT)] = None,
+    segmenter: Annotated[str | None, Parameter(group=AUDIT)] = None,
+    prototypes: Annotated[Path | None, Parameter(group=AUDIT)] = None,
+    expect: Annotated[list[str] | None, Parameter(group=AUDIT)] = None,
+    fail_on_warning: Annotated[bool, Parameter(group=AUDIT)] = False,
+    json: Annotated[bool, Parameter(group=RUN)] = False,
 ) -> int:
     """Audit a classifier over a whole set of images: what does it rely on, and what of that is suspicious?
 
@@ -49,11 +50,10 @@ def audit(
 
     Args:
         images: The folder of a run; or image files, or a folder of them.
-        set_: A setting of the method, KEY=VALUE; may be repeated.
         request: What is asked.
-        attributes: The net that reads attributes, of `rather train oracle`; by default a bundled one, for the
-            bundled data.
-        regions: The net that reads regions, of `rather train semantic`; by default a bundled one.
+        set_: A setting of the method, KEY=VALUE; may be repeated.
+        oracle: A net that reads attributes, of `rather train oracle`; by default a bundled one, for the bundled data.
+        segmenter: A net that finds regions, of `rather train semantic`; by default a bundled one.
         prototypes: The folder of a run of the same images with --target prototype: an image that needs little
             change to be surer is typical.
         expect: An attribute or a region that may decide; may be repeated. All others are then suspicious.
@@ -69,20 +69,12 @@ def audit(
     run, failed = _existing(asked), 0
     if run is None:
         run, failed = _made(asked, shown=not json)
-    net = audited_classifier(
-        run,
-        asked.classifier,
-        layer=asked.layer,
-        shape=asked.shape,
-        classes=asked.classes,
-        output=asked.output,
-        trust=asked.trust,
-    )
+    net = audited_classifier(run, asked)
     found = look(
         run,
         classifier=net,
-        oracle=resolve_oracle(attributes, net),
-        segmenter=resolve_segmenter(regions, net),
+        oracle=resolve_oracle(oracle, net),
+        segmenter=resolve_segmenter(segmenter, net),
         prototypes=None if prototypes is None else Run.open(prototypes),
         expect=expect or (),
     )
@@ -152,8 +144,8 @@ def told(found: Audit, run: Run, page: Path) -> dict[str, Any]:
         "clusters": [
             {"rows": one.share.count, "spread": one.spread, "examples": one.examples} for one in found.clusters
         ],
-        "prototypes": {one.predicted: [each.id for each in one.prototypes] for one in found.kin},
-        "outliers": {one.predicted: [each.id for each in one.outliers] for one in found.kin},
+        "prototypes": {one.predicted: [each.id for each in one.prototypes] for one in found.typical},
+        "outliers": {one.predicted: [each.id for each in one.outliers] for one in found.typical},
         "notes": list(found.notes),
     }
 
@@ -181,7 +173,7 @@ def _summary(found: Audit, run: Run, page: Path) -> None:
     console = Console()
     known = [one for one in found.attributes if one.answer]
     if known:
-        table = Table("attribute", "adds to the answer", "to the label", "came or went", box=None, pad_edge=False)
+        table = Table("attribute", "effect on prediction", "effect on label", "changed in", box=None, pad_edge=False)
         for one in known[:SHOWN]:
             cells = (one.name, interval(one.answer), interval(one.label), f"{one.changed.count} of {one.changed.of}")
             table.add_row(*map(Text, cells))
@@ -189,14 +181,14 @@ def _summary(found: Audit, run: Run, page: Path) -> None:
     if found.places:
         most = max(found.places, key=lambda one: one.decides.count)
         of = f"{most.decides.count} of {most.decides.of}"
-        console.print(Text(f"\nplace that decides most: {most.name} ({of} take on another image's answer)"))
+        console.print(Text(f"\nplace that decides most: {most.name} (moves the prediction of {of} images)"))
     for warning in found.warnings:
         console.print(Text(f"\nwarning: {warning.kind} {warning.name}: {warning.rule}"), style="bold")
         console.print(Text(f"  {warning.evidence}"))
     for note in found.notes:
         console.print(Text(f"\nnote: {note}"))
     if not found.warnings:
-        console.print(Text("\nno warning: nothing met a rule, which does not mean that nothing is wrong"))
+        console.print(Text("\nno warning: no finding met a rule; this does not mean that nothing is wrong"))
     name = run.config["classifier"]["name"]
     console.print(Text(f"\n{name}: {len(found.warnings)} warnings over {found.rows} images"))
     console.print(Text(f"report: {page}"), soft_wrap=True)

@@ -13,8 +13,6 @@ from pydantic.fields import FieldInfo
 
 from rather.config.errors import RatherError, did_you_mean
 
-#: What the numbers of a net are. `binary-...`: one number, for the second of two classes.
-Output = Literal["logits", "probabilities", "binary-logit", "binary-probability"]
 #: What torch takes for one.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 #: `mouth,lips`, as one writes it on a command line, is two names.

@@ -1,25 +1,23 @@
-"""Classifiers by name: bundled ones, files of ours, nets of other libraries, and code that makes one.
-
-`adapt` and `ensemble`, which make a classifier of what is in memory, are here as well.
-"""
+"""Classifiers by name: those of the package, files, nets of other libraries, and a user's own code."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rather.config.errors import RatherError, did_you_mean
 from rather.io.bundled import list_weights, weights_file
 
 if TYPE_CHECKING:
-    from rather.config.settings import Output
+    from rather.config.output import Output
     from rather.core import Classifier
-
+    from rather.hub.libraries import Loaded
+    from rather.io.images import Shape
 
 _CLASSIFIERS: Final = ("classifier", "latent-classifier")  # kinds of files
-#: Data sets that are not called as their classifier is.
+#: Datasets whose classifier has another name.
 _OF_DATA: Final = {"faces": "faces-smile", "faces/others": "faces-smile"}
 _KINDS: Final = ("torchvision:NAME", "timm:NAME", "hf:FOLDER", "FILE.safetensors", "FILE.py:FUNCTION")
 
@@ -30,7 +28,7 @@ def list_classifiers() -> dict[str, str]:
 
 
 def classifier_of(data: str) -> str | None:
-    """The name of the bundled classifier of a data set of the package, if there is one."""
+    """The name of the bundled classifier of a dataset of the package, if there is one."""
     name = _OF_DATA.get(data, data.replace("/", "-"))
     return name if name in list_classifiers() else None
 
@@ -41,61 +39,35 @@ def load_classifier(
     classes: Sequence[str] | None = None,
     output: str = "logits",
     layer: str | None = None,
-    shape: tuple[int, int, int] | None = None,
+    shape: Shape | None = None,
     trust: Sequence[str] = (),
 ) -> Classifier:
-    """The classifier of a name, as the command line takes it.
+    """A classifier by its name, as on the command line.
 
     Args:
         spec: a bundled classifier (`list_classifiers`); a file that `rather train` has written;
             `torchvision:NAME` or `timm:NAME` with their published weights, or `...:NAME=FILE` with those of a
             file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `module:function` or
-            `path/file.py:function` for code that makes a net or a `Classifier`.
+            `path/file.py:function` for code that returns a net or a `Classifier`.
         classes: names, in the order of the outputs.
-        output: what the net's numbers are, one of `rather.config.settings.Output`.
+        output: what the net's numbers are, one of `rather.config.output.Output`.
         layer: where to cut it into body and head; see `rather.classifiers.split.split`.
-        shape: (c, h, w) of its images; by default what the net is known for.
-        trust: `sha256:` and the hash, of each file of code that may be run.
+        shape: (c, h, w) of its images, where the spec does not say it.
+        trust: `sha256:` and the hash of each file of code that may run.
 
     Raises:
         RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -MISSING-LIBRARY, CFG-OPTIONS,
             CFG-SETTING, or what `adapt` raises.
     """
-    from torch import nn
-
     from rather.classifiers.adapters import adapt
-    from rather.classifiers.answers import output_of
+    from rather.classifiers.outputs import output_of
     from rather.core import Classifier
-    from rather.hub.libraries import LIBRARIES
-    from rather.hub.trusted import run_factory
 
     meant = output_of(output)
-    kind, _, rest = spec.partition(":")
-    if spec in list_classifiers():
-        found: Any = _ours(weights_file(spec, *_CLASSIFIERS))
-    elif Path(spec).exists():
-        found = _ours(Path(spec))
-    elif kind in LIBRARIES and rest:
-        name, _, file = rest.partition("=")
-        loaded = LIBRARIES[kind](name, Path(file) if file else None)
-        return adapt(
-            loaded.net,
-            shape=shape or loaded.shape,
-            classes=classes or loaded.classes,
-            mean=loaded.mean,
-            std=loaded.std,
-            output=meant,
-            layer=layer,
-            name=Path(name).name,
-        )
-    elif rest:
-        found = run_factory(spec, trust, {})
-        if not isinstance(found, nn.Module):
-            raise RatherError("MODEL-FACTORY", where=spec, why=f"it gives {type(found).__name__}, not a net")
-    else:
-        raise RatherError("MODEL-NOT-FOUND", where=spec, do=did_you_mean(spec, [*list_classifiers(), *_KINDS]))
+    found = _find(spec, trust)
     if isinstance(found, Classifier):
-        return _again(found, classes=classes, output=meant, layer=layer, shape=shape)
+        return _with_options(found, classes=classes, output=meant, layer=layer, shape=shape)
+    shape = shape or found.shape
     if shape is None:
         raise RatherError(
             "MODEL-INPUT",
@@ -103,7 +75,16 @@ def load_classifier(
             why="the size of its images is not known",
             do="Say --shape C H W, or return rather.adapt(net, shape=(c, h, w), ...) from the function",
         )
-    return adapt(found, shape=shape, classes=classes, output=meant, layer=layer, name=rest)
+    return adapt(
+        found.net,
+        shape=shape,
+        classes=classes or found.classes,
+        mean=found.mean,
+        std=found.std,
+        output=meant,
+        layer=layer,
+        name=found.name,
+    )
 
 
 def check_same_images(net: Classifier, first: Classifier) -> None:
@@ -121,14 +102,37 @@ def check_same_images(net: Classifier, first: Classifier) -> None:
         )
 
 
-def _ours(path: Path) -> Classifier:
-    from rather.hub.classifier_files import read_classifier
-    from rather.hub.latent_files import load_latent
-    from rather.io.checkpoints import kind_of
+def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
+    """What a spec names: a whole classifier, or a net and what is known of it."""
+    from torch import nn
+
+    from rather.core import Classifier
+    from rather.hub.libraries import LIBRARIES, Loaded
+    from rather.hub.trusted import run_factory
+
+    if spec in list_classifiers():
+        return _read(weights_file(spec, *_CLASSIFIERS))
+    if Path(spec).exists():
+        return _read(Path(spec))
+    kind, _, rest = spec.partition(":")
+    if not rest:
+        raise RatherError("MODEL-NOT-FOUND", where=spec, do=did_you_mean(spec, [*list_classifiers(), *_KINDS]))
+    if kind in LIBRARIES:
+        name, _, file = rest.partition("=")
+        return LIBRARIES[kind](name, Path(file) if file else None)
+    made = run_factory(spec, trust, {})
+    if not isinstance(made, nn.Module):
+        raise RatherError("MODEL-FACTORY", where=spec, why=f"it gives {type(made).__name__}, not a net")
+    return made if isinstance(made, Classifier) else Loaded(name=rest, net=made)
+
+
+def _read(path: Path) -> Classifier:
+    """The classifier in a file that `rather train` has written; other files are refused."""
+    from rather.hub.checkpoints import kind_of, read_classifier, read_latent
     from rather.io.state_dicts import is_safetensors, read_state
 
     if not path.is_dir() and is_safetensors(path):
-        return load_latent(path).classifier() if kind_of(path) == "latent-classifier" else read_classifier(path)
+        return read_latent(path).classifier() if kind_of(path) == "latent-classifier" else read_classifier(path)
     read_state(path)  # refuses what is no data
     raise RatherError(
         "MODEL-FILE-DAMAGED",
@@ -138,22 +142,17 @@ def _ours(path: Path) -> Classifier:
     )
 
 
-def _again(
-    classifier: Classifier,
-    *,
-    classes: Sequence[str] | None,
-    output: Output,
-    layer: str | None,
-    shape: tuple[int, int, int] | None,
+def _with_options(
+    classifier: Classifier, *, classes: Sequence[str] | None, output: Output, layer: str | None, shape: Shape | None
 ) -> Classifier:
-    """A classifier that is one already, with other names or cut at another layer."""
+    """A classifier with other class names, or cut at another layer."""
     from torch import nn
 
     from rather.classifiers.adapters import adapt
 
     if output != "logits" or shape not in {None, classifier.shape}:
-        asked = f"output {output}" if output != "logits" else f"shape {shape}"
-        raise RatherError("CFG-OPTIONS", where=asked, why=f"{classifier.name} has its own")
+        option = f"output {output}" if output != "logits" else f"shape {shape}"
+        raise RatherError("CFG-OPTIONS", where=option, why=f"{classifier.name} has its own")
     if classes is None and layer is None:
         return classifier
     if len(classifier.members) > 1:

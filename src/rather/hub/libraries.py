@@ -1,4 +1,4 @@
-"""Nets of torchvision, timm and transformers: with the weights that they publish, or with those of a file."""
+"""Nets of torchvision, timm and transformers: with their published weights, or with those of a file."""
 
 from __future__ import annotations
 
@@ -16,74 +16,73 @@ from torch import Tensor, nn
 
 from rather.classifiers.preflight import brief
 from rather.config.errors import RatherError, did_you_mean
+from rather.io.images import Shape
 from rather.io.state_dicts import load_state, outputs, read_state
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A net of a library, and what the library knows about its images and classes."""
+    """A net, and what its source knows about its images and classes."""
 
+    name: str
     net: nn.Module
-    shape: tuple[int, int, int]
-    mean: Sequence[float] | None
-    std: Sequence[float] | None
-    classes: Sequence[str] | None  # None where only their number is known
+    shape: Shape | None = None
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    classes: Sequence[str] | None = None
 
 
 def torchvision(name: str, file: Path | None) -> Loaded:
-    """A classifier of torchvision; its published weights are downloaded, if they are not in torch's cache."""
+    """A classifier of torchvision; its published weights are downloaded if they are not in torch's cache."""
     from torchvision import models
 
-    known = models.list_models(module=models)
+    spec, known = f"torchvision:{name}", models.list_models(module=models)
     if name not in known:
-        raise RatherError("MODEL-NOT-FOUND", where=f"torchvision:{name}", do=did_you_mean(name, known))
+        raise RatherError("MODEL-NOT-FOUND", where=spec, do=did_you_mean(name, known))
     published = models.get_model_weights(name).DEFAULT
     recipe = published.transforms()  # ends in a normalisation, which belongs inside the classifier
-    state: Mapping[str, Tensor] = (
-        read_state(file)
-        if file
-        else _published(
-            lambda: published.get_state_dict(progress=False, check_hash=True, weights_only=True), f"torchvision:{name}"
+    with _published(spec):
+        state = (
+            read_state(file) if file else published.get_state_dict(progress=False, check_hash=True, weights_only=True)
         )
-    )
-
-    build = partial(models.get_model, name, weights=None)
-    net, count = _loaded(build, state, file or Path(published.url))
-    names = published.meta["categories"]
+    net, count = _build(partial(models.get_model, name, weights=None), state, file or Path(published.url))
     if file is None and hasattr(net, "transform_input"):
-        net.transform_input = True  # what two of them were trained with, and is off in a new net
+        net.transform_input = True  # as two of them were trained, which a new net leaves out
     return Loaded(
+        name=name,
         net=net,
         shape=(3, recipe.crop_size[0], recipe.crop_size[0]),
         mean=recipe.mean,
         std=recipe.std,
-        classes=_distinct(names) if len(names) == count else None,
+        classes=_distinct(published.meta["categories"], count),
     )
 
 
 def timm(name: str, file: Path | None) -> Loaded:
-    """A classifier of timm; its published weights are downloaded, if they are not in the hub's cache."""
+    """A classifier of timm; its published weights are downloaded if they are not in the hub's cache."""
     with _extra("timm"):
         import timm as library
+    spec = f"timm:{name}"
     if not library.is_model(name):
-        raise RatherError(
-            "MODEL-NOT-FOUND", where=f"timm:{name}", do=did_you_mean(name, library.list_models(include_tags=False))
-        )
+        do = did_you_mean(name, library.list_models(include_tags=False))
+        raise RatherError("MODEL-NOT-FOUND", where=spec, do=do)
     if file is None:
-        net = _published(lambda: library.create_model(name, pretrained=True), f"timm:{name}")
+        with _published(spec):
+            net = library.create_model(name, pretrained=True)
         count = net.num_classes
     else:
-        net, count = _loaded(lambda **options: library.create_model(name, **options), read_state(file), file)
+        net, count = _build(partial(library.create_model, name), read_state(file), file)
     recipe = net.pretrained_cfg
     subset = library.data.infer_imagenet_subset(net)
     names = library.data.ImageNetInfo(subset).label_descriptions() if subset else []
     return Loaded(
+        name=Path(name).name,
         net=net,
         shape=tuple(recipe["input_size"]),
         mean=recipe["mean"],
         std=recipe["std"],
-        classes=_distinct(names) if len(names) == count else None,
+        classes=_distinct(names, count),
     )
 
 
@@ -94,15 +93,11 @@ def hugging_face(name: str, file: Path | None) -> Loaded:
         from transformers.utils import cached_file
     if file is not None:
         raise RatherError("CFG-OPTIONS", where=f"hf:{name}={file}", why="the folder holds the weights")
-
-    def load() -> tuple[Any, dict[str, Any]]:
-        recipe = cached_file(name, "preprocessor_config.json")
+    with _published(f"hf:{name}", do="Give a folder that save_pretrained has written"):
+        recipe = json.loads(Path(cached_file(name, "preprocessor_config.json")).read_text("utf-8"))
         net = transformers.AutoModelForImageClassification.from_pretrained(
             name, trust_remote_code=False, use_safetensors=True
         )
-        return net, json.loads(Path(recipe).read_text("utf-8"))
-
-    net, recipe = _published(load, f"hf:{name}", do="Give a folder that save_pretrained has written")
     size = recipe.get("crop_size" if recipe.get("do_center_crop") else "size") or {}
     if isinstance(size, int):
         size = {"shortest_edge": size}
@@ -114,12 +109,14 @@ def hugging_face(name: str, file: Path | None) -> Loaded:
             where=f"hf:{name}",
             why="its preprocessor_config.json does not say the images' size, mean and deviation",
         )
+    count = net.config.num_labels
     return Loaded(
+        name=Path(name).name,
         net=net,
         shape=(getattr(net.config, "num_channels", 3), height, width),
         mean=recipe["image_mean"] if normalises else None,
         std=recipe["image_std"] if normalises else None,
-        classes=_distinct([net.config.id2label[n] for n in range(net.config.num_labels)]),
+        classes=_distinct([net.config.id2label[n] for n in range(count)], count),
     )
 
 
@@ -131,14 +128,16 @@ LIBRARIES: Final[Mapping[str, Callable[[str, Path | None], Loaded]]] = {
 }
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Names that are there twice get their numbers: ImageNet's crane is a bird, and a machine."""
+def _distinct(names: Sequence[str], count: int) -> list[str] | None:
+    """The names, if they are `count`, where twins get their numbers: ImageNet's crane is a bird, and a machine."""
+    if len(names) != count:
+        return None
     return [f"{name} ({n})" if names.count(name) > 1 else name for n, name in enumerate(names)]
 
 
 @contextmanager
 def _extra(name: str) -> Iterator[None]:
-    """Imports of what comes with one of the package's extras."""
+    """Imports of a library that comes with one of the package's extras."""
     try:
         yield
     except ImportError as error:
@@ -147,23 +146,26 @@ def _extra(name: str) -> Iterator[None]:
         ) from None
 
 
-def _published(get: Callable[[], Any], where: str, do: str = "Give a file of its weights: {}=FILE") -> Any:
+@contextmanager
+def _published(spec: str, do: str = "Give a file of its weights: {}=FILE") -> Iterator[None]:
     """What a library gets from its cache, or from its own address."""
     try:
-        return get()
+        yield
+    except RatherError:
+        raise
     except Exception as error:
-        raise RatherError("MODEL-NOT-FOUND", where=where, why=brief(error), do=do.format(where)) from error
+        raise RatherError("MODEL-NOT-FOUND", where=spec, why=brief(error), do=do.format(spec)) from error
 
 
-def _loaded(build: Callable[..., Any], state: Mapping[str, Tensor], where: Path) -> tuple[Any, int]:
+def _build(build: Callable[..., Any], state: Mapping[str, Tensor], where: Path) -> tuple[Any, int]:
     """The net with these weights, and the number of classes that they are for.
 
     Args:
         build: makes it; takes `num_classes`.
-        state: see `checkpoints.read_state`.
-        where: it is from.
+        state: see `state_dicts.read_state`.
+        where: the state is from.
     """
-    # New nets draw their weights, and some warn of how slowly; nobody's random numbers may move for that.
+    # New nets draw their weights, and some warn of how slowly; the caller's random numbers must not change.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
         with torch.device("meta"):
             count = outputs(build(), state, where)

@@ -137,7 +137,7 @@ class ResourceSpec:
         # A bundled net knows pictures like its own; a few pictures of your own rarely show every class.
         own = isinstance(self.pictures.test, Folder)
         name = self.references or (_data_of(net) if own else None)
-        others = load_dataset(name, shape=net.shape) if name else self.pictures
+        others = load_dataset(name, shape=net.shape, trust=self.trust) if name else self.pictures
         return resolve_references(others.references, net)
 
 
@@ -180,11 +180,11 @@ def load_net(spec: str, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
     Raises:
         RatherError: MODEL-KIND if it is of another kind, or what loading it raises.
     """
-    from rather.hub.generator_files import expected
+    from rather.hub.checkpoints import require_kind
     from rather.hub.generators import is_denoiser, load_denoiser, load_generator
 
     ours = spec in list_weights("generator") or not is_denoiser(spec)
-    return expected(load_generator(spec) if ours else load_denoiser(spec), kind)
+    return require_kind(load_generator(spec) if ours else load_denoiser(spec), kind)
 
 
 @final
@@ -237,18 +237,15 @@ def resolve_generator(spec: str | None, classifier: Classifier, need: Requiremen
     Raises:
         RatherError: GEN-MISSING if there is no default, or what `load_net` raises.
     """
-    from rather.hub.generator_files import MAKERS
-
     latent = LatentClassifiers.of(classifier)
     if spec is None and latent is not None and need.kind is Autoencoder:
         return latent.autoencoder
     spec = spec or bundled_net(classifier, need.bundled)
     if spec is None:
-        maker = MAKERS[need.kind.__name__.lower()][0]
         raise RatherError(
             "GEN-MISSING",
             where=f"none comes with the package for {classifier.name}",
-            do=f"Train one: rather train {maker} --data DATA --out FILE, and give it: --{need.name} FILE",
+            do=f"Train one: rather train {need.bundled[0]} --data DATA --out FILE, and give it: --{need.name} FILE",
         )
     assert issubclass(need.kind, FrozenNet)  # noqa: S101 - `generator` is a field of no other type
     return load_net(spec, need.kind)

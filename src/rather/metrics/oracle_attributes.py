@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rather.config.errors import RatherError
-from rather.generators._frozen_oracle import Attributes
+from rather.generators.oracle import Attributes
 
 _HALF: Final = 0.5
 

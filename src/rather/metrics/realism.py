@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rather.core import Images, Labels
-from rather.generators._frozen_classwise import Reconstruct, by_class
+from rather.generators.classwise import Reconstruct, by_class
 
 _EPS: Final = 1e-7
 

@@ -1,8 +1,7 @@
-"""The page of an audit: a function of what was found and of the run, that keeps the promises of `report`."""
+"""The page of an audit, made of its findings and the run; it keeps the promises of `report`."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any, Final, final
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from rather import __version__
-from rather.audit import Attribute, Audit, Estimate, Member, Pair, Place
-from rather.audit.findings import GRID
+from rather.audit import Attribute, Audit, Estimate, Pair, Place
+from rather.audit.findings import Member
+from rather.audit.swaps import Spot
 from rather.io.png import png
 from rather.io.writing import write_whole, writing
 from rather.plots import BRIGHTER, signed_difference
@@ -32,21 +31,21 @@ _DASH: Final = "\N{EN DASH}"
 @final
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A row in small: the image, and its counterfactual if it has one."""
+    """A small row: the image, and its counterfactual if it has one."""
 
     id: str
     query: Picture
     counterfactual: Picture | None
-    said: str
-    told: str = ""
+    classes: str
+    distance: str = ""
 
 
 def write_audit(found: Audit, run: Run, out: Path | None = None) -> Path:
     """Write the page of an audit, and return it.
 
     Args:
-        found: what to tell.
-        run: that was audited.
+        found: the findings.
+        run: the audited run.
         out: the folder; by default the run's own.
 
     Raises:
@@ -55,7 +54,7 @@ def write_audit(found: Audit, run: Run, out: Path | None = None) -> Path:
     wanted = {
         *(name for warning in found.warnings for name in warning.examples),
         *(name for cluster in found.clusters for name in cluster.examples),
-        *(one.id for kin in found.kin for one in (*kin.prototypes, *kin.outliers)),
+        *(member.id for each in found.typical for member in (*each.prototypes, *each.outliers)),
     }
     rows = {row.id: row for row in run.rows() if row.id in wanted}
     example = partial(_example, rows)
@@ -71,13 +70,9 @@ def write_audit(found: Audit, run: Run, out: Path | None = None) -> Path:
         pairs=[_pair(pair) for pair in found.pairs[:_PAIRS]],
         more_pairs=max(len(found.pairs) - _PAIRS, 0),
         clusters=[(one, _heat(one.amount), [example(name) for name in one.examples]) for one in found.clusters],
-        kin=[
-            (
-                one,
-                [example(each.id, each) for each in one.prototypes],
-                [example(each.id, each) for each in one.outliers],
-            )
-            for one in found.kin
+        typical=[
+            (each, *([example(one.id, one) for one in some] for some in (each.prototypes, each.outliers)))
+            for each in found.typical
         ],
         policy=policy(templates, "report.css", "audit.css"),
     )
@@ -93,8 +88,8 @@ def _name(value: Any) -> Any:
 
 def _example(rows: dict[str, Row], name: str, member: Member | None = None) -> Example:
     row, put = rows[name], partial(inside, "")
-    assert row.query is not None  # noqa: S101 - the audit takes no other
-    says = f" \N{RIGHTWARDS ARROW} {row.target}" if row.status == "found" else ""
+    assert row.query is not None  # noqa: S101 - the audit reads no other
+    target = f" \N{RIGHTWARDS ARROW} {row.target}" if row.status == "found" else ""
     label = "" if row.label is None or row.label == row.predicted else f", label {row.label}"
     return Example(
         id=name,
@@ -102,14 +97,14 @@ def _example(rows: dict[str, Row], name: str, member: Member | None = None) -> E
         counterfactual=picture("counterfactual", "Its counterfactual", [row.image], SMALL, put)
         if row.image and row.status == "found"
         else None,
-        said=f"{row.predicted}{says}{label}",
-        told=_distance(member) if member else "",
+        classes=f"{row.predicted}{target}{label}",
+        distance=_distance(member) if member else "",
     )
 
 
 def _distance(member: Member) -> str:
-    surer = "" if member.surer is None else f", surer with {100 * member.surer:.2g} %"
-    return f"{100 * member.leave:.2g} %{surer}"
+    surer = "" if member.surer is None else f", surer at {100 * member.surer:.2g} %"
+    return f"change {100 * member.change:.2g} %{surer}"
 
 
 def interval(estimate: Estimate | None) -> str:
@@ -128,12 +123,12 @@ def _attribute_panel(found: Audit) -> Panel | None:
         return None
     labelled = any(one.label for one in found.attributes)
     return Panel(
-        title=("What goes with the answer, all other attributes being equal", "", ""),
+        title=("Effect of each attribute on the prediction, with all else equal", "", ""),
         heads=(
             "attribute",
-            "adds to the answer",
-            *(("to the label",) if labelled else ()),
-            "came or went",
+            "effect on the prediction",
+            *(("effect on the label",) if labelled else ()),
+            "changed",
             "images with it",
         ),
         signed=True,
@@ -145,8 +140,10 @@ def _attribute_panel(found: Audit) -> Panel | None:
             )
             for one in found.attributes[:SHOWN]
         ],
-        note="Intervals of 95 %, for all attributes together. A dash: too few images have it, or have it "
-        "not, or the others say it. Came or went: in how many counterfactuals.",
+        note="Effects are differences of the probability, and of the share of images with the label, with intervals of "
+        "95 % for all attributes together. A dash means that an effect cannot be estimated: too few images have the "
+        "attribute, too few lack it, or other attributes determine it. Changed: the number of counterfactuals in which "
+        "the attribute appeared or disappeared.",
     )
 
 
@@ -163,8 +160,8 @@ def _region_panel(found: Audit) -> Panel | None:
     if not found.regions:
         return None
     return Panel(
-        title=("Where the change lies", "", f"mean of {found.found} counterfactuals"),
-        heads=("region", "of all change", "of the picture"),
+        title=("Where the counterfactuals change", "", f"mean of {found.found} counterfactuals"),
+        heads=("region", "share of the change", "share of the picture"),
         signed=False,
         measures=[
             Measure(
@@ -186,13 +183,11 @@ def _places(found: Audit) -> list[tuple[Place, Picture]]:
 
 def _veiled(ground: Image, place: Place) -> Image:
     """The mean image, veiled but for the place."""
-    cells = torch.zeros(1, 1, GRID, GRID)
-    for row, column in place.cells or itertools.product(range(GRID), range(GRID)):
-        cells[..., row, column] = 1
-    there = F.interpolate(cells, ground.shape[1:], mode="nearest")[0]
-    colours = ground.expand(3, -1, -1)
+    colours, (_, height, width) = ground.expand(3, -1, -1), ground.shape
+    if not place.cells:  # the colour of the whole picture
+        return colours
     veil = torch.lerp(colours.mean(0, keepdim=True), torch.ones(1, 1, 1), 0.6)
-    return torch.lerp(veil.expand_as(colours), colours, there)
+    return torch.lerp(veil.expand_as(colours), colours, Spot(place.name, place.cells).mask((height, width)))
 
 
 def _pair(pair: Pair) -> tuple[Pair, list[Picture]]:

@@ -51,7 +51,7 @@ class Job:
 
 def preflight_all(net: Classifier, resources: Sequence[Mapping[str, Resource]], images: Images) -> list[str]:
     """Notes on a classifier and on the generators of its methods; refuses what cannot job."""
-    return [*preflight(net, images[:4]).notes, *preflight_resources(net, resources, images)]
+    return [*preflight(net, images), *preflight_resources(net, resources, images)]
 
 
 def preflight_resources(net: Classifier, resources: Iterable[Mapping[str, Resource]], images: Images) -> list[str]:

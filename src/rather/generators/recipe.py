@@ -1,4 +1,4 @@
-"""What a generator is before it is trained, and what of it is trained."""
+"""What every kind of generator declares: its settings, its training net, its figures and its preview."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from rather.core import Classifier, Images
 from rather.generators.frozen import FrozenNet
 
 Shape = tuple[int, int, int]  # c, h, w
-#: Bounds keep a forged file, and a slip of the finger, from asking for a giant net.
-Latent = Annotated[int, Field(gt=0, le=4096)]
-Cells = Annotated[int, Field(gt=0, le=64)]
+#: Bounds keep a forged file, and a typing error, from asking for a giant net.
+Latent = Annotated[int, Field(gt=0, le=4096, description="Numbers in a latent.")]
+Cells = Annotated[
+    int, Field(gt=0, le=64, description="Cells per side, at most, of a latent that is a map; 1: one vector per image.")
+]
 Names = Annotated[NameList, Field(max_length=4096)]
-#: What a batch can have of pictures: the images (b, c, h, w), their labels (b,), their layouts (b, h, w),
-#: their attributes (b, a), what the classifier that is explained says of them (b, k), and the same images
-#: with the attributes of others (b, c, h, w), and these (b, a).
+Steps = Annotated[PositiveInt, Field(description="Training steps.")]
+LearningRate = Annotated[
+    PositiveFloat, Field(description="Adam's learning rate at the start; it falls linearly to zero.")
+]
+BatchSize = Annotated[PositiveInt, Field(description="Images per step, in each process.")]
+#: What a batch can hold: images (b, c, h, w), their labels (b,), layouts (b, h, w) and attributes (b, a), the
+#: explained classifier's probabilities (b, k), and, of data that can be drawn again, the same images with
+#: the attributes of others (b, c, h, w), and these attributes (b, a).
 Column = Literal["images", "labels", "layouts", "attributes", "probabilities", "edited", "asked"]
 Columns = Mapping[Column, Tensor]
 Figure = float | int | str | None
@@ -40,72 +47,60 @@ class Phase:
 
 
 class GeneratorNet(nn.Module, ABC):
-    """The nets of a generator; `forward` gives what its phases lower."""
+    """The nets of a generator in training; `forward` gives the losses that its phases lower."""
 
     @abstractmethod
     def phases(self) -> Mapping[str, Phase]:
-        """By name, in the order in which they take turns in each step."""
+        """The phases by name, in the order in which they take turns in each step."""
 
     @abstractmethod
     def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
-        """The loss of each image in a phase, of the columns that the generator reads."""
+        """The loss of each image in a phase; the batch holds the columns that the recipe reads."""
 
     @abstractmethod
     def product(self, name: str) -> FrozenNet:
-        """What it is good for once trained."""
+        """The frozen net that the training is for."""
 
 
-class Generator(Settings, ABC):
+class GeneratorRecipe(Settings, ABC):
     """A kind of generator with its settings: how it is built, trained, measured and shown."""
 
+    makes: ClassVar[type[FrozenNet]]
     reads: ClassVar[tuple[Column, ...]] = ("images",)
 
     width: Annotated[int, Field(gt=0, le=1024)] = 32
     """Channels of the layer next to the image; layers further in have up to four times as many."""
-    steps: PositiveInt = 4000
-    """Training steps."""
-    lr: PositiveFloat = 0.002
-    """Adam's learning rate at the start; it falls linearly to zero."""
-    batch_size: PositiveInt = 128
-    """Images a step, in each process."""
+    steps: Steps = 4000
+    lr: LearningRate = 0.002
+    batch_size: BatchSize = 128
 
     @abstractmethod
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> GeneratorNet:
         """The nets, with random weights.
 
         Args:
-            shape: of the images.
-            count: how many there are to train on.
-            classifier: whom the generator shall explain, for those that are trained for one; only a training
-                needs it.
+            shape: (c, h, w) of the images.
+            count: number of training images.
+            classifier: the classifier to explain, for kinds that are trained for one; needed to train only.
         """
 
     @final
-    def suited(
+    def with_names(
         self, labels: Sequence[str], regions: Sequence[str], attributes: Sequence[str], classifier: Classifier | None
-    ) -> Generator:
-        """With the names that the pictures to train on, and the classifier, decide.
-
-        They are for whoever has a setting of that name: `labels`, `regions`, `attributes`, `classes`.
-        """
+    ) -> GeneratorRecipe:
+        """This recipe with the names that data and classifier decide: of labels, regions, attributes, classes."""
         known = {"labels": tuple(labels), "regions": tuple(regions), "attributes": tuple(attributes)}
         known |= {} if classifier is None else {"classes": classifier.classes}
-        own = type(self).model_fields
-        return self.model_copy(update={name: names for name, names in known.items() if name in own})
+        fields = type(self).model_fields
+        return self.model_copy(update={name: names for name, names in known.items() if name in fields})
 
     def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
-        """How good what was trained is, on pictures that it was not trained on; none by default.
-
-        Args:
-            product: that was trained.
-            test: the pictures.
-            judge: a classifier to measure with.
-        """
+        """How good the trained net is on test pictures, with a classifier to judge it; nothing by default."""
         del product, test, judge
         return {}
 
     def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:
-        """Rows of pictures to look at while it trains; none by default."""
+        """Rows of pictures to look at during the training; none by default."""
         del product, shown
         return []
 

@@ -1,0 +1,137 @@
+"""Attributes of the images and their effect on the prediction: those that an oracle reads, and appearances.
+
+An appearance needs no net: light, contrast, colour, sharpness, light at the borders. Unnamed cues are often of this
+kind: the exposure, a colour cast, the background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from rather.audit.dependence import FEWEST, dependence
+from rather.audit.findings import Attribute, Estimate, Share
+from rather.audit.load import LoadedRun
+from rather.core import Images
+from rather.generators.oracle import Oracle
+
+_BORDER: Final = 8  # a border is 1 / 8 of the shorter side wide
+_HALF: Final = 0.5
+
+
+def light(x: Images) -> Float[Tensor, " b"]:
+    """Mean of all pixels."""
+    return x.flatten(1).mean(1)
+
+
+def contrast(x: Images) -> Float[Tensor, " b"]:
+    """Standard deviation of the grey pixels."""
+    return x.mean(1).flatten(1).std(1)
+
+
+def colour(x: Images) -> Float[Tensor, " b"]:
+    """Mean difference of the largest and the smallest channel."""
+    return (x.amax(1) - x.amin(1)).flatten(1).mean(1)
+
+
+def sharpness(x: Images) -> Float[Tensor, " b"]:
+    """Mean |difference| of neighbouring pixels."""
+    return ((x.diff(dim=2).abs()).flatten(1).mean(1) + x.diff(dim=3).abs().flatten(1).mean(1)) / 2
+
+
+def light_above(x: Images) -> Float[Tensor, " b"]:
+    """Mean of the pixels along the upper border."""
+    return x[:, :, : _edge(x)].flatten(1).mean(1)
+
+
+def light_below(x: Images) -> Float[Tensor, " b"]:
+    """Mean of the pixels along the lower border."""
+    return x[:, :, -_edge(x) :].flatten(1).mean(1)
+
+
+def _edge(x: Images) -> int:
+    return max(1, min(x.shape[2:]) // _BORDER)
+
+
+#: Named after a picture that has more of it than most.
+APPEARANCES: Final[Mapping[str, Callable[[Images], Float[Tensor, " b"]]]] = MappingProxyType(
+    {
+        "light picture": light,
+        "high contrast": contrast,
+        "strong colours": colour,
+        "sharp picture": sharpness,
+        "light upper border": light_above,
+        "light lower border": light_below,
+    }
+)
+
+
+def appearances(x: Images) -> Float[Tensor, "b a"]:
+    """The value of each of `APPEARANCES`, in their order."""
+    return torch.stack([read(x) for read in APPEARANCES.values()], 1)
+
+
+def attributes(run: LoadedRun, classes: Sequence[str], oracle: Oracle | None) -> list[Attribute]:
+    """Each attribute's effect on the prediction, and how often it changed; the largest effects first.
+
+    An image has an attribute of the oracle if its value is above a half, and an appearance if it is above the median.
+    """
+    names = [*(oracle.attributes if oracle else ()), *APPEARANCES]
+    before, after = (_values(x, oracle) for x in (run.images, run.counterfactuals))
+    enough = torch.full((len(names),), _HALF)
+    enough[-len(APPEARANCES) :] = before[:, -len(APPEARANCES) :].median(0).values
+    has = before > enough
+    flipped = (after > enough) != has[run.found]
+    change = after - before[run.found]
+    effects = _effects(run, has)
+    found = []
+    for n, name in enumerate(names):
+        k, estimates = effects.get(n, (len(classes) - 1, []))
+        answer, label, excess = (*estimates, None, None, None)[:3]
+        found.append(
+            Attribute(
+                name=name,
+                has=Share(count=int(has[:, n].sum()), of=len(has)),
+                towards=classes[k],
+                answer=answer,
+                label=label,
+                excess=excess,
+                changed=Share(count=int(flipped[:, n].sum()), of=len(flipped)),
+                amount=float(change[:, n].abs().mean()) if len(change) else 0.0,
+                examples=run.examples(run.found, change[:, n].abs()),
+            )
+        )
+    return sorted(found, key=lambda one: -abs(one.answer.value) if one.answer else 1.0)
+
+
+def _values(x: Images, oracle: Oracle | None) -> Float[Tensor, "n a"]:
+    if not len(x):
+        return torch.zeros(0, len(oracle.attributes if oracle else ()) + len(APPEARANCES))
+    return torch.cat([*([oracle.values(x)] if oracle else []), appearances(x)], 1)
+
+
+def _effects(run: LoadedRun, has: Bool[Tensor, "n a"]) -> dict[int, tuple[int, list[Estimate]]]:
+    """Of each attribute the class that it moves most; its effects on prediction and label, and their difference.
+
+    They are estimated on the images that have a label; on all images, without a label's effect, if too few have one.
+    """
+    count = run.probabilities.shape[1]
+    labels = run.labels if len(run.labelled) >= 2 * FEWEST else None
+    rows = torch.arange(len(has)) if labels is None else run.labelled
+    found: dict[int, tuple[int, list[Estimate]]] = {}
+    moved = range(1 if count == 2 else 0, count)  # noqa: PLR2004 - the second class's probability says both
+    for k in moved:
+        columns = [run.probabilities[:, k]]
+        if labels is not None:
+            truth = (labels == k).float()
+            columns += [truth, columns[0] - truth]
+        effects = dependence(torch.stack(columns, 1)[rows], has[rows], minor=len(APPEARANCES), calls=len(moved))
+        for n, effect in effects.items():
+            if n not in found or abs(effect[0].value) > abs(found[n][1][0].value):
+                found[n] = k, effect
+    return found
