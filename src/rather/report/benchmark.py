@@ -8,14 +8,13 @@ from functools import partial
 from itertools import islice
 from typing import Final, final
 
-from rather import __version__
 from rather.bench.figures import Figure
 from rather.bench.measures import MEASURES
 from rather.bench.plan import Absent, Unit
 from rather.bench.spec import Spec
 from rather.bench.tables import Table, absence, interval, number, tables
 from rather.report.cards import SMALL, Picture, picture
-from rather.report.html import environment, inside, policy
+from rather.report.html import inside, render
 from rather.report.ranking import Front, Ranking, front, ranking
 
 PICTURES: Final = 8  # images of a task that are shown
@@ -68,19 +67,17 @@ def page(spec: Spec, units: Sequence[Unit], figures: Sequence[Figure], absent: S
         figures: of them.
         absent: what there is not.
     """
-    templates = environment()
     names = dict.fromkeys([f.task for f in figures] + [unit.task for unit in units])
-    return templates.get_template("bench.html").render(
-        version=__version__,
-        name=spec.name,
-        spec=spec,
-        sections=[_section(name, units, figures) for name in names],
-        absent=[*dict.fromkeys(map(absence, absent))],
-        measures=MEASURES,
-        number=number,
-        interval=interval,
-        policy=policy(templates, "report.css", "bench.css"),
-    )
+    values = {
+        "name": spec.name,
+        "spec": spec,
+        "sections": [_section(name, units, figures) for name in names],
+        "absent": [*dict.fromkeys(map(absence, absent))],
+        "measures": MEASURES,
+        "number": number,
+        "interval": interval,
+    }
+    return render("bench.html", values)
 
 
 def _section(task: str, units: Sequence[Unit], figures: Sequence[Figure]) -> Section:
