@@ -21,18 +21,18 @@ from estimate import RESAMPLES, Estimate
 from rather.core import Classifier, Features, Goal, Images, Labels, Noise
 from rather.data import omniglot
 from rather.data.source import Dataset, read_all
-from rather.feature_cells.editor import Editor, editor
+from rather.feature_cells.cell_editor import CellEditor, cell_editor
 from rather.feature_cells.edits import AnyHead, edited, first_best
 from rather.feature_cells.fewest import fewest_edits
 from rather.feature_cells.pictures import edit_pictures
 from rather.feature_cells.relaxation import relaxed_best_edit
-from rather.feature_cells.sequential import Trail, sequential_search
+from rather.feature_cells.sequential import EditSequence, sequential_search
 from rather.hub.classifiers import load_classifier
 from rather.hub.datasets import load_dataset
 from rather.methods.goyal import Goyal
 from rather.metrics.cell_edits import cell_agreement
 from rather.search.references import References
-from rather.train import Recipe, train_classifier
+from rather.train import ClassifierRecipe, train_classifier
 from rather.worlds.shapes import UNCLEAR, Shapes, right_edits
 
 Edits = Sequence[tuple[int, int]]  # (query cell, distractor cell)
@@ -117,15 +117,15 @@ class Pairs:
         """How many a map has."""
         return self.query[0, 0].numel()
 
-    def greedy(self, how: Editor | None = None, *, reuse: bool = False) -> Trail:
+    def greedy(self, how: CellEditor | None = None, *, reuse: bool = False) -> EditSequence:
         """Algorithm 1."""
         return sequential_search(how or self.editor, self.query, self.distractor, self.goal, reuse=reuse)
 
     @property
-    def editor(self) -> Editor:
+    def cell_editor(self) -> CellEditor:
         """The exhaustive one."""
         _, d, u, v = self.query.shape
-        return editor(self.classifier.head, (d, u, v))
+        return cell_editor(self.classifier.head, (d, u, v))
 
     @property
     def every(self) -> Tensor:
@@ -140,7 +140,7 @@ class Pairs:
                 [how.start(self.query[p], self.distractor[p]).scores(self.goal.target[p], self.every[p]) for p in parts]
             )
 
-    def until(self, trail: Trail) -> dict[str, Tensor]:
+    def until(self, trail: EditSequence) -> dict[str, Tensor]:
         """After how many of the edits each of three readings of "the decision has changed" is true."""
         edits = made(trail)
         first = {name: torch.zeros(len(self)) for name in (FIRST, "c' is before c", "c is left, for any class")}
@@ -220,7 +220,7 @@ def relaxation_lines(queries: Queries, seed: int) -> Iterator[str]:
     yield Estimate.of(found[:, 0] == first).line("query cell is settled by the first gradient", percent=True)
     yield Estimate.of(share).line("share of the best p(c')", "92 %", percent=True)
     yield Estimate.of(log_share).line("share of the best log p(c'): best / reached", percent=True)
-    how = Editor(partial(AnyHead, head, solver=partial(relaxed_best_edit, head, **RELAXED)), at_once=64)
+    how = CellEditor(partial(AnyHead, head, solver=partial(relaxed_best_edit, head, **RELAXED)), at_once=64)
     trail, exact = pairs.greedy(how), pairs.greedy()
     yield Estimate.of(trail.count).line(f"edits until {FIRST}, relaxed")
     yield Estimate.of(exact.count).line(f"edits until {FIRST}, exhaustive", "2.67")
@@ -253,7 +253,7 @@ def shares(scores: Tensor, best: Tensor, found: Tensor) -> tuple[Tensor, Tensor]
     return (reached - most).exp(), most / reached
 
 
-def made(trail: Trail) -> list[Edits]:
+def made(trail: EditSequence) -> list[Edits]:
     return [[(i, j) for i, j in trail.edits[row, :count].tolist()] for row, count in enumerate(trail.count.tolist())]
 
 
@@ -369,7 +369,7 @@ def omniglot_part(file: Path, count: int, seed: int, splits: int, epochs: int) -
     lines = [OMNIGLOT.format(epochs=epochs)]
     for split in range(seed, seed + splits):
         data = omniglot.load(file, seed=split)
-        classifier, _ = train_classifier(data.references, data.test, Recipe(epochs=epochs, seed=split))
+        classifier, _ = train_classifier(data.references, data.test, ClassifierRecipe(epochs=epochs, seed=split))
         queries = Queries.of(classifier, data)
         repeat = math.ceil(count / len(queries.images))
         lines += [
@@ -384,7 +384,7 @@ def omniglot_part(file: Path, count: int, seed: int, splits: int, epochs: int) -
 
 def shapes_part(count: int, seed: int) -> str:
     data = load_dataset("shapes")
-    overlapping, _ = train_classifier(data.references, data.test, Recipe(architecture="small", epochs=8))
+    overlapping, _ = train_classifier(data.references, data.test, ClassifierRecipe(architecture="small", epochs=8))
     nets = {"each cell sees one square": load_classifier("shapes"), "cells overlap": overlapping}
     lines = [SHAPES]
     for what, classifier in nets.items():

@@ -29,9 +29,9 @@ from torch import Tensor, nn
 
 from rather.core import Goal, Noise
 from rather.data.source import read_all
-from rather.feature_cells.editor import Editor, Screen, editor
+from rather.feature_cells.cell_editor import CellEditor, Prescreen, cell_editor
 from rather.feature_cells.edits import first_best
-from rather.feature_cells.sequential import Trail, sequential_search
+from rather.feature_cells.sequential import EditSequence, sequential_search
 from rather.hub.classifiers import load_classifier
 from rather.hub.datasets import load_dataset
 from rather.search.references import References
@@ -54,17 +54,17 @@ class Case:
     floor: float  # the ratio that is asked for
     at_most: int | None = None  # edits of a pair that are held to the loop's; None for all
     together: int = 200  # pairs of a round
-    screen: Screen = "none"
+    screen: Prescreen = "none"
 
     def __getitem__(self, rows: Tensor) -> Case:
         return replace(self, query=self.query[rows], distractor=self.distractor[rows], goal=self.goal[rows])
 
-    def prepare(self) -> Editor:
+    def prepare(self) -> CellEditor:
         """What a call does before the first pair."""
         d, u, v = self.query.shape[1:]
-        return editor(self.head, (d, u, v), self.screen)
+        return cell_editor(self.head, (d, u, v), self.screen)
 
-    def search(self, at_most: int | None = None) -> Trail:
+    def search(self, at_most: int | None = None) -> EditSequence:
         """A call."""
         return sequential_search(self.prepare(), self.query, self.distractor, self.goal, at_most=at_most)
 
@@ -90,7 +90,7 @@ def digit(pairs: int) -> Case:
     )
 
 
-def vgg(pairs: int, active: float | None, screen: Screen = "none") -> Case:
+def vgg(pairs: int, active: float | None, screen: Prescreen = "none") -> Case:
     """The classifier of VGG-16, for 200 classes."""
     torch.manual_seed(0)
     fc6, fc7, fc8 = nn.Linear(7 * 7 * 512, 4096), nn.Linear(4096, 4096), nn.Linear(4096, 200)
@@ -213,7 +213,7 @@ def check(case: Case) -> dict[str, Any]:
     return {"pairs": len(case.goal), "edits": edits, "at_most": case.at_most, "ties": ties, "max_dlogp": float(error)}
 
 
-def same(trail: Trail, row: int, truth: list[list[int]]) -> None:
+def same(trail: EditSequence, row: int, truth: list[list[int]]) -> None:
     made = trail.edits[row, : trail.count[row]].tolist()
     if made != truth:
         sys.exit(f"pair {row}: the edits are {made}, the loop makes {truth}")

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from analytic import grey_denoiser, others, pictures, resources, spatial
 from rather.config.errors import RatherError
 from rather.core import Classifier, Counterfactuals, Goal, Noise
-from rather.diffusion.denoising import lowest
+from rather.diffusion.denoising import lowest_levels
 from rather.diffusion.refinement import Refinement, change_mask
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.noise_schedule import linear, to_pm1
 from rather.methods.ace import ACE
 from rather.methods.attack import Attack
@@ -345,7 +345,7 @@ def test_levels_go_up_the_same_share_at_the_end() -> None:
     for num_inference_steps, tau in ends.items():
         method = ACE(generator=generator, refine_inference_steps=num_inference_steps, steps=1, **PAPER)
         assert ask(method).info["denoiser_calls"] == [5 + tau] * len(IDS)
-    assert len(lowest(generator, 500, 50)) == 50
+    assert len(lowest_levels(generator, 500, 50)) == 50
 
 
 def test_of_the_masks_of_its_answer_the_smallest_that_succeeds_is_taken() -> None:
@@ -361,7 +361,7 @@ def test_of_the_masks_of_its_answer_the_smallest_that_succeeds_is_taken() -> Non
     assert (least.evaluations - wide.evaluations).tolist() == [1 + n for n in looks]
     assert least.success.all()
     end = Noise(0, IDS).split(3)[2].normal(10, *x.shape[1:])
-    refinement = Refinement(generator=generator, schedule=lowest(generator, 50, 5), threshold=0.15, dilation=1)
+    refinement = Refinement(generator=generator, schedule=lowest_levels(generator, 50, 5), threshold=0.15, dilation=1)
     pre = torch.stack([*least.artifacts["pre_explanation"]])
     answers = [refinement(pre, x, end, threshold.expand(len(x))) for threshold in border]
     passed = torch.stack([classifier(on_grid(images)).argmax(1) == target for images, _ in answers])

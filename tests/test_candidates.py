@@ -29,7 +29,7 @@ def search(points: list[list[float]], able: set[float]) -> tuple[Candidates, Ten
     kept = []
     for values in points:
         z = torch.tensor(values, dtype=torch.float32)[:, None, None, None]
-        kept.append(seen.among(z, rows, z[:, 0, 0, 0] > 0, z[:, 0, 0, 0]).tolist())
+        kept.append(seen.keep(z, rows, z[:, 0, 0, 0] > 0, z[:, 0, 0, 0]).tolist())
     best, (images, _) = seen.nearest(otherwise=-torch.ones(len(rows), 1, 1, 1))
     assert torch.equal(images, best / 2.55)
     return seen, best[:, 0, 0, 0], kept
@@ -39,21 +39,21 @@ def test_a_row_is_a_candidate_from_its_first_success_on_and_the_nearest_one_is_t
     seen, best, kept = search([[8, 8], [4, 4], [2, 2], [0, 1]], able={4, 2})
     assert best.tolist() == [2, 2]
     assert kept == [[False, False], [True, True], [True, True], [False, True]]
-    assert seen.asked.tolist() == [3, 4]  # 8, 4, and 2; of the other row 1 as well, which fails
-    assert seen.sure.tolist() == [True, True]
+    assert seen.tries.tolist() == [3, 4]  # 8, 4, and 2; of the other row 1 as well, which fails
+    assert seen.success.tolist() == [True, True]
 
 
 def test_a_row_without_a_success_keeps_what_is_given_and_was_looked_at_each_time() -> None:
     seen, best, kept = search([[3.0], [2.0]], able=set())
     assert best.tolist() == [-1]
-    assert seen.asked.tolist() == [2]
+    assert seen.tries.tolist() == [2]
     assert kept == [[False], [False]]
 
 
 def test_one_hardly_farther_than_one_that_failed_is_not_looked_at() -> None:
     seen, best, _ = search([[3.0], [1.01], [1.0]], able={3.0, 1.01})
     assert best.tolist() == [3]
-    assert seen.asked.tolist() == [3]  # 3 at once; then 1, which fails, and 3 again
+    assert seen.tries.tolist() == [3]  # 3 at once; then 1, which fails, and 3 again
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.sets(st.integers(1, 9)))
@@ -79,4 +79,4 @@ def test_the_smallest_mask_is_that_of_the_largest_threshold_that_succeeds(last: 
     (images, masks), thresholds = seen.smallest(z, (z / 2.55, 0 * z), 0.0, mask_search_steps=3)
     assert thresholds.tolist() == masks.flatten().tolist() == [last / 8, 0]
     assert torch.equal(images, z / 2.55)
-    assert seen.asked.tolist() == [1 if last == 8 else 4, 0]
+    assert seen.tries.tolist() == [1 if last == 8 else 4, 0]

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from rather.core import Classifier, Goal
+from rather.feature_cells.cell_editor import CellEditor
 from rather.feature_cells.composite import PictureEdits, attention, composite, highlights
-from rather.feature_cells.editor import Editor
 from rather.feature_cells.sequential import sequential_search
 
 
@@ -70,7 +70,7 @@ def test_a_search_by_pictures_ends_when_the_picture_is_at_its_goal():
     x, other, goal = x[rows], other[rows], Goal.criticism(theirs[rows])
     assert len(x) > 5
     light = highlights(net, x)
-    how = Editor(partial(PictureEdits, net, light, (2, 2)), at_once=8)
+    how = CellEditor(partial(PictureEdits, net, light, (2, 2)), at_once=8)
     trail = sequential_search(how, x, other, goal, cells=4)
     for row, count in enumerate(trail.count.tolist()):
         path = [x[row]]

@@ -10,9 +10,9 @@ import rather.diffusion.denoising
 from analytic import Gaussian, grey_denoiser, pictures
 from rather.config.errors import RatherError
 from rather.core import Noise
-from rather.diffusion.denoising import Filter, lowest
+from rather.diffusion.denoising import Filter, lowest_levels
 from rather.diffusion.refinement import Refinement, change_mask
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.noise_schedule import linear, to_pm1
 
 pytestmark = [pytest.mark.numbers, pytest.mark.shapes]
@@ -42,7 +42,7 @@ def convolved(levels: int = 100, **options: object) -> Denoiser:
 
 
 def filter_of(generator: Denoiser, **options: object) -> Filter:
-    return Filter(generator=generator, schedule=lowest(generator, 50, TAU), **options)
+    return Filter(generator=generator, schedule=lowest_levels(generator, 50, TAU), **options)
 
 
 def draws(count: int, rows: int = len(IDS)) -> Tensor:
@@ -54,7 +54,7 @@ def draws(count: int, rows: int = len(IDS)) -> Tensor:
 
 def test_the_lowest_levels_are_the_respaced_chain_s():
     generator = grey_denoiser(levels=500)
-    schedule = lowest(generator, 50, 5)
+    schedule = lowest_levels(generator, 50, 5)
     assert schedule.timesteps.tolist() == [0, 10, 20, 31, 41]  # 499 / 49 = 10.18 apart
     assert torch.equal(schedule.alpha_bar, generator.schedule.alpha_bar[schedule.timesteps])
 
@@ -70,7 +70,7 @@ def test_the_lowest_levels_are_the_respaced_chain_s():
 def test_levels_that_do_not_exist_or_were_not_learned_are_refused(num_inference_steps, tau, says):
     generator = Denoiser(Convolved(), shape=(1, 6, 6), alpha_bar=linear(500), reach=60)
     with pytest.raises(RatherError, match=says) as refused:
-        lowest(generator, num_inference_steps, tau)
+        lowest_levels(generator, num_inference_steps, tau)
     assert refused.value.code == "CFG-SETTING"
     assert "\n" not in str(refused.value)
 
@@ -103,7 +103,7 @@ def test_the_net_is_asked_at_each_level_from_the_highest_down():
 def test_of_normal_pixels_the_gradient_is_known():
     variance = 0.12
     generator = grey_denoiser(variance)
-    schedule, x = lowest(generator, 50, TAU), pictures(3).requires_grad_()
+    schedule, x = lowest_levels(generator, 50, TAU), pictures(3).requires_grad_()
     a = schedule.alpha_bar
     gain = a[-1].sqrt()
     for t in (2, 1, 0):
@@ -184,7 +184,7 @@ def test_what_has_not_changed_has_no_mask_and_what_is_nan_has_all():
 
 
 def refinement(generator: Denoiser, **options: object) -> Refinement:
-    schedule = lowest(generator, 50, TAU)
+    schedule = lowest_levels(generator, 50, TAU)
     return Refinement(generator=generator, schedule=schedule, **{"threshold": 0.15, "dilation": 3, **options})
 
 
@@ -207,7 +207,7 @@ def test_outside_of_its_mask_a_picture_is_its_query_to_the_last_bit():
 def test_outside_of_its_mask_the_net_sees_the_query_at_the_level_of_the_inside_newly_noised():
     generator, x, noises = convolved(), pictures(3), draws(2 * TAU)
     _, mask = refinement(generator)(changed(x), x, noises)
-    schedule = lowest(generator, 50, TAU)
+    schedule = lowest_levels(generator, 50, TAU)
     assert generator.net.steps == schedule.timesteps.flip(0).tolist()
     around = (mask == 0).expand_as(x)
     for seen, t, which in zip(generator.net.seen, (2, 1, 0), (1, 3, 5), strict=True):

@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from analytic import grey_denoiser, others, pictures, spatial
 from rather.config.errors import RatherError
 from rather.core import Classifier, Counterfactuals, Goal, Method, Noise
-from rather.diffusion.denoising import lowest
-from rather.diffusion.guidance import away_from_target, log_odds
+from rather.diffusion.denoising import lowest_levels
+from rather.diffusion.guidance import guidance_gradient, log_odds
 from rather.diffusion.refinement import change_mask
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.noise_schedule import linear, to_pm1, to_unit
 from rather.methods.dime import DiME
 from rather.methods.fastdime import FastDiME
-from rather.methods.maskdime import MaskDiME, _top
+from rather.methods.maskdime import MaskDiME, _largest
 
 pytestmark = pytest.mark.shapes
 IDS = ("ann", "bob", "cy", "dee")
@@ -62,7 +62,7 @@ def test_log_odds_are_the_logarithm_of_p_over_1_minus_p() -> None:
 def test_the_gradient_is_of_images_from_minus_1_to_1_and_row_by_row() -> None:
     classifier, x = spatial(), pictures(4)
     goal = goal_of(classifier, x)
-    gradient, change = away_from_target(classifier, to_pm1(x), goal), 1e-2
+    gradient, change = guidance_gradient(classifier, to_pm1(x), goal), 1e-2
     for row in range(4):
         one = slice(row, row + 1)
         moved = to_pm1(x[one]).clone()
@@ -79,7 +79,7 @@ def test_the_query_is_brought_to_the_level_from_which_the_way_back_starts(method
     generator, x = noted(), pictures(len(IDS))
     goal = goal_of(spatial(), x)
     method(generator=generator, tau=4, scales=(1.0,)).search(spatial(), x, goal, Noise(0, IDS))
-    schedule = lowest(generator, 50, 4)
+    schedule = lowest_levels(generator, 50, 4)
     assert generator.net.steps[0] == schedule.timesteps[-1] == 31
     noise = Noise(0, IDS).split(2 if method is FastDiME else 1)[0]
     first = schedule.add_noise(to_pm1(x), 3, noise.normal(1, 6, 6))
@@ -171,7 +171,7 @@ def test_without_a_pull_the_class_stays_and_with_more_it_is_surer(method) -> Non
         FastDiME(generator=grey_denoiser(), dilation=1, threshold=0.5),
         FastDiME(generator=grey_denoiser(), dilation=1, threshold=0.5, variant="twice"),
         FastDiME(generator=grey_denoiser(), dilation=1, threshold=0.5, variant="twice-masked"),
-        MaskDiME(generator=grey_denoiser(), dilation=1, share=0.5),
+        MaskDiME(generator=grey_denoiser(), dilation=1, mask_share=0.5),
     ],
 )
 def test_outside_of_the_mask_the_picture_is_its_query(method) -> None:
@@ -194,15 +194,15 @@ def test_the_second_time_fastdime_has_the_mask_of_the_first_answer(variant) -> N
 
 def test_the_largest_pixels_are_counted_and_pixels_without_a_gradient_do_not_count() -> None:
     values = torch.tensor([[0.0, 3.0, 1.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]]).view(1, 1, 3, 3)
-    assert _top(values, 2 / 9, 1).flatten().tolist() == [0, 1, 0, 1, 0, 0, 0, 0, 0]
-    assert _top(values, 1.0, 1).flatten().tolist() == [0, 1, 1, 1, 0, 0, 0, 0, 0]
-    assert _top(values, 1e-3, 3).flatten().tolist() == [1, 1, 1, 1, 1, 1, 0, 0, 0]
-    assert _top(values[:, :, 2:], 0.5, 1).sum() == 0
+    assert _largest(values, 2 / 9, 1).flatten().tolist() == [0, 1, 0, 1, 0, 0, 0, 0, 0]
+    assert _largest(values, 1.0, 1).flatten().tolist() == [0, 1, 1, 1, 0, 0, 0, 0, 0]
+    assert _largest(values, 1e-3, 3).flatten().tolist() == [1, 1, 1, 1, 1, 1, 0, 0, 0]
+    assert _largest(values[:, :, 2:], 0.5, 1).sum() == 0
 
 
 def test_the_inner_mask_lies_in_the_outer_one() -> None:
     gradient = torch.randn(3, 2, 6, 6, generator=torch.Generator().manual_seed(0))
-    outer, inner = MaskDiME(generator=noted(), dilation=1, share=0.5, inner=0.5)._masks(gradient)
+    outer, inner = MaskDiME(generator=noted(), dilation=1, mask_share=0.5, guided_share=0.5)._masks(gradient)
     assert outer.flatten(1).sum(1).tolist() == [18] * 3
     assert inner.flatten(1).sum(1).tolist() == [9] * 3
     assert (inner <= outer).all()

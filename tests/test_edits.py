@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rather.feature_cells import editor as editors
+from rather.feature_cells import cell_editor as editors
 from rather.feature_cells import edits as any_edits
 from rather.feature_cells import linear_edits
-from rather.feature_cells.editor import editor
-from rather.feature_cells.edits import HAIR, AnyHead, Edits, Screened, first_best
+from rather.feature_cells.cell_editor import cell_editor
+from rather.feature_cells.edits import HAIR, AnyHead, Edits, Prescreened, first_best
 from rather.feature_cells.linear_edits import LinearFirst, PooledLinear
 
 D, U, V, K = 6, 2, 3, 5
@@ -123,7 +123,7 @@ def _no_pair_is_too_small(monkeypatch):
 @settings(max_examples=6, deadline=None)
 def test_scores_are_those_of_asking_the_head_about_every_edit_before_and_after_edits(make, seed, rows):
     head, kind, query, distractor, target = problem(seed, make, rows)
-    maps = editor(head, (D, U, V)).start(query, distractor)
+    maps = cell_editor(head, (D, U, V)).start(query, distractor)
     assert type(maps) is kind
     may = everything(rows)
     for _ in range(3):
@@ -142,7 +142,7 @@ def test_scores_are_those_of_asking_the_head_about_every_edit_before_and_after_e
 @settings(max_examples=5, deadline=None)
 def test_maps_that_stay_do_not_notice_that_others_leave(make, seed):
     head, _, query, distractor, target = problem(seed, make)
-    how = editor(head, (D, U, V))
+    how = cell_editor(head, (D, U, V))
     maps, stay = how.start(query, distractor), torch.tensor([False, True, True])
     edit = maps.best(target, everything())
     maps.apply(edit)
@@ -156,19 +156,19 @@ def test_maps_that_stay_do_not_notice_that_others_leave(make, seed):
 
 def test_a_head_that_may_do_more_than_it_seems_to_is_asked_itself():
     head = mlp(nn.ReLU()).eval()
-    assert isinstance(editor(head, (D, U, V)).start(*torch.rand(2, 1, D, U, V)), LinearFirst)
+    assert isinstance(cell_editor(head, (D, U, V)).start(*torch.rand(2, 1, D, U, V)), LinearFirst)
     unlike = [mlp(nn.ReLU(), nn.Dropout()).train(), nn.Sequential(nn.Flatten(2), *mlp()[1:]).eval()]
     hooked = copy.deepcopy(head)
     hooked[1].register_forward_hook(lambda module, args, out: out + 1)
     parametrised = copy.deepcopy(head)
     nn.utils.parametrizations.weight_norm(parametrised[1])
     for other in (*unlike, hooked, parametrised):
-        assert isinstance(editor(other, (D, U, V)).start(*torch.rand(2, 1, D, U, V)), AnyHead)
+        assert isinstance(cell_editor(other, (D, U, V)).start(*torch.rand(2, 1, D, U, V)), AnyHead)
 
 
 def test_a_table_that_would_not_fit_is_not_made(monkeypatch):
     monkeypatch.setattr(editors, "_TABLE", 9 * N * N - 1)
-    assert isinstance(editor(mlp(nn.ReLU()).eval(), (D, U, V)).start(*torch.rand(2, 1, D, U, V)), AnyHead)
+    assert isinstance(cell_editor(mlp(nn.ReLU()).eval(), (D, U, V)).start(*torch.rand(2, 1, D, U, V)), AnyHead)
 
 
 def test_the_size_of_the_blocks_changes_nothing(monkeypatch):
@@ -265,8 +265,8 @@ def test_a_difference_that_is_more_than_rounding_is_no_tie(seed):
 @settings(max_examples=5, deadline=None)
 def test_the_screen_makes_the_same_edits(make, seed):
     head, kind, query, distractor, target = problem(seed, make)
-    screened = editor(head, (D, U, V), "bf16").start(query, distractor)
-    assert isinstance(screened, PooledLinear if kind is PooledLinear else Screened)
+    screened = cell_editor(head, (D, U, V), "bf16").start(query, distractor)
+    assert isinstance(screened, PooledLinear if kind is PooledLinear else Prescreened)
     exact, may = AnyHead(head, query, distractor), everything()
     for _ in range(3):
         best = screened.best(target, may)
@@ -286,7 +286,7 @@ def test_a_screen_checks_the_more_the_less_it_knows_and_is_right_in_the_end(seed
     rough = truth + noise * torch.randn(2, 9, 9, generator=g).sign()
     may = torch.rand(2, 9, 9, generator=g) < 0.9
     exact, target = Given(truth), torch.zeros(2, dtype=torch.long)
-    assert torch.equal(Screened(exact, Given(rough)).best(target, may), first_best(truth, may))
+    assert torch.equal(Prescreened(exact, Given(rough)).best(target, may), first_best(truth, may))
     assert exact.asked.max() == 1
     checked = int(exact.asked.sum())
     assert checked == (2 * any_edits.CHECKED if noise == 0 else checked)
@@ -297,5 +297,5 @@ def test_a_screen_of_nothing_but_impossible_or_missing_scores_checks_them_all():
     truth = torch.full((1, 9, 9), -torch.inf)
     truth[0, 8, 8] = -3
     exact, may = Given(truth), torch.ones(1, 9, 9, dtype=torch.bool)
-    screened = Screened(exact, Given(torch.full((1, 9, 9), torch.nan)))
+    screened = Prescreened(exact, Given(torch.full((1, 9, 9), torch.nan)))
     assert screened.best(torch.zeros(1, dtype=torch.long), may).tolist() == [[8, 8]]

@@ -9,8 +9,8 @@ from torch import nn
 from analytic import others, pictures, spatial
 from rather.config.errors import RatherError
 from rather.core import Goal
+from rather.feature_cells.cell_editor import cell_editor
 from rather.feature_cells.composite import composite, highlights
-from rather.feature_cells.editor import editor
 from rather.feature_cells.edits import first_best
 from rather.feature_cells.sequential import sequential_search
 from rather.hub.methods import build_method
@@ -87,7 +87,9 @@ def rows_of(trail):
 def test_edits_are_those_of_the_literal_loop(make, reuse, screen, seed, at_most):
     head, query, distractor, goal = head_and_pairs(seed, make)
     goal = Goal.criticism(goal.target, 0.5 * (seed % 2))
-    trail = sequential_search(editor(head, (D, 2, 2), screen), query, distractor, goal, at_most=at_most, reuse=reuse)
+    trail = sequential_search(
+        cell_editor(head, (D, 2, 2), screen), query, distractor, goal, at_most=at_most, reuse=reuse
+    )
     for row, (edits, log_p, flipped) in enumerate(rows_of(trail)):
         one = goal[torch.tensor([row])]
         truth, path, cells = algorithm_1(head, query[row], distractor[row], one, at_most=at_most, reuse=reuse)
@@ -100,7 +102,7 @@ def test_edits_are_those_of_the_literal_loop(make, reuse, screen, seed, at_most)
 @settings(max_examples=10, deadline=None)
 def test_a_row_alone_is_edited_as_in_a_batch(seed):
     head, query, distractor, goal = head_and_pairs(seed)
-    how = editor(head, (D, 2, 2))
+    how = cell_editor(head, (D, 2, 2))
     together = rows_of(sequential_search(how, query, distractor, goal))
     for row in range(len(goal)):
         part = torch.tensor([row])
@@ -111,7 +113,7 @@ def test_a_row_alone_is_edited_as_in_a_batch(seed):
 
 def test_a_goal_that_is_out_of_reach_ends_when_all_cells_are_edited():
     head, query, distractor, goal = head_and_pairs(0)
-    trail = sequential_search(editor(head, (D, 2, 2)), query, distractor, Goal.criticism(goal.target, 0.999))
+    trail = sequential_search(cell_editor(head, (D, 2, 2)), query, distractor, Goal.criticism(goal.target, 0.999))
     assert trail.count.tolist() == [N] * 5
     assert not trail.flipped.any()
     for edits, _, _ in rows_of(trail):

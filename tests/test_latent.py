@@ -12,7 +12,7 @@ from rather.core import Classifier, Goal
 from rather.generators.autoencoder import Autoencoder
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.methods.revise import REVISE
-from rather.search.losses import member_logits, toward
+from rather.search.losses import goal_loss, member_logits
 
 SHAPE = (1, 4, 4)
 X = torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(1))
@@ -75,7 +75,7 @@ def test_members_share_the_encoder_and_are_asked_in_one_go() -> None:
     calls.update(encoder=0, heads=0)
     assert torch.equal(member_logits(net, X), each)
     assert calls == {"encoder": 1, "heads": 1}
-    toward(net, X.clone().requires_grad_(), Goal.criticism(torch.zeros(9, dtype=torch.long)))
+    goal_loss(net, X.clone().requires_grad_(), Goal.criticism(torch.zeros(9, dtype=torch.long)))
     assert calls == {"encoder": 2, "heads": 2}
 
 

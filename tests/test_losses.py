@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from analytic import spatial, two_classes
 from rather.core import Classifier, Goal
-from rather.search.losses import cross_entropy, l1, l1_sum, log_probability, member_logits, toward
+from rather.search.losses import cross_entropy, goal_loss, l1, l1_sum, log_probability, member_logits
 
 pytestmark = pytest.mark.shapes
 
@@ -48,7 +48,7 @@ PER_ROW: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "l1": (l1, (double(3, 1, 2, 2), -double(3, 1, 2, 2, seed=1).detach())),
     "l1_sum": (l1_sum, (double(3, 1, 2, 2), -double(3, 1, 2, 2, seed=1).detach())),
     "toward": (
-        lambda z: toward(ensemble().double(), z, Goal.criticism(torch.tensor([1, 0, 1])))[0],
+        lambda z: goal_loss(ensemble().double(), z, Goal.criticism(torch.tensor([1, 0, 1])))[0],
         (double(3, 1, 2, 2),),
     ),
 }
@@ -95,7 +95,7 @@ def test_member_logits_of_a_single_classifier_are_its_own() -> None:
 def test_an_ensemble_is_judged_by_its_mean_and_lowered_by_its_members() -> None:
     net, x = ensemble(), torch.rand(8, 1, 2, 2, generator=torch.Generator().manual_seed(0))
     goal = Goal.criticism(torch.ones(8, dtype=torch.long))
-    loss, reached = toward(net, x, goal)
+    loss, reached = goal_loss(net, x, goal)
     p = torch.stack([member(x).softmax(1)[:, 1] for member in net.members])
     torch.testing.assert_close(loss, -p.log().mean(0))
     assert reached.tolist() == goal.reached(net(x)).tolist()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rather.search.descend import Objective, adam, bisect, descend, linear_decay, on_grid, plain, sign
+from rather.search.descend import Objective, adam, bisect, descend, linear_decay, on_grid, sgd, sign_sgd
 
 floats = st.floats(-3, 3, width=32)
 quick = settings(max_examples=25, deadline=None)
@@ -29,7 +29,7 @@ def valley(bottom: Tensor, near: float = 0.0, asked: list[int] | None = None) ->
 
 
 def test_plain_descent_on_a_quadratic_is_a_geometric_series() -> None:
-    path = descend(valley(torch.tensor([[2.0]])), torch.tensor([[0.0]]), steps=5, lr=0.25, rule=plain)
+    path = descend(valley(torch.tensor([[2.0]])), torch.tensor([[0.0]]), steps=5, lr=0.25, optimizer=sgd)
     assert path.end.item() == pytest.approx(2 * (1 - 0.75**5))
     assert path.steps.item() == 5
     assert path.evaluations.item() == 6
@@ -37,7 +37,7 @@ def test_plain_descent_on_a_quadratic_is_a_geometric_series() -> None:
 
 def test_a_signed_step_is_as_long_as_the_learning_rate() -> None:
     start = torch.tensor([[0.0, 1.0, 5.0]])
-    path = descend(valley(torch.tensor([[3.0, -3.0, 5.0]])), start, steps=2, lr=0.1, rule=sign)
+    path = descend(valley(torch.tensor([[3.0, -3.0, 5.0]])), start, steps=2, lr=0.1, optimizer=sign_sgd)
     torch.testing.assert_close(path.end, torch.tensor([[0.2, 0.8, 5.0]]))
 
 
@@ -50,16 +50,16 @@ def test_adam_is_torch_s_adam() -> None:
         optimiser.zero_grad()
         ((z - bottom).square().sum() / 2).backward()
         optimiser.step()
-    path = descend(valley(bottom), start, steps=40, lr=0.05, rule=adam)
+    path = descend(valley(bottom), start, steps=40, lr=0.05, optimizer=adam)
     torch.testing.assert_close(path.end, z.detach(), rtol=1e-5, atol=1e-6)
 
 
 @quick
-@given(st.lists(floats, min_size=1, max_size=4), st.sampled_from([adam, sign, plain]), st.integers(0, 5))
-def test_a_row_does_not_care_about_its_batch(bottoms: list[float], rule: object, patience: int) -> None:
+@given(st.lists(floats, min_size=1, max_size=4), st.sampled_from([adam, sign_sgd, sgd]), st.integers(0, 5))
+def test_a_row_does_not_care_about_its_batch(bottoms: list[float], optimizer: object, patience: int) -> None:
     bottom = torch.tensor(bottoms)[:, None] * torch.ones(2)
     start = torch.zeros(len(bottoms), 2)
-    options = {"steps": 20, "lr": 0.1, "rule": rule, "patience": patience, "frames": 3}
+    options = {"steps": 20, "lr": 0.1, "optimizer": optimizer, "patience": patience, "frames": 3}
     together = descend(valley(bottom, 0.3), start, **options)
     for row in range(len(bottoms)):
         alone = descend(valley(bottom[[row]], 0.3), start[[row]], **options)
@@ -73,7 +73,7 @@ def test_a_row_does_not_care_about_its_batch(bottoms: list[float], rule: object,
 @given(st.lists(floats, max_size=6))
 def test_rows_that_are_done_are_not_asked_again(bottoms: list[float]) -> None:
     bottom, asked = torch.tensor(bottoms).view(-1, 1), [0] * len(bottoms)
-    path = descend(valley(bottom, 0.15, asked), torch.zeros(len(bottoms), 1), steps=40, lr=0.1, rule=sign)
+    path = descend(valley(bottom, 0.15, asked), torch.zeros(len(bottoms), 1), steps=40, lr=0.1, optimizer=sign_sgd)
     # From 0 by steps of 0.1 until nearer than 0.15: the first step count with |b| - 0.1 n < 0.15.
     wanted = [max(0, int(np.floor((abs(b) - 0.15) / 0.1 + 1 + 1e-4))) for b in bottoms]
     assert all(abs(n - m) <= 1 for n, m in zip(path.steps.tolist(), wanted, strict=True))
@@ -87,7 +87,7 @@ def test_a_row_without_a_finite_gradient_stays_and_leaves() -> None:
         loss = z[:, 0] * torch.where(rows == 1, torch.nan, 1.0)
         return loss, torch.zeros(len(rows), dtype=torch.bool)
 
-    path = descend(objective, torch.zeros(3, 1), steps=4, lr=1.0, rule=plain)
+    path = descend(objective, torch.zeros(3, 1), steps=4, lr=1.0, optimizer=sgd)
     assert path.end[:, 0].tolist() == [-4, 0, -4]
     assert path.steps.tolist() == [4, 0, 4]
     assert path.evaluations.tolist() == [5, 1, 5]
@@ -99,7 +99,7 @@ def test_a_row_that_cannot_move_leaves() -> None:
         torch.tensor([[0.5], [0.5]]),
         steps=100,
         lr=0.125,
-        rule=sign,
+        optimizer=sign_sgd,
         project=lambda z: z.clamp(0, 1),
     )
     assert path.end[:, 0].tolist() == [1, 0]
@@ -113,7 +113,7 @@ def overshoot(z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def test_without_patience_the_first_success_is_the_end() -> None:
-    path = descend(overshoot, torch.tensor([[0.0], [0.25]]), steps=9, lr=0.25, rule=sign)
+    path = descend(overshoot, torch.tensor([[0.0], [0.25]]), steps=9, lr=0.25, optimizer=sign_sgd)
     assert path.end[:, 0].tolist() == [0.5, 0.5]
     assert path.steps.tolist() == [2, 1]
 
@@ -127,7 +127,7 @@ def test_with_patience_the_nearest_success_is_the_end() -> None:
         going = len(asked) <= 4
         return (-z if going else z)[:, 0], torch.tensor([not going])
 
-    path = descend(far_first, torch.zeros(1, 1), steps=7, lr=0.5, rule=sign, patience=1, frames=9)
+    path = descend(far_first, torch.zeros(1, 1), steps=7, lr=0.5, optimizer=sign_sgd, patience=1, frames=9)
     assert asked == [0, 0.5, 1, 1.5, 2, 1.5, 1, 0.5]
     assert path.end.item() == 0.5
     assert path.steps.item() == 7
@@ -140,7 +140,7 @@ def test_falling_steps_get_shorter_and_end_at_nothing() -> None:
         torch.zeros(1, 1),
         steps=9,
         lr=1.0,
-        rule=linear_decay(sign, 4),
+        optimizer=linear_decay(sign_sgd, 4),
         frames=9,
     )
     assert path.frames[0][:, 0].tolist() == [0, 1, 1.75, 2.25, 2.5]
@@ -149,7 +149,7 @@ def test_falling_steps_get_shorter_and_end_at_nothing() -> None:
 
 @pytest.mark.shapes
 def test_patience_ends_when_nothing_nearer_comes() -> None:
-    path = descend(overshoot, torch.zeros(1, 1), steps=50, lr=0.25, rule=sign, patience=3, frames=4)
+    path = descend(overshoot, torch.zeros(1, 1), steps=50, lr=0.25, optimizer=sign_sgd, patience=3, frames=4)
     assert path.end.item() == 0.5
     assert path.steps.item() == 2 + 3
     assert path.frames[0][:, 0].tolist() == [0, 0.25, 0.5]  # the way to the end, not what came after it
@@ -159,7 +159,7 @@ def test_patience_ends_when_nothing_nearer_comes() -> None:
 @given(st.integers(1, 7), st.integers(0, 60))
 def test_frames_are_evenly_spread_and_their_number_is_bounded(frames: int, steps: int) -> None:
     far = valley(torch.tensor([[99.0]]))
-    path = descend(far, torch.zeros(1, 1), steps=steps, lr=1.0, rule=sign, frames=frames)
+    path = descend(far, torch.zeros(1, 1), steps=steps, lr=1.0, optimizer=sign_sgd, frames=frames)
     places = path.frames[0][:, 0].tolist()
     assert min(frames, steps + 1) <= len(places) <= 2 * frames
     assert places[0] == 0

@@ -18,8 +18,8 @@ from rather.methods.minimal import Minimal
 from rather.methods.several import Several
 from rather.methods.wachter import Wachter
 from rather.search.best import Best
-from rather.search.descend import descend, on_grid, plain
-from rather.search.losses import l1, toward
+from rather.search.descend import descend, on_grid, sgd
+from rather.search.losses import goal_loss, l1
 from rather.search.references import References
 
 # The nearest flip of a linear classifier is known
@@ -37,7 +37,7 @@ def missing(x: Tensor) -> Tensor:
 
 def test_plain_descent_ends_at_the_nearest_flip_in_l2() -> None:
     goal = Goal.criticism(torch.ones(len(QUERIES), dtype=torch.long))
-    path = descend(lambda z, rows: toward(PLANE, z, goal[rows]), QUERIES, steps=5000, lr=1e-3, rule=plain)
+    path = descend(lambda z, rows: goal_loss(PLANE, z, goal[rows]), QUERIES, steps=5000, lr=1e-3, optimizer=sgd)
     nearest = missing(QUERIES) / torch.tensor(WEIGHT).norm()
     assert (nearest > 0).all()
     assert goal.reached(PLANE(path.end)).all()

@@ -1,48 +1,60 @@
-"""Classifier guidance of a denoiser as counterfactuals use it: DiME, Jeanneret, Simon and Jurie (2022).
+"""Classifier guidance of a denoiser as DiME and its successors use it: Jeanneret, Simon and Jurie (2022).
 
     mu <- mu - variance * ( scale * grad L(C(x_t), target) / sqrt(a) + distance_weight * sign(z - x) )
 
-G. Jeanneret, L. Simon, F. Jurie, "Diffusion models for counterfactual explanations", ACCV 2022. x_t is some
-image without noise of which the classifier is asked, z the noisy one; L = -log p / (1 - p), of two classes
-the difference of their logits. Ours: no perceptual term.
+G. Jeanneret, L. Simon, F. Jurie, "Diffusion models for counterfactual explanations", ACCV 2022. z is the noisy
+image at level t, x_t an image without noise that the classifier judges in its place; L = -log p / (1 - p), of
+two classes the difference of their logits. Ours: no perceptual term.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Annotated
 
 import torch
-from pydantic import Field, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from rather.core import Classifier, Goal, Images, Labels, SearchResult
+from rather.core import Classifier, Goal, Images, Labels, Noise, SearchResult
+from rather.diffusion.refinement import Mask
 from rather.generators.noise_schedule import NoiseSchedule, Noisy, to_unit
-from rather.search.best import Best
-from rather.search.descend import Rows
-from rather.search.losses import PerRow, member_logits, refuse_without_gradient
+from rather.search.best import DENOISER_CALLS, Best
+from rather.search.losses import PerRow, member_logits, require_gradient
 
-#: Weights of the classifier's gradient, tried in this order.
-Scales = Annotated[tuple[PositiveFloat, ...], Field(min_length=1, max_length=10)]
+# Settings that DiME and its successors share.
+Scales = Annotated[
+    tuple[PositiveFloat, ...],
+    Field(
+        min_length=1,
+        max_length=10,
+        description="Weights of the classifier's gradient, tried in this order until the goal is reached.",
+    ),
+]
+SignWeight = Annotated[
+    NonNegativeFloat,
+    Field(description="Weight of the distance, the sum of absolute pixel differences; larger keeps the image closer."),
+]
+#: (scale, queries, goal, noise) -> images and, of a method that has them, masks of what may change.
+Guided = Callable[[float, Images, Goal, Noise], tuple[Images, Mask | None]]
 
 
 def log_odds(classifier: Classifier, z: Images, target: Labels) -> PerRow:
     """Logarithm of p / (1 - p) of the target, the mean over the members of an ensemble.
 
     Raises:
-        RatherError: MODEL-GRADIENT if a gradient is wanted and the classifier's answer has none.
+        RatherError: MODEL-GRADIENT if a gradient is wanted and the classifier's output has none.
     """
     logits = member_logits(classifier, z)
-    refuse_without_gradient(classifier, z, logits)
-    mine = target[None, :, None].expand(len(logits), -1, 1)
-    others = logits.scatter(2, mine, -torch.inf).logsumexp(2)
-    odds: PerRow = (logits.gather(2, mine)[:, :, 0] - others).mean(0)
+    require_gradient(classifier, z, logits)
+    index = target[None, :, None].expand(len(logits), -1, 1)
+    others = logits.scatter(2, index, -torch.inf).logsumexp(2)
+    odds: PerRow = (logits.gather(2, index)[:, :, 0] - others).mean(0)
     return odds
 
 
-def away_from_target(classifier: Classifier, clean: Noisy, goal: Goal) -> Noisy:
-    """The gradient of -log p / (1 - p) at images without noise; none for a row where it is not finite."""
+def guidance_gradient(classifier: Classifier, clean: Noisy, goal: Goal) -> Noisy:
+    """The gradient of L at images without noise; 0 for a row where it is not finite."""
     with torch.enable_grad():
         clean = clean.detach().requires_grad_()
         odds = log_odds(classifier, to_unit(clean), goal.target)
@@ -50,32 +62,50 @@ def away_from_target(classifier: Classifier, clean: Noisy, goal: Goal) -> Noisy:
     return torch.where(gradient.isfinite().flatten(1).all(1)[:, None, None, None], gradient, 0)
 
 
-def pull(gradient: Noisy, schedule: NoiseSchedule, t: int, *, scale: float) -> Noisy:
-    """What the gradient at the image is worth at level t."""
+def scale_grad(gradient: Noisy, schedule: NoiseSchedule, t: int, *, scale: float) -> Noisy:
+    """The gradient at an image without noise, brought to level t: scale * gradient / sqrt(a)."""
     return gradient * (scale / math.sqrt(schedule.alpha_bar[t]))
 
 
-def climb(
+def try_scales(
     scales: Sequence[float],
-    search: Callable[[float, Rows], SearchResult],
+    guided: Guided,
     classifier: Classifier,
     x: Images,
     goal: Goal,
+    *,
+    noise: Noise,
+    steps: int,
+    calls: int,
 ) -> SearchResult:
-    """For each row the answer at the first scale that brings it to its goal, or else its best.
+    """For each row the image of the first scale that brings it to its goal, or else its best.
 
     Args:
         scales: in the order in which they are tried.
-        search: of a scale and the rows that are not at their goal yet.
-        classifier: that judges.
+        guided: computes the images of the rows that are not at their goal yet; each scale gets the same noise.
+        classifier: judges the images.
         x: the queries.
         goal: of each.
+        noise: of each.
+        steps: of the search of one scale, each of which asks the classifier once.
+        calls: forward passes of the denoiser in it.
     """
     best, rows = Best(classifier, x, goal), torch.arange(len(x), device=x.device)
     for scale in scales:
-        found = search(scale, rows)
-        reached = best.offer(rows, replace(found, info={**found.info, "scale": [scale] * len(rows)}))
-        rows = rows[~reached]
+        images, mask = guided(scale, x[rows], goal[rows], noise[rows])
+        count = torch.full_like(rows, steps)
+        found = SearchResult(
+            images=images,
+            steps=count,
+            evaluations=count,
+            artifacts={} if mask is None else {"mask": [*mask]},
+            info={
+                **({} if mask is None else {"mask_share": mask.flatten(1).mean(1).tolist()}),
+                DENOISER_CALLS: [calls] * len(rows),
+                "scale": [scale] * len(rows),
+            },
+        )
+        rows = rows[~best.offer(rows, found)]
         if not len(rows):
             break
     return best.found()

@@ -1,4 +1,4 @@
-"""The second half of ACE, Jeanneret et al. (2023): what of a changed picture need not change is put back.
+"""The second half of ACE, Jeanneret et al. (2023): the part of a change that is not needed is undone.
 
     m = [ dilated |z - x| / max |z - x| >= threshold ],   z_t <- m z_t + (1 - m) x_t  before each step back
 
@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rather.core import Images
-from rather.diffusion.denoising import Draws, step_back
-from rather.generators._denoiser import Denoiser
+from rather.diffusion.denoising import Draws, denoise_step
+from rather.generators.ddpm import Denoiser
 from rather.generators.noise_schedule import NoiseSchedule, to_pm1, to_unit
 
 #: 1 where a pixel may change, else 0.
@@ -33,41 +33,48 @@ def _odd(size: int) -> int:
     raise ValueError("an even square has no middle")
 
 
-#: The side of a square of pixels around another.
-Side = Annotated[PositiveInt, AfterValidator(_odd)]
 #: A share of each row's largest change.
 Thresholds = Float[Tensor, " b"]
-#: Of a row's largest change.
-Share = Annotated[float, Field(ge=0, le=1)]
+
+# Settings that the methods with masks share.
+Side = Annotated[
+    PositiveInt,
+    AfterValidator(_odd),
+    Field(description="Side, in pixels, of the square of the mask around each changed pixel; odd."),
+]
+Threshold = Annotated[
+    float,
+    Field(ge=0, le=1, description="Least change that the mask keeps, as a share of the image's largest; 0 keeps all."),
+]
 
 
 def dilated(values: Mask, side: int) -> Mask:
-    """Each pixel the largest of a square of `side` pixels around it."""
+    """The largest value in the square of `side` x `side` pixels around each pixel."""
     return F.max_pool2d(values, side, stride=1, padding=side // 2)
 
 
 def change_mask(z: Images, x: Images, threshold: float | Thresholds, dilation: int) -> Mask:
-    """Where z is another picture than x: nowhere if it is the same, everywhere if it has a NaN.
+    """Where z differs from x: nowhere if they are the same 8-bit image, everywhere if z has a NaN.
 
     Args:
         z: the changed images.
-        x: as they were.
-        threshold: the least change that counts, as a share of the row's largest, of all rows or of each;
-            summed over the channels. With 0 everything does, whether it has changed or not.
-        dilation: the side of the square around a pixel whose largest change counts as its own.
+        x: the images before.
+        threshold: least change, summed over the channels, that counts, as a share of the row's largest; one
+            for all rows or one for each. With 0 the mask is everywhere.
+        dilation: side of the square around a pixel whose largest change counts as its own.
     """
     change = (z - x).abs().sum(1, keepdim=True)
     most = change.amax((1, 2, 3), keepdim=True)
-    seen = most > x.shape[1] * 0.5 / 255  # what no picture of 8 bits shows is no change
+    seen = most > x.shape[1] * 0.5 / 255  # what an 8-bit image does not show is no change
     share = change * seen / torch.where(seen, most, 1) + 0 * most  # NaN stays what it is
     least = threshold[:, None, None, None] if isinstance(threshold, Tensor) else threshold
     return (~(dilated(share, dilation) < least)).to(x)
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Refinement:
-    """Inpaints the changed region of a picture along a schedule of levels, and pastes the query around it."""
+    """Inpaints the changed region of an image by a denoiser, and pastes the query around it."""
 
     generator: Denoiser
     schedule: NoiseSchedule
@@ -76,18 +83,18 @@ class Refinement:
 
     @property
     def calls(self) -> int:
-        """How often the generator is asked; it takes twice as many draws."""
+        """Forward passes of the generator for each image; it takes twice as many draws."""
         return len(self.schedule)
 
     @torch.no_grad()
     def __call__(self, z: Images, x: Images, draws: Draws, threshold: Thresholds | None = None) -> tuple[Images, Mask]:
-        """The refined images and their masks; outside of its mask each is its query, to the last bit.
+        """The refined images and their masks; outside its mask an image equals its query, to the last bit.
 
         Args:
             z: changed images (b, c, h, w) in [0, 1].
             x: the queries.
             draws: `2 * calls` for each.
-            threshold: of each row; by default the refinement's own.
+            threshold: of each row; by default that of the refinement.
         """
         mask = change_mask(z, x, self.threshold if threshold is None else threshold, self.dilation)
         first, *rest = draws.unbind(1)
@@ -95,7 +102,7 @@ class Refinement:
         inside = self.schedule.add_noise(to_pm1(z), top, first)
         for t in reversed(range(len(self.schedule))):
             outside = self.schedule.add_noise(query, t, rest.pop(0))
-            collage = inside * mask + outside * (1 - mask)
-            inside = step_back(self.generator, collage, self.schedule, t, rest.pop(0) if t else None)
-        # Not by `where`: a generator that gives NaN is to be seen.
+            collage = inside * mask + outside * (1 - mask)  # x'_t of eq. 4
+            inside = denoise_step(self.generator, collage, self.schedule, t, rest.pop(0) if t else None)
+        # Not by `where`, which would hide the NaN of a generator.
         return to_unit(inside).clamp(0, 1) * mask + x * (1 - mask), mask

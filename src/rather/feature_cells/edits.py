@@ -59,7 +59,7 @@ class Edits(ABC):
         return first_best(self.scores(target, open_edits), open_edits)
 
 
-def refuse_large(u: int, v: int) -> None:
+def check_cell_count(u: int, v: int) -> None:
     """Edits are pairs of cells: of a map as large as an image there are far too many to look at.
 
     Raises:
@@ -150,7 +150,7 @@ class AnyHead(Edits):
 
 
 @final
-class Screened(Edits):
+class Prescreened(Edits):
     """Rough scores of all edits, and exact ones of the most promising.
 
     The best of those that were checked is the answer once no other edit's rough score, raised by four times

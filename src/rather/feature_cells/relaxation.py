@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from rather.core import Labels
-from rather.search.descend import Rows, descend, plain
+from rather.search.descend import Rows, descend, sgd
 from rather.search.losses import log_probability
 
 #: In place of -inf: its softmax is exactly 0 as well, and 0 * log 0 is 0 rather than NaN.
@@ -67,7 +67,7 @@ def relaxed_best_edit(
         never = torch.zeros(len(at), dtype=torch.bool, device=at.device)
         return entropy * doubt - log_probability(logits, target[at]), never
 
-    end = descend(objective, query.new_zeros(rows, n + n * n), steps=steps, lr=lr, rule=plain).end
+    end = descend(objective, query.new_zeros(rows, n + n * n), steps=steps, lr=lr, optimizer=sgd).end
     every = torch.arange(rows, device=query.device)
     alpha, m = split(end, every)
     i = alpha.argmax(1)

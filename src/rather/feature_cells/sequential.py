@@ -16,14 +16,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rather.core import Features, Goal
-from rather.feature_cells.editor import Editor
+from rather.feature_cells.cell_editor import CellEditor
 from rather.feature_cells.edits import Edits
 from rather.search.losses import log_probability
 
 
 @final
 @dataclass(frozen=True)
-class Trail:
+class EditSequence:
     """The edits of some rows, and what they did."""
 
     edits: Int[Tensor, "b s 2"]  # (query cell, distractor cell) in order, the first `count` of them
@@ -33,7 +33,7 @@ class Trail:
 
 
 def sequential_search(
-    how: Editor,
+    how: CellEditor,
     query: Features,
     distractor: Features,
     goal: Goal,
@@ -41,7 +41,7 @@ def sequential_search(
     cells: int | None = None,
     at_most: int | None = None,
     reuse: bool = False,
-) -> Trail:
+) -> EditSequence:
     """Algorithm 1 for a batch of pairs; those whose decision has changed leave it.
 
     Args:
@@ -61,14 +61,14 @@ def sequential_search(
             _search(how.start(f, other), goal[rows], cells, most, reuse=reuse)
             for f, other, rows in zip(*(whole.split(how.at_once) for whole in (query, distractor, every)), strict=True)
         ]
-    return Trail(*(torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])))
+    return EditSequence(*(torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])))
 
 
-def _search(maps: Edits, goal: Goal, cells: int, most: int, *, reuse: bool) -> Trail:
+def _search(maps: Edits, goal: Goal, cells: int, most: int, *, reuse: bool) -> EditSequence:
     rows = torch.arange(len(goal), device=goal.target.device)
     mine = torch.ones(len(goal), cells, dtype=torch.bool, device=rows.device)  # cells that may be edited
     theirs = torch.ones_like(mine)  # and copied
-    trail = Trail(
+    trail = EditSequence(
         edits=rows.new_zeros(len(goal), most, 2),
         log_probability=torch.zeros(len(goal), most + 1, device=rows.device),
         count=torch.zeros_like(rows),

@@ -1,4 +1,4 @@
-"""What searches in a generator's space share: where they start, and what they bring back of their way."""
+"""What searches in a generator's latent space share: the latents they start from, and the images they give."""
 
 from __future__ import annotations
 
@@ -11,53 +11,51 @@ from torch import Tensor
 
 from rather.core import Classifier, Goal, Images, SearchResult
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.search.descend import Path, Rows, on_grid
+from rather.search.descend import Descent, Rows, on_grid
 
 _AT_ONCE: Final = 64  # images in memory
-#: Points (n, ...) of a generator's space and the rows that they belong to: the images of them.
+#: (points (n, ...) of a generator's space, the rows that they belong to) -> their images.
 Decode = Callable[[Tensor, Rows], Images]
 
 
 @torch.no_grad()
-def encoded(generator: Autoencoder, classifier: Classifier, x: Images) -> Latents:
+def encode_queries(generator: Autoencoder, classifier: Classifier, x: Images) -> Latents:
     """The latents of the queries.
 
     Raises:
-        RatherError: GEN-SIZE if the generator makes images that the classifier does not take.
+        RatherError: GEN-SIZE if the classifier does not take the images that the generator makes.
     """
-    generator.refuse_other_images(classifier)
+    generator.check_images(classifier)
     return torch.cat([generator.encode(part) for part in x.split(_AT_ONCE)])
 
 
 def decoder(generator: Autoencoder) -> Decode:
-    """An autoencoder's, to which it is all one whose latents they are."""
+    """The decoder of an autoencoder, which does not depend on the row."""
     return lambda z, _: generator.decode(z)
 
 
 @torch.no_grad()
 def decoded(decode: Decode, z: Tensor, rows: Rows) -> Images:
-    """The images of points, in [0, 1]; NaN where the points or the decoder have left the finite numbers."""
+    """The images of points, in [0, 1]; NaN where the points or the decoder are not finite."""
     parts = zip(z.split(_AT_ONCE), rows.split(_AT_ONCE), strict=True)
     return torch.cat([decode(*part) for part in parts]).clamp(0, 1)
 
 
-def shown(decode: Decode, paths: Sequence[Float[Tensor, "_ *shape"]]) -> list[Float[Tensor, "_ c h w"]]:
-    """For each row the pictures of its points; black where they are not finite."""
-    counts = [len(path) for path in paths]
-    rows = torch.arange(len(paths), device=paths[0].device).repeat_interleave(
-        torch.tensor(counts, device=paths[0].device)
-    )
-    return [*decoded(decode, torch.cat([*paths]), rows).nan_to_num(0).split(counts)]
+def decoded_paths(decode: Decode, paths: Sequence[Float[Tensor, "_ *shape"]]) -> list[Float[Tensor, "_ c h w"]]:
+    """For each row the images of the points on its path; black where they are not finite."""
+    counts = torch.tensor([len(path) for path in paths], device=paths[0].device)
+    rows = torch.arange(len(paths), device=counts.device).repeat_interleave(counts)
+    return [*decoded(decode, torch.cat([*paths]), rows).nan_to_num(0).split(counts.tolist())]
 
 
 @torch.no_grad()
 def reconstruction(
     decode: Decode, classifier: Classifier, start: Tensor, goal: Goal
 ) -> tuple[dict[str, Sequence[Tensor]], dict[str, list[Any]]]:
-    """Picture and info of what mere reconstruction does: a flip by that alone is not the method's merit.
+    """Artifacts and info of the mere reconstruction of the queries: a flip by that alone is no explanation.
 
-    It asks the classifier once. Pictures: `reconstruction`. Facts: `reconstruction_called`, a class or, where
-    that is not finite, None; `reconstruction_at_goal`.
+    It costs one forward pass of the classifier. Images: `reconstruction`. Info: `reconstruction_called`, the
+    predicted class, or None where it is not finite; `reconstruction_at_goal`.
     """
     images = on_grid(decoded(decode, start, torch.arange(len(start), device=start.device)))
     logits = classifier(images)
@@ -69,15 +67,15 @@ def reconstruction(
     return {"reconstruction": [*images.nan_to_num(0)]}, info
 
 
-def found_on(path: Path, start: Tensor, decode: Decode, classifier: Classifier, goal: Goal) -> SearchResult:
-    """What a descent from some points found, with its path in pictures and what mere reconstruction does."""
-    pictures, info = reconstruction(decode, classifier, start, goal)
-    if path.frames:
-        pictures["path"] = shown(decode, path.frames)
+def latent_result(descent: Descent, decode: Decode, classifier: Classifier, goal: Goal) -> SearchResult:
+    """The images of a descent in latents, with those of its `path` and the `reconstruction` of the queries."""
+    artifacts, info = reconstruction(decode, classifier, descent.start, goal)
+    if descent.frames:
+        artifacts["path"] = decoded_paths(decode, descent.frames)
     return SearchResult(
-        images=decoded(decode, path.end, torch.arange(len(start), device=start.device)),
-        steps=path.steps,
-        evaluations=path.evaluations + 1,
-        artifacts=pictures,
+        images=decoded(decode, descent.end, torch.arange(len(descent.end), device=descent.end.device)),
+        steps=descent.steps,
+        evaluations=descent.evaluations + 1,
+        artifacts=artifacts,
         info=info,
     )

@@ -20,9 +20,9 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from torch import nn
 
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.feature_cells.cell_editor import CellEditor, Prescreen, cell_editor
 from rather.feature_cells.composite import PictureEdits, highlights
-from rather.feature_cells.editor import Editor, Screen, editor
-from rather.feature_cells.edits import AnyHead, edited, refuse_large
+from rather.feature_cells.edits import AnyHead, check_cell_count, edited
 from rather.feature_cells.pictures import edit_pictures
 from rather.feature_cells.relaxation import relaxed_best_edit
 from rather.feature_cells.sequential import sequential_search
@@ -45,7 +45,7 @@ class Goyal(Method):
     """Edits, at most; by default one of each cell."""
     reuse: bool = False
     """Whether a cell of the distractor may be copied twice."""
-    prescreen: Screen = "none"
+    prescreen: Prescreen = "none"
     """Score all edits in bf16 and check the best in fp32: for processors with bf16 matrix units."""
     steps: PositiveInt = 100
     """Gradient steps for each edit, if the solver is relaxed."""
@@ -69,9 +69,9 @@ class Goyal(Method):
         distractors = self.references.images[chosen]
         query, other = classifier.features(x), classifier.features(distractors)
         _, d, u, v = query.shape
-        refuse_large(u, v)
+        check_cell_count(u, v)
         if self.score_on == "picture":
-            how = Editor(partial(PictureEdits, classifier, highlights(classifier, x), (u, v)), at_once=64)
+            how = CellEditor(partial(PictureEdits, classifier, highlights(classifier, x), (u, v)), at_once=64)
             maps = x, distractors
         else:
             how, maps = self._editor(classifier.head, (d, u, v)), (query, other)
@@ -95,11 +95,11 @@ class Goyal(Method):
             },
         )
 
-    def _editor(self, head: nn.Module, shape: tuple[int, int, int]) -> Editor:
+    def _editor(self, head: nn.Module, shape: tuple[int, int, int]) -> CellEditor:
         if self.solver == "exhaustive":
-            return editor(head, shape, self.prescreen)
+            return cell_editor(head, shape, self.prescreen)
         relaxed = partial(relaxed_best_edit, head, steps=self.steps, lr=self.lr, entropy=self.entropy)
-        return Editor(partial(AnyHead, head, solver=relaxed), at_once=64)
+        return CellEditor(partial(AnyHead, head, solver=relaxed), at_once=64)
 
     def _evaluations(self, count: int, n: int) -> int:
         """How often g was asked: of the maps after each edit, to find each, and of the edited features."""

@@ -1,31 +1,28 @@
-"""MaskDiME (2026): DiME with one call a step, in the pixels alone to which the classifier is most sensitive.
+"""DiME in those pixels alone to which the classifier is most sensitive. MaskDiME, 2026.
 
-    z_t-1 <- m mu + (1 - m) x_t-1,   m the share of the pixels with the largest |grad L(C(x_t), target)|
+    z_t-1 <- m mu + (1 - m) x_t-1,   m the mask_share of the pixels with the largest |grad L(C(x_t), target)|
 
 "MaskDiME: adaptive masked diffusion for precise and efficient visual counterfactual explanations", 2026. The
-classifier is asked of the expected image, E[x | z_t], in an inner part of the mask of the step before, and of
-the query around it; first of the query. No noise is added to the guided mean.
+classifier judges the expected image E[x | z_t] in an inner part of the last step's mask, and the query around
+it; at first the query. No noise is added to the guided mean; one network call per step.
 Ours: no perceptual term; masks are dilated, as the paper says (the authors' code blurs them); and by default
 15 of 50 levels in the place of their 60 of 200, which reach as far up.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, final
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
-from rather.diffusion.denoising import lowest
-from rather.diffusion.guidance import Scales, away_from_target, climb, pull
+from rather.diffusion.denoising import DiffusionModel, InferenceSteps, Tau, lowest_levels
+from rather.diffusion.guidance import Scales, SignWeight, guidance_gradient, scale_grad, try_scales
 from rather.diffusion.refinement import Mask, Side, dilated
-from rather.generators._denoiser import Denoiser
-from rather.generators.frozen import Bundled
 from rather.generators.noise_schedule import Noisy, to_pm1, to_unit
-from rather.search.descend import Rows
 
-#: Of the pixels.
 Part = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -33,58 +30,41 @@ Part = Annotated[float, Field(gt=0, le=1)]
 class MaskDiME(Method):
     """Guide the way back from noise in the pixels that matter, and keep the query around them."""
 
-    generator: Annotated[Denoiser, Bundled("ddpm")]
-    """Knows images of the queries' kind."""
+    generator: DiffusionModel
     scales: Scales = (8.0, 10.0, 15.0)
-    """Weights of the classifier, tried in this order until the goal is reached."""
     strength: PositiveFloat = 8.0
-    """What all gradients are multiplied by."""
-    distance_weight: NonNegativeFloat = 0.05
-    """Weight of the sum of the absolute differences."""
-    tau: PositiveInt = 15
-    """How many levels of the respaced schedule to go up."""
-    num_inference_steps: PositiveInt = 50
-    """Levels of the respaced schedule."""
-    share: Part = 0.1
-    """Of the pixels, those that may change, before dilation."""
-    inner: Part = 0.5
-    """Of these, those of whose expected image the classifier is asked."""
+    """Factor of the whole guidance, the classifier's gradient and the distance; larger changes more."""
+    distance_weight: SignWeight = 0.05
+    tau: Tau = 15
+    num_inference_steps: InferenceSteps = 50
+    mask_share: Part = 0.1
+    """Share of the pixels that may change, before dilation."""
+    guided_share: Part = 0.5
+    """Share of these pixels in which the classifier judges the expected image; elsewhere it judges the query."""
     dilation: Side = 5
-    """Side of the square of pixels that change with one."""
 
     @model_validator(mode="after")
     def _levels_exist(self) -> MaskDiME:
-        lowest(self.generator, self.num_inference_steps, self.tau)
+        lowest_levels(self.generator, self.num_inference_steps, self.tau)
         return self
 
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """Pictures: `mask`, the last one. Facts: its share; the scale; how often the generator was asked."""
-        self.generator.refuse_other_images(classifier)
+        """Images: `mask`, the last one. Info: `mask_share`, `scale`, `denoiser_calls`."""
+        self.generator.check_images(classifier)
+        guided = partial(self._guided, classifier)
+        return try_scales(self.scales, guided, classifier, x, goal, noise=noise, steps=self.tau, calls=self.tau)
 
-        def guided(scale: float, rows: Rows) -> SearchResult:
-            same = noise[rows].split(1)[0]  # only the scale makes a difference
-            images, mask = self._guided(classifier, x[rows], goal[rows], same, scale)
-            steps = torch.full_like(rows, self.tau)
-            return SearchResult(
-                images=images,
-                steps=steps,
-                evaluations=steps,
-                artifacts={"mask": [*mask]},
-                info={"mask_share": mask.flatten(1).mean(1).tolist(), "denoiser_calls": [self.tau] * len(rows)},
-            )
-
-        return climb(self.scales, guided, classifier, x, goal)
-
-    def _guided(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise, scale: float) -> tuple[Images, Mask]:
-        schedule, query = lowest(self.generator, self.num_inference_steps, self.tau), to_pm1(x)
+    def _guided(self, classifier: Classifier, scale: float, x: Images, goal: Goal, noise: Noise) -> tuple[Images, Mask]:
+        (noise,), query = noise.split(1), to_pm1(x)
+        schedule = lowest_levels(self.generator, self.num_inference_steps, self.tau)
         z = schedule.add_noise(query, self.tau - 1, noise.normal(*x.shape[1:]).to(x))
         outer = inner = torch.zeros_like(x[:, :1])
         for t in reversed(range(self.tau)):
             image, mean, variance = self.generator.predict(z, schedule, t)
-            gradient = away_from_target(classifier, image * inner + query * (1 - inner), goal)
+            gradient = guidance_gradient(classifier, image * inner + query * (1 - inner), goal)
             outer, inner = self._masks(gradient)
-            away = pull(gradient, schedule, t, scale=scale) + self.distance_weight * (z - query).sign()
+            away = scale_grad(gradient, schedule, t, scale=scale) + self.distance_weight * (z - query).sign()
             z = mean - variance * self.strength * away
             if t:
                 around = schedule.add_noise(query, t - 1, noise.normal(*x.shape[1:]).to(x))
@@ -92,13 +72,13 @@ class MaskDiME(Method):
         return to_unit(z).clamp(0, 1) * outer + x * (1 - outer), outer
 
     def _masks(self, gradient: Noisy) -> tuple[Mask, Mask]:
-        strongest = gradient.abs().mean(1, keepdim=True)
-        outer = _top(strongest, self.share, self.dilation)
-        return outer, _top(strongest, self.share * self.inner, self.dilation)
+        strength = gradient.abs().mean(1, keepdim=True)
+        inner = _largest(strength, self.mask_share * self.guided_share, self.dilation)
+        return _largest(strength, self.mask_share, self.dilation), inner
 
 
-def _top(values: Mask, part: float, dilation: int) -> Mask:
-    """The largest values, and the squares around them."""
+def _largest(values: Mask, part: float, dilation: int) -> Mask:
+    """Where the largest values are, and in the squares around them."""
     ranked = values.flatten(1)
     count = max(round(part * ranked.shape[1]), 1)
     least = ranked.topk(count).values[:, -1].view(-1, 1, 1, 1)

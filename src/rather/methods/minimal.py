@@ -1,4 +1,4 @@
-"""Smallest change that still flips: bisects a setting of another method, as GCI (2019) and STEEX (2022) do.
+"""Wraps a method: finds the setting that gives the smallest change. Liu et al., 2019; Jacob et al., 2022.
 
 S. Liu, B. Kailkhura, D. Loveland, Y. Han, "Generative counterfactual introspection for explainable deep
 learning", GlobalSIP 2019, bisects its lambda for each image; P. Jacob et al., "STEEX: steering counterfactual
@@ -31,15 +31,15 @@ class Minimal(Method):
     """
 
     method: Method
-    """The method to run."""
+    """Method to run."""
     setting: str = "distance_weight"
-    """Which number of its settings to vary."""
+    """Setting of that method to vary; it must be a positive number."""
     loose: PositiveFloat | None = None
-    """The value that asks least for a small change; by default a thousandth of the method's own."""
+    """Value of the setting that allows the largest change; by default a thousandth of the method's own."""
     tight: PositiveFloat | None = None
-    """The value that asks most; it may be the smaller one. By default a thousand times the method's own."""
+    """Value that asks for the smallest change; by default 1000 times the method's own. It may be less than `loose`."""
     steps: PositiveInt = 6
-    """How often to halve."""
+    """Number of halvings; each runs the method once more."""
 
     @model_validator(mode="after")
     def _can_be_varied(self) -> Minimal:
@@ -50,28 +50,28 @@ class Minimal(Method):
         return self
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """Where even the loosest value fails, its attempt is the answer."""
+        """Info: the value of the setting. A row where even the loosest value fails keeps its attempt."""
         best = Best(classifier, x, goal)
 
-        def ask(tightness: Float[Tensor, " n"], rows: Rows) -> Bool[Tensor, " n"]:
-            reached = torch.zeros_like(tightness, dtype=torch.bool)
+        def succeeds(tightness: Float[Tensor, " n"], rows: Rows) -> Bool[Tensor, " n"]:
+            success = torch.zeros_like(tightness, dtype=torch.bool)
             for value in tightness.unique():  # rows of one value are one batch
                 (group,) = (tightness == value).nonzero(as_tuple=True)
                 part = rows[group]
                 method = self._with(float(value))
-                # The same numbers at each value: only the setting makes a difference.
+                # The same noise at each value: only the setting makes a difference.
                 found = method.search(classifier, x[part], goal[part], noise[part].split(1)[0])
                 values = [getattr(method, self.setting)] * len(part)
-                reached[group] = best.offer(part, replace(found, info={**found.info, self.setting: values}))
-            return reached
+                success[group] = best.offer(part, replace(found, info={**found.info, self.setting: values}))
+            return success
 
-        none = torch.zeros(len(x), device=x.device)
-        (able,) = ask(none, torch.arange(len(x), device=x.device)).nonzero(as_tuple=True)
-        bisect(lambda t, rows: ask(t, able[rows]), none[able], none[able] + 1, steps=self.steps)
+        loosest = torch.zeros(len(x), device=x.device)
+        (able,) = succeeds(loosest, torch.arange(len(x), device=x.device)).nonzero(as_tuple=True)
+        bisect(lambda t, rows: succeeds(t, able[rows]), loosest[able], loosest[able] + 1, steps=self.steps)
         return best.found()
 
     def _with(self, tightness: float) -> Method:
-        own = getattr(self.method, self.setting)
-        loose, tight = self.loose or own / 1000, self.tight or own * 1000
+        given = getattr(self.method, self.setting)
+        loose, tight = self.loose or given / 1000, self.tight or given * 1000
         value = loose * (tight / loose) ** tightness
-        return self.method.having(self.setting, round(value) if isinstance(own, int) else value)
+        return self.method.having(self.setting, round(value) if isinstance(given, int) else value)

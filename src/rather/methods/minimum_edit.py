@@ -19,8 +19,8 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from rather.core import Classifier, Goal, Images, Labels, Method, Noise, SearchResult
-from rather.feature_cells.editor import editor
-from rather.feature_cells.edits import Edits, refuse_large
+from rather.feature_cells.cell_editor import cell_editor
+from rather.feature_cells.edits import Edits, check_cell_count
 from rather.feature_cells.fewest import fewest_edits
 from rather.feature_cells.pictures import edit_pictures
 from rather.feature_cells.sequential import sequential_search
@@ -50,9 +50,9 @@ class MinimumEdit(Method):
         distractors = self.references.images[chosen]
         query, other = classifier.features(x), classifier.features(distractors)
         _, d, u, v = query.shape
-        refuse_large(u, v)
+        check_cell_count(u, v)
         n, head = u * v, classifier.head
-        how = editor(head, (d, u, v))
+        how = cell_editor(head, (d, u, v))
         greedy = sequential_search(how, query, other, goal, reuse=self.reuse)
         edits, log_p, minimum, asked = [], [], [], []
         for row, count in enumerate(greedy.count.tolist()):

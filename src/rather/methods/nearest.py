@@ -1,4 +1,4 @@
-"""Nearest image of the target class, a baseline: a real example in the place of a change.
+"""Shows the most similar real image of the target class: a baseline.
 
 The simplest contrastive answer, and the "nearest unlike neighbour" of case-based reasoning: always
 believable, seldom close. Ours: of the reference images that reach the goal (class and confidence, by the
@@ -20,12 +20,12 @@ class Nearest(Method):
     """The nearest reference image that is at the goal, in pixels or in the classifier's features."""
 
     references: References
-    """Images to choose from."""
+    """Real images to choose from."""
     space: Literal["pixels", "features"] = "pixels"
-    """Where distances are measured: between pixels, or between the classifier's features."""
+    """Space of the Euclidean distance: the pixels, or the features of the explained classifier."""
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """A look-up."""
+        """Info: `reference`, the id of the image."""
         how: Choice = "nearest" if self.space == "features" else "nearest-pixels"
         chosen = self.references.choose(classifier, x, goal.target, noise, how, confidence=goal.confidence)
         return SearchResult(

@@ -1,4 +1,4 @@
-"""Refinement of any method's answers, as the second half of ACE: Jeanneret, Simon and Jurie (2023).
+"""Wraps a method: undoes the small parts of its change by a diffusion model. Jeanneret et al., CVPR 2023.
 
     m = [ dilated |z - x| / max |z - x| >= threshold ],   z inpainted by a denoiser where m, x elsewhere
 
@@ -8,38 +8,31 @@ Ours: a row that the refinement has brought back from its goal is refined again,
 
 from __future__ import annotations
 
-from typing import Annotated, final
+from typing import final
 
 import torch
 from pydantic import PositiveInt, model_validator
 
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
-from rather.diffusion.denoising import lowest
-from rather.diffusion.refinement import Refinement, Share, Side
-from rather.generators._denoiser import Denoiser
-from rather.generators.frozen import Bundled
+from rather.diffusion.denoising import DiffusionModel, InferenceSteps, Tau, lowest_levels
+from rather.diffusion.refinement import Refinement, Side, Threshold
 from rather.search.best import DENOISER_CALLS, Best
 from rather.search.descend import on_grid
 
 
 @final
 class Refined(Method):
-    """Run a method, and put back what of its change is no part of the largest, with a diffusion model."""
+    """Run a method, keep the largest part of its change, and restore the query around it by a diffusion model."""
 
     method: Method
-    """The method to run."""
-    denoiser: Annotated[Denoiser, Bundled("ddpm")]
-    """Knows images of the queries' kind."""
-    tau: PositiveInt = 5
-    """How many levels of the respaced schedule the refinement goes up."""
-    num_inference_steps: PositiveInt = 50
-    """Levels of the respaced schedule."""
-    threshold: Share = 0.15
-    """The least change that is kept, as a share of the image's largest; with 0 all is filtered."""
+    """Method to run."""
+    denoiser: DiffusionModel
+    tau: Tau = 5
+    num_inference_steps: InferenceSteps = 50
+    threshold: Threshold = 0.15
     dilation: Side = 15
-    """Side of the square of pixels that a change stands for."""
     tries: PositiveInt = 4
-    """How often to refine a row, with other noise, until it is at its goal."""
+    """Maximum number of refinements of an image, each with other noise, until one is at its goal."""
 
     @model_validator(mode="after")
     def _levels_exist(self) -> Refined:
@@ -47,11 +40,11 @@ class Refined(Method):
         return self
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """Pictures: `pre_explanation`, what the method found; `mask`. Facts: share of the mask; the tries."""
-        self.denoiser.refuse_other_images(classifier)
+        """Images: `pre_explanation`, what the method found; `mask`. Info: `mask_share`, `refinements`."""
+        self.denoiser.check_images(classifier)
         refinement = self._refinement()
-        own, *others = noise.split(1 + self.tries)
-        found = self.method.search(classifier, x, goal, own)
+        first, *others = noise.split(1 + self.tries)
+        found = self.method.search(classifier, x, goal, first)
         pre = on_grid(found.images.detach().clamp(0, 1))
         best, rows = Best(classifier, x, goal), torch.arange(len(x), device=x.device)
         for tried, other in enumerate(others, 1):
@@ -69,7 +62,7 @@ class Refined(Method):
                 break
         kept = best.found()
         inner = found.info.get(DENOISER_CALLS, [0] * len(x))
-        calls = [own + more for own, more in zip(inner, kept.info[DENOISER_CALLS], strict=True)]
+        calls = [before + more for before, more in zip(inner, kept.info[DENOISER_CALLS], strict=True)]
         return SearchResult(
             images=kept.images,
             steps=found.steps,
@@ -79,5 +72,5 @@ class Refined(Method):
         )
 
     def _refinement(self) -> Refinement:
-        schedule = lowest(self.denoiser, self.num_inference_steps, self.tau)
-        return Refinement(generator=self.denoiser, schedule=schedule, threshold=self.threshold, dilation=self.dilation)
+        schedule = lowest_levels(self.denoiser, self.num_inference_steps, self.tau)
+        return Refinement(self.denoiser, schedule, self.threshold, self.dilation)

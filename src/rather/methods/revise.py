@@ -1,13 +1,13 @@
-"""REVISE, Joshi, Koyejo, Vijitbenjaronk, Kim and Ghosh (2019): gradient descent on a generator's latents.
+"""Moves through a generator's latents until the class changes. REVISE, Joshi et al., 2019.
 
-    min_z  1/M sum_m L(C_m(G(z)), target) + distance_weight * d(x, G(z))
+    min_z  1/M sum_m -log p_m(target | G(z)) + distance_weight * d(x, G(z))
 
 S. Joshi, O. Koyejo, W. Vijitbenjaronk, B. Kim, J. Ghosh, "Towards realistic individual recourse and
 actionable explanations in black-box decision making systems", 2019: L_Revise of the Clarity slides and, of an
 ensemble of M classifiers, L_Revise-e. With the Euclidean distance it is xGEM (S. Joshi, O. Koyejo, B. Kim,
 J. Ghosh, "xGEMs: generating examplars to explain black-box models", 2018).
-Ours: Adam from the query's own latents on; d is a mean over the pixels; the search ends when the 8-bit
-picture reaches the goal, or, with patience, when none nearer to the query is found any more.
+Ours: Adam, from the query's own latents on; d is a mean over the pixels; the search ends when the 8-bit image
+reaches the goal or, with patience, when none nearer to the query is found any more.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch import Tensor
 
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.latents.search import decoder, encoded, found_on
-from rather.search.descend import Rows, descend, on_grid
-from rather.search.losses import l1, l2, toward
+from rather.latents.search import decoder, encode_queries, latent_result
+from rather.search.descend import PathFrames, Rows, descend, on_grid
+from rather.search.losses import goal_loss, l1, l2
 
 _DISTANCES: Final = {"l1": l1, "l2": l2}
 
@@ -31,33 +31,31 @@ class REVISE(Method):
     """Minimise -log p(target | G(z)) + distance_weight * d(x, G(z)) over latents z, from those of x on."""
 
     generator: Autoencoder
-    """Encodes the queries and decodes what is found."""
+    """Generator that encodes the queries and decodes latents; trained on images of their kind."""
     steps: PositiveInt = 300
-    """Adam steps, at most."""
+    """Maximum number of Adam steps."""
     lr: PositiveFloat = 0.1
-    """Learning rate, in units of the latents."""
+    """Learning rate of Adam: roughly the change of a latent per step, in standard deviations of the prior."""
     distance_weight: NonNegativeFloat = 1.0
-    """Weight of the distance."""
+    """Weight of the distance, a mean over the pixels; larger keeps the answer closer to the image."""
     distance: Literal["l1", "l2"] = "l1"
-    """Of the pictures: the mean absolute difference of the pixels, or the root of the mean square."""
+    """Distance of the images: l1 is the mean absolute pixel difference, l2 the root of the mean square."""
     patience: NonNegativeInt = 0
-    """For how many steps to go on, once the goal is reached, without a nearer picture; 0 stops there."""
-    num_path_frames: NonNegativeInt = 6
-    """Pictures of the search path to keep, about."""
+    """Steps to go on after a success without finding a nearer one; 0 stops at the first success."""
+    num_path_frames: PathFrames = 6
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """Every random number is left alone: the descent has none."""
+        """Images: `path`, `reconstruction`. The search is deterministic."""
         del noise
-        start = encoded(self.generator, classifier, x)
-        away = _DISTANCES[self.distance]
+        start = encode_queries(self.generator, classifier, x)
 
         def objective(z: Latents, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
             image = self.generator.decode(z).clamp(0, 1)
-            loss, reached = toward(classifier, on_grid(image), goal[rows])
-            distance = away(image, x[rows])
-            return loss + self.distance_weight * distance, reached, distance
+            loss, success = goal_loss(classifier, on_grid(image), goal[rows])
+            distance = _DISTANCES[self.distance](image, x[rows])
+            return loss + self.distance_weight * distance, success, distance
 
-        path = descend(
+        descent = descend(
             objective, start, steps=self.steps, lr=self.lr, patience=self.patience, frames=self.num_path_frames
         )
-        return found_on(path, start, decoder(self.generator), classifier, goal)
+        return latent_result(descent, decoder(self.generator), classifier, goal)

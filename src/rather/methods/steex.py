@@ -1,27 +1,30 @@
-"""STEEX, Jacob, Zablocki, Ben-Younes, Chen, Perez and Cord (2022): change the style of semantic regions.
+"""Changes the style of semantic regions, such as mouth or sky. STEEX, Jacob et al., ECCV 2022.
 
     min_z  -log p(target | G(z, S)) + distance_weight * sum over regions c in C of |z_c - z_c^I|^2
 
-P. Jacob et al., "STEEX: steering counterfactual explanations with semantics", ECCV 2022: Algorithm 1. The
-layout S of the query stays as it is, its styles z move: Adam, a fixed number of steps. C are all regions, or
-those that the user names. A run of `sweep` and `rather tune` choose the weight as the supplement does.
+P. Jacob, E. Zablocki, H. Ben-Younes, M. Chen, P. Perez, M. Cord, "STEEX: steering counterfactual explanations
+with semantics", ECCV 2022: Algorithm 1. The layout S of the query stays as it is, its styles z move: Adam, a
+fixed number of steps. C are all regions, or those that the user names. A run of `sweep` and `rather tune`
+choose the weight as the supplement does.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, final
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from rather.config.settings import NameList, indices
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
-from rather.generators._frozen_semantic import Codes, Layout, Semantic, changes_by_region
+from rather.generators._styled import Codes
 from rather.generators.frozen import Bundled
-from rather.latents.search import found_on
-from rather.search.descend import Rows, descend, on_grid
-from rather.search.losses import toward
+from rather.generators.semantic import Semantic, changes_by_region
+from rather.latents.search import latent_result
+from rather.search.descend import PathFrames, Rows, descend, on_grid
+from rather.search.losses import goal_loss
 
 
 @final
@@ -29,66 +32,56 @@ class STEEX(Method):
     """Minimise -log p(target | G(z, S)) + distance_weight * sum_c |z_c - z_c^I|^2 over styles z of regions c."""
 
     generator: Annotated[Semantic, Bundled("semantic")]
-    """Segments the queries, gives each region's style, and makes images of both."""
+    """Generator that segments the queries, encodes each region's style, and decodes layouts and styles."""
     regions: NameList = ()
     """Names of the regions whose style may change; by default all."""
     steps: PositiveInt = 100
-    """Adam steps."""
+    """Number of Adam steps."""
     lr: PositiveFloat = 0.01
-    """Learning rate, in units of the codes; those of a region as large as the mean one lie in [-1, 1]."""
+    """Learning rate of Adam, in units of the style codes: those of a region of mean size lie in [-1, 1]."""
     distance_weight: NonNegativeFloat = 0.3
-    """Lambda, the weight of the distance."""
-    num_path_frames: NonNegativeInt = 6
-    """Pictures of the search path to keep, about."""
+    """Weight of the distance, the sum of squared changes of the codes; larger keeps the answer closer to the image."""
+    num_path_frames: PathFrames = 6
 
     @model_validator(mode="after")
     def _knows_regions(self) -> STEEX:
-        self._free()
+        self._free_regions()
         return self
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """Pictures: `layout`. Facts: how far each region's style moved, and its share of the change."""
+        """Images: `path`, `layout`. Info: `regions`, how far each style moved and its share of the change."""
         del noise
-        self.generator.refuse_other_images(classifier)
-        layout, start = self._encoded(x)
-        free = torch.zeros_like(start)
-        free[:, self._free()] = 1
-
-        painted = self.generator.decoder(layout)
+        self.generator.check_images(classifier)
+        with torch.no_grad():
+            layout = self.generator.segment(x)
+            start = self.generator.encode(x, layout)
+        free, paint = torch.zeros_like(start), self.generator.decoder(layout)
+        free[:, self._free_regions()] = 1
 
         def decode(z: Codes, rows: Rows) -> Images:
-            return painted(z, rows).clamp(0, 1)
+            return paint(z, rows).clamp(0, 1)
 
         def objective(z: Codes, rows: Rows) -> tuple[Tensor, Tensor]:
-            z = torch.where(free[rows] > 0, z, start[rows])  # of the other regions no gradient passes
-            loss, _ = toward(classifier, on_grid(decode(z, rows)), goal[rows])
-            away = (z - start[rows]).square().sum((1, 2))
-            return loss + self.distance_weight * away, torch.zeros_like(rows, dtype=torch.bool)
+            z = torch.where(free[rows] > 0, z, start[rows])  # no gradient for the other regions
+            loss, _ = goal_loss(classifier, on_grid(decode(z, rows)), goal[rows])
+            distance = (z - start[rows]).square().sum((1, 2))
+            return loss + self.distance_weight * distance, torch.zeros_like(rows, dtype=torch.bool)
 
-        path = descend(objective, start, steps=self.steps, lr=self.lr, frames=self.num_path_frames)
-        found = found_on(path, start, decode, classifier, goal)
-        moved = (path.end - start).norm(dim=2)
-        again = torch.stack([*found.artifacts["reconstruction"]])
-        changed = changes_by_region(on_grid(found.images), again, layout)  # of pictures as they are saved
-        return SearchResult(
-            images=found.images,
-            steps=found.steps,
-            evaluations=found.evaluations,
-            artifacts={**found.artifacts, "layout": [*self.generator.drawn(layout)]},
-            info={
-                **found.info,
-                "regions": [
-                    self.generator.told_by_region(where, {"style": far, "change": share})
-                    for where, far, share in zip(layout, moved, changed, strict=True)
-                ],
-            },
+        descent = descend(objective, start, steps=self.steps, lr=self.lr, frames=self.num_path_frames)
+        found = latent_result(descent, decode, classifier, goal)
+        moved = (descent.end - start).norm(dim=2)
+        reconstruction = torch.stack([*found.artifacts["reconstruction"]])
+        changed = changes_by_region(on_grid(found.images), reconstruction, layout)  # of images as they are saved
+        by_region = [
+            self.generator.values_by_region(regions, {"style": far, "change": share})
+            for regions, far, share in zip(layout, moved, changed, strict=True)
+        ]
+        return replace(
+            found,
+            artifacts={**found.artifacts, "layout": [*self.generator.draw(layout)]},
+            info={**found.info, "regions": by_region},
         )
 
-    def _free(self) -> list[int]:
+    def _free_regions(self) -> list[int]:
         names = self.generator.regions
         return indices(self.regions or names, names, "steex.regions")
-
-    @torch.no_grad()
-    def _encoded(self, x: Images) -> tuple[Layout, Codes]:
-        layout = self.generator.segment(x)
-        return layout, self.generator.encode(x, layout)

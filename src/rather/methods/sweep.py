@@ -1,12 +1,13 @@
-"""One answer for each of several values of a setting, as figure 9 of STEEX's supplement (2022) shows.
+"""Wraps a method: gives one answer for each of several values of a setting. Jacob et al., ECCV 2022.
 
-P. Jacob et al., "STEEX: steering counterfactual explanations with semantics", ECCV 2022: a smaller weight of
-the distance distorts more, and the weight chosen is the largest at which more than 99.5 % of the training
-images still succeed. `rather tune RUN` chooses it of a run of this method.
+P. Jacob et al., "STEEX: steering counterfactual explanations with semantics", ECCV 2022, figure 9 of the
+supplement: a smaller weight of the distance distorts more, and the weight chosen is the largest at which more
+than 99.5 % of the training images still succeed. `rather tune RUN` chooses it from a run of this method.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, final
 
 import torch
@@ -20,14 +21,14 @@ from rather.search.descend import on_grid
 
 @final
 class Sweep(Method):
-    """Run a method with each of several values of a setting; the nearest success is the picture."""
+    """Run a method with each of several values of a setting; the nearest success is the image."""
 
     method: Method
-    """The method to run."""
+    """Method to run."""
     setting: str = "distance_weight"
-    """Which number of its settings to vary."""
+    """Setting of that method to vary; it must be a number."""
     values: Annotated[tuple[float, ...], Field(min_length=1, max_length=100)] = (0.1, 0.3, 1.0, 3.0)
-    """The values, in the order in which they are shown."""
+    """Values of the setting, in the order in which they are shown; each runs the method once."""
 
     @model_validator(mode="after")
     def _can_be_varied(self) -> Sweep:
@@ -41,29 +42,22 @@ class Sweep(Method):
         return self
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """Pictures: `sweep`, an answer for each value. Facts: the values, what was found, the change."""
-        best, everyone = Best(classifier, x, goal), torch.arange(len(x), device=x.device)
+        """Images: `sweep`, an answer for each value. Info: the values, which succeed, the mean absolute change."""
+        best, every = Best(classifier, x, goal), torch.arange(len(x), device=x.device)
         answers, reached = [], []
         for value in self.values:
-            # The same numbers at each value: only the setting makes a difference.
+            # The same noise at each value: only the setting makes a difference.
             found = self._with(value).search(classifier, x, goal, noise.split(1)[0])
-            reached.append(best.offer(everyone, found))
+            reached.append(best.offer(every, found))
             answers.append(on_grid(found.images.detach().clamp(0, 1)).nan_to_num(0))
-        kept, sets = best.found(), torch.stack(answers, 1)
-        return SearchResult(
-            images=kept.images,
-            steps=kept.steps,
-            evaluations=kept.evaluations,
-            artifacts={**kept.artifacts, "sweep": [*sets]},
-            info={
-                **kept.info,
-                "sweep_values": [list(self.values)] * len(x),
-                "sweep_found": torch.stack(reached, 1).tolist(),
-                "sweep_change": (sets - x[:, None]).abs().flatten(2).mean(2).tolist(),
-            },
-        )
+        kept, saved = best.found(), torch.stack(answers, 1)
+        info = {
+            "sweep_values": [list(self.values)] * len(x),
+            "sweep_found": torch.stack(reached, 1).tolist(),
+            "sweep_change": (saved - x[:, None]).abs().flatten(2).mean(2).tolist(),
+        }
+        return replace(kept, artifacts={**kept.artifacts, "sweep": [*saved]}, info={**kept.info, **info})
 
     def _with(self, value: float) -> Method:
-        own = getattr(self.method, self.setting)
-        number = round(value) if isinstance(own, int) else value
-        return self.method.having(self.setting, number)
+        whole = isinstance(getattr(self.method, self.setting), int)
+        return self.method.having(self.setting, round(value) if whole else value)

@@ -1,4 +1,4 @@
-"""The best of several answers for each row, for methods that run another method more than once."""
+"""The best of several counterfactuals for each row, for methods that run a search more than once."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from rather.core import Classifier, Goal, Images, SearchResult
 from rather.search.descend import Rows, on_grid
 from rather.search.losses import l1
 
-DENOISER_CALLS: Final = "denoiser_calls"  # the fact of a method of diffusion that is a cost
+DENOISER_CALLS: Final = "denoiser_calls"  # the info of a diffusion method that counts its network calls
 
 
 @final
 class Best:
-    """For each row the nearest answer that reaches its goal, or else the one with the most of its target.
+    """For each row the nearest image that reaches its goal, or else the one with the largest p(target).
 
-    Answers are judged as at the door: by the classifier, on the 8-bit picture. "Nearest" is the mean absolute
-    difference of the pixels; of equals the last one counts. Steps, evaluations and calls of a denoiser are
-    those of all together.
+    The classifier judges the 8-bit image, as `Method.__call__` does. The distance is the mean absolute
+    difference of the pixels; of equals the last one wins. Steps, evaluations and denoiser calls add up.
     """
 
     def __init__(self, classifier: Classifier, x: Images, goal: Goal) -> None:
@@ -35,7 +34,7 @@ class Best:
         self.calls = [0] * len(x)
 
     def offer(self, rows: Rows, found: SearchResult) -> Bool[Tensor, " n"]:
-        """Take what is better than what there was; which of the answers reach their goal."""
+        """Keep the images that are better than the best so far, and say which of them reach their goal."""
         score, reached = self._judge(rows, found.images.detach())
         self.steps[rows] += found.steps
         self.evaluations[rows] += found.evaluations + 1
@@ -54,11 +53,11 @@ class Best:
         p = self.classifier.probabilities(images)
         reached = goal.reached(p.log())
         missing = 1 - p.gather(1, goal.target[:, None])[:, 0]
-        # A distance is at most 1, so that no attempt comes before a success; a row of NaN comes last.
+        # A distance is at most 1, so that no failure beats a success; a row of NaN comes last.
         return torch.where(reached, l1(images, self.x[rows]), 1 + missing).nan_to_num(nan=3), reached
 
     def found(self) -> SearchResult:
-        """The best of all rows."""
+        """The best image of each row."""
         return SearchResult(
             images=self.images,
             steps=self.steps,

@@ -1,35 +1,40 @@
-"""Searches that methods share: descent with rows that leave when they are done, and bisection."""
+"""Searches that methods share: gradient descent with rows that leave when they are done, and bisection."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import final
+from typing import Annotated, final
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor
 
-Rows = Int[Tensor, " n"]
+from rather.core import Images, SearchResult
+
+Rows = Int[Tensor, " n"]  # which rows of the batch a tensor belongs to
 PerRow = Float[Tensor, " n"]
 Done = Bool[Tensor, " n"]
-#: Of points (n, ...) and the rows they belong to: a loss for each, which are done, and how far each is, for
-#: the nearest to be kept; where it does not say, that is the mean absolute difference from the start.
+#: (points (n, ...), rows) -> loss of each, which are done and, optionally, a distance of each. Of the points
+#: that are done the nearest is kept; the default distance is the mean absolute difference from the start.
 Objective = Callable[[Tensor, Rows], tuple[PerRow, Done] | tuple[PerRow, Done, PerRow]]
-#: Of points, their gradients and their rows: uphill, in units of the learning rate.
-Direction = Callable[[Tensor, Tensor, Rows], Tensor]
-#: Of a start (b, ...): the direction of a descent from there, which may remember what each row has seen.
-Rule = Callable[[Tensor], Direction]
+#: (points, gradients, rows) -> the step to subtract, in units of the learning rate.
+Update = Callable[[Tensor, Tensor, Rows], Tensor]
+#: (start (b, ...)) -> the update of a descent from there, which may remember what each row has seen.
+Optimizer = Callable[[Tensor], Update]
+#: A setting of all methods that descend.
+PathFrames = Annotated[int, Field(ge=0, description="Images of the search path to keep, roughly; 0 keeps none.")]
 
 
-def adam(start: Tensor) -> Direction:
+def adam(start: Tensor) -> Update:
     """Kingma and Ba (2015), with beta 0.9 and 0.999; element by element, so rows do not mix."""
     first, second = torch.zeros_like(start), torch.zeros_like(start)
     here = torch.arange(len(start), device=start.device)
     age = 0  # rows only ever leave, so that those still here are all of one age
 
-    def direction(_: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
+    def update(_: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
         nonlocal first, second, here, age
         if len(rows) < len(here):
             stay = torch.isin(here, rows)
@@ -39,42 +44,49 @@ def adam(start: Tensor) -> Direction:
         second = 0.999 * second + 0.001 * gradient**2
         return first / (1 - 0.9**age) / ((second / (1 - 0.999**age)).sqrt() + 1e-8)
 
-    return direction
+    return update
 
 
-def sign(_: Tensor) -> Direction:
-    """The sign of the gradient: every element moves by the learning rate."""
-    return lambda _, gradient, __: gradient.sign()
-
-
-def plain(_: Tensor) -> Direction:
+def sgd(_: Tensor) -> Update:
     """The gradient itself."""
     return lambda _, gradient, __: gradient
 
 
-def linear_decay(rule: Rule, steps: int) -> Rule:
-    """The same in steps that get shorter, linearly, down to nothing after `steps` of them."""
+def sign_sgd(_: Tensor) -> Update:
+    """The sign of the gradient: every element moves by the learning rate."""
+    return lambda _, gradient, __: gradient.sign()
 
-    def begin(start: Tensor) -> Direction:
-        direction, ages = rule(start), count()  # of one age are all that are still here
+
+def linear_decay(optimizer: Optimizer, steps: int) -> Optimizer:
+    """The same optimizer with steps that get linearly shorter, down to nothing after `steps` of them."""
+
+    def begin(start: Tensor) -> Update:
+        update, ages = optimizer(start), count()  # rows that are still here are all of one age
 
         def shorter(z: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
-            return max(1 - next(ages) / steps, 0) * direction(z, gradient, rows)
+            return max(1 - next(ages) / steps, 0) * update(z, gradient, rows)
 
         return shorter
 
     return begin
 
 
+def unit_box(z: Tensor) -> Tensor:
+    """Pixel values back in [0, 1]."""
+    return z.clamp(0, 1)
+
+
 @final
 @dataclass(frozen=True)
-class Path:
-    """Where a descent ended, row by row."""
+class Descent:
+    """Where a descent began and ended, row by row."""
 
-    end: Tensor  # (b, ...), as the start
+    start: Tensor  # (b, ...)
+    end: Tensor  # (b, ...)
+    loss: Float[Tensor, " b"]  # the last that was computed
     steps: Int[Tensor, " b"]  # steps taken
     evaluations: Int[Tensor, " b"]  # of the objective
-    frames: list[Tensor]  # a row: (n, ...), points on the way to its end, evenly spread, the last one its end
+    frames: list[Tensor]  # for each row points (n, ...) on the way, evenly spaced; the last one is its end
 
 
 def descend(
@@ -83,51 +95,55 @@ def descend(
     *,
     steps: int,
     lr: float,
-    rule: Rule = adam,
+    optimizer: Optimizer = adam,
     project: Callable[[Tensor], Tensor] = lambda z: z,
     patience: int = 0,
     frames: int = 0,
-) -> Path:
+    judge_end: bool = True,
+) -> Descent:
     """Lower each row's objective by its gradient, until the row is done or has taken `steps` steps.
 
-    A row that is done leaves the batch and costs nothing more. So does one whose gradient is not finite, or
-    that a step leaves where it was. What "done" means is the objective's to say.
+    A row that is done leaves the batch and costs nothing more. So does a row whose gradient is not finite, or
+    that a step does not move. What "done" means is up to the objective.
 
     Args:
         objective: see `Objective`; called with the rows that are still searching.
         start: points (b, ...).
-        steps: at most.
-        lr: step length; in units of the points for `sign`.
-        rule: where to go: `adam`, `sign`, `plain`, or a method's own.
+        steps: maximum number of steps.
+        lr: learning rate; with `sign_sgd` the length of a step, in units of the points.
+        optimizer: `adam`, `sgd`, `sign_sgd`, or a method's own.
         project: puts points back to where they are allowed.
-        patience: for how many more steps a row that is done goes on without getting nearer. Its end is the
+        patience: how many more steps a row that is done goes on without getting nearer. Its end is the
             nearest point that was done; without patience, the first.
         frames: how many points of the path to keep for each row, at least; at most twice as many.
+        judge_end: whether the objective is computed at the point after the last step, too; only then can that
+            point be done.
     """
     start = start.detach()
-    end, film, direction = start.clone(), _Film(len(start), frames), rule(start)
+    end, film, update = start.clone(), _Film(len(start), frames), optimizer(start)
     rows = torch.arange(len(start), device=start.device)
     taken, best = torch.zeros_like(rows), torch.zeros_like(rows)
-    # What follows is of the rows that are still here, in their order, so that a step need not look it up.
+    losses = start.new_full(rows.shape, torch.nan)
+    # What follows has one entry for each row that is still here, so that a step need not look it up.
     z, origin, waited = start, start, torch.zeros_like(rows)
     nearest = torch.full(rows.shape, torch.inf, dtype=start.dtype, device=start.device)
-    for step in range(steps + 1):
+    for step in range(steps + judge_end):
         if not len(rows):
             break
         film.record(step, z, rows)
         with torch.enable_grad():
             z = z.clone().requires_grad_()
-            loss, done, *apart = objective(z, rows)
+            loss, done, *given = objective(z, rows)
             (gradient,) = torch.autograd.grad(loss.sum(), z)
-        z = z.detach()
+        z, losses[rows] = z.detach(), loss.detach().to(losses)
         waited = waited + 1
         if done.any():
-            distance = apart[0].detach() if apart else (z - origin).abs().flatten(1).mean(1)
+            distance = given[0].detach() if given else (z - origin).abs().flatten(1).mean(1)
             better = done & (distance < nearest)
             nearest, waited = torch.where(better, distance, nearest), torch.where(better, 0, waited)
             end[rows[better]], best[rows[better]] = z[better], step
         over = nearest.isfinite() & (waited >= patience)
-        ahead = project(z - lr * direction(z, gradient, rows))
+        ahead = project(z - lr * update(z, gradient, rows))
         stay = ~over & gradient.isfinite().flatten(1).all(1) & (step < steps)
         stay &= (ahead != z).flatten(1).any(1)
         if not stay.all():
@@ -136,7 +152,33 @@ def descend(
             taken[rows[~stay]] = step
             rows, ahead, origin, nearest, waited = (kept[stay] for kept in (rows, ahead, origin, nearest, waited))
         z = ahead
-    return Path(end, taken, taken + 1, film.cut(best, end))  # the start was looked at, too
+    film.record(steps, z, rows)  # the rows whose last point was not judged
+    never = nearest.isinf()
+    end[rows[never]], best[rows[never]], taken[rows] = z[never], steps, steps
+    evaluations = (taken + 1).clamp(max=steps + judge_end)  # the start was judged, too
+    return Descent(start, end, losses, taken, evaluations, film.cut(best, end))
+
+
+def descend_pixels(
+    objective: Objective,
+    x: Images,
+    *,
+    steps: int,
+    lr: float,
+    optimizer: Optimizer = adam,
+    patience: int = 0,
+    frames: int = 0,
+) -> SearchResult:
+    """`descend` from the images x within [0, 1]; the artifact `path` holds the images on the way."""
+    found = descend(
+        objective, x, steps=steps, lr=lr, optimizer=optimizer, project=unit_box, patience=patience, frames=frames
+    )
+    return SearchResult(
+        images=found.end,
+        steps=found.steps,
+        evaluations=found.evaluations,
+        artifacts={"path": found.frames} if frames else {},
+    )
 
 
 class _Film:
@@ -175,13 +217,13 @@ def bisect(
     *,
     steps: int,
 ) -> Float[Tensor, " b"]:
-    """For each row the largest value that passes, to within (high - low) / 2**steps; `low` is taken to pass.
+    """For each row the largest value that passes, to within (high - low) / 2**steps.
 
     Args:
-        test: of a value for each row: does it pass? It passes up to some value and not above it.
-        low: passes, or is the answer all the same.
-        high: the answer lies below or at it; a row that passes there leaves.
-        steps: how often to halve.
+        test: (a value for each row, rows) -> which pass; a row passes up to some value and not above it.
+        low: the answer where no other value passes; it is not tested.
+        high: the largest possible answer; it is tested first, and a row that passes there leaves.
+        steps: number of halvings.
     """
     low, high = low.clone(), high.clone()
     (rows,) = (low != high).nonzero(as_tuple=True)

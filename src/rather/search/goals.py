@@ -1,4 +1,4 @@
-"""Which class to ask for: a named one, or one chosen for each image as the papers choose them."""
+"""The target class: a named one, or one chosen for each image by a rule of the papers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rather.search.references import References
 
 #: rule -> what it chooses
 RULES: Final[dict[str, str]] = {
-    "next": "the class after the predicted one, the first after the last",
-    "random": "any other class, drawn by the image's own noise (Goyal et al.)",
-    "nearest": "the class of the nearest reference image of another class, in the classifier's features, or "
-    "the runner-up where all of them have the image's own",
-    "runner-up": "the class that the classifier holds for next likely",
-    "confused": "the class that the classifier most often says of reference images of the predicted class",
-    "prototype": "no other class: more confidence in the predicted one",
+    "next": "the class after the predicted one; after the last, the first",
+    "random": "a random other class, by the run's seed (Goyal et al., 2019)",
+    "nearest": "the class of the nearest reference image of another class, in the classifier's features; the "
+    "runner-up where all references have the predicted class",
+    "runner-up": "the class with the second largest probability",
+    "confused": "the class that the classifier most often confuses with the predicted one, on reference images",
+    "prototype": "no other class: more confidence in the predicted one (Liu et al., 2019)",
 }
 
 
@@ -37,14 +37,14 @@ def choose_goal(
     """The goal of each image.
 
     Args:
-        rule: one of `RULES`, or a class of the classifier, by name or number; a class of the name of a rule
-            wins.
-        classifier: whose classes they are.
-        x: the images.
-        probabilities: what the classifier says of them.
-        noise: draws what is random.
-        references: images that `nearest` and `confused` look at.
-        confidence: that the goal must have at least; 0 asks only that it be the first choice.
+        rule: one of `RULES`, or a class of the classifier, by name or number. A class that has the name of a
+            rule comes first.
+        classifier: its classes are the targets.
+        x: images (b, c, h, w).
+        probabilities: the classifier's, of these images.
+        noise: random numbers for `random`.
+        references: images for `nearest` and `confused`.
+        confidence: least probability of the target; with 0 it only has to be the first choice.
     """
     predicted = probabilities.argmax(1)
     count = probabilities.shape[1]
@@ -71,7 +71,7 @@ def choose_goal(
 
 
 def check_target(rule: str, classifier: Classifier) -> None:
-    """Refuse what is neither a rule nor a class, before any image is looked at."""
+    """Raise for a target that is neither a rule nor a class, before any image is read."""
     if rule in RULES and rule not in classifier.classes:
         return
     try:

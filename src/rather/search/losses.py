@@ -18,10 +18,10 @@ PerRow = Float[Tensor, " b"]
 
 @runtime_checkable
 class MembersHead(Protocol):
-    """The head of an ensemble whose members share their body, and are asked in one go."""
+    """The head of an ensemble whose members share their body and are computed in one pass."""
 
     def each(self, features: Features) -> Float[Tensor, "m b k"]:
-        """What each member says of a map."""
+        """The logits of each member."""
 
 
 def member_logits(classifier: Classifier, x: Images) -> Float[Tensor, "m b k"]:
@@ -31,8 +31,8 @@ def member_logits(classifier: Classifier, x: Images) -> Float[Tensor, "m b k"]:
     return torch.stack([member(x) for member in classifier.members])
 
 
-def refuse_without_gradient(classifier: Classifier, z: Tensor, logits: Tensor) -> None:
-    """Refuse a classifier whose answer to points that want a gradient has none.
+def require_gradient(classifier: Classifier, z: Tensor, logits: Tensor) -> None:
+    """Raise if points want a gradient and the classifier's output has none.
 
     Raises:
         RatherError: MODEL-GRADIENT.
@@ -53,14 +53,14 @@ def cross_entropy(logits: Float[Tensor, "m b k"], target: Labels) -> PerRow:
     return each.view(members, rows).mean(0)
 
 
-def toward(classifier: Classifier, z: Images, goal: Goal) -> tuple[PerRow, Bool[Tensor, " b"]]:
-    """How far images are from their goal (cross-entropy), and which are there, asking each member once.
+def goal_loss(classifier: Classifier, z: Images, goal: Goal) -> tuple[PerRow, Bool[Tensor, " b"]]:
+    """Cross-entropy of the target, and which images reach their goal; one forward pass of each member.
 
     Raises:
-        RatherError: MODEL-GRADIENT if a gradient is wanted and the classifier's answer has none.
+        RatherError: MODEL-GRADIENT if a gradient is wanted and the classifier's output has none.
     """
     logits = member_logits(classifier, z)
-    refuse_without_gradient(classifier, z, logits)
+    require_gradient(classifier, z, logits)
     return cross_entropy(logits, goal.target), goal.reached(logits.log_softmax(-1).mean(0))
 
 
@@ -76,10 +76,15 @@ def l1(z: Images, x: Images) -> PerRow:
 
 def l2(z: Images, x: Images) -> PerRow:
     """Root of the mean squared difference of the pixels, in pixel values; its slope at 0 is 0."""
-    norm: PerRow = torch.linalg.vector_norm(z - x, dim=(1, 2, 3))
-    return norm / math.sqrt(x.shape[1:].numel())
+    return l2_norm(z, x) / math.sqrt(x.shape[1:].numel())
 
 
 def l1_sum(z: Images, x: Images) -> PerRow:
-    """Sum of the absolute differences of the pixels: what the weights of attacks are given for."""
+    """Sum of the absolute differences of the pixels, as the weights of attacks are published for."""
     return (z - x).abs().flatten(1).sum(1)
+
+
+def l2_norm(z: Images, x: Images) -> PerRow:
+    """Root of the sum of the squared differences; its slope at 0 is 0."""
+    norm: PerRow = torch.linalg.vector_norm(z - x, dim=(1, 2, 3))
+    return norm

@@ -1,4 +1,4 @@
-"""Images of known classes that a method may take from: Goyal's distractors, the nearest real example."""
+"""Reference images of known classes: Goyal's distractors, the nearest real example, reference statistics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Choice = Literal["random", "nearest", "nearest-pixels"]
 @final
 @dataclass(frozen=True, eq=False)
 class References(Resource):
-    """Reference images; the class of each is what the classifier calls it, not its label."""
+    """Reference images; the class of each is the classifier's prediction, not its label."""
 
     images: Images
     ids: tuple[str, ...]
@@ -29,10 +29,10 @@ class References(Resource):
     name: str = "references"
 
     def __post_init__(self) -> None:
-        for what, given in (("ids", self.ids), ("labels", self.labels)):
-            if given is not None and len(given) != len(self.images):
+        for what, values in (("ids", self.ids), ("labels", self.labels)):
+            if values is not None and len(values) != len(self.images):
                 raise RatherError(
-                    "CFG-OPTIONS", where=f"{len(given)} {what}", why=f"there are {len(self.images)} images"
+                    "CFG-OPTIONS", where=f"{len(values)} {what}", why=f"there are {len(self.images)} images"
                 )
 
     @cached_property
@@ -41,12 +41,12 @@ class References(Resource):
         return hashlib.sha256((self.images * 255).round().byte().numpy().tobytes()).hexdigest()
 
     @cached_property
-    def _asked(self) -> WeakKeyDictionary[Classifier, tuple[Tensor, Tensor]]:
-        return WeakKeyDictionary()  # a memory of answers, not of calls: the references never change
+    def _outputs(self) -> WeakKeyDictionary[Classifier, tuple[Tensor, Tensor]]:
+        return WeakKeyDictionary()  # by classifier: neither it nor the references ever change
 
-    def _ask(self, classifier: Classifier) -> tuple[Tensor, Tensor]:
-        """What the classifier says of each of them: probabilities (n, k) and flat features (n, d * u * v)."""
-        if classifier not in self._asked:
+    def _predict(self, classifier: Classifier) -> tuple[Tensor, Tensor]:
+        """Probabilities (n, k) and flat features (n, d * u * v) of the references."""
+        if classifier not in self._outputs:
             if tuple(self.images.shape[1:]) != classifier.shape:
                 raise RatherError(
                     "DATA-SHAPE",
@@ -56,33 +56,33 @@ class References(Resource):
             with torch.no_grad():
                 parts = [classifier.features(part) for part in self.images.split(256)]
                 probabilities = torch.cat([classifier.head(part).softmax(1) for part in parts])
-            self._asked[classifier] = probabilities, torch.cat([part.flatten(1) for part in parts])
-        return self._asked[classifier]
+            self._outputs[classifier] = probabilities, torch.cat([part.flatten(1) for part in parts])
+        return self._outputs[classifier]
 
     def classes(self, classifier: Classifier) -> Labels:
-        """What the classifier calls each of them."""
-        return self._ask(classifier)[0].argmax(1)
+        """The predicted class of each reference."""
+        return self._predict(classifier)[0].argmax(1)
 
     def nearest_other_class(self, classifier: Classifier, x: Images, predicted: Labels) -> Int[Tensor, " b"]:
-        """For each image the class of its nearest reference (features, Euclidean) that has another class.
+        """For each image the class of the nearest reference of another class, by Euclidean distance of features.
 
         -1 where every reference has the image's class.
         """
-        classes, (_, features) = self.classes(classifier), self._ask(classifier)
+        classes, (_, features) = self.classes(classifier), self._predict(classifier)
         with torch.no_grad():
-            mine = classifier.features(x).flatten(1)
+            queries = classifier.features(x).flatten(1)
         # By differences: as a product of matrices it would cancel, and depend on the batch.
-        distance = torch.cdist(mine, features, compute_mode="donot_use_mm_for_euclid_dist")
+        distance = torch.cdist(queries, features, compute_mode="donot_use_mm_for_euclid_dist")
         distance[predicted[:, None] == classes] = torch.inf
         return torch.where(distance.isfinite().any(1), classes[distance.argmin(1)], -1)
 
     def most_confused_class(self, classifier: Classifier) -> Int[Tensor, " k"]:
         """For each class the other one with the largest mean probability over the references of that class.
 
-        Of the class by label where labels are known, else by what the classifier says: the soft form of the
-        confusion matrix's largest entry off the diagonal, which is defined also where nothing is confused.
+        The class is the label where labels are known, else the prediction. This is the largest entry off the
+        diagonal of a soft confusion matrix, which is defined even where nothing is confused.
         """
-        probabilities, _ = self._ask(classifier)
+        probabilities, _ = self._predict(classifier)
         labels = self.classes(classifier) if self.labels is None else self.labels
         confusion = torch.zeros(probabilities.shape[1], probabilities.shape[1])
         confusion.index_add_(0, labels, probabilities)
@@ -98,22 +98,25 @@ class References(Resource):
         *,
         confidence: Float[Tensor, " b"] | None = None,
     ) -> Int[Tensor, " b"]:
-        """For each image the index of a reference that the classifier calls its target.
+        """For each image the index of a reference whose predicted class is its target.
 
         Args:
-            classifier: whose opinion counts.
+            classifier: predicts the classes of the references.
             x: images (b, c, h, w).
             target: the class that the reference must have.
-            noise: draws it, if `how` is random.
-            how: any, the nearest in the classifier's feature space, or the nearest picture (Euclidean).
-            confidence: that the classifier should have in that class; looked at where a reference has it.
+            noise: random numbers, if `how` is random.
+            how: a random one, or the nearest by Euclidean distance in the classifier's features or in pixels.
+            confidence: least probability of that class, if any reference has as much.
+
+        Raises:
+            RatherError: DATA-NO-REFERENCE if no reference has the class.
         """
-        probabilities, theirs = self._ask(classifier)
+        probabilities, features = self._predict(classifier)
         labels = self.classes(classifier)
         with torch.no_grad():
-            mine = classifier.features(x).flatten(1) if how == "nearest" else x.flatten(1)
+            queries = classifier.features(x).flatten(1) if how == "nearest" else x.flatten(1)
         if how == "nearest-pixels":
-            theirs = self.images.flatten(1)
+            features = self.images.flatten(1)
         chosen = []
         for row, wanted in enumerate(target.tolist()):
             fits = labels == wanted
@@ -131,6 +134,6 @@ class References(Resource):
             if how == "random":
                 pick = noise[torch.tensor([row])].choice(torch.tensor([len(candidates)]))[0]
             else:
-                pick = (theirs[candidates] - mine[row]).norm(dim=1).argmin()
+                pick = (features[candidates] - queries[row]).norm(dim=1).argmin()
             chosen.append(candidates[pick])
         return torch.stack(chosen) if chosen else torch.zeros(0, dtype=torch.long)
