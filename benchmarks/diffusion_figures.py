@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rather.metrics.cout import cout
+from rather.metrics.identity import identity_similarity
+from rather.metrics.sparsity import share_changed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,15 +29,12 @@ from diffusion_page import page
 from rather.core import Classifier, Goal, Images, Method, Noise
 from rather.diffusion.denoising import lowest_levels
 from rather.diffusion.refinement import Refinement
-from rather.generators.ddpm import DDPM
+from rather.generators.ddpm import DDPMRecipe
 from rather.methods import ACE, REVISE, STEEX, Attack, DiVE, Several, Wachter
-from rather.metrics.cout import cout
 from rather.metrics.distribution import split_frechet_of_features
 from rather.metrics.features import pooled
-from rather.metrics.identity import identity_similarity
 from rather.metrics.oracle_attributes import attributes_changed, correlation_difference
 from rather.metrics.proximity import l1
-from rather.metrics.sparsity import share_changed
 from rather.search.descend import on_grid
 from rather.worlds.faces import ATTRIBUTES
 from runs import (
@@ -320,7 +320,7 @@ def peak() -> dict[str, Any]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     shape = (3, SIDE, SIDE)
-    generator = DDPM(width=WIDTH, patch=1).build(shape).product("random")
+    generator = DDPMRecipe(width=WIDTH, patch=1).build(shape).product("random")
     body = nn.Sequential(nn.Conv2d(3, 32, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
     head = nn.Sequential(nn.Flatten(), nn.Linear(32, 2))
     classifier = Classifier(body, head, classes=["a", "b"], shape=shape)

@@ -24,8 +24,8 @@ from torch.nn import functional as F
 from faces_page import agreed, page
 from rather.classifiers.architectures import ARCHITECTURES, See
 from rather.core import Classifier, Images, Method
-from rather.generators._frozen_oracle import Oracle
-from rather.generators._frozen_semantic import changes_by_region, one_hot
+from rather.generators.oracle import Oracle
+from rather.generators.semantic import changes_by_region, one_hot
 from rather.methods import (
     REVISE,
     STEEX,
@@ -45,8 +45,8 @@ from rather.metrics.features import pooled
 from rather.metrics.ground_truth import cosine_agreement, named_among, rank_agreement
 from rather.metrics.proximity import l1
 from rather.search.descend import on_grid
-from rather.stats.ranks import rank_correlation
-from rather.train import Recipe, train_classifier
+from rather.stats import rank_correlation
+from rather.train import ClassifierRecipe, train_classifier
 from rather.worlds import faces
 from rather.worlds.faces import ATTRIBUTES, REGIONS, RULES, VARIANTS, DrawnFaces, Population
 from runs import (
@@ -206,7 +206,7 @@ def contrast_section(asked: Asked) -> dict[str, Any]:
         population = Population(RULES["age"], planted, contrast)
         for count in COUNTS:
             train = DrawnFaces("contrast", "train", count, seed=0, population=population)
-            net, figures = train_classifier(train, test, Recipe(architecture="small", epochs=4, shift=2))
+            net, figures = train_classifier(train, test, ClassifierRecipe(architecture="small", epochs=4, shift=2))
             moved = faces.effects(net, some, 1)
             found[f"{contrast:g}, {count:,} faces"] = {
                 "right": [figures.accuracy, *figures.interval, figures.tested_on],

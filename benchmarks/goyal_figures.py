@@ -32,7 +32,7 @@ from rather.hub.datasets import load_dataset
 from rather.methods.goyal import Goyal
 from rather.metrics.cell_edits import cell_agreement
 from rather.search.references import References
-from rather.train import Recipe, train_classifier
+from rather.train import ClassifierRecipe, train_classifier
 from rather.worlds.shapes import UNCLEAR, Shapes, right_edits
 
 Edits = Sequence[tuple[int, int]]  # (query cell, distractor cell)
@@ -371,7 +371,7 @@ def omniglot_part(file: Path, count: int, seed: int, splits: int, epochs: int) -
     lines = [OMNIGLOT.format(epochs=epochs)]
     for split in range(seed, seed + splits):
         data = omniglot.load(file, seed=split)
-        classifier, _ = train_classifier(data.references, data.test, Recipe(epochs=epochs, seed=split))
+        classifier, _ = train_classifier(data.references, data.test, ClassifierRecipe(epochs=epochs, seed=split))
         queries = Queries.of(classifier, data)
         repeat = math.ceil(count / len(queries.images))
         lines += [
@@ -386,7 +386,7 @@ def omniglot_part(file: Path, count: int, seed: int, splits: int, epochs: int) -
 
 def shapes_part(count: int, seed: int) -> str:
     data = load_dataset("shapes")
-    overlapping, _ = train_classifier(data.references, data.test, Recipe(architecture="small", epochs=8))
+    overlapping, _ = train_classifier(data.references, data.test, ClassifierRecipe(architecture="small", epochs=8))
     nets = {"each cell sees one square": load_classifier("shapes"), "cells overlap": overlapping}
     lines = [SHAPES]
     for what, classifier in nets.items():

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
+from rather.metrics.diversity import feature_diversity
+from rather.metrics.transfer import transfer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -29,7 +31,7 @@ from latent_page import page, shortly
 from rather.core import Classifier, Counterfactuals, Goal, Images, Labels, Method, Noise
 from rather.data.source import Source, read_all
 from rather.generators.autoencoder import Autoencoder
-from rather.generators.training import Phase
+from rather.generators.recipe import Phase
 from rather.hub.classifiers import load_classifier
 from rather.hub.datasets import load_dataset
 from rather.hub.generators import load_generator
@@ -37,10 +39,8 @@ from rather.io.png import png
 from rather.latents.classifiers import LatentClassifiers
 from rather.methods import REVISE, Clarity, DiVE, Introspection, Minimal, Schut, Several, Wachter
 from rather.metrics.distribution import frechet_distance
-from rather.metrics.diversity import feature_diversity
 from rather.metrics.proximity import l1
 from rather.metrics.realism import Reconstruct, im1, im2
-from rather.metrics.transfer import transfer
 from rather.search.references import References
 from rather.train import LatentRecipe, train_heads
 from rather.train.fit import Schedule, fit

@@ -11,11 +11,19 @@ from pathlib import Path
 
 import torch
 
+from rather.hub.checkpoints import read_metadata
 from rather.hub.classifiers import load_classifier
 from rather.hub.generators import generator_class
 from rather.io.bundled import WEIGHTS
-from rather.io.checkpoints import read_plan
-from rather.train import Figures, GeneratorFigures, LatentRecipe, Recipe, train_generator, train_latent, train_to_file
+from rather.train import (
+    ClassifierFigures,
+    ClassifierRecipe,
+    GeneratorFigures,
+    LatentRecipe,
+    train_generator,
+    train_latent,
+    train_to_file,
+)
 
 CC_BY_SA = "CC BY-SA 3.0, as the pictures that it was trained on (MNIST, Yann LeCun and Corinna Cortes)"
 
@@ -28,12 +36,12 @@ def told(done: int, of: int, loss: float) -> None:
 DRAWN = "Apache-2.0"
 
 
-def classifier(data: str, recipe: Recipe, what: str) -> Callable[[Path], str]:
+def classifier(data: str, recipe: ClassifierRecipe, what: str) -> Callable[[Path], str]:
     return lambda file: f"{what}; {share(train_to_file(data, file, recipe, progress=told))}"
 
 
 def face(data: str, what: str, architecture: str = "small") -> Callable[[Path], str]:
-    recipe = Recipe(architecture=architecture, epochs=4, shift=2)
+    recipe = ClassifierRecipe(architecture=architecture, epochs=4, shift=2)
     return classifier(data, recipe, f"a small net for drawn faces: {what}")
 
 
@@ -66,15 +74,20 @@ def said(figures: GeneratorFigures) -> str:
     return f"{kept} in reconstruction{psnr}"
 
 
-def share(figures: Figures) -> str:
+def share(figures: ClassifierFigures) -> str:
     return f"{100 * figures.accuracy:.1f} % of {figures.tested_on:,} test pictures"
 
 
 #: name -> (how it is made, licence)
 NETS = {
-    "digits": (classifier("digits", Recipe(), "the digit net of Goyal et al. (2019), 4 x 4 x 20 features"), CC_BY_SA),
+    "digits": (
+        classifier("digits", ClassifierRecipe(), "the digit net of Goyal et al. (2019), 4 x 4 x 20 features"),
+        CC_BY_SA,
+    ),
     "digits-ensemble": (
-        classifier("digits", Recipe(members=5, seed=1), "an ensemble of 5 such nets, none of them the net `digits`"),
+        classifier(
+            "digits", ClassifierRecipe(members=5, seed=1), "an ensemble of 5 such nets, none of them the net `digits`"
+        ),
         CC_BY_SA,
     ),
     "digits-vae": (generator("vae", "a VAE of the digits with 32 latents"), CC_BY_SA),
@@ -126,7 +139,7 @@ NETS = {
     "shapes": (
         classifier(
             "shapes",
-            Recipe(architecture="patches", shift=0),
+            ClassifierRecipe(architecture="patches", shift=0),
             "a net for the drawn shapes whose 4 x 4 x 32 features see a cell each",
         ),
         "Apache-2.0",
@@ -254,7 +267,7 @@ def main() -> None:
     for name in parser.parse_args().names:
         make, licence = NETS[name]
         file = WEIGHTS / f"{name}.safetensors"
-        what, plan = make(file), read_plan(file)
+        what, plan = make(file), read_metadata(file)
         card = {
             "what": what,
             "kind": plan.get("kind", "classifier"),

@@ -19,10 +19,10 @@ from torch import Tensor
 from estimate import Estimate
 from rather.core import Classifier, Goal, Images, Labels, Method, Resource
 from rather.data.source import Source
-from rather.generators._denoiser import Denoiser
-from rather.generators._frozen_oracle import Oracle
+from rather.generators.ddpm import Denoiser
 from rather.generators.frozen import FrozenNet
-from rather.hub.classifier_files import read_classifier, save_classifier
+from rather.generators.oracle import Oracle
+from rather.hub.checkpoints import read_classifier, save_classifier
 from rather.hub.classifiers import load_classifier
 from rather.hub.datasets import load_dataset
 from rather.hub.generators import load_generator
@@ -31,11 +31,11 @@ from rather.hub.presets import expand, list_presets
 from rather.hub.resources import resolve_references
 from rather.latents.classifiers import LatentClassifiers
 from rather.search.references import References
-from rather.train import Recipe, train_classifier
+from rather.train import ClassifierRecipe, train_classifier
 from rather.worlds import faces
 from rather.worlds.faces import ATTRIBUTES, DrawnFaces
 
-JUDGE = Recipe(architecture="small", seed=1000)  # of digits
+JUDGE = ClassifierRecipe(architecture="small", seed=1000)  # of digits
 FEWEST = 8  # rows of which some can be left out
 TOGETHER = 32  # rows in a batch; a batch that is done is kept
 #: The classifiers of faces, and where each takes its pictures from; others are called as their data.

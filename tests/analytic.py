@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from rather.core import Classifier, Method
-from rather.generators._denoiser import Denoiser
-from rather.generators._frozen_editor import Editor
-from rather.generators._frozen_exaggerator import Exaggerator
-from rather.generators._frozen_semantic import Semantic
 from rather.generators.autoencoder import Autoencoder
+from rather.generators.ddpm import Denoiser
+from rather.generators.editor import AttributeEditor
+from rather.generators.exaggerator import Exaggerator
 from rather.generators.noise_schedule import linear
+from rather.generators.semantic import Semantic
 from rather.hub.methods import method_class
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.methods.wachter import Wachter
@@ -146,9 +146,9 @@ class _Edited(nn.Module):
         return stripes().decode((attributes - 0.5) * 10)
 
 
-def striped_editor() -> Editor:
+def striped_editor() -> AttributeEditor:
     """`stripes` as an editor of three attributes."""
-    return Editor(_Kept(), _Edited(), _Read(), shape=(1, 6, 6), attributes=("bright", "left", "top"))
+    return AttributeEditor(_Kept(), _Edited(), _Read(), shape=(1, 6, 6), attributes=("bright", "left", "top"))
 
 
 class _Exaggerated(nn.Module):
@@ -199,7 +199,7 @@ def resources() -> dict[type, Any]:
         Autoencoder: stripes(),
         LatentClassifiers: latent_stripes(),
         Semantic: striped_regions(),
-        Editor: striped_editor(),
+        AttributeEditor: striped_editor(),
         Exaggerator: striped_exaggerator(),
         Denoiser: grey_denoiser(),
         Method: Wachter(steps=40, lr=0.02),  # few steps: wrappers take them often

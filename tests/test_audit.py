@@ -19,7 +19,7 @@ from rather.commands.audit import _finite, told
 from rather.commands.cli import main
 from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.generators._frozen_oracle import Oracle
+from rather.generators.oracle import Oracle
 from rather.io.png import png
 from rather.report.audit import write_audit
 from rather.runs.store import Row, Run

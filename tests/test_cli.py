@@ -14,12 +14,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-import rather.generators
+import rather.hub.generators
 import rather.hub.resources
 import rather.runs.explain
 from rather.commands.cli import main, settings_of
+from rather.commands.listing import needs, seconds
 from rather.generators.autoencoder import Autoencoder
-from rather.hub.methods import list_methods
+from rather.hub.methods import list_methods, method_class
 from rather.hub.presets import list_presets
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.runs.comparison import open_comparison
@@ -431,7 +432,7 @@ def test_a_classifier_of_latents_needs_no_generator_beside_it(run):
 def test_every_preset_is_described(run, name):
     code, out, _ = run("describe", name)
     assert code == 0
-    assert re.search(r"Stands for: --method \w+ --set \w+=", out)
+    assert re.search(r"stands for: --method \w+ --set \w+=", out)
     code, out, _ = run("describe", name, "--json")
     told = json.loads(out)
     assert (code, told["name"]) == (0, name)
@@ -473,7 +474,34 @@ def test_every_method_is_described(run, method):
     assert all(setting["text"] and setting["values"] for setting in told["settings"])
     code, out, _ = run("describe", method)
     assert code == 0
-    assert all(setting["name"][:8] in out for setting in told["settings"])
+    assert all(setting["name"] in out for setting in told["settings"])
+
+
+def test_a_list_of_methods_fits_a_terminal_and_says_what_each_needs(run):
+    _, out, _ = run("list", "methods")
+    assert max(map(len, out.splitlines())) <= 80
+    entries = {entry.split()[0]: " ".join(entry.split()) for entry in re.split(r"\n(?=\S)", out) if entry.split()}
+    assert "Needs reference images" in entries["goyal"]
+    assert "Needs nothing" in entries["wachter"]
+    assert {*list_methods(), *list_presets()} <= entries.keys()
+
+
+def test_what_a_method_needs_is_what_it_is_given():
+    for name in list_methods():
+        fields = method_class(name).model_fields
+        required = [key for key, field in fields.items() if field.is_required()]
+        assert bool(required) == bool([one for one in needs(name) if one != "latent classifiers"]), name
+
+
+def test_costs_are_of_methods_that_there_are():
+    assert seconds().keys() <= {*list_methods(), *list_presets()}
+
+
+@pytest.mark.parametrize(("words", "shown"), [((), "rather explain"), (("help",), "Commands"), (("list",), "methods")])
+def test_whoever_types_next_to_nothing_is_shown_what_to_type(run, words, shown):
+    code, out, err = run(*words)
+    assert (code, err) == (0, "")
+    assert shown in out
 
 
 def test_an_interrupt_says_so_and_the_run_goes_on():
@@ -485,7 +513,7 @@ def test_an_interrupt_says_so_and_the_run_goes_on():
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"goes on" in err
+    assert b"resumes" in err
     assert b"Traceback" not in err
     assert len(Run.open("one").pending()) < 2000
 

@@ -5,8 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from rather.config.errors import RatherError
-from rather.generators._unet import small
-from rather.generators.ddpm import DDPM
+from rather.generators.ddpm import DDPMRecipe, small_unet
 from rather.train.fit import Schedule, fit
 
 SHAPE = (1, 16, 16)
@@ -15,7 +14,7 @@ HOW = Schedule(steps=12, lr=0.01, batch_size=4, seed=0)
 
 def tiny(**settings):
     torch.manual_seed(0)
-    return DDPM(**{"width": 4, "levels": 20, **settings}).build(SHAPE)
+    return DDPMRecipe(**{"width": 4, "levels": 20, **settings}).build(SHAPE)
 
 
 def squares(count=12):
@@ -106,7 +105,7 @@ def test_an_interrupted_training_ends_with_the_same_mean(tmp_path, monkeypatch):
 
 
 def test_it_learns_to_take_noise_off():
-    settings = DDPM(width=4, levels=100, ema=0.8)
+    settings = DDPMRecipe(width=4, levels=100, ema=0.8)
     torch.manual_seed(0)
     net = settings.build(SHAPE)
     images = 80 + squares() // 4  # grey, so that nothing is gained by cutting off
@@ -124,7 +123,7 @@ def test_it_learns_to_take_noise_off():
 @pytest.mark.parametrize("width", [1, 4, 6, 7, 24, 32])
 def test_a_net_of_any_width_hears_which_step_it_is(width):
     torch.manual_seed(0)
-    net = small((1, 8, 8), width, 2)
+    net = small_unet((1, 8, 8), width, 2)
     z = torch.randn(1, 1, 8, 8)
     said = net(torch.cat([z, z]), torch.tensor([0, 15]))
     assert not torch.allclose(said[0], said[1], atol=1e-6) or width == 1
@@ -133,15 +132,15 @@ def test_a_net_of_any_width_hears_which_step_it_is(width):
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 64, 64), (3, 30, 50), (1, 2, 2), (2, 18, 6)])
 @pytest.mark.parametrize("patch", [1, 2])
 def test_nets_take_images_of_any_even_size(shape, patch):
-    net = DDPM(width=4, levels=5, patch=patch).build(shape)
+    net = DDPMRecipe(width=4, levels=5, patch=patch).build(shape)
     assert net("denoise", torch.rand(2, *shape)).shape == (2,)
 
 
 def test_what_cannot_be_built_is_refused():
     with pytest.raises(RatherError) as caught:
-        DDPM(levels=10, reach=11)
+        DDPMRecipe(levels=10, reach=11)
     assert (caught.value.code, "levels: 10" in str(caught.value)) == ("CFG-SETTING", True)
     with pytest.raises(RatherError) as caught:
-        DDPM().build((1, 27, 28))
+        DDPMRecipe().build((1, 27, 28))
     assert caught.value.code == "TRAIN-DATA"
-    DDPM(patch=1, width=4).build((1, 27, 28))
+    DDPMRecipe(patch=1, width=4).build((1, 27, 28))

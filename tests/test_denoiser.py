@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from analytic import two_classes
 from rather.config.errors import RatherError
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.noise_schedule import NoiseSchedule, cosine, linear, to_pm1
 
 SHAPE = (1, 4, 4)

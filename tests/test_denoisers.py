@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.generators._denoiser import Denoiser
 from rather.generators.autoencoder import Autoencoder
+from rather.generators.ddpm import Denoiser
 from rather.generators.noise_schedule import linear
 from rather.hub import guided_diffusion as guided
 from rather.hub.generators import is_denoiser, load_denoiser

@@ -12,7 +12,7 @@ from rather.config.errors import RatherError
 from rather.core import Noise
 from rather.diffusion.denoising import Filter, lowest_levels
 from rather.diffusion.refinement import Refinement, change_mask
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.noise_schedule import linear, to_pm1
 
 pytestmark = [pytest.mark.numbers, pytest.mark.shapes]

@@ -10,7 +10,7 @@ from rather.core import Classifier, Counterfactuals, Goal, Method, Noise
 from rather.diffusion.denoising import lowest_levels
 from rather.diffusion.guidance import guidance_gradient, log_odds
 from rather.diffusion.refinement import change_mask
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.noise_schedule import linear, to_pm1, to_unit
 from rather.methods.dime import DiME
 from rather.methods.fastdime import FastDiME

@@ -13,7 +13,7 @@ from analytic import CLASSES, latent_stripes, others, pictures, spatial, stripes
 from rather.config.errors import RatherError
 from rather.core import Classifier, Goal, Method, Noise
 from rather.generators.autoencoder import Autoencoder
-from rather.generators.gan import GAN
+from rather.generators.gan import GANRecipe
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.latents.fisher import (
     all_but_a_part,
@@ -335,7 +335,7 @@ class Deaf(nn.Module):
 
 def gan_latent() -> LatentClassifiers:
     """Classifiers of the latents of a GAN, whose inversion passes no gradient."""
-    net = GAN(latent=3, refine=2, width=4).build((1, 28, 28))
+    net = GANRecipe(latent=3, refine=2, width=4).build((1, 28, 28))
     return LatentClassifiers(net.eval().product("gan"), heads_of(2, 3), CLASSES)
 
 

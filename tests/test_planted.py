@@ -14,14 +14,14 @@ from torch import nn
 from rather.config.errors import RatherError
 from rather.core import Classifier
 from rather.metrics.ground_truth import area_under_curve
-from rather.train import Recipe
+from rather.train import ClassifierRecipe
 from rather.worlds import WORLDS, Effect, causal
 from rather.worlds.bias_spec import BIASED, CLEAN, BiasSpec, bias_specs
 from rather.worlds.causal import ask, detection, judge
 from rather.worlds.faces import HAIR_COLOURS, NUISANCES
 from rather.worlds.trained_bias import TRAININGS, TrainedBias, load, read, train_biased
 
-TINY = {"count": 40, "scenes": 2, "training": Recipe(architecture="patches", epochs=1)}
+TINY = {"count": 40, "scenes": 2, "training": ClassifierRecipe(architecture="patches", epochs=1)}
 WORLD = WORLDS["faces"]
 SHAPES = WORLDS["shapes"]
 

@@ -18,8 +18,8 @@ from analytic import (
 )
 from rather.config.errors import RatherError
 from rather.core import Classifier, Goal, Noise
-from rather.generators._frozen_exaggerator import bin_of, condition_count, conditions
-from rather.generators._frozen_semantic import Semantic, changes_by_region, one_hot
+from rather.generators.exaggerator import bin_of, condition_count, conditions
+from rather.generators.semantic import Semantic, changes_by_region, one_hot
 from rather.hub.methods import build_method
 from rather.methods.attributes import Attributes
 from rather.methods.exaggeration import Exaggeration
@@ -223,7 +223,7 @@ def test_an_exaggerator_is_of_one_classifier():
     net = spatial()
     other = Classifier(net.body, net.head, classes=("a", "b", "c"), shape=net.shape)
     with pytest.raises(RatherError) as refused:
-        striped_exaggerator().refuse_other(other)
+        striped_exaggerator().check_classifier(other)
     assert refused.value.code == "MODEL-CLASSES"
     with pytest.raises(RatherError, match="a, b, c"):  # before a run begins
         preflight_all(other, [{"generator": striped_exaggerator()}], pictures(4))

@@ -3,16 +3,15 @@
 import pytest
 import torch
 
-import rather.generators
 import rather.hub.generators
 import rather.hub.resources
 from analytic import example, latent_stripes, pictures, resources, spatial, stripes
 from rather.config.errors import RatherError
 from rather.core import Classifier
 from rather.data.source import Dataset, InMemory
-from rather.generators._denoiser import Denoiser
-from rather.generators._frozen_semantic import Semantic
 from rather.generators.autoencoder import Autoencoder
+from rather.generators.ddpm import Denoiser
+from rather.generators.semantic import Semantic
 from rather.hub.methods import build_method, list_methods, method_class
 from rather.hub.presets import expand
 from rather.hub.resources import (

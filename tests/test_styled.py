@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from rather.generators._frozen_semantic import one_hot
 from rather.generators._styled import StyledGenerator, StyleEncoder, extent, waves
-from rather.generators.semantic import Semantic
+from rather.generators.semantic import SemanticRecipe, one_hot
 
 pytestmark = pytest.mark.shapes
 SHAPE, REGIONS, SIZE = (3, 32, 32), 3, 5
@@ -46,14 +45,14 @@ def test_a_style_reaches_a_pixel_beyond_its_region_and_no_further():
 
 def test_loose_regions_are_told_apart_in_coarse_cells_only():
     there, strict, loose = layouts(), made(), made((False, True, True))
-    told = loose._told(there)
+    told = loose._rough(there)
     torch.testing.assert_close(told.sum(1), torch.ones(2, 32, 32))
     assert torch.equal(told[:, 0], there[:, 0])  # the outline of both is told to the pixel
-    assert torch.equal(strict._told(there), there)
+    assert torch.equal(strict._rough(there), there)
     moved = there.clone()  # by a pixel, in cells of four: of which as many as before
     moved[:, 1:, INK, 12:16] = there[:, 1:, INK, 12:16].roll(1, 3)
-    assert torch.equal(loose._told(moved), told)
-    assert not torch.equal(strict._told(moved), there)
+    assert torch.equal(loose._rough(moved), told)
+    assert not torch.equal(strict._rough(moved), there)
 
 
 def test_far_in_codes_is_far_in_pixels():
@@ -82,7 +81,7 @@ def test_waves_are_orthogonal():
 def test_what_is_computed_of_the_layout_once_gives_the_same_images():
     regions = tuple("abc")
     torch.manual_seed(0)
-    net = Semantic(regions=regions, style=SIZE, width=4, loose=regions[1:]).build((3, 32, 32)).product("tiny")
+    net = SemanticRecipe(regions=regions, style=SIZE, width=4, loose=regions[1:]).build((3, 32, 32)).product("tiny")
     listening(net)
     x = torch.rand(3, 3, 32, 32)
     layout = net.segment(x)

@@ -23,13 +23,12 @@ from rather.classifiers.adapters import ensemble
 from rather.config.errors import RatherError
 from rather.core import Classifier
 from rather.data.source import Dataset, InMemory
-from rather.hub.classifier_files import read_classifier, save_classifier
+from rather.hub.checkpoints import read_classifier, read_metadata, save_classifier
 from rather.hub.classifiers import load_classifier
 from rather.hub.datasets import load_dataset
 from rather.io import bundled
 from rather.io.bundled import list_weights
-from rather.io.checkpoints import read_plan
-from rather.train import Figures, Recipe, train_classifier, train_to_file
+from rather.train import ClassifierFigures, ClassifierRecipe, train_classifier, train_to_file
 from rather.train import classifier as train
 
 
@@ -51,7 +50,7 @@ def stripes(count: int, classes: Sequence[str] = ("lying", "standing"), size: in
     return InMemory("stripes", tuple(classes), images, labels, [str(i) for i in range(count)])
 
 
-QUICK = Recipe(architecture="goyal", epochs=6, batch_size=16)
+QUICK = ClassifierRecipe(architecture="goyal", epochs=6, batch_size=16)
 
 
 # ---------------------------------------------------------------- nets
@@ -190,13 +189,15 @@ def test_a_diverging_training_is_refused():
 def test_recipes_have_bounds():
     for wrong in ({"epochs": 0}, {"lr": 0.0}, {"members": 0}, {"shift": -1}, {"epoch": 3}):
         with pytest.raises(ValidationError):
-            Recipe.model_validate(wrong)
+            ClassifierRecipe.model_validate(wrong)
 
 
 @given(st.integers(1, 3000), st.data())
 def test_the_interval_is_wilson_s(tested, data):
     correct = data.draw(st.integers(0, tested))
-    figures = Figures(trained_on=1, tested_on=tested, left_out=0, correct=correct, members_correct=(), losses=())
+    figures = ClassifierFigures(
+        trained_on=1, tested_on=tested, left_out=0, correct=correct, members_correct=(), losses=()
+    )
     for end in figures.interval:  # the ends are where the normal approximation just holds
         if 1e-6 < end < 1 - 1e-6:
             distance = abs(figures.accuracy - end) / math.sqrt(end * (1 - end) / tested)
@@ -216,18 +217,18 @@ def test_train_to_file_and_back(tmp_path):
         for n in range(12):
             (pictures / name / f"{n}.pgm.png").write_bytes(grey_png(n + (200 if name == "bright" else 0)))
     out = tmp_path / "new" / "net.safetensors"
-    figures = train_to_file(str(pictures), out, Recipe(epochs=2, batch_size=8), size=32)
+    figures = train_to_file(str(pictures), out, ClassifierRecipe(epochs=2, batch_size=8), size=32)
     net = read_classifier(out)
     assert (net.name, net.classes, net.shape) == ("net", ("bright", "dark"), (3, 32, 32))
-    card = read_plan(out)["card"]
+    card = read_metadata(out)["card"]
     assert card["recipe"]["architecture"] == "small"
     assert card["correct"] == figures.correct
     assert "left_out" not in card
     first = out.read_bytes()
-    train_to_file(str(pictures), out, Recipe(epochs=2, batch_size=8), size=32)
+    train_to_file(str(pictures), out, ClassifierRecipe(epochs=2, batch_size=8), size=32)
     assert out.read_bytes() == first
     (pictures / "dark" / "text.png").write_text("no picture")
-    assert train_to_file(str(pictures), tmp_path / "a", Recipe(epochs=1), size=32).card()["left_out"] == 1
+    assert train_to_file(str(pictures), tmp_path / "a", ClassifierRecipe(epochs=1), size=32).card()["left_out"] == 1
     assert os.listdir(out.parent) == ["net.safetensors"]  # noqa: PTH208 - nothing is left beside it
 
 
@@ -270,7 +271,7 @@ def test_a_saved_classifier_comes_back(trained, saved):
     assert again.body[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert (again.name, again.shape, again.classes) == ("stripes", (1, 16, 16), ("lying", "standing"))
     assert not any(p.requires_grad for p in again.parameters())
-    assert read_plan(saved)["card"] == {"seed": 0}
+    assert read_metadata(saved)["card"] == {"seed": 0}
     saved.write_bytes(b"x" * len(saved.read_bytes()))
     assert same(again, trained[0])  # it does not live in the file
 
@@ -429,6 +430,6 @@ def test_digits_train_in_a_few_steps():
     part = InMemory(
         "digits", digits.train.classes, digits.train.images[:2000], digits.train.labels[:2000], digits.train.ids
     )
-    _, figures = train_classifier(part, digits.test, Recipe(epochs=2))
+    _, figures = train_classifier(part, digits.test, ClassifierRecipe(epochs=2))
     assert figures.accuracy > 0.7  # it was 0.83; chance is 0.1
     assert Dataset("part", part).references is part

@@ -12,9 +12,9 @@ from rather.commands.cli import main
 from rather.config.errors import RatherError
 from rather.data.source import InMemory
 from rather.generators.autoencoder import Autoencoder
-from rather.generators.vae import VAE
+from rather.generators.vae import VAERecipe
+from rather.hub.checkpoints import read_latent, save_latent
 from rather.hub.classifiers import load_classifier
-from rather.hub.latent_files import load_latent, save_latent
 from rather.latents.classifiers import LatentClassifiers
 from rather.train import LatentRecipe, train_heads
 
@@ -89,7 +89,7 @@ def test_pictures_of_one_class_are_refused():
 
 
 def test_file_is_a_classifier_that_gives_back_its_latents(tmp_path):
-    vae = VAE(latent=3, width=4)
+    vae = VAERecipe(latent=3, width=4)
     torch.manual_seed(0)
     autoencoder = vae.build((1, 16, 16)).product("small")
     heads = train_heads(flat(), blobs(), None, QUICK)[0].heads
@@ -97,7 +97,7 @@ def test_file_is_a_classifier_that_gives_back_its_latents(tmp_path):
     file = tmp_path / "mine.safetensors"
     save_latent(file, wrong, vae.settings(), {})  # heads of 64 latents where there are 3
     with pytest.raises(RatherError) as caught:
-        load_latent(file)
+        read_latent(file)
     assert caught.value.code == "MODEL-FILE-DAMAGED"
     from rather.latents.classifiers import LatentHeads
 

@@ -18,7 +18,7 @@ from rather.audit.dependence import FEWEST, dependence
 from rather.audit.findings import Attribute, Estimate, Share
 from rather.audit.load import LoadedRun
 from rather.core import Images
-from rather.generators._frozen_oracle import Oracle
+from rather.generators.oracle import Oracle
 
 _BORDER: Final = 8  # a border is 1 / 8 of the shorter side wide
 _HALF: Final = 0.5

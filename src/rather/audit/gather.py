@@ -15,10 +15,10 @@ from rather.audit.rules import suspicious_attributes, suspicious_places, suspici
 from rather.audit.swaps import places
 from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier
-from rather.generators._frozen_oracle import Oracle
-from rather.generators._frozen_semantic import Semantic, changes_by_region
+from rather.generators.oracle import Oracle
+from rather.generators.semantic import Semantic, changes_by_region
 from rather.runs.store import Run
-from rather.stats.intervals import Z
+from rather.stats import Z
 
 
 def audit(

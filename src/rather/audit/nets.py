@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.generators._frozen_oracle import Oracle
-from rather.generators._frozen_semantic import Semantic
+from rather.generators.oracle import Oracle
+from rather.generators.semantic import Semantic
 from rather.hub.classifiers import load_classifier
 from rather.hub.resources import Requirement, bundled_net, resolve_generator
 from rather.io.bundled import list_weights
@@ -68,5 +68,5 @@ def _resolved(spec: str | None, classifier: Classifier | None, need: Requirement
     if classifier is None or (spec is None and bundled_net(classifier, need.bundled) is None):
         return None
     net = resolve_generator(spec, classifier, need)
-    net.refuse_other_images(classifier)
+    net.check_images(classifier)
     return net

@@ -1,1 +1,1 @@
-"""Classifiers: a net of anybody's wrapped, checked, cut into body and head; and a few small architectures."""
+"""Classifiers: a user's net wrapped, checked, cut into body and head; and a few small architectures."""

@@ -14,8 +14,9 @@ from rather.classifiers.outputs import Function, OneTensor, finish, key_of, to_l
 from rather.classifiers.preflight import brief, check_finite, check_steady, check_weights, noise, run
 from rather.classifiers.split import split
 from rather.config.errors import RatherError
-from rather.config.settings import Output
+from rather.config.output import Output
 from rather.core import Classifier, Features, Images, Logits
+from rather.io.images import Shape
 
 _PROBES: Final = 3  # images of noise; one alone, or two, would hide what depends on the batch
 
@@ -23,7 +24,7 @@ _PROBES: Final = 3  # images of noise; one alone, or two, would hide what depend
 def adapt(
     net: nn.Module | Callable[[Tensor], object],
     *,
-    shape: tuple[int, int, int],
+    shape: Shape,
     classes: Sequence[str] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -84,10 +85,10 @@ def _copy(net: nn.Module | Callable[[Tensor], object]) -> nn.Module:
     try:
         return deepcopy(net).float().eval().requires_grad_(requires_grad=False)
     except Exception as error:
-        raise RatherError("MODEL-COPY", why=brief(error), do="Bring a function that calls it") from error
+        raise RatherError("MODEL-COPY", why=brief(error), do="Give a function that calls it") from error
 
 
-def _per_channel(what: str, values: Sequence[float] | None, default: float, shape: tuple[int, int, int]) -> Tensor:
+def _per_channel(what: str, values: Sequence[float] | None, default: float, shape: Shape) -> Tensor:
     if values is not None and len(values) != shape[0]:
         raise RatherError("MODEL-INPUT", where=f"{what} of {len(values)} channels", why=f"its images have {shape[0]}")
     return torch.tensor(values or [default] * shape[0]).view(-1, 1, 1)

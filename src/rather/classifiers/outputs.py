@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rather.config.errors import RatherError, did_you_mean
-from rather.config.settings import Output
+from rather.config.output import Output
 from rather.core import Logits
 
 _SUM: Final = 1e-3  # how far from 1 a row of probabilities may sum, in half precision as well
@@ -107,7 +107,7 @@ def key_of(returned: object) -> str | int | None:
             "MODEL-OUTPUT-TYPE",
             where=f"{type(returned).__name__} of {', '.join(map(str, parts)) or 'nothing'}",
             why="which of them are the logits is not clear",
-            do="Bring a function that returns the one tensor",
+            do="Give a function that returns the one tensor",
         )
     return list(parts).index(key) if isinstance(returned, tuple) else key
 
@@ -130,7 +130,7 @@ def to_logits(numbers: Tensor, output: Output, rows: int) -> nn.Module | None:
             "MODEL-OUTPUT-TYPE",
             where=f"{str(numbers.dtype).removeprefix('torch.')} of shape {shape}",
             why="numbers of classes do not say how sure it is",
-            do="Bring the net without its argmax",
+            do="Give the net without its argmax",
         )
     low, high = float(numbers.min()), float(numbers.max())
     values = f"values from {low:.3g} to {high:.3g}"
@@ -164,7 +164,7 @@ def _of_many(output: Output, values: str, sums: Tensor, *, in_unit: bool) -> nn.
         raise RatherError(
             "MODEL-NOT-PROBABILITIES",
             why=f"{values}, rows sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}",
-            do="Say output logits; of classes that do not exclude each other, bring one at a time",
+            do="Say output logits; of classes that do not exclude each other, give one at a time",
         )
     return Log() if exclusive else None
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rather.classifiers.outputs import OneTensor, to_logits
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images
+from rather.io.images import Shape
 
 _IMAGES: Final = 4  # of the given ones, at most; and as many of noise
 #: By how much outputs may differ because sums are taken in another order; see `difference`.
@@ -45,9 +46,7 @@ def preflight(classifier: Classifier, images: Images) -> list[str]:
         x = torch.cat([x, noise(len(x), classifier.shape).to(x)])
         logits = run(classifier, x)
         if not isinstance(logits, Tensor):
-            raise RatherError(
-                "MODEL-OUTPUT-TYPE", where=type(logits).__name__, do="Bring the net with rather.classifiers.adapt"
-            )
+            raise RatherError("MODEL-OUTPUT-TYPE", where=type(logits).__name__, do="Wrap the net with rather.adapt")
         check_finite(classifier, x, logits)
         to_logits(logits, "logits", len(x))
         if logits.shape[1] != len(classifier.classes):
@@ -63,7 +62,7 @@ def preflight(classifier: Classifier, images: Images) -> list[str]:
     return notes
 
 
-def noise(count: int, shape: tuple[int, int, int]) -> Images:
+def noise(count: int, shape: Shape) -> Images:
     """Uniform noise, always the same."""
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(0))
 

@@ -57,7 +57,7 @@ def split(net: nn.Module, layer: str | None = None, *, example: Tensor) -> tuple
             return body, _harmless(head, features)
         why = "the two parts together give other answers"
     if layer is not None:
-        do = "" if steps else "Bring it as nn.Sequential(body, head), or name no layer"
+        do = "" if steps else "Give it as nn.Sequential(body, head), or name no layer"
         raise RatherError("MODEL-LAYER", where=layer, why=why, do=do)
     return nn.Identity(), _harmless(root, example)
 

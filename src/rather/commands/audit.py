@@ -9,11 +9,11 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from rather.commands.words import settings_of
 from rather.config.errors import SOME_FAILED, WARNED, RatherError
-from rather.runs.request import Request
+from rather.runs.request import HOW, RUN, WHAT, Request
 
 if TYPE_CHECKING:
     from rather.audit import Audit
@@ -26,21 +26,22 @@ DEFAULT_COUNT: Final = 100
 DEFAULT_TARGET: Final = "runner-up"
 SHOWN: Final = 6  # attributes in the terminal
 
+AUDIT: Final = Group("The audit", sort_key=0)
 _NOTHING_ASKED: Final = Request()
 #: What may be said of a run that exists; all else says how to make one.
 _OF_A_RUN: Final = {"images", "classifier", "layer", "shape", "classes", "output", "trust"}
 
 
 def audit(
-    *images: Path,
-    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    *images: Annotated[Path, Parameter(group=WHAT)],
     request: Annotated[Request, Parameter(name="*")] = _NOTHING_ASKED,
-    oracle: str | None = None,
-    segmenter: str | None = None,
-    prototypes: Path | None = None,
-    expect: list[str] | None = None,
-    json: bool = False,
-    fail_on_warning: bool = False,
+    set_: Annotated[list[str] | None, Parameter(name="--set", group=HOW)] = None,
+    oracle: Annotated[str | None, Parameter(group=AUDIT)] = None,
+    segmenter: Annotated[str | None, Parameter(group=AUDIT)] = None,
+    prototypes: Annotated[Path | None, Parameter(group=AUDIT)] = None,
+    expect: Annotated[list[str] | None, Parameter(group=AUDIT)] = None,
+    fail_on_warning: Annotated[bool, Parameter(group=AUDIT)] = False,
+    json: Annotated[bool, Parameter(group=RUN)] = False,
 ) -> int:
     """Audit a classifier over a whole set of images: what does it rely on, and what of that is suspicious?
 
@@ -49,11 +50,10 @@ def audit(
 
     Args:
         images: The folder of a run; or image files, or a folder of them.
-        set_: A setting of the method, KEY=VALUE; may be repeated.
         request: What is asked.
-        oracle: The net that reads attributes, of `rather train oracle`; by default a bundled one, for the
-            bundled data.
-        segmenter: The net that reads regions, of `rather train semantic`; by default a bundled one.
+        set_: A setting of the method, KEY=VALUE; may be repeated.
+        oracle: A net that reads attributes, of `rather train oracle`; by default a bundled one, for the bundled data.
+        segmenter: A net that finds regions, of `rather train semantic`; by default a bundled one.
         prototypes: The folder of a run of the same images with --target prototype: an image that needs little
             change to be surer is typical.
         expect: An attribute or a region that may decide; may be repeated. All others are then suspicious.

@@ -16,10 +16,10 @@ from cyclopts.validators import Number
 from rather import __version__
 from rather.commands.words import from_file, settings_of
 from rather.config.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError
-from rather.runs.request import Request
+from rather.runs.request import HOW, RUN, WHAT, Request
 
 #: A setting of the method, as one writes it on the command line.
-Settings = Annotated[list[str] | None, Parameter(name="--set")]
+Settings = Annotated[list[str] | None, Parameter(name="--set", group=HOW)]
 _NOTHING_ASKED: Final = Request()
 
 app = App(
@@ -31,28 +31,64 @@ app = App(
     suppress_keyboard_interrupt=False,  # an interrupted run has something to say
     default_parameter=Parameter(negative=()),
 )
-app.command("rather.commands.train:train", name="train", help="Make the nets that the methods need.")
-app.command("rather.commands.audit:audit", name="audit", help="What a classifier goes by, and what is suspicious.")
-app.command("rather.commands.bench:bench", name="bench", help="Compare methods, with intervals and tests.")
+app.command(
+    "rather.commands.train:train",
+    name="train",
+    help="Train a classifier, or a generator that methods need, on your own pictures.",
+)
+app.command(
+    "rather.commands.audit:audit",
+    name="audit",
+    help="Find what a classifier relies on over many images, and warn of what it should not.",
+)
+app.command(
+    "rather.commands.bench:bench", name="bench", help="Compare methods on the same images, with intervals and tests."
+)
 
 
-@app.command
+START = """\
+rather explains image classifiers by counterfactual pictures: for an image that
+a classifier calls c, the smallest believable change after which it says c'.
+
+Try it (a few seconds; nothing is downloaded):
+  rather explain                            12 bundled digits, and a report
+Your own pictures and classifier:
+  rather explain photos/ --classifier torchvision:resnet50 --target runner-up
+  rather explain photos/ --classifier net.py:make     a function that makes it
+Find out more:
+  rather list methods                       how to search: purpose, needs, cost
+  rather describe goyal                     one method, and its settings
+  rather train classifier --help            nets of your own pictures
+  rather --help                             all commands
+"""
+
+
+EXAMPLES = """\
+Examples:
+  rather explain
+  rather explain photos/ --classifier torchvision:resnet50 --target runner-up
+  rather explain photos/ --classifier net.py:make --shape 3 64 64 --method goyal
+  rather explain --data faces --method ace-faces-fast,maskdime-faces --count 8
+"""
+
+
+@app.command(help_epilogue=EXAMPLES)
 def explain(
-    *images: Path,
-    set_: Settings = None,
+    *images: Annotated[Path, Parameter(group=WHAT)],
     request: Annotated[Request, Parameter(name="*")] = _NOTHING_ASKED,
-    config: Path | None = None,
-    json: bool = False,
+    set_: Settings = None,
+    config: Annotated[Path | None, Parameter(group=RUN)] = None,
+    json: Annotated[bool, Parameter(group=RUN)] = False,
 ) -> int:
-    """Explain a classifier's decisions: for each image the change after which it says another class.
+    """Explain a classifier's decisions: for each image, the change after which it predicts another class.
 
-    With no arguments: 12 bundled digits, a bundled classifier. The same command again resumes the run.
+    Without arguments it explains 12 bundled digits. The same command again resumes an interrupted run.
 
     Args:
         images: Image files, or folders of them.
+        request: What is asked.
         set_: A setting of the method, KEY=VALUE; may be repeated (`rather describe METHOD`). Of several
             methods, name the method: METHOD.KEY=VALUE, or 2.KEY=VALUE for the second, which wins.
-        request: What is asked.
         config: A TOML file of these options, with the method's settings in a table [set]; the command line wins.
         json: Print one JSON object and nothing else.
     """
@@ -89,32 +125,33 @@ def explain(
 
 @app.command(name="list")
 def list_(
-    what: Literal["methods", "data", "models", "generators", "metrics", "benches"], /, *, json: bool = False
+    what: Literal["methods", "data", "models", "generators", "metrics", "benches"] | None = None,
+    /,
+    *,
+    json: bool = False,
 ) -> int:
-    """List what there is to choose from.
+    """List what there is to choose from: methods, data, models, generators, metrics or benches.
 
     Args:
-        what: Which list.
+        what: Which list; without it, the lists that there are.
         json: Print a JSON list of objects with a name and a text.
     """
-    from rather.commands.listing import listing
+    from rather.commands.listing import KINDS, listing, text
 
-    named = listing(what)
+    named = listing(what) if what else {f"rather list {kind}": line for kind, line in KINDS.items()}
     if json:
-        print(jsonlib.dumps([{"name": name, "text": text} for name, text in named.items()]))
+        print(jsonlib.dumps([{"name": name, "text": line} for name, line in named.items()]))
     else:
-        width = max(map(len, named), default=0)
-        for name, text in named.items():
-            print(f"{name:{width}}  {text}")
+        print(text(what) if what else "\n".join(f"{name:24}{line}" for name, line in named.items()))
     return 0
 
 
 @app.command
 def describe(name: str, /, *, json: bool = False) -> int:
-    """Describe what has settings: a method or a preset, or what `rather train` makes.
+    """Describe a method, a preset or a kind of generator, with its settings.
 
     Args:
-        name: Of a method (`rather list methods`), a kind of generator (vae, ...), or latent-classifier.
+        name: A method or preset (`rather list methods`), a kind of generator (vae, ...), or latent-classifier.
         json: Print one JSON object with the settings.
     """
     from rather.commands.terminal import description
@@ -125,12 +162,12 @@ def describe(name: str, /, *, json: bool = False) -> int:
 
 @app.command
 def report(run: Path, /, *, out: Path | None = None, single_file: bool | None = None) -> int:
-    """Write a run's report anew, or the page of a comparison.
+    """Write the page of a run, or of a comparison, again.
 
     Args:
         run: The run's folder, or the comparison's.
-        out: Where to; by default into the run's folder.
-        single_file: One file with the pictures inside; by default for up to 50 rows.
+        out: The folder of the page; by default the run's own.
+        single_file: Write one file with the pictures inside; by default for up to 50 images.
     """
     from rather.report import write_pages
 
@@ -140,12 +177,12 @@ def report(run: Path, /, *, out: Path | None = None, single_file: bool | None = 
 
 @app.command
 def export(run: Path, /, *, png: Path | None = None, parquet: Path | None = None) -> int:
-    """Give a run's rows to other programs.
+    """Write the results of a run as PNG files and a table, or as one Parquet file.
 
     Args:
         run: The run's folder.
-        png: A folder for one ID.png a row, the counterfactual, and index.csv.
-        parquet: A file for all rows; `datasets`, pandas and DuckDB read it.
+        png: A folder that gets each counterfactual as ID.png, and a table, index.csv.
+        parquet: A file that gets all rows; pandas, DuckDB and Hugging Face's `datasets` read it.
     """
     from rather.runs.export import export_parquet, export_png
     from rather.runs.store import Run
@@ -162,12 +199,12 @@ def export(run: Path, /, *, png: Path | None = None, parquet: Path | None = None
 
 @app.command
 def tune(run: Path, /, *, success: Annotated[float, Parameter(validator=Number(gte=0, lt=1))] = 0.995) -> int:
-    """Choose the value of a setting: the largest at which nearly all rows reach their goal.
+    """Choose a setting's value: the largest at which nearly all images reach their target.
 
     Args:
-        run: Of the method sweep, which has tried several values on the same images: rather explain --method
+        run: A run of the method sweep, which tries several values on the same images: rather explain --method
             sweep --set method=steex --set "values=[0.1,0.3,1.0]".
-        success: More than this share of the rows must reach it.
+        success: The share of the images that must reach their target, at the least.
     """
     from rather.commands.terminal import trials_table
     from rather.commands.tune import largest, trials
@@ -189,16 +226,16 @@ def tune_filter(
     count: Annotated[int, Parameter(validator=Number(gte=1))] = 100,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
 ) -> int:
-    """Choose how far up a diffusion filter goes: the highest at which nearly all images keep their class.
+    """Choose the depth of a diffusion filter: the largest at which nearly all images keep their class.
 
     Args:
-        generator: A diffusion model: a bundled net, a file of `rather train ddpm`, or as of `rather explain`.
-        data: A data set (`rather list data`) or a folder.
-        classifier: Whose classes; by default the bundled net for the data.
-        num_inference_steps: Levels of the respaced schedule.
-        share: Of the images, those that must keep their class.
-        count: How many images to filter, evenly spread.
-        seed: Of the noise.
+        generator: A diffusion model: a bundled one, a file that `rather train ddpm` wrote, or as for `rather explain`.
+        data: A dataset (`rather list data`) or a folder.
+        classifier: The classifier that predicts the classes; by default the bundled one for the data.
+        num_inference_steps: Timesteps of the shortened schedule.
+        share: The share of the images that must keep their class.
+        count: How many images to filter, evenly spaced.
+        seed: Seed of the noise.
     """
     from rather.commands.terminal import heights_table
     from rather.commands.tune import filter_heights, highest
@@ -216,10 +253,16 @@ def _stop(signum: int, frame: object) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """The program `rather`; its exit codes stand in errors.py."""
+    """The program `rather`; its exit codes stand in config/errors.py."""
     signal.signal(signal.SIGTERM, _stop)
+    given = list(sys.argv[1:] if words is None else words)
+    if not given:
+        print(START, end="")
+        sys.exit(0)
+    if given[0] == "help":
+        given = [*given[1:], "--help"]
     try:
-        code = app(from_file(list(sys.argv[1:] if words is None else words)), exit_on_error=False, print_error=False)
+        code = app(from_file(given), exit_on_error=False, print_error=False)
         sys.exit(code if isinstance(code, int) else 0)
     except RatherError as error:
         print(f"rather: error {error.code}: {error}", file=sys.stderr)
@@ -228,7 +271,7 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"rather: error CFG-OPTIONS: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(USAGE)
     except KeyboardInterrupt:
-        print("rather: interrupted; the same command goes on from what is saved", file=sys.stderr)
+        print("rather: interrupted; the same command resumes from what is saved", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # `rather list methods | head`
         sys.stderr.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import cleandoc
@@ -133,22 +134,44 @@ def description(name: str, *, json: bool) -> None:
         for key, field in found.model_fields.items()
     ]
     if json:
-        told = {"name": name, "text": line, "plan": plan, "settings": settings, "bundled": bundled}
-        print(jsonlib.dumps(told))
+        print(jsonlib.dumps({"name": name, "text": line, "plan": plan, "settings": settings, "bundled": bundled}))
         return
     console = Console()
-    console.print(Text(f"{name}: {line}\n{cleandoc(found.__doc__ or '')}\n"))
+    console.print(Text(f"{name}: {line}\n\n{cleandoc(found.__doc__ or '')}"))
     if preset(name):
-        console.print(Text(f"Stands for: {' '.join(_words(plan))}\n"), soft_wrap=True)
+        console.print(Text(f"\nA preset; it stands for: {' '.join(_words(plan))}"), soft_wrap=True)
     if bundled:
         taken = "; ".join(f"--{key} {' or '.join(nets)}" for key, nets in bundled.items())
-        console.print(Text(f"By default, of the bundled data: {taken}\n"), soft_wrap=True)
-    table = Table("setting", "default", "values", "meaning", box=None, pad_edge=False)
-    for setting in settings:
-        default = "required" if setting["required"] else str(setting["default"])
-        cells = setting["name"], default, setting["values"], setting["text"]
-        table.add_row(*(Text(str(cell)) for cell in cells))
-    console.print(table)
+        console.print(Text(f"\nBy default, of the bundled data: {taken}"), soft_wrap=True)
+    options = [one for one in settings if str(one["values"]).startswith("--")]
+    if options:
+        console.print(Text("\nNeeds, each an option of rather explain:"))
+    for one in options:
+        console.print(
+            _entry(f"{one['values']}{'' if one['required'] else ' (optional)'}", str(one["text"]), console.width)
+        )
+    console.print(
+        Text(
+            "\nSettings, each as --set NAME=VALUE:" if plan else "\nSettings, each as --set NAME=VALUE of rather train:"
+        )
+    )
+    for one in settings:
+        if one not in options:
+            default = "required" if one["required"] else f"default {_shown(one['default'])}"
+            console.print(_entry(f"{one['name']}  [{default}; {one['values']}]", str(one["text"]), console.width))
+
+
+def _entry(head: str, meaning: str, width: int) -> Text:
+    """A setting: a line with its name and values, and what it means, indented, below."""
+    below = textwrap.fill(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return Text.assemble("  ", (head, "bold"), "\n", below)
+
+
+def _shown(value: object) -> str:
+    """A default as it would be typed."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(str, value))}]"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _described(name: str) -> tuple[type[BaseModel], str, Plan]:

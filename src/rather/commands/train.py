@@ -15,7 +15,7 @@ from rather.commands.words import settings_of
 from rather.hub.generators import list_generators
 
 if TYPE_CHECKING:
-    from rather.train import Figures
+    from rather.train import ClassifierFigures
 
 train = App(name="train", help="Make the nets that the methods need.", help_format="plaintext")
 
@@ -37,7 +37,7 @@ def train_classifier(
 ) -> int:
     """Train a small classifier, or an ensemble of them; the same seed gives the same weights.
 
-    What is not given is as in `rather.train.Recipe`.
+    What is not given is as in `rather.train.ClassifierRecipe`.
 
     Args:
         data: A data set (`rather list data`), or a folder with a folder for each class.
@@ -55,7 +55,7 @@ def train_classifier(
     """
     from rather.commands.terminal import progress_bar
     from rather.config.settings import checked
-    from rather.train import Recipe, train_to_file
+    from rather.train import ClassifierRecipe, train_to_file
 
     given = {
         "architecture": architecture,
@@ -66,14 +66,14 @@ def train_classifier(
         "members": members,
         "seed": seed,
     }
-    recipe = checked(Recipe, {key: value for key, value in given.items() if value is not None}, "recipe")
+    recipe = checked(ClassifierRecipe, {key: value for key, value in given.items() if value is not None}, "recipe")
     with progress_bar("training", shown=not json) as progress:
         figures = train_to_file(data, out, recipe, size=size, progress=lambda done, all_, _loss: progress(done, all_))
     _told_of_classifier(out, figures, json=json)
     return 0
 
 
-def _told_of_classifier(out: Path, figures: Figures, *, json: bool) -> None:
+def _told_of_classifier(out: Path, figures: ClassifierFigures, *, json: bool) -> None:
     if json:
         print(jsonlib.dumps({"file": str(out), **figures.card()}))
     else:

@@ -18,12 +18,12 @@ from rather.config.errors import RatherError
 from rather.core import Classifier, Images, Noise
 from rather.data.source import read_all
 from rather.diffusion.denoising import Filter, lowest_levels
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.hub.classifiers import classifier_of, load_classifier
 from rather.hub.datasets import load_dataset
 from rather.hub.resources import Requirement, evenly_spaced, resolve_generator
 from rather.runs.store import Run
-from rather.stats.intervals import wilson
+from rather.stats import wilson
 
 _TOGETHER: Final = 64  # images in memory
 
@@ -114,7 +114,7 @@ def heights(
     Raises:
         RatherError: GEN-SIZE for a generator of other images, CFG-SETTING for a schedule that is too short.
     """
-    generator.refuse_other_images(classifier)
+    generator.check_images(classifier)
     known = int((generator.schedule.respaced(num_inference_steps).timesteps < generator.reach).sum())
     said = classifier.probabilities(x).argmax(1)
     tried: list[Height] = []

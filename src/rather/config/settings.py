@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rather.config.errors import RatherError, did_you_mean
 
-#: What the numbers of a net are. `binary-...`: one number, for the second of two classes.
-Output = Literal["logits", "probabilities", "binary-logit", "binary-probability"]
 #: What torch takes for one.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 #: `mouth,lips`, as one writes it on a command line, is two names.

@@ -7,5 +7,8 @@ A new file in this folder is a new dataset, and nothing else needs to know about
 - `load(...)`, which returns a `Dataset`. It takes, by position, what the name holds: the path after the colon
   and the choice after the slash. If it has a keyword `shape`, it brings its pictures to that shape (c, h, w).
 
+A reader raises DATA-NOT-FOUND or DATA-EMPTY with the path where something is missing, DATA-DAMAGED for a file that
+is not whole or not the official one, and CFG-UNKNOWN for a choice that it does not know.
+
 Third parties add theirs under the entry-point group `rather.datasets` (name -> such a `load`).
 """

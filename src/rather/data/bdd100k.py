@@ -22,12 +22,7 @@ SHAPE: Final[Shape] = (3, 256, 512)
 def load(folder: Path, *, shape: Shape = SHAPE) -> Dataset:
     """The 10,000 pictures of `val` to explain, and the 70,000 of `train`.
 
-    Args:
-        folder: holds `images/100k/train/` and `images/100k/val/`, or `bdd100k/` with them.
-        shape: (c, h, w) of the pixels of each picture.
-
-    Raises:
-        RatherError: DATA-NOT-FOUND or DATA-EMPTY.
+    The folder holds `images/100k/train/` and `images/100k/val/`, or `bdd100k/` with them.
     """
     images = find(folder, "images/100k", "bdd100k/images/100k")
 

@@ -26,16 +26,8 @@ def load(folder: Path, *, shape: Shape = SHAPE, part: Part = "test") -> Dataset:
 
     A picture's label is which of "forward" and "stop" is among its actions; it has none where neither or both
     are. Its four attributes are all actions. Pictures that the annotators found confusing are left out, as the
-    authors do.
-
-    Args:
-        folder: holds `data/` with the pictures and `train_25k_images_actions.json` with its companions, or
-            `lastframe/` with them.
-        shape: (c, h, w) of the pixels of each picture.
-        part: the pictures to explain.
-
-    Raises:
-        RatherError: DATA-NOT-FOUND, or DATA-DAMAGED for a file of another form.
+    authors do. The folder holds `data/` with the pictures and `train_25k_images_actions.json` with its companions,
+    or `lastframe/` with them. `part` is explained.
     """
     images = find(folder, "data", "lastframe/data")
 

@@ -35,18 +35,10 @@ Part = Literal["valid", "test"]
 
 
 def load(folder: Path, attribute: str = "Smiling", *, shape: Shape = SHAPE, part: Part = "test") -> Dataset:
-    """The official parts `train` and `test`, labelled by an attribute.
+    """The official parts `train` and `test`, labelled by one of `ATTRIBUTES`.
 
-    Args:
-        folder: holds `img_align_celeba/`, `list_attr_celeba.txt` and `list_eval_partition.txt`, or `Img/`,
-            `Anno/` and `Eval/` with them, as they are downloaded.
-        attribute: one of `ATTRIBUTES`, whose values are the labels.
-        shape: (c, h, w) of the pixels of each picture.
-        part: the pictures to explain; the tables of DiME and ACE call `valid` the test set.
-
-    Raises:
-        RatherError: CFG-UNKNOWN for another attribute, DATA-NOT-FOUND, or DATA-DAMAGED for a list that is not
-            whole or not the official one.
+    The folder holds `img_align_celeba/`, `list_attr_celeba.txt` and `list_eval_partition.txt`, or `Img/`, `Anno/`
+    and `Eval/` with them, as they are downloaded. `part` is explained; the tables of DiME and ACE explain `valid`.
     """
     attribute = find_attribute(attribute)
     images = find(folder, "img_align_celeba", "Img/img_align_celeba")

@@ -72,18 +72,10 @@ class MaskedFaces(ImageFiles):
 
 
 def load(folder: Path, attribute: str = "Smiling", *, shape: Shape = SHAPE, part: Part = "test") -> Dataset:
-    """CelebA's parts `train` and `test` of the 30,000 faces, labelled by an attribute.
+    """CelebA's parts `train` and `test` of the 30,000 faces, labelled by one of `celeba.ATTRIBUTES`.
 
-    Args:
-        folder: holds `CelebA-HQ-img/`, `CelebAMask-HQ-mask-anno/`, `CelebAMask-HQ-attribute-anno.txt` and
-            `CelebA-HQ-to-CelebA-mapping.txt`.
-        attribute: one of `celeba.ATTRIBUTES`, whose values are the labels.
-        shape: (c, h, w) of the pixels of each picture.
-        part: the pictures to explain.
-
-    Raises:
-        RatherError: CFG-UNKNOWN for another attribute, DATA-NOT-FOUND, or DATA-DAMAGED for a list that is not
-            whole or not the official one.
+    The folder holds `CelebA-HQ-img/`, `CelebAMask-HQ-mask-anno/`, `CelebAMask-HQ-attribute-anno.txt` and
+    `CelebA-HQ-to-CelebA-mapping.txt`. `part` is explained.
     """
     attribute = find_attribute(attribute)
     images, masks = find(folder, "CelebA-HQ-img"), find(folder, "CelebAMask-HQ-mask-anno")

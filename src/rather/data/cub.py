@@ -67,14 +67,8 @@ class Birds(ImageFiles):
 def load(folder: Path, *, shape: Shape = SHAPE) -> Dataset:
     """The official parts for training and for test, labelled by the species.
 
-    Args:
-        folder: `CUB_200_2011` as it is unpacked, or the folder that it is in. `attributes.txt` and
-            `segmentations/`, which is another download, may be in it or next to it; without segmentations the
-            birds have no layout.
-        shape: (c, h, w) of the pixels of each picture (shorter side to size, then centre crop).
-
-    Raises:
-        RatherError: DATA-NOT-FOUND, or DATA-DAMAGED for a list that is not whole or not the official one.
+    The folder is `CUB_200_2011` as it is unpacked, or has it inside. `attributes.txt` and `segmentations/`, which
+    is another download, may be in it or next to it; without segmentations the birds have no layout.
     """
     home = find(folder, "images.txt", "CUB_200_2011/images.txt").parent
     files = names(home / "images.txt")

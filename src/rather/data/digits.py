@@ -20,11 +20,7 @@ CARD: Final = FILE.with_suffix(".json")
 
 
 def load() -> Dataset:
-    """10,000 digits to train on and to take references from, 2,000 to explain.
-
-    Raises:
-        RatherError: DATA-DAMAGED if the file is not the one that its card describes.
-    """
+    """10,000 digits to train on and to take references from, 2,000 to explain."""
     try:
         data, card = FILE.read_bytes(), json.loads(CARD.read_text("utf-8"))
     except (OSError, ValueError) as error:

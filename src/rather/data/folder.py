@@ -56,17 +56,10 @@ class Folder(ImageFiles):
 
 
 def load(folder: Path, *, shape: Shape = SHAPE) -> Dataset:
-    """The pictures of a folder.
+    """The pictures of a folder: *.png, *.jpg, *.jpeg, *.webp and *.bmp.
 
     Pictures that lie in the folder itself have no label. If none does, each of its folders is a class, in
     the order of their names, with all pictures below it. Names that begin with a dot are left out.
-
-    Args:
-        folder: holds *.png, *.jpg, *.jpeg, *.webp and *.bmp.
-        shape: (c, h, w) of the pixels of each picture.
-
-    Raises:
-        RatherError: DATA-NOT-FOUND or DATA-EMPTY.
     """
     name = text(folder.resolve().name)
     top, folders = _listed(folder)
@@ -83,9 +76,6 @@ def load_files(paths: Sequence[Path], *, shape: Shape = SHAPE) -> Dataset:
     """Image files, whatever their extensions, and all pictures in the folders among them.
 
     A single folder may hold a folder for each class; of several paths no picture has a label.
-
-    Raises:
-        RatherError: DATA-NOT-FOUND or DATA-EMPTY.
     """
     if len(paths) == 1 and paths[0].is_dir():
         return load(paths[0], shape=shape)

@@ -43,17 +43,10 @@ _KAGGLE: Final = "ILSVRC/Data/CLS-LOC"
 def load(folder: Path, pair: str = "zebra-sorrel", *, shape: Shape = SHAPE) -> Dataset:
     """The pictures of two classes: those of the validation set to explain, those of the training set.
 
-    Args:
-        folder: holds `val/` and, if it is there, `train/`, with a folder for each class (`n02391049/`).
-            `val/` may also be flat, as it is unpacked, with `ILSVRC2012_devkit_t12/` (or both files of its
-            `data/`) or Kaggle's `LOC_val_solution.csv` in `folder`; `train/` and `val/` may be in Kaggle's
-            `ILSVRC/Data/CLS-LOC/`.
-        pair: two names or WordNet ids, as zebra-sorrel or n02391049-n02389026.
-        shape: (c, h, w) of the pixels of each picture (shorter side to size, then centre crop).
-
-    Raises:
-        RatherError: CFG-UNKNOWN for another pair, DATA-NOT-FOUND, DATA-EMPTY, or DATA-DAMAGED for a list
-            that is not whole or not the official one.
+    The folder holds `val/` and, if it is there, `train/`, with a folder for each class (`n02391049/`); both may be in
+    Kaggle's `ILSVRC/Data/CLS-LOC/`. `val/` may also be flat, as it is unpacked, with `ILSVRC2012_devkit_t12/` (or
+    both files of its `data/`) or Kaggle's `LOC_val_solution.csv` next to it. A pair is two names or WordNet ids, as
+    zebra-sorrel or n02391049-n02389026.
     """
     wnids, classes = zip(*map(_class, _two(pair)), strict=True)
     val = find(folder, "val", f"{_KAGGLE}/val")

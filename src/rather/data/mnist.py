@@ -27,11 +27,7 @@ _COUNTS: Final = {"train": 60_000, "t10k": 10_000}
 def load(folder: Path) -> Dataset:
     """All 60,000 training and 10,000 test digits.
 
-    Args:
-        folder: holds `train-images-idx3-ubyte.gz` and its three companions, packed or unpacked.
-
-    Raises:
-        RatherError: DATA-NOT-FOUND, or DATA-DAMAGED for a file that is not whole or not the official one.
+    The folder holds `train-images-idx3-ubyte.gz` and its three companions, packed or unpacked.
     """
     return Dataset(
         "mnist",

@@ -35,15 +35,8 @@ _AGAIN: Final = "Get images_background_small2.zip again"
 def load(file: Path, alphabet: str = "Sanskrit", *, size: int = 28, seed: int = 0) -> Dataset:
     """An alphabet, white on black as MNIST is; of each character 16 drawings to train on, 4 to explain.
 
-    Args:
-        file: images_background_small2.zip, or the folder that it unpacks to.
-        alphabet: a key of `CHARACTERS`.
-        size: pixels a side, of the 105 that there are.
-        seed: of the split.
-
-    Raises:
-        RatherError: CFG-UNKNOWN for another alphabet, DATA-NOT-FOUND, or DATA-DAMAGED for a file that is not
-            whole or not the official one.
+    The file is images_background_small2.zip, or the folder that it unpacks to; the alphabet is a key of `CHARACTERS`,
+    `size` the side in pixels, of the 105 that there are, and `seed` that of the split.
     """
     if alphabet not in CHARACTERS:
         raise RatherError("CFG-UNKNOWN", where=f"alphabet {alphabet}", do=did_you_mean(alphabet, CHARACTERS))

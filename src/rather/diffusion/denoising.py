@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rather.config.errors import RatherError
 from rather.core import Images
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.frozen import Bundled
 from rather.generators.noise_schedule import NoiseSchedule, Noisy, to_pm1, to_unit
 from rather.io.memory import at_hand

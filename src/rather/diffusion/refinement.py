@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from rather.core import Images
 from rather.diffusion.denoising import Draws, denoise_step
-from rather.generators._denoiser import Denoiser
+from rather.generators.ddpm import Denoiser
 from rather.generators.noise_schedule import NoiseSchedule, to_pm1, to_unit
 
 #: 1 where a pixel may change, else 0.

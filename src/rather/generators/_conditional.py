@@ -1,4 +1,4 @@
-"""Nets of images under a condition: what editors by attributes and exaggerators by bins are made of."""
+"""Nets of images under a condition, for attribute editors and exaggerators."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Encoder(nn.Module):
         self.small = nn.Sequential(convolved(2 * width, 4 * width, stride=2), convolved(4 * width, 4 * width))
 
     def forward(self, x: Images) -> list[Tensor]:
-        """The larger maps are for what is small and stays where it is."""
+        """The larger maps keep small details in place."""
         large = self.large(x)
         middle = self.middle(large)
         return [large, middle, self.small(middle)]
@@ -36,7 +36,7 @@ class Encoder(nn.Module):
 
 @final
 class Decoder(nn.Module):
-    """The three maps to images; the condition is joined to each as channels that are the same everywhere."""
+    """The three maps to images; the condition joins each as channels that are the same everywhere."""
 
     def __init__(self, channels: int, width: int, conditions: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Decoder(nn.Module):
 
 @final
 class Critic(nn.Module):
-    """Are images real, and do they go with their condition? A projection with spectral norms."""
+    """Are images real, and do they match their condition? A projection with spectral norms."""
 
     def __init__(self, channels: int, width: int, conditions: int) -> None:
         super().__init__()
@@ -76,8 +76,8 @@ class Critic(nn.Module):
     def forward(self, x: Images, condition: Condition) -> Float[Tensor, " b"]:
         """Higher where they are."""
         h: Tensor = self.body(x).mean((2, 3))
-        said: Tensor = self.real(h)[:, 0] + (self.fits(condition) * h).sum(1)
-        return said.float()
+        score: Tensor = self.real(h)[:, 0] + (self.fits(condition) * h).sum(1)
+        return score.float()
 
 
 def critic_loss(real: Float[Tensor, " b"], fake: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
@@ -88,10 +88,10 @@ def critic_loss(real: Float[Tensor, " b"], fake: Float[Tensor, " b"]) -> Float[T
 def coin_divergence(wanted: Float[Tensor, " b"], logits: Logits, target: Labels) -> Float[Tensor, " b"]:
     """KL of a coin with the wanted probability from the classifier's of the target, in nats.
 
-    By its log-odds, for of a classifier that is sure, 1 - p would be 0 and have no gradient.
+    It uses log-odds: with a classifier that is sure, 1 - p would be 0 and have no gradient.
     """
-    mine = F.one_hot(target, logits.shape[1]).bool()
-    odds = logits[mine] - logits.masked_fill(mine, -torch.inf).logsumexp(1)
+    chosen = F.one_hot(target, logits.shape[1]).bool()
+    odds = logits[chosen] - logits.masked_fill(chosen, -torch.inf).logsumexp(1)
     entropy = torch.special.entr(wanted) + torch.special.entr(1 - wanted)
     divergence: Tensor = F.binary_cross_entropy_with_logits(odds, wanted, reduction="none") - entropy
     return divergence

@@ -10,15 +10,15 @@ from typing import Final
 from torch import nn
 
 from rather.config.errors import RatherError
-from rather.generators.training import Shape
+from rather.generators.recipe import Shape
 
 Norm = Callable[[int], nn.Module]
 _SMALL = 7  # pixels a side: where going down ends
 DOWN: Final = 8  # times that the smallest map is smaller than the image, where it must be a whole number
 
 
-def refuse_sides(shape: Shape) -> None:
-    """Refuse images that cannot be halved three times, or are down to a single cell then.
+def check_sides(shape: Shape) -> None:
+    """Check that images can be halved three times and have more than one cell then.
 
     Raises:
         RatherError: TRAIN-DATA.
@@ -34,11 +34,11 @@ def down(
 ) -> nn.Sequential:
     """Images to `outputs` numbers.
 
-    Convolutions of stride 2 until the map is 7 x 7 or smaller, then a linear layer; or until it has so many
-    `cells` a side, then a layer that sees each cell alone.
+    Convolutions of stride 2 until the map is 7 x 7 or smaller, then a linear layer; or until it has `cells` a
+    side at most, then a layer for each cell alone.
 
     Raises:
-        RatherError: CFG-SETTING if the numbers cannot be shared out evenly among the cells.
+        RatherError: CFG-SETTING if the numbers cannot be shared evenly among the cells.
     """
     sizes, channels = _pyramid(shape, width, cells if cells > 1 else _SMALL)
     layers = list[nn.Module]()
@@ -59,7 +59,7 @@ def up(
     Enlarging and then convolving leaves no chequered pattern, and fits every size. The last layer is linear.
 
     Raises:
-        RatherError: CFG-SETTING if the numbers cannot be shared out evenly among the cells.
+        RatherError: CFG-SETTING if the numbers cannot be shared evenly among the cells.
     """
     sizes, channels = _pyramid(shape, width, cells if cells > 1 else _SMALL)
     layers: list[nn.Module]
@@ -77,7 +77,7 @@ def up(
 
 
 def _each(numbers: int, size: tuple[int, int]) -> int:
-    """How many numbers a cell of a map has."""
+    """Numbers per cell of a map."""
     if numbers % prod(size):
         why = f"{numbers} is no multiple of the {prod(size)} cells of a map of {size[0]} x {size[1]}"
         raise RatherError("CFG-SETTING", where="latent", why=why)

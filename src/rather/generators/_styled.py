@@ -1,4 +1,4 @@
-"""The nets of SEAN: a segmenter, an encoder of styles, a generator whose layers know region and style."""
+"""The nets of SEAN: a segmenter, an encoder of styles, a generator whose layers depend on region and style."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ from itertools import pairwise
 from typing import Final, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rather.core import Images
-from rather.generators._frozen_semantic import Codes, Layout
 from rather.generators._layers import convolved
-from rather.generators.training import Shape
+from rather.generators.recipe import Shape
 
-#: Pixels a side of the cells in which the generator is told what share of loose regions is which.
+Layout = Float[Tensor, "b r h w"]  # 1 where a pixel is of a region, 0 elsewhere
+Codes = Float[Tensor, "b r s"]  # the style of each region; 0 for a region that an image does not have
+#: Pixels a side of the cells in which the generator gets the share of each loose region.
 COARSE: Final = 4
-_LAYERS: Final = 4  # that know the styles
-_WAVES: Final = 3  # a side
+_LAYERS: Final = 4  # that depend on the styles
+_WAVES: Final = 3  # per side
+
+
+def one_hot(labels: Int[Tensor, "b h w"], count: int) -> Layout:
+    """The layout of region numbers."""
+    return F.one_hot(labels.long(), count).movedim(-1, 1).float()
 
 
 def extent(layout: Layout) -> Float[Tensor, "b r 1"]:
     """The root of each region's area, in mean areas of a region.
 
-    A code is a style times this, so that far in codes is far in pixels: else the faintest change of a large
-    background would be as cheap as that of a mouth, and a search that pays for distance would take both.
+    A code is a style times this, so that distances between codes match distances between images. Otherwise a
+    faint change of a large background would cost a search as little as that of a mouth.
     """
     return (layout.mean((2, 3)) * layout.shape[1]).sqrt()[..., None]
 
@@ -50,7 +56,7 @@ def waves(like: Float[Tensor, "b c h w"]) -> Float[Tensor, "k h w"]:
 
 @final
 class UNet(nn.Module):
-    """Three times down by two and up again, each map joined by the one on its way down."""
+    """Three times down by two and up again, with skip connections."""
 
     def __init__(self, before: int, width: int, after: int) -> None:
         super().__init__()
@@ -61,7 +67,7 @@ class UNet(nn.Module):
         self.last = nn.Conv2d(width, after, 1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        """Of maps maps as large."""
+        """Maps to maps of the same size."""
         maps: list[Tensor] = [self.first(x)]
         for layer in self.down:
             maps.append(layer(maps[-1]))
@@ -74,10 +80,10 @@ class UNet(nn.Module):
 
 @final
 class StyleEncoder(nn.Module):
-    """Features at half the image's resolution, with a view of an eighth, averaged over each region.
+    """Features at half and at an eighth of the image's resolution, averaged over each region.
 
-    The image itself is among them, and the image times a few slow waves: so the colour of a region and how it
-    runs from end to end are in its style from the first step on.
+    The image itself is among them, and the image times a few slow waves: so the style has the colour of a
+    region, and its gradient, from the first step on.
     """
 
     def __init__(self, channels: int, width: int, size: int) -> None:
@@ -98,24 +104,24 @@ class StyleEncoder(nn.Module):
         features = self.style(torch.cat([self.both(torch.cat([fine, wide], 1)), colours], 1))
         share = F.avg_pool2d(layout, 2)
         total = torch.einsum("bshw,brhw->brs", features, share)
-        there = share.flatten(2).sum(2)[..., None]
-        return torch.tanh(total / there.clamp(min=1)) * extent(layout)
+        area = share.flatten(2).sum(2)[..., None]
+        return torch.tanh(total / area.clamp(min=1)) * extent(layout)
 
 
 @final
 class StyledGenerator(nn.Module):
-    """A net of the layout, then for each pixel by itself layers that know the styles of its region.
+    """A net of the layout, then layers that work on each pixel by itself with the style of its region.
 
-    No convolution follows the styles: what one region's style says stays in that region, and a pixel beyond;
-    among loose regions, in cells that hold some of it and the pixels around them.
+    No convolution follows the styles: a region's style changes that region, and a pixel beyond; among loose
+    regions, cells that hold some of it and the pixels around them.
 
     Args:
         shape: of the images.
         width: channels of the layout's net; the layers have twice as many.
-        loose: of each region whether the outlines that it has with other such regions are for the styles to
-            tell: the generator is given the outline of them all together, and inside it their shares in cells
-            of 4 x 4 pixels. Else the line of the lips would be given, and no style could turn it up or down.
-        size: how many numbers a style has.
+        loose: for each region whether the styles decide its outlines with other such regions: the generator
+            gets the outline of them all together, and inside it their shares in cells of 4 x 4 pixels. If it
+            got the line of the lips, no style could turn it up or down.
+        size: numbers in a style.
     """
 
     def __init__(self, shape: Shape, width: int, loose: Sequence[bool], size: int) -> None:
@@ -132,14 +138,14 @@ class StyledGenerator(nn.Module):
         return self.painted(codes, layout, self.planned(layout))
 
     def planned(self, layout: Layout) -> Float[Tensor, "b d h w"]:
-        """What is the same for all styles: features of the layout, and each region's share of each pixel."""
-        told = self._told(layout)
-        plan: Tensor = self.plan(torch.cat([told, waves(told).expand(len(told), -1, -1, -1)], 1))
-        share = F.avg_pool2d(told, 3, stride=1, padding=1, count_include_pad=False)
+        """The part that is the same for all styles: features of the layout, and each region's share of each pixel."""
+        rough = self._rough(layout)
+        plan: Tensor = self.plan(torch.cat([rough, waves(rough).expand(len(rough), -1, -1, -1)], 1))
+        share = F.avg_pool2d(rough, 3, stride=1, padding=1, count_include_pad=False)
         return torch.cat([plan, share], 1)
 
     def painted(self, codes: Codes, layout: Layout, plan: Float[Tensor, "b d h w"]) -> Images:
-        """Images in [0, 1], of what `planned` has given of the layout."""
+        """Images in [0, 1], with the result of `planned`."""
         styles = codes / extent(layout).clamp(min=1e-3)
         h, share = plan.split([plan.shape[1] - layout.shape[1], layout.shape[1]], 1)
         for layer in self.layers:
@@ -147,19 +153,19 @@ class StyledGenerator(nn.Module):
         colours = torch.einsum("brs,rsck,brhw->bckhw", styles, self.colours, share)
         return torch.sigmoid(self.last(F.silu(h)) + (colours * waves(share)).sum(2))
 
-    def _told(self, layout: Layout) -> Layout:
-        """The layout with loose regions by their shares in coarse cells."""
+    def _rough(self, layout: Layout) -> Layout:
+        """The layout, with loose regions as their shares in coarse cells."""
         loose = layout.new_tensor(self.loose)[:, None, None]
         mixed = layout * loose
-        there = mixed.sum(1, keepdim=True)  # the outline of all of them
+        outline = mixed.sum(1, keepdim=True)  # of all of them
         cells = F.avg_pool2d(mixed, COARSE)
-        share = F.interpolate(cells, scale_factor=COARSE, mode="bilinear") * there
+        share = F.interpolate(cells, scale_factor=COARSE, mode="bilinear") * outline
         return layout * (1 - loose) + share / share.sum(1, keepdim=True).clamp(min=1e-6)
 
 
 @final
 class StyledLayer(nn.Module):
-    """Features normalised, scaled and shifted by what their region's style says; beside a shortcut."""
+    """Features normalised, then scaled and shifted by the style of their region; with a shortcut."""
 
     def __init__(self, channels: int, regions: int, size: int) -> None:
         super().__init__()
@@ -169,9 +175,9 @@ class StyledLayer(nn.Module):
     def forward(
         self, h: Float[Tensor, "b c h w"], styles: Float[Tensor, "b r s"], share: Float[Tensor, "b r h w"]
     ) -> Float[Tensor, "b c h w"]:
-        """Of features and the share of each region at each pixel."""
-        said = torch.einsum("brs,rsc->brc", styles, self.style)  # each region has a map of its own
-        scale, shift = torch.einsum("brc,brhw->bchw", said, share).chunk(2, 1)
+        """Features, with the share of each region at each pixel, to features."""
+        effect = torch.einsum("brs,rsc->brc", styles, self.style)  # each region has a map of its own
+        scale, shift = torch.einsum("brc,brhw->bchw", effect, share).chunk(2, 1)
         alike = h * (h.square().mean(1, keepdim=True) + 1e-6).rsqrt()
         styled: Tensor = self.conv(F.silu(alike * (1 + scale) + shift))
         return h + styled

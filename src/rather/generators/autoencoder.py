@@ -1,8 +1,8 @@
-"""Images to latents and back: what methods that search in a latent space need of a generator."""
+"""Images to latents and back: the generator of methods that search in a latent space."""
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import ClassVar, Final, final
 
 import torch
 from jaxtyping import Float
@@ -11,28 +11,30 @@ from typing_extensions import override
 
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images
-from rather.generators.frozen import CHECKED, FrozenNet, reconstruction_notes, refused
+from rather.generators.frozen import CHECKED, ReconstructingNet, failing_net
 
 Latents = Float[Tensor, "b l"]
 _SLACK: Final = 0.05  # by which pixels may leave their range; a net's last layer may be linear
+_BYTES: Final = 2  # a pixel above this value is on a scale to 255, not to 1: half-way, logarithmically
 
 
 @final
-class Autoencoder(FrozenNet):
+class Autoencoder(ReconstructingNet):
     """An encoder, images (b, c, h, w) to latents (b, l), and a decoder back.
 
-    A net of anybody's will do: `Autoencoder(net.encoder, net.decoder, shape=(3, 64, 64), size=128,
-    pixels=(-1, 1))`. It is for asking, not for training: in evaluation mode, its parameters frozen.
+    It takes nets of any origin: `Autoencoder(net.encoder, net.decoder, shape=(3, 64, 64), size=128,
+    pixels=(-1, 1))`. It freezes their parameters and keeps them in evaluation mode.
 
     Args:
         encoder: images to the mean of their latents, not to a sample, so that the same image has one latent.
         decoder: latents to images.
         shape: (c, h, w) of the images.
-        size: l, how many numbers a latent has.
-        pixels: what black and white are for the two nets; outside they are 0 and 1.
-        name: what to call it in a report.
+        size: l, numbers in a latent.
+        pixels: the values of black and white inside the two nets; outside they are 0 and 1.
+        name: for reports.
     """
 
+    kind: ClassVar[str] = "autoencoder"
     black: Tensor
     span: Tensor
 
@@ -61,18 +63,18 @@ class Autoencoder(FrozenNet):
         """The images of latents, in [0, 1] as far as the decoder keeps its range."""
         return (self._one_tensor("decoder", self.decoder(z)) - self.black) / self.span
 
-    def _one_tensor(self, part: str, given: object) -> Tensor:
-        if isinstance(given, Tensor):
-            return given
+    def _one_tensor(self, part: str, output: object) -> Tensor:
+        if isinstance(output, Tensor):
+            return output
         raise RatherError(
             "GEN-SIZE",
             where=f"{self.name}'s {part}",
-            why=f"it gives a {type(given).__name__}, not one tensor",
+            why=f"it gives a {type(output).__name__}, not one tensor",
             do="Wrap it in a module that gives the images, or of latents the mean, alone",
         )
 
     def forward(self, x: Images) -> Images:
-        """What is left of images after a way through the latents."""
+        """The reconstruction of images from their latents."""
         return self.decode(self.encode(x))
 
     @override
@@ -82,37 +84,32 @@ class Autoencoder(FrozenNet):
     @override
     @torch.no_grad()
     def preflight(self, classifier: Classifier, images: Images) -> list[str]:
-        """Reconstruct a few images; refuse what does not fit, and tell what is odd.
+        """Reconstruct a few images; refuse nets that do not fit, note how many images change their class.
 
         Raises:
-            RatherError: GEN-SIZE for other images than the classifier's, another latent than it says, a net
-                that fails on these shapes or gives no tensor; GEN-RANGE for reconstructions out of [0, 1];
+            RatherError: GEN-SIZE for another shape than the classifier's, another latent than `size`, a net
+                that fails on these shapes or gives no tensor; GEN-RANGE for reconstructions outside [0, 1];
                 GEN-NONFINITE.
         """
-        self.refuse_other_images(classifier)
+        self.check_images(classifier)
         x = images[:CHECKED]
-        with refused(f"{self.name}'s encoder", x):
+        with failing_net(f"{self.name}'s encoder", x):
             z = self.encode(x)
         if z.shape != (len(x), self.size):
-            raise RatherError(
-                "GEN-SIZE",
-                where=f"{self.name}'s encoder gives {tuple(z.shape)}",
-                why=f"of {len(x)} images, with size {self.size}",
-            )
-        with refused(f"{self.name}'s decoder", z):
-            again = self.decode(z)
-        if again.shape != x.shape:
-            raise RatherError(
-                "GEN-SIZE", where=f"{self.name}'s decoder gives {tuple(again.shape)}", why=f"of {tuple(x.shape)}"
-            )
-        notes = reconstruction_notes(self, classifier, x, again)
-        low, high = float(again.min()), float(again.max())
+            where, why = f"{self.name}'s encoder gives {tuple(z.shape)}", f"for {len(x)} images, with size {self.size}"
+            raise RatherError("GEN-SIZE", where=where, why=why)
+        with failing_net(f"{self.name}'s decoder", z):
+            reconstructed = self.decode(z)
+        if reconstructed.shape != x.shape:
+            where = f"{self.name}'s decoder gives {tuple(reconstructed.shape)}"
+            raise RatherError("GEN-SIZE", where=where, why=f"for {tuple(x.shape)}")
+        notes = self.reconstruction_notes(classifier, x, reconstructed)
+        low, high = float(reconstructed.min()), float(reconstructed.max())
         if low < -_SLACK or high > 1 + _SLACK:
-            likely = (0, 255) if high > 2 else (-1, 1)  # noqa: PLR2004 - half-way, on a logarithmic scale
             raise RatherError(
                 "GEN-RANGE",
                 where=f"{self.name} gives {low:.2f} to {high:.2f}",
                 why="pixels are in [0, 1]",
-                do=f"Say Autoencoder(..., pixels={likely})",
+                do=f"Say Autoencoder(..., pixels={(0, 255) if high > _BYTES else (-1, 1)})",
             )
         return notes

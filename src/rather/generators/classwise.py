@@ -1,4 +1,4 @@
-"""Autoencoders, one of each class and one of all, as Van Looveren and Klaise (2021) have them; for IM1, IM2.
+"""Autoencoders of each class and of all, for the metrics IM1 and IM2: Van Looveren and Klaise (2021).
 
     min  |AE_c(x) - x|^2 + |AE_all(x) - x|^2,  c being the class of x by its label
 
@@ -8,7 +8,7 @@ All of them have one architecture. Ours: its bottleneck is a layer of a few numb
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, final
 
 import torch
@@ -17,26 +17,94 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from rather.config.errors import RatherError
-from rather.core import Classifier, Images
-from rather.generators._frozen_classwise import Classwise as Product
-from rather.generators._frozen_classwise import by_class
+from rather.core import Classifier, Images, Labels
 from rather.generators._layers import down, group_norm, up
 from rather.generators.frozen import FrozenNet
-from rather.generators.training import Column, Columns, Figure, Generator, GeneratorNet, Latent, Names, Phase, Shape
+from rather.generators.recipe import Column, Columns, Figure, GeneratorNet, GeneratorRecipe, Latent, Names, Phase, Shape
 
-_MEASURED = 1000  # pictures, at most, that all autoencoders are asked for
+#: Images to their reconstructions: an `Autoencoder`, or any function.
+Reconstruct = Callable[[Images], Images]
+_MEASURED = 1000  # pictures, at most, that all autoencoders reconstruct
 
 
 @final
-class Classwise(Generator):
-    """What is left of an image when only the pictures of one class are known."""
+class Classwise(FrozenNet):
+    """Images through the autoencoder of a class, or through that of all classes.
 
+    It takes nets of any origin: `Classwise([zeros, ones], digits, classes=("0", "1"), shape=(1, 28, 28))`.
+
+    Args:
+        autoencoders: one for each class, images in [0, 1] to images.
+        everything: the same for all classes.
+        classes: their names, in the order of the autoencoders.
+        shape: (c, h, w) of the images.
+        name: for reports.
+    """
+
+    kind: ClassVar[str] = "classwise"
+
+    def __init__(
+        self,
+        autoencoders: Sequence[nn.Module],
+        everything: nn.Module,
+        *,
+        classes: tuple[str, ...],
+        shape: tuple[int, int, int],
+        name: str = "classwise",
+    ) -> None:
+        super().__init__()
+        self.autoencoders, self.everything = nn.ModuleList(autoencoders), everything
+        self.classes, self.shape, self.name = tuple(classes), shape, name
+        self.freeze()
+
+    def of(self, classes: Sequence[str]) -> list[nn.Module]:
+        """The autoencoders of classes by their names.
+
+        Raises:
+            RatherError: MODEL-CLASSES for a name that it does not know.
+        """
+        if not {*classes} <= {*self.classes}:
+            raise RatherError(
+                "MODEL-CLASSES",
+                where=f"{self.name}: {', '.join(self.classes)}"[:200],
+                why=f"wanted are {', '.join(classes)}"[:200],
+            )
+        return [self.autoencoders[self.classes.index(name)] for name in classes]
+
+    def forward(self, x: Images) -> Images:
+        """Reconstructions by the autoencoder of all classes."""
+        reconstructed: Tensor = self.everything(x)
+        return reconstructed
+
+    @override
+    def fingerprint_extra(self) -> object:
+        return self.classes
+
+
+def by_class(autoencoders: Iterable[Reconstruct], x: Images, classes: Labels) -> Images:
+    """Each image through the autoencoder of its class; NaN for a class that has none.
+
+    With gradients on, an autoencoder whose class no image has runs on no image, so that its gradients are zero.
+    """
+    reconstructed = torch.full_like(x, torch.nan)
+    for k, net in enumerate(autoencoders):
+        rows = classes == k
+        if rows.any() or torch.is_grad_enabled():
+            reconstructed[rows] = net(x[rows]).to(x.dtype)
+    return reconstructed
+
+
+@final
+class ClasswiseRecipe(GeneratorRecipe):
+    """What remains of an image when only the pictures of one class are known."""
+
+    makes: ClassVar[type[FrozenNet]] = Classwise
     reads: ClassVar[tuple[Column, ...]] = ("images", "labels")
 
     labels: Names = ()
     """Names of the classes; the training takes them from the data."""
     latent: Latent = 16
-    """How many numbers a bottleneck has; with many, an autoencoder repeats pictures of every class."""
+    """Numbers in a bottleneck; with many, an autoencoder reconstructs pictures of every class."""
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> ClasswiseNet:
@@ -46,20 +114,20 @@ class Classwise(Generator):
 
     @override
     def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
-        assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
+        assert isinstance(product, Classwise)  # noqa: S101 - `build` makes no other
         x, labels = test["images"][:_MEASURED], test["labels"][:_MEASURED]
         errors = torch.stack([_error(net, x) for net in product.autoencoders], 1) / x[0].numel()
         own = errors.gather(1, labels[:, None])
         return {
             "own_error": float(own.mean()),
             "all_error": float(_error(product.everything, x).mean()) / x[0].numel(),
-            # For this many IM1 from any other class to their own is below 1.
+            # For this share of the pictures IM1 from any other class to their own is below 1.
             "nearest_own": float((errors.argmin(1) == labels).float().mean()),
         }
 
     @override
     def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:
-        assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
+        assert isinstance(product, Classwise)  # noqa: S101
         x = shown["images"]
         return [x, by_class(product.autoencoders, x, shown["labels"]), product(x)]
 
@@ -68,7 +136,7 @@ class Classwise(Generator):
 class ClasswiseNet(GeneratorNet):
     """Autoencoders of one architecture."""
 
-    def __init__(self, settings: Classwise, shape: Shape) -> None:
+    def __init__(self, settings: ClasswiseRecipe, shape: Shape) -> None:
         super().__init__()
         self.labels, self.shape = settings.labels, shape
         self.everything, *each = (_autoencoder(settings, shape) for _ in range(1 + len(settings.labels)))
@@ -85,12 +153,11 @@ class ClasswiseNet(GeneratorNet):
         return (both - x).square().flatten(2).sum((0, 2))
 
     @override
-    def product(self, name: str) -> Product:
-        nets = [*self.each]
-        return Product(nets, self.everything, classes=self.labels, shape=self.shape, name=name)
+    def product(self, name: str) -> Classwise:
+        return Classwise([*self.each], self.everything, classes=self.labels, shape=self.shape, name=name)
 
 
-def _autoencoder(settings: Classwise, shape: Shape) -> nn.Sequential:
+def _autoencoder(settings: ClasswiseRecipe, shape: Shape) -> nn.Sequential:
     width, latent = settings.width, settings.latent
     return nn.Sequential(
         *down(shape, width, latent, norm=group_norm, act=nn.SiLU),

@@ -1,4 +1,4 @@
-"""AttGAN: He, Zuo, Kan, Shan and Chen (2019), images edited by their attributes; for introspection.
+"""AttGAN, the generator of the method `attributes`: edits attributes of images: He, Zuo, Kan, Shan and Chen (2019).
 
     reader: min  sum_a BCE(C(x)_a, a)
     editor: min  100 |G(x, a) - x|_1 + 10 sum_a BCE(C(G(x, b))_a, b) - D(G(x, b), b)
@@ -6,9 +6,9 @@
 
 Z. He, W. Zuo, M. Kan, S. Shan, X. Chen, "AttGAN: facial attribute editing by only changing what you want",
 IEEE Transactions on Image Processing, 2019. b are the attributes of another image of the batch, so that they
-occur together. Ours: the reader is a net of its own, trained first and then left alone; the critic is told
-the attributes; a hinge loss and spectral norms keep it in bounds, where the paper has a gradient penalty;
-graded attributes are taken as they are.
+occur together. Ours: the reader is a net of its own, trained first and then frozen; the critic sees the
+attributes; a hinge loss and spectral norms keep it in bounds, where the paper has a gradient penalty; graded
+attributes are taken as they are.
 """
 
 from __future__ import annotations
@@ -18,90 +18,171 @@ from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from typing_extensions import override
 
 from rather.core import Classifier, Images
 from rather.generators._conditional import Critic, Decoder, Encoder, critic_loss
-from rather.generators._frozen_editor import Editor as Product
-from rather.generators._layers import down, group_norm, refuse_sides
-from rather.generators.frozen import FrozenNet
-from rather.generators.oracle import attribute_loss
-from rather.generators.training import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
+from rather.generators._layers import check_sides, down, group_norm
+from rather.generators.frozen import FrozenNet, ReconstructingNet
+from rather.generators.oracle import Attributes, attribute_loss
+from rather.generators.recipe import (
+    BatchSize,
+    Column,
+    Columns,
+    Figure,
+    GeneratorNet,
+    GeneratorRecipe,
+    LearningRate,
+    Names,
+    Phase,
+    Shape,
+)
 
-_READING = 0.2  # share of the steps after which the reader is done, and the editor begins
+Features = Sequence[Tensor]  # what an encoder keeps of images, (b, ...) each
+READING = 0.2  # share of the steps after which the reader is done, and the editor begins
 _SURE = 0.5
 
 
 @final
-class Editor(Generator):
-    """Reads the attributes of images, and makes them anew with others."""
+class AttributeEditor(ReconstructingNet):
+    """An encoder of images, a decoder of its features with attributes, and a reader of attributes.
 
+    Args:
+        encoder: images to their features, a list of tensors.
+        decoder: features and attributes (b, a) to images; with the image's own attributes, to the image.
+        reader: images to one logit per attribute: which of them they have.
+        shape: (c, h, w) of the images.
+        attributes: the names of the a attributes.
+        name: for reports.
+    """
+
+    kind: ClassVar[str] = "editor"
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        reader: nn.Module,
+        *,
+        shape: tuple[int, int, int],
+        attributes: Sequence[str],
+        name: str = "editor",
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.reader = encoder, decoder, reader
+        self.shape, self.attributes, self.name = shape, tuple(attributes), name
+        self.freeze()
+
+    @override
+    def _get_name(self) -> str:
+        return "Editor"  # its name in `repr`, which counts in the fingerprints of stored runs
+
+    @torch.no_grad()
+    def read(self, x: Images) -> Attributes:
+        """How much images have of each attribute."""
+        return torch.sigmoid(self.reader(x))
+
+    def encode(self, x: Images) -> Features:
+        """The features of images, which do not depend on their attributes."""
+        features: Features = self.encoder(x)
+        return features
+
+    def decode(self, features: Features, attributes: Attributes) -> Images:
+        """Images with these attributes, in [0, 1]."""
+        images: Tensor = self.decoder(features, attributes)
+        return images
+
+    def forward(self, x: Images) -> Images:
+        """Images edited to the attributes that they have."""
+        return self.decode(self.encode(x), self.read(x))
+
+    @override
+    def fingerprint_extra(self) -> object:
+        return self.attributes
+
+
+@final
+class AttributeEditorRecipe(GeneratorRecipe):
+    """Reads the attributes of images, and generates the images with others."""
+
+    makes: ClassVar[type[FrozenNet]] = AttributeEditor
     reads: ClassVar[tuple[Column, ...]] = ("images", "attributes")
 
     attributes: Names = ()
     """Names of the attributes; the training takes them from the data."""
     reconstruction: NonNegativeFloat = 100.0
-    """Weight of the mean absolute difference from the image, edited to what it is."""
+    """Weight of the mean absolute difference between an image and its edit to its own attributes."""
     classification: NonNegativeFloat = 10.0
-    """Weight of the attributes that are asked for."""
+    """Weight of the attributes that the edit must show."""
     steps: PositiveInt = 4000
-    """Training steps; the first fifth is the reader's."""
-    lr: PositiveFloat = 0.001
-    """Adam's learning rate at the start; it falls linearly to zero."""
-    batch_size: PositiveInt = 32
-    """Images a step, in each process."""
+    """Training steps; the first fifth trains the reader."""
+    lr: LearningRate = 0.001
+    batch_size: BatchSize = 32
 
     @override
-    def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> EditorNet:
-        refuse_sides(shape)
-        return EditorNet(self, shape)
+    def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> AttributeEditorNet:
+        return AttributeEditorNet(self, shape)
 
     @override
     def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
-        assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
+        assert isinstance(product, AttributeEditor)  # noqa: S101 - `build` makes no other
         x, known = test["images"], test["attributes"]
-        asked = known.roll(1, 0).nan_to_num(_SURE)  # those of another image; what nobody knows, as trained
+        wanted = known.roll(1, 0).nan_to_num(_SURE)  # those of another image; unknown ones as in training
         edited = [
-            product.decode(product.encode(part), wanted)
-            for part, wanted in zip(x.split(64), asked.split(64), strict=True)
+            product.decode(product.encode(part), values)
+            for part, values in zip(x.split(64), wanted.split(64), strict=True)
         ]
         read, found = (torch.cat([product.read(part) for part in parts]) > _SURE for parts in (x.split(64), edited))
         return {
             "read_right": float((read == (known > _SURE))[~known.isnan()].float().mean()),
-            # As its own reader says.
-            "edited_as_asked": float((found == (asked > _SURE))[~known.roll(1, 0).isnan()].float().mean()),
+            # According to its own reader.
+            "edited_as_asked": float((found == (wanted > _SURE))[~known.roll(1, 0).isnan()].float().mean()),
         }
 
     @override
     def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:
-        assert isinstance(product, Product)  # noqa: S101
+        assert isinstance(product, AttributeEditor)  # noqa: S101
         x, own = shown["images"], shown["attributes"].nan_to_num(_SURE)
         features = product.encode(x)
         other = [own.index_fill(1, torch.tensor([n]), 1) for n in range(own.shape[1])]
         return [x, *(product.decode(features, values) for values in [own, *other])]
 
 
+class EditingNet(GeneratorNet):
+    """Reader, encoder and decoder: the nets of an `AttributeEditor`."""
+
+    def __init__(self, shape: Shape, width: int, attributes: Sequence[str]) -> None:
+        super().__init__()
+        check_sides(shape)
+        self.shape, self.attributes = shape, attributes
+        self.reader = down(shape, width, len(attributes), norm=group_norm, act=nn.SiLU)
+        self.encoder, self.decoder = Encoder(shape[0], width), Decoder(shape[0], width, len(attributes))
+
+    @override
+    def product(self, name: str) -> AttributeEditor:
+        return AttributeEditor(
+            self.encoder, self.decoder, self.reader, shape=self.shape, attributes=self.attributes, name=name
+        )
+
+
 @final
-class EditorNet(GeneratorNet):
+class AttributeEditorNet(EditingNet):
     """Reader, encoder and decoder, critic."""
 
-    def __init__(self, settings: Editor, shape: Shape) -> None:
-        super().__init__()
-        self.settings, self.shape = settings, shape
-        count, width = len(settings.attributes), settings.width
-        self.reader = down(shape, width, count, norm=group_norm, act=nn.SiLU)
-        self.encoder, self.decoder = Encoder(shape[0], width), Decoder(shape[0], width, count)
-        self.critic = Critic(shape[0], width, count)
+    def __init__(self, settings: AttributeEditorRecipe, shape: Shape) -> None:
+        super().__init__(shape, settings.width, settings.attributes)
+        self.settings = settings
+        self.critic = Critic(shape[0], settings.width, len(settings.attributes))
 
     @override
     def phases(self) -> Mapping[str, Phase]:
         editing = [*self.encoder.parameters(), *self.decoder.parameters()]
         return {
-            "reader": Phase([*self.reader.parameters()], end=_READING),
-            "critic": Phase([*self.critic.parameters()], betas=(0.5, 0.999), begin=_READING),
-            "editor": Phase(editing, betas=(0.5, 0.999), begin=_READING),
+            "reader": Phase([*self.reader.parameters()], end=READING),
+            "critic": Phase([*self.critic.parameters()], betas=(0.5, 0.999), begin=READING),
+            "editor": Phase(editing, betas=(0.5, 0.999), begin=READING),
         }
 
     @override
@@ -110,19 +191,13 @@ class EditorNet(GeneratorNet):
         if phase == "reader":
             return attribute_loss(self.reader(x), own)
         own = own.nan_to_num(_SURE)
-        asked = own[torch.randperm(len(own), device=own.device)]
+        wanted = own[torch.randperm(len(own), device=own.device)]
         features = self.encoder(x)
-        edited = self.decoder(features, asked)
+        edited = self.decoder(features, wanted)
         if phase == "critic":
-            return critic_loss(self.critic(x, own), self.critic(edited.detach(), asked))
-        again = (self.decoder(features, own).float() - x).abs().flatten(1).mean(1)
-        wrong = attribute_loss(self.reader(edited), asked)
-        loss = self.settings.reconstruction * again + self.settings.classification * wrong
-        whole: Tensor = loss - self.critic(edited, asked)
-        return whole
-
-    @override
-    def product(self, name: str) -> Product:
-        return Product(
-            self.encoder, self.decoder, self.reader, shape=self.shape, attributes=self.settings.attributes, name=name
-        )
+            return critic_loss(self.critic(x, own), self.critic(edited.detach(), wanted))
+        error = (self.decoder(features, own).float() - x).abs().flatten(1).mean(1)
+        wrong = attribute_loss(self.reader(edited), wanted)
+        loss = self.settings.reconstruction * error + self.settings.classification * wrong
+        total: Tensor = loss - self.critic(edited, wanted)
+        return total

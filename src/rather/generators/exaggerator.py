@@ -1,13 +1,13 @@
-"""Progressive exaggeration's generator: Singla, Pollack, Chen and Batmanghelich (2020), one for a classifier.
+"""Progressive exaggeration's generator, trained for one classifier: Singla, Pollack, Chen and Batmanghelich (2020).
 
     G: min  100 (|G(x, c(x)) - x|_1 + |G(G(x, c), c(x)) - x|_1) + KL(c || f(G(x, c))) - D(G(x, c), c)
     D: min  max(0, 1 - D(x, c(x))) + max(0, 1 + D(G(x, c), c))
 
 S. Singla, B. Pollack, J. Chen, K. Batmanghelich, "Explanation by progressive exaggeration", ICLR 2020: c(x)
-is the bin of the classifier's probability f(x), c any bin. Ours: of more than two classes a condition is a
+is the bin of the classifier's probability f(x), c any bin. Ours: with more than two classes a condition is a
 class and a bin of its probability; the bin joins the decoder's maps, where the paper has a conditional batch
-norm; a bin asks for the probability in its middle; batches are drawn evenly from the pictures, where the
-paper resamples each bin to 5,000 of them.
+norm; the target of a bin is the probability in its middle; batches are drawn evenly from the pictures, where
+the paper resamples each bin to 5,000 of them.
 """
 
 from __future__ import annotations
@@ -16,26 +16,129 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, final
 
 import torch
-from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Tensor
+from jaxtyping import Float, Int
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.config.errors import RatherError
-from rather.core import Classifier, Images
+from rather.core import Classifier, Images, Labels
 from rather.generators._conditional import Critic, Decoder, Encoder, coin_divergence, critic_loss
-from rather.generators._frozen_exaggerator import Exaggerator as Product
-from rather.generators._frozen_exaggerator import bin_of, condition_count, conditions
-from rather.generators._layers import refuse_sides
+from rather.generators._layers import check_sides
+from rather.generators.editor import Features
 from rather.generators.frozen import FrozenNet
-from rather.generators.training import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
-from rather.stats.ranks import rank_correlation
+from rather.generators.recipe import (
+    BatchSize,
+    Column,
+    Columns,
+    Figure,
+    GeneratorNet,
+    GeneratorRecipe,
+    LearningRate,
+    Names,
+    Phase,
+    Shape,
+    Steps,
+)
+from rather.stats import rank_correlation
+
+Bins = Int[Tensor, " b"]  # from 0, surely not the class, to the last, surely the class
 
 
 @final
-class Exaggerator(Generator):
-    """Makes images anew of which a classifier is as sure as asked; it is trained for that classifier."""
+class Exaggerator(FrozenNet):
+    """An encoder of images, and a decoder of its features to images with a wanted class probability.
 
+    Args:
+        encoder: images to their features, a list of tensors.
+        decoder: features and one-hot conditions, see `conditions`, to images.
+        shape: (c, h, w) of the images.
+        bins: equal parts into which the probability of a class is cut.
+        classes: of the classifier that it was trained for.
+        name: for reports.
+    """
+
+    kind: ClassVar[str] = "exaggerator"
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        *,
+        shape: tuple[int, int, int],
+        bins: int,
+        classes: tuple[str, ...],
+        name: str = "exaggerator",
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+        self.shape, self.bins, self.classes, self.name = shape, bins, tuple(classes), name
+        self.freeze()
+
+    def encode(self, x: Images) -> Features:
+        """The features of images, which do not depend on the wanted probability."""
+        features: Features = self.encoder(x)
+        return features
+
+    def decode(self, features: Features, target: Labels, bins: Bins) -> Images:
+        """Images in [0, 1] whose probability of the target is in these bins."""
+        images: Tensor = self.decoder(features, conditions(target, bins, len(self.classes), self.bins))
+        return images
+
+    def forward(self, x: Images) -> Images:
+        """Images between all other classes and the last one."""
+        target = torch.full((len(x),), len(self.classes) - 1, device=x.device)
+        return self.decode(self.encode(x), target, torch.full_like(target, self.bins // 2))
+
+    @override
+    def fingerprint_extra(self) -> object:
+        return self.bins, self.classes
+
+    @override
+    def preflight(self, classifier: Classifier, images: Images) -> list[str]:
+        del images
+        self.check_classifier(classifier)
+        return []
+
+    def check_classifier(self, classifier: Classifier) -> None:
+        """Check that the classifier has the images and the classes that this net was trained for.
+
+        Raises:
+            RatherError: GEN-SIZE, MODEL-CLASSES.
+        """
+        self.check_images(classifier)
+        if self.classes != classifier.classes:
+            raise RatherError(
+                "MODEL-CLASSES",
+                where=f"{self.name} is of a classifier of {', '.join(self.classes)}"[:200],
+                why=f"{classifier.name} knows {', '.join(classifier.classes)}"[:200],
+                do="Train one for it: rather train exaggerator --judge",
+            )
+
+
+def bin_of(p: Float[Tensor, " b"], count: int) -> Bins:
+    """Which of `count` equal parts of [0, 1] a probability is in."""
+    return (p * count).long().clamp(0, count - 1)
+
+
+def condition_count(classes: int, bins: int) -> int:
+    """One condition for each class and bin; with two classes, a bin of one is a bin of the other."""
+    return bins if classes == 2 else classes * bins  # noqa: PLR2004 - see above
+
+
+def conditions(target: Labels, bins: Bins, classes: int, count: int) -> Float[Tensor, "b n"]:
+    """One-hot conditions: the probability of the target is in one of `count` bins."""
+    two = torch.where(target == 1, bins, count - 1 - bins)
+    places = two if classes == 2 else target * count + bins  # noqa: PLR2004 - as in `condition_count`
+    return F.one_hot(places, condition_count(classes, count)).float()
+
+
+@final
+class ExaggeratorRecipe(GeneratorRecipe):
+    """Generates each image with the class probability that is wanted of one classifier."""
+
+    makes: ClassVar[type[FrozenNet]] = Exaggerator
     reads: ClassVar[tuple[Column, ...]] = ("images", "probabilities")
 
     classes: Names = ()
@@ -43,20 +146,17 @@ class Exaggerator(Generator):
     bins: Annotated[int, Field(ge=2, le=100)] = 10
     """Equal parts of the probability of a class."""
     reconstruction: NonNegativeFloat = 100.0
-    """Weight of the mean absolute differences from the image, of its own bin and back from another one."""
+    """Weight of the mean absolute differences from the image, in its own bin and back from another one."""
     classification: NonNegativeFloat = 1.0
-    """Weight of the classifier's probability that is asked for."""
-    steps: PositiveInt = 3000
-    """Training steps."""
-    lr: PositiveFloat = 0.001
-    """Adam's learning rate at the start; it falls linearly to zero."""
-    batch_size: PositiveInt = 32
-    """Images a step, in each process."""
+    """Weight of the divergence between the wanted probability and the classifier's."""
+    steps: Steps = 3000
+    lr: LearningRate = 0.001
+    batch_size: BatchSize = 32
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> ExaggeratorNet:
-        refuse_sides(shape)
-        if len(self.classes) < 2:  # noqa: PLR2004 - rather this than that: two
+        check_sides(shape)
+        if len(self.classes) < 2:  # noqa: PLR2004 - a class and another
             raise RatherError("CFG-SETTING", where="exaggerator.classes", why="a classifier has two at least")
         return ExaggeratorNet(self, shape, classifier)
 
@@ -64,7 +164,7 @@ class Exaggerator(Generator):
     def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         if judge is None:
             return {}
-        series = _series(product, test["images"][:200])  # a series is ten pictures
+        series = _series(product, test["images"][:200])  # ten pictures each
         sure = [judge.probabilities(images.clamp(0, 1))[:, -1] for images in series]
         each = [rank_correlation(row, torch.arange(len(sure))) for row in torch.stack(sure, 1)]
         return {"rank_correlation": float(torch.stack(each).nan_to_num(0).mean())}
@@ -75,8 +175,8 @@ class Exaggerator(Generator):
 
 
 def _series(product: FrozenNet, x: Images) -> list[Images]:
-    """Images made anew in each bin of the last class."""
-    assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
+    """Images generated in each bin of the last class."""
+    assert isinstance(product, Exaggerator)  # noqa: S101 - `build` makes no other
     features, target = product.encode(x), torch.full((len(x),), len(product.classes) - 1)
     return [product.decode(features, target, torch.full_like(target, n)) for n in range(product.bins)]
 
@@ -85,7 +185,7 @@ def _series(product: FrozenNet, x: Images) -> list[Images]:
 class ExaggeratorNet(GeneratorNet):
     """Encoder and decoder, critic."""
 
-    def __init__(self, settings: Exaggerator, shape: Shape, classifier: Classifier | None) -> None:
+    def __init__(self, settings: ExaggeratorRecipe, shape: Shape, classifier: Classifier | None) -> None:
         super().__init__()
         self.settings, self.shape = settings, shape
         self._classifier = (classifier,)  # a tuple, so that it is neither trained nor saved
@@ -95,7 +195,7 @@ class ExaggeratorNet(GeneratorNet):
 
     @override
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> ExaggeratorNet:
-        for classifier in filter(None, self._classifier):  # it goes where the nets go
+        for classifier in filter(None, self._classifier):  # it moves to the device of the nets
             classifier._apply(fn, recurse)  # noqa: SLF001 - torch's own way to move a part of a module
         super()._apply(fn, recurse)
         return self
@@ -113,24 +213,24 @@ class ExaggeratorNet(GeneratorNet):
         x, probabilities = batch
         (_, classes), count = probabilities.shape, self.settings.bins
         target = torch.randint(classes, (len(x),), device=x.device)
-        asked = torch.randint(count, (len(x),), device=x.device)
-        here = bin_of(probabilities.gather(1, target[:, None])[:, 0], count)
-        own, wanted = (conditions(target, bins, classes, count) for bins in (here, asked))
+        new = torch.randint(count, (len(x),), device=x.device)
+        old = bin_of(probabilities.gather(1, target[:, None])[:, 0], count)
+        own, wanted = (conditions(target, bins, classes, count) for bins in (old, new))
         features = self.encoder(x)
-        made = self.decoder(features, wanted)
+        generated = self.decoder(features, wanted)
         if phase == "critic":
-            return critic_loss(self.critic(x, own), self.critic(made.detach(), wanted))
+            return critic_loss(self.critic(x, own), self.critic(generated.detach(), wanted))
         (classifier,) = self._classifier
         assert classifier is not None  # noqa: S101 - a training has one
-        back = self.decoder(self.encoder(made), own)
+        back = self.decoder(self.encoder(generated), own)
         both = torch.stack([self.decoder(features, own), back]).float()
         error = (both - x).abs().flatten(2).mean(2).sum(0)
-        wrong = coin_divergence((asked + 0.5) / count, classifier(made).float(), target)
+        wrong = coin_divergence((new + 0.5) / count, classifier(generated).float(), target)
         loss: Tensor = self.settings.reconstruction * error + self.settings.classification * wrong
-        whole: Tensor = loss - self.critic(made, wanted)
-        return whole
+        total: Tensor = loss - self.critic(generated, wanted)
+        return total
 
     @override
-    def product(self, name: str) -> Product:
+    def product(self, name: str) -> Exaggerator:
         known = self.settings.model_dump(include={"bins", "classes"})
-        return Product(self.encoder, self.decoder, shape=self.shape, name=name, **known)
+        return Exaggerator(self.encoder, self.decoder, shape=self.shape, name=name, **known)

@@ -1,4 +1,4 @@
-"""Nets that are asked, not trained: what comes out of a training, and what people bring of their own."""
+"""Nets that methods and metrics use and never train: generators, encoders, attribute oracles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import ABC
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, final
+from typing import ClassVar, Final, final
 
 import torch
 from torch import Tensor, nn
@@ -15,39 +15,40 @@ from typing_extensions import override
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images, Resource, fingerprint
 
-CHECKED: Final = 8  # images that are looked at beforehand
+CHECKED: Final = 8  # images, at most, that a preflight looks at
 
 
 @final
 @dataclass(frozen=True)
 class Bundled:
-    """Of a method's field, in `Annotated`: its paper's kind of generator, as `rather train` calls it."""
+    """Marks a method's field with the kind of bundled generator that its paper uses, as `rather train` calls it."""
 
     kind: str
 
 
 class FrozenNet(Resource, nn.Module, ABC):
-    """A net of images that stays in evaluation mode; a subclass freezes its parameters once it has them."""
+    """A net of images that stays in evaluation mode; a subclass calls `freeze` once it has its parameters."""
 
-    shape: tuple[int, int, int]  # c, h, w of the images that it takes
-    name: str  # what to call it in a report
+    kind: ClassVar[str]  # the prefix of its tensors in a file, and what an error message calls it
+    shape: tuple[int, int, int]  # c, h, w of the images
+    name: str  # for reports
 
     def freeze(self) -> None:
-        """Evaluation mode for good, no gradients for the parameters."""
+        """Switch to evaluation mode for good, without gradients for the parameters."""
         self.eval().requires_grad_(requires_grad=False)
 
     @override
     def train(self, mode: bool = True) -> FrozenNet:
-        """Stays in evaluation mode, whatever `mode` says."""
+        """Stay in evaluation mode, whatever `mode` says."""
         del mode
         return super().train(mode=False)
 
     def fingerprint_extra(self) -> object:
-        """What, beside its structure and its numbers, makes it what it is."""
+        """What distinguishes this net besides its structure, its numbers and its outputs."""
         return None
 
-    def refuse_other_images(self, classifier: Classifier) -> None:
-        """Refuse a classifier of other images than those that this net takes.
+    def check_images(self, classifier: Classifier) -> None:
+        """Check that the classifier takes images of this net's shape.
 
         Raises:
             RatherError: GEN-SIZE.
@@ -61,13 +62,13 @@ class FrozenNet(Resource, nn.Module, ABC):
             )
 
     def preflight(self, classifier: Classifier, images: Images) -> list[str]:
-        """Refuse what cannot work with a classifier, and tell what is odd; looks at `CHECKED` images at most.
+        """Check that this net can explain a classifier; return notes on what is odd.
 
         Raises:
-            RatherError: GEN-SIZE for other images than the classifier's, and what a subclass refuses.
+            RatherError: GEN-SIZE for another shape than the classifier's, and what a subclass raises.
         """
         del images
-        self.refuse_other_images(classifier)
+        self.check_images(classifier)
         return []
 
     def fingerprint(self) -> str:
@@ -76,52 +77,51 @@ class FrozenNet(Resource, nn.Module, ABC):
         return fingerprint(nn.Sequential(self, nn.Flatten()), self.shape, self.fingerprint_extra(), device)
 
 
-@torch.no_grad()
-def reconstruct(net: FrozenNet, classifier: Classifier, images: Images) -> list[str]:
-    """The preflight of a net that brings images back: whether some change their class by that alone.
+class ReconstructingNet(FrozenNet, ABC):
+    """A frozen net whose `forward` takes images apart and puts them together again."""
 
-    Raises:
-        RatherError: GEN-SIZE for other images than the classifier's, GEN-NONFINITE.
-    """
-    net.refuse_other_images(classifier)
-    x = images[:CHECKED]
-    with refused(net.name, x):
-        again = net(x)
-    return reconstruction_notes(net, classifier, x, again)
+    @override
+    @torch.no_grad()
+    def preflight(self, classifier: Classifier, images: Images) -> list[str]:
+        """Reconstruct a few images; note how many change their class by that alone.
 
+        Raises:
+            RatherError: GEN-SIZE for another shape than the classifier's, GEN-NONFINITE.
+        """
+        self.check_images(classifier)
+        x = images[:CHECKED]
+        with failing_net(self.name, x):
+            reconstructed = self(x)
+        return self.reconstruction_notes(classifier, x, reconstructed)
 
-def reconstruction_notes(net: FrozenNet, classifier: Classifier, x: Images, again: Images) -> list[str]:
-    """Whether images change their class by mere reconstruction: a note if some do.
+    def reconstruction_notes(self, classifier: Classifier, x: Images, reconstructed: Images) -> list[str]:
+        """A note if the class of some images `x` changes by reconstruction.
 
-    Args:
-        net: that brings images back from what it makes of them.
-        classifier: that will be explained with it.
-        x: images.
-        again: what the net brings back of them.
-
-    Raises:
-        RatherError: GEN-SIZE for images of another shape, GEN-NONFINITE.
-    """
-    if again.shape != x.shape:
-        raise RatherError("GEN-SIZE", where=f"{net.name} gives {tuple(again.shape)}", why=f"of {tuple(x.shape)}")
-    if not again.isfinite().all():
-        raise RatherError("GEN-NONFINITE", where=net.name, do="Train it anew, at a lower rate")
-    said = classifier.probabilities(x).argmax(1)
-    other = int((classifier.probabilities(again.clamp(0, 1)).argmax(1) != said).sum())
-    share = f"{other} of {len(x)} images change their class"
-    return [f"GEN-RECONSTRUCTION: {share} by mere reconstruction with {net.name}"] if other else []
+        Raises:
+            RatherError: GEN-SIZE for reconstructions of another shape, GEN-NONFINITE.
+        """
+        if reconstructed.shape != x.shape:
+            raise RatherError(
+                "GEN-SIZE", where=f"{self.name} gives {tuple(reconstructed.shape)}", why=f"for {tuple(x.shape)}"
+            )
+        if not reconstructed.isfinite().all():
+            raise RatherError("GEN-NONFINITE", where=self.name, do="Train it again with a lower learning rate")
+        classes = classifier.probabilities(x).argmax(1)
+        changed = int((classifier.probabilities(reconstructed.clamp(0, 1)).argmax(1) != classes).sum())
+        share = f"{changed} of {len(x)} images change their class"
+        return [f"GEN-RECONSTRUCTION: {share} by mere reconstruction with {self.name}"] if changed else []
 
 
 @contextmanager
-def refused(net: str, given: Tensor) -> Iterator[None]:
-    """Whatever goes wrong in somebody's net is a line that names it."""
+def failing_net(name: str, given: Tensor) -> Iterator[None]:
+    """Turn an error inside a user's net into one line that names the net."""
     try:
         yield
     except RatherError:
         raise
     except Exception as error:
         first = str(error).strip().partition("\n")[0]
-        why = f"of {tuple(given.shape)}: {type(error).__name__}: {first}"[:200].rstrip(" .:")
+        why = f"for {tuple(given.shape)}: {type(error).__name__}: {first}"[:200].rstrip(" .:")
         raise RatherError(
-            "GEN-SIZE", where=f"{net} fails", why=why, do="Give the shape and the size that it was made for"
+            "GEN-SIZE", where=f"{name} fails", why=why, do="Give the shape and the size that it was made for"
         ) from error

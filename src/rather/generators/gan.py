@@ -1,22 +1,22 @@
-"""DCGAN: Radford, Metz and Chintala (2016), with an inversion, so that real images have a latent; for GCI.
+"""DCGAN with an inversion, the generator of GCI (introspection): Radford, Metz and Chintala (2016).
 
     D: min  -log D(x) - log(1 - D(G(z)))        G: min  -log D(G(z))        z ~ N(0, 1)
     E: min  |E(G(z)) - z|^2 / 2 + pixels * |G(E(x)) - x|^2
 
 A. Radford, L. Metz, S. Chintala, "Unsupervised representation learning with deep convolutional generative
 adversarial networks", ICLR 2016. Liu et al. (2019) take one with 10 latents for their digits and do not say
-how a query gets its latent. Ours: an encoder, trained when G is done, then gradient steps on
-|G(z) - x|^2 from its answer on.
+how a query gets its latent. Ours: an encoder, trained once G is done, then gradient steps on |G(z) - x|^2
+that start at its output.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, final
+from typing import Annotated, ClassVar, final
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
@@ -24,26 +24,26 @@ from typing_extensions import override
 from rather.core import Classifier, Images
 from rather.generators._layers import down, group_norm, up
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.generators.training import Generator, GeneratorNet, Latent, Phase, Shape
+from rather.generators.frozen import FrozenNet
+from rather.generators.recipe import BatchSize, GeneratorNet, GeneratorRecipe, Latent, LearningRate, Phase, Shape
 from rather.search.descend import Rows, descend
 
-_PIXELS = 0.5  # weight of an image's squared error, summed over its pixels, beside the error of its latent
+_PIXELS = 0.5  # weight of an image's squared error, summed over its pixels, against the error of its latent
 
 
 @final
-class GAN(Generator):
-    """Sharper images than a VAE's, and a small space of them, to which real images have to be fitted."""
+class GANRecipe(GeneratorRecipe):
+    """Sharper images than a VAE's from a small latent space, which real images must be fitted to."""
+
+    makes: ClassVar[type[FrozenNet]] = Autoencoder
 
     latent: Latent = 10
-    """How many numbers a latent has."""
     refine: Annotated[int, Field(ge=0, le=10_000)] = 100
-    """Gradient steps from the encoder's answer to the latent of an image."""
+    """Gradient steps from the encoder's output to the latent of an image."""
     steps: PositiveInt = 10_000
-    """Training steps; the last quarter is the encoder's."""
-    lr: PositiveFloat = 0.0005
-    """Adam's learning rate at the start; it falls linearly to zero."""
-    batch_size: PositiveInt = 64
-    """Images a step, in each process."""
+    """Training steps; the last quarter trains the encoder."""
+    lr: LearningRate = 0.0005
+    batch_size: BatchSize = 64
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> GANNet:
@@ -54,7 +54,7 @@ class GAN(Generator):
 class GANNet(GeneratorNet):
     """Generator, discriminator and encoder."""
 
-    def __init__(self, settings: GAN, shape: Shape) -> None:
+    def __init__(self, settings: GANRecipe, shape: Shape) -> None:
         super().__init__()
         self.latent, self.refine, self.shape = settings.latent, settings.refine, shape
         width = settings.width
@@ -76,10 +76,10 @@ class GANNet(GeneratorNet):
         z = torch.randn(len(x), self.latent, device=x.device)
         if phase == "encoder":
             return self._inversion_loss(x, z)
-        made = self.generator(z)
+        generated = self.generator(z)
         if phase == "generator":
-            return F.softplus(-self._real(made))
-        real, fake = self._real(x), self._real(made.detach())
+            return F.softplus(-self._real(generated))
+        real, fake = self._real(x), self._real(generated.detach())
         return F.softplus(-real) + F.softplus(fake)
 
     def _real(self, images: Images) -> Float[Tensor, " b"]:
@@ -88,9 +88,9 @@ class GANNet(GeneratorNet):
         return logits[:, 0].float()
 
     def _inversion_loss(self, x: Images, z: Latents) -> Float[Tensor, " b"]:
-        self.generator.eval()  # as it will be asked: with the statistics of all images, and not of a batch
-        made = self.generator(z).detach()
-        latents: Tensor = ((self.encoder(made).float() - z) ** 2).sum(1) / 2
+        self.generator.eval()  # as it will be used: with the statistics of all images, not of a batch
+        generated = self.generator(z).detach()
+        latents: Tensor = ((self.encoder(generated).float() - z) ** 2).sum(1) / 2
         return latents + _PIXELS * _squared(self.generator(self.encoder(x)).float(), x)
 
     @override
@@ -101,7 +101,7 @@ class GANNet(GeneratorNet):
 
 @final
 class Inversion(nn.Module):
-    """Latents of images: the encoder's answer, refined by Adam on |G(z) - x|^2 / 2 + |z|^2 / 2.
+    """Latents of images: the encoder's output, refined by Adam on |G(z) - x|^2 / 2 + |z|^2 / 2.
 
     The second term keeps to latents that G was trained on; it is the prior's, pixels having variance 1.
     """
@@ -112,12 +112,12 @@ class Inversion(nn.Module):
         self._generator = (generator,)  # a tuple, so that the decoder's weights are not registered twice
 
     def extra_repr(self) -> str:
-        """The steps: two inversions that differ in them are not the same."""
+        """The steps, so that they count in the fingerprint."""
         return f"steps={self.steps}"
 
     @torch.no_grad()
     def forward(self, x: Images) -> Latents:
-        """No gradient passes: a latent is where a search begins."""
+        """Latents to start a search at; no gradient passes through."""
 
         def objective(z: Latents, rows: Rows) -> tuple[Tensor, Tensor]:
             error = _squared(self._generator[0](z), x[rows]) / 2 + (z**2).sum(1) / 2
@@ -126,5 +126,5 @@ class Inversion(nn.Module):
         return descend(objective, self.encoder(x), steps=self.steps, lr=0.05).end
 
 
-def _squared(made: Images, x: Images) -> Float[Tensor, " b"]:
-    return ((made - x) ** 2).flatten(1).sum(1)
+def _squared(generated: Images, x: Images) -> Float[Tensor, " b"]:
+    return ((generated - x) ** 2).flatten(1).sum(1)

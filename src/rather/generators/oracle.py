@@ -1,46 +1,90 @@
-"""An oracle of attributes, as MNAC and CD have it: one net that knows all attributes, asked for what changed.
+"""Attribute oracle, the net that MNAC and CD ask which attributes a counterfactual changed: Rodriguez et al. (2021).
 
     min  sum_a  BCE(net(x)_a, attribute_a)
 
-A graded attribute's value is taken for its probability. See P. Rodriguez et al., "Beyond trivial
-counterfactual explanations with diverse valuable explanations", ICCV 2021, whose oracle is a VGGFace2 net.
+P. Rodriguez et al., "Beyond trivial counterfactual explanations with diverse valuable explanations", ICCV
+2021, whose oracle is a VGGFace2 net. A graded attribute's value counts as its probability.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float
-from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from rather.core import Classifier
-from rather.generators._frozen_oracle import Oracle as Product
+from rather.core import Classifier, Images
 from rather.generators._layers import down, group_norm
 from rather.generators.frozen import FrozenNet
-from rather.generators.training import Column, Columns, Figure, Generator, GeneratorNet, Names, Phase, Shape
+from rather.generators.recipe import (
+    BatchSize,
+    Column,
+    Columns,
+    Figure,
+    GeneratorNet,
+    GeneratorRecipe,
+    Names,
+    Phase,
+    Shape,
+    Steps,
+)
 
+#: How much each image has of each attribute, from 0 to 1.
+Attributes = Float[Tensor, "b a"]
 _SURE = 0.5
 
 
 @final
-class Oracle(Generator):
-    """Images to the probability of each attribute."""
+class Oracle(FrozenNet):
+    """Images to the probability of each attribute.
 
+    It takes a net of any origin: `Oracle(net, shape=(3, 64, 64), attributes=("smile", "glasses"))`.
+
+    Args:
+        net: images to one logit per attribute.
+        shape: (c, h, w) of the images.
+        attributes: their names.
+        name: for reports.
+    """
+
+    kind: ClassVar[str] = "oracle"
+
+    def __init__(
+        self, net: nn.Module, *, shape: tuple[int, int, int], attributes: Sequence[str], name: str = "oracle"
+    ) -> None:
+        super().__init__()
+        self.net, self.shape, self.attributes, self.name = net, shape, tuple(attributes), name
+        self.freeze()
+
+    def forward(self, x: Images) -> Attributes:
+        """The probability of each attribute."""
+        return torch.sigmoid(self.net(x))
+
+    @torch.no_grad()
+    def values(self, x: Images, batch_size: int = 256) -> Attributes:
+        """The same without gradients, `batch_size` images in memory at a time."""
+        return torch.cat([self(part) for part in x.split(batch_size)])
+
+    @override
+    def fingerprint_extra(self) -> object:
+        return self.attributes
+
+
+@final
+class OracleRecipe(GeneratorRecipe):
+    """One net for all attributes that the data knows."""
+
+    makes: ClassVar[type[FrozenNet]] = Oracle
     reads: ClassVar[tuple[Column, ...]] = ("images", "attributes")
 
     attributes: Names = ()
     """Names of the attributes; the training takes them from the data."""
-    steps: PositiveInt = 1500
-    """Training steps."""
-    lr: PositiveFloat = 0.002
-    """Adam's learning rate at the start; it falls linearly to zero."""
-    batch_size: PositiveInt = 64
-    """Images a step, in each process."""
+    steps: Steps = 1500
+    batch_size: BatchSize = 64
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> OracleNet:
@@ -48,10 +92,10 @@ class Oracle(Generator):
 
     @override
     def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
-        assert isinstance(product, Product)  # noqa: S101 - `build` makes no other
-        said, known = product.values(test["images"]) > _SURE, test["attributes"]
-        right = (said == (known > _SURE)) & ~known.isnan()
-        shares = right.sum(0) / (~known.isnan()).sum(0)  # NaN of what is known of no image
+        assert isinstance(product, Oracle)  # noqa: S101 - `build` makes no other
+        predicted, known = product.values(test["images"]) > _SURE, test["attributes"]
+        right = (predicted == (known > _SURE)) & ~known.isnan()
+        shares = right.sum(0) / (~known.isnan()).sum(0)  # NaN of an attribute that is known for no image
         worst = int(shares.nan_to_num(2).argmin())
         return {
             "right": float(shares.nanmean()),
@@ -62,9 +106,9 @@ class Oracle(Generator):
 
 @final
 class OracleNet(GeneratorNet):
-    """A convolutional net with a logit for each attribute."""
+    """A convolutional net with a logit per attribute."""
 
-    def __init__(self, settings: Oracle, shape: Shape) -> None:
+    def __init__(self, settings: OracleRecipe, shape: Shape) -> None:
         super().__init__()
         self.shape, self.attributes = shape, settings.attributes
         self.net = down(shape, settings.width, len(settings.attributes), norm=group_norm, act=nn.SiLU)
@@ -79,12 +123,12 @@ class OracleNet(GeneratorNet):
         return attribute_loss(self.net(x), attributes)
 
     @override
-    def product(self, name: str) -> Product:
-        return Product(self.net, shape=self.shape, attributes=self.attributes, name=name)
+    def product(self, name: str) -> Oracle:
+        return Oracle(self.net, shape=self.shape, attributes=self.attributes, name=name)
 
 
 def attribute_loss(logits: Float[Tensor, "b a"], attributes: Float[Tensor, "b a"]) -> Float[Tensor, " b"]:
-    """Cross-entropy in nats, summed over the attributes that are known."""
+    """Cross-entropy in nats, summed over the attributes that are known (not NaN)."""
     known = ~attributes.isnan()
     each = F.binary_cross_entropy_with_logits(logits.float(), attributes.nan_to_num(0), reduction="none")
     return torch.where(known, each, 0).sum(1)

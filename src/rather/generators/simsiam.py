@@ -1,17 +1,17 @@
-"""SimSiam: Chen and He (2021), an encoder that learns from pictures alone; for S3.
+"""SimSiam, the encoder in whose space the metric S3 compares images: Chen and He (2021).
 
     min  - cos(h(z1), stop(z2)) / 2 - cos(h(z2), stop(z1)) / 2,  z = f(view)
 
-X. Chen, K. He, "Exploring simple Siamese representation learning", CVPR 2021. f is an encoder and a
-projector, h a predictor that is thrown away, and no gradient passes through stop. Ours: a small encoder with
-group norms; the views are crops of other sizes, brighter or darker, and of colour pictures some grey; nothing
-is blurred.
+X. Chen, K. He, "Exploring simple Siamese representation learning", CVPR 2021: learns from pictures without
+labels. f is an encoder and a projector, h a predictor that is thrown away, and no gradient passes through
+stop. Ours: a small encoder with group norms; the views are crops of other sizes, brighter or darker, and of
+colour pictures some grey; nothing is blurred.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final, final
+from typing import Annotated, ClassVar, Final, final
 
 import torch
 from jaxtyping import Float
@@ -21,29 +21,55 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from rather.core import Classifier, Images
-from rather.generators._frozen_encoder import Encoder
 from rather.generators._layers import down, group_norm
 from rather.generators.frozen import FrozenNet
-from rather.generators.training import Columns, Figure, Generator, GeneratorNet, Latent, Phase, Shape
+from rather.generators.recipe import Columns, Figure, GeneratorNet, GeneratorRecipe, Latent, Phase, Shape
 
-_JITTER: Final = 0.4  # by how much, at most, contrast and brightness are other
-_GREY: Final = 0.2  # how many views of a colour picture are
+_JITTER: Final = 0.4  # largest relative change of contrast and brightness
+_GREY: Final = 0.2  # share of the views of a colour picture that are grey
 _RATIO: Final = 4 / 3  # of a crop's sides, at most
 _MEASURED: Final = 1000  # pictures, at most
 
 
 @final
-class SimSiam(Generator):
-    """Two views of a picture are told to be alike, and nothing else."""
+class Encoder(FrozenNet):
+    """Images to projections, of which only the direction counts.
+
+    It takes a net of any origin: `Encoder(net, shape=(3, 224, 224))`, with its normalisation inside.
+
+    Args:
+        net: images in [0, 1] to a vector each.
+        shape: (c, h, w) of the images.
+        name: for reports.
+    """
+
+    kind: ClassVar[str] = "encoder"
+
+    def __init__(self, net: nn.Module, *, shape: tuple[int, int, int], name: str = "encoder") -> None:
+        super().__init__()
+        self.net, self.shape, self.name = net, shape, name
+        self.freeze()
+
+    def forward(self, x: Images) -> Float[Tensor, "b d"]:
+        """A vector for each image."""
+        vectors: Tensor = self.net(x)
+        return vectors
+
+
+@final
+class SimSiamRecipe(GeneratorRecipe):
+    """An encoder that maps two views of a picture to the same direction."""
+
+    makes: ClassVar[type[FrozenNet]] = Encoder
 
     projection: Latent = 64
-    """How many numbers a projection has."""
+    """Numbers in a projection."""
     smallest: Annotated[float, Field(gt=0, le=1)] = 0.3
     """Share of the picture that a view shows, at least."""
     flip: bool = False
-    """Whether a view may be mirrored; not of what has a direction, such as a digit."""
+    """Whether a view may be mirrored; do not mirror pictures that have a direction, such as digits."""
     batch_size: Annotated[int, Field(ge=2)] = 128
-    """Images a step, in each process; their batch norms need two."""
+    """Images per step, in each process; their batch norms need two."""
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> SimSiamNet:
@@ -57,11 +83,11 @@ class SimSiam(Generator):
         )
         alike, n = one @ other.T, len(one)
         return {
-            # Of n views of as many pictures the nearest to a view of this one is of this one.
+            # Share of n pictures whose view is nearest, among the other views of all n, to their own.
             "finds_itself": float((alike.argmax(1) == torch.arange(n)).float().mean()),
             "same_picture": float(alike.diagonal().mean()),
             "other_pictures": float((alike.sum() - alike.diagonal().sum()) / (n * (n - 1))),
-            # 1 where directions are spread as evenly as can be, 0 where all pictures have one.
+            # 1 where directions spread as evenly as they can, 0 where all pictures have one.
             "spread": float(one.std(0).mean() * one.shape[1] ** 0.5),
         }
 
@@ -80,7 +106,7 @@ class SimSiam(Generator):
 class SimSiamNet(GeneratorNet):
     """Encoder and projector, predictor."""
 
-    def __init__(self, settings: SimSiam, shape: Shape) -> None:
+    def __init__(self, settings: SimSiamRecipe, shape: Shape) -> None:
         super().__init__()
         self.settings, self.shape = settings, shape
         hidden, size = 4 * settings.width, settings.projection
@@ -115,12 +141,12 @@ def _normed(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
 
 
 def agreement(predicted: Float[Tensor, "b d"], projection: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
-    """Cosine of a prediction and a projection, which is taken as it is."""
+    """Cosine of a prediction and a projection, which gets no gradient."""
     return F.cosine_similarity(predicted.float(), projection.detach().float())
 
 
 def view(x: Images, smallest: float, *, flip: bool) -> Images:
-    """Of each image another part, enlarged, brighter or darker, perhaps mirrored or grey; all at random."""
+    """A random part of each image, enlarged, brighter or darker, perhaps mirrored or grey."""
     b, c = x.shape[:2]
     area, ratio, left, top, contrast, brightness, side, grey = torch.rand(8, b, device=x.device)
     length, ratio = (smallest + (1 - smallest) * area).sqrt(), _RATIO ** (ratio - 0.5)

@@ -1,17 +1,17 @@
-"""Beta-TCVAE: Chen, Li, Grosse and Duvenaud (2018), whose latents say little twice; for DiVE.
+"""Beta-TCVAE, the generator of DiVE: latents that share little information: Chen, Li, Grosse and Duvenaud (2018).
 
     min  E_q [-log p(x | z)] + I_q(z; x) + beta * KL(q(z) || prod_j q(z_j)) + sum_j KL(q(z_j) || p(z_j))
 
 R. T. Q. Chen et al., "Isolating sources of disentanglement in variational autoencoders", NeurIPS 2018: the
-divergence of a VAE is the sum of these three, and the middle one, the total correlation, gets the weight.
-q(z) and q(z_j) are estimated by their minibatch-weighted sampling (eq. 6).
+divergence of a VAE is the sum of these three, and the second, the total correlation, gets the weight. q(z)
+and q(z_j) are estimated by their minibatch-weighted sampling (eq. 6).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float
@@ -21,20 +21,21 @@ from typing_extensions import override
 
 from rather.core import Classifier
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.generators.training import Cells, Generator, GeneratorNet, Latent, Phase, Shape
+from rather.generators.frozen import FrozenNet
+from rather.generators.recipe import Cells, GeneratorNet, GeneratorRecipe, Latent, Phase, Shape
 from rather.generators.vae import VariationalNets
 
 
 @final
-class TCVAE(Generator):
+class TCVAERecipe(GeneratorRecipe):
     """A variational autoencoder that pays for what its latents say twice."""
 
+    makes: ClassVar[type[FrozenNet]] = Autoencoder
+
     latent: Latent = 32
-    """How many numbers a latent has."""
     cells: Cells = 1
-    """Cells a side, at most, of a map that the latent is; 1: a latent of the image as a whole."""
     beta: NonNegativeFloat = 4.0
-    """Weight of the total correlation; at 1 it is a plain VAE."""
+    """Weight of the total correlation; 1 makes it a plain VAE."""
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> TCVAENet:
@@ -45,7 +46,7 @@ class TCVAE(Generator):
 class TCVAENet(GeneratorNet):
     """The nets of a VAE with another loss."""
 
-    def __init__(self, settings: TCVAE, shape: Shape, count: int) -> None:
+    def __init__(self, settings: TCVAERecipe, shape: Shape, count: int) -> None:
         super().__init__()
         self.beta, self.count = settings.beta, count
         self.nets = VariationalNets(shape, settings.latent, settings.width, settings.cells)
@@ -69,7 +70,7 @@ class TCVAENet(GeneratorNet):
 def decomposed(
     z: Latents, mean: Latents, log_var: Latents, count: int
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"], Float[Tensor, " b"]]:
-    """Estimates of I(z; x), of the total correlation and of the marginals' divergence; they sum to the KL.
+    """Estimates of I(z; x), the total correlation and the marginals' divergence; they sum to the KL.
 
     Args:
         z: a sample of each row's posterior.

@@ -1,17 +1,17 @@
-"""Variational autoencoder: Kingma and Welling (2014), with the weight beta of Higgins et al. (2017).
+"""Variational autoencoder, the generator of REVISE and of Clarity's latents: Kingma and Welling (2014).
 
     min  E_q(z|x) [-log p(x | z)] + beta * KL(q(z | x) || N(0, 1))
 
-D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", ICLR 2014; I. Higgins et al., "beta-VAE", ICLR
-2017. p(x | z) is a Bernoulli for each pixel, whose grey values count as probabilities; so a reconstruction is
-the mean, and its error is in nats an image. A latent that is a map keeps what is where, but nothing holds its
-cells together: numbers drawn from the prior are no image.
+D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", ICLR 2014; the weight beta is of I. Higgins et
+al., "beta-VAE", ICLR 2017. p(x | z) is a Bernoulli per pixel, whose grey values count as probabilities: a
+reconstruction is the mean, and its error is in nats per image. A latent that is a map (`cells`) keeps
+positions, but nothing couples its cells: numbers drawn from the prior make no image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float
@@ -23,19 +23,20 @@ from typing_extensions import override
 from rather.core import Classifier, Images
 from rather.generators._layers import down, group_norm, up
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.generators.training import Cells, Generator, GeneratorNet, Latent, Phase, Shape
+from rather.generators.frozen import FrozenNet
+from rather.generators.recipe import Cells, GeneratorNet, GeneratorRecipe, Latent, Phase, Shape
 
 
 @final
-class VAE(Generator):
-    """Images as points of a space in which standard normal numbers are images as well."""
+class VAERecipe(GeneratorRecipe):
+    """A space of latents in which standard normal numbers are images as well."""
+
+    makes: ClassVar[type[FrozenNet]] = Autoencoder
 
     latent: Latent = 32
-    """How many numbers a latent has."""
     cells: Cells = 1
-    """Cells a side, at most, of a map that the latent is; 1: a latent of the image as a whole."""
     beta: NonNegativeFloat = 1.0
-    """Weight of the divergence from the prior; less reconstructs better, and leaves holes between images."""
+    """Weight of the divergence from the prior; less reconstructs better, and leaves gaps between images."""
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> VAENet:
@@ -46,9 +47,9 @@ class VAE(Generator):
 class VAENet(GeneratorNet):
     """Encoder to mean and log-variance, decoder to the logits of the pixels."""
 
-    def __init__(self, settings: VAE, shape: Shape) -> None:
+    def __init__(self, settings: VAERecipe, shape: Shape) -> None:
         super().__init__()
-        self.beta, self.shape = settings.beta, shape
+        self.beta = settings.beta
         self.nets = VariationalNets(shape, settings.latent, settings.width, settings.cells)
 
     @override
@@ -68,7 +69,7 @@ class VAENet(GeneratorNet):
 
 @final
 class VariationalNets(nn.Module):
-    """What all variational autoencoders are made of."""
+    """The two nets that all variational autoencoders have."""
 
     def __init__(self, shape: Shape, latent: int, width: int, cells: int) -> None:
         super().__init__()
@@ -77,24 +78,19 @@ class VariationalNets(nn.Module):
         self.decoder = up(shape, width, latent, norm=group_norm, act=nn.SiLU, cells=cells)
 
     def sample(self, x: Images) -> tuple[Latents, Latents, Latents]:
-        """Mean and log-variance of q(z | x), and a z of it, through which the gradient passes."""
+        """Mean and log-variance of q(z | x), and a differentiable sample of it."""
         mean, log_var = self.encoder(x).float().chunk(2, 1)
         return mean, log_var, mean + torch.randn_like(mean) * (log_var / 2).exp()
 
     def error(self, z: Latents, x: Images) -> Float[Tensor, " b"]:
-        """-log p(x | z), in nats an image."""
+        """-log p(x | z), in nats per image."""
         logits = self.decoder(z).float()
         return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
 
     def autoencoder(self, name: str) -> Autoencoder:
         """Encodes to the mean, decodes to the mean."""
-        return Autoencoder(
-            nn.Sequential(self.encoder, _First(self.latent)),
-            nn.Sequential(self.decoder, nn.Sigmoid()),
-            shape=self.shape,
-            size=self.latent,
-            name=name,
-        )
+        encoder, decoder = nn.Sequential(self.encoder, _First(self.latent)), nn.Sequential(self.decoder, nn.Sigmoid())
+        return Autoencoder(encoder, decoder, shape=self.shape, size=self.latent, name=name)
 
 
 def divergence(mean: Latents, log_var: Latents) -> Float[Tensor, " b"]:
@@ -104,12 +100,11 @@ def divergence(mean: Latents, log_var: Latents) -> Float[Tensor, " b"]:
 
 @final
 class _First(nn.Module):
-    """The first numbers of each row: the mean, and not the log-variance."""
+    """The first numbers of each row: the mean, without the log-variance."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
         self.count = count
 
     def forward(self, h: Float[Tensor, "b n"]) -> Latents:
-        """Of an encoder's output."""
         return h[:, : self.count]

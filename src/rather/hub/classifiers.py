@@ -11,9 +11,10 @@ from rather.config.errors import RatherError, did_you_mean
 from rather.io.bundled import list_weights, weights_file
 
 if TYPE_CHECKING:
-    from rather.config.settings import Output
+    from rather.config.output import Output
     from rather.core import Classifier
     from rather.hub.libraries import Loaded
+    from rather.io.images import Shape
 
 _CLASSIFIERS: Final = ("classifier", "latent-classifier")  # kinds of files
 #: Datasets whose classifier has another name.
@@ -38,7 +39,7 @@ def load_classifier(
     classes: Sequence[str] | None = None,
     output: str = "logits",
     layer: str | None = None,
-    shape: tuple[int, int, int] | None = None,
+    shape: Shape | None = None,
     trust: Sequence[str] = (),
 ) -> Classifier:
     """A classifier by its name, as on the command line.
@@ -49,7 +50,7 @@ def load_classifier(
             file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `module:function` or
             `path/file.py:function` for code that returns a net or a `Classifier`.
         classes: names, in the order of the outputs.
-        output: what the net's numbers are, one of `rather.config.settings.Output`.
+        output: what the net's numbers are, one of `rather.config.output.Output`.
         layer: where to cut it into body and head; see `rather.classifiers.split.split`.
         shape: (c, h, w) of its images, where the spec does not say it.
         trust: `sha256:` and the hash of each file of code that may run.
@@ -127,13 +128,11 @@ def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
 
 def _read(path: Path) -> Classifier:
     """The classifier in a file that `rather train` has written; other files are refused."""
-    from rather.hub.classifier_files import read_classifier
-    from rather.hub.latent_files import load_latent
-    from rather.io.checkpoints import kind_of
+    from rather.hub.checkpoints import kind_of, read_classifier, read_latent
     from rather.io.state_dicts import is_safetensors, read_state
 
     if not path.is_dir() and is_safetensors(path):
-        return load_latent(path).classifier() if kind_of(path) == "latent-classifier" else read_classifier(path)
+        return read_latent(path).classifier() if kind_of(path) == "latent-classifier" else read_classifier(path)
     read_state(path)  # refuses what is no data
     raise RatherError(
         "MODEL-FILE-DAMAGED",
@@ -144,12 +143,7 @@ def _read(path: Path) -> Classifier:
 
 
 def _with_options(
-    classifier: Classifier,
-    *,
-    classes: Sequence[str] | None,
-    output: Output,
-    layer: str | None,
-    shape: tuple[int, int, int] | None,
+    classifier: Classifier, *, classes: Sequence[str] | None, output: Output, layer: str | None, shape: Shape | None
 ) -> Classifier:
     """A classifier with other class names, or cut at another layer."""
     from torch import nn

@@ -19,9 +19,8 @@ from torch import Tensor
 
 from rather.classifiers.preflight import brief
 from rather.config.errors import RatherError
-from rather.generators._denoiser import Denoiser, PredictionType, Variance
-from rather.generators._unet import UNet
-from rather.io.checkpoints import Side
+from rather.generators.ddpm import Denoiser, PredictionType, UNet, Variance
+from rather.hub.checkpoints import Side
 from rather.io.state_dicts import load_state, read_state
 
 _JSON: Final = 1_000_000  # bytes, at most

@@ -1,18 +1,23 @@
-"""The generators, one file each: nets that know what images of a kind look like, and how they are trained."""
+"""The kinds of generators, one file each, and trained generators by name.
+
+A new file in `generators/` with a `GeneratorRecipe` is a new kind, and no other file needs to know. Third
+parties register theirs under the entry-point group `rather.generators` (name of the file -> recipe class).
+"""
 
 from __future__ import annotations
 
 import ast
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rather.config.errors import RatherError, did_you_mean
 
 if TYPE_CHECKING:
-    from rather.generators._denoiser import Denoiser
+    from rather.generators.ddpm import Denoiser
     from rather.generators.frozen import FrozenNet
-    from rather.generators.training import Generator
+    from rather.generators.recipe import GeneratorRecipe
 
 _HERE = Path(__file__).parent.parent / "generators"
 _PIPELINE: Final = "diffusers:"
@@ -22,29 +27,40 @@ _GUIDED: Final = "guided:"
 def list_generators() -> dict[str, str]:
     """Name and first docstring line of every kind; read from the files, nothing is imported."""
     texts = {file.stem: file.read_text("utf-8") for file in sorted(_HERE.glob("[a-z]*.py"))}
-    return {
+    ours = {
         name: (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
         for name, text in texts.items()
-        if "(Generator):" in text
+        if "(GeneratorRecipe):" in text
     }
+    theirs = {point.name: f"from {point.value}" for point in entry_points(group="rather.generators")}
+    return theirs | ours
 
 
-def generator_class(name: str) -> type[Generator]:
-    """The class of a kind by its name.
+def generator_class(name: str) -> type[GeneratorRecipe]:
+    """The recipe class of a kind by its name.
 
     Raises:
         RatherError: CFG-UNKNOWN.
     """
     from rather.config.settings import class_in
-    from rather.generators.training import Generator
+    from rather.generators.recipe import GeneratorRecipe
 
     if name not in list_generators():
         raise RatherError("CFG-UNKNOWN", where=f"generator {name}", do=did_you_mean(name, list_generators()))
-    return class_in(import_module(f"rather.generators.{name}"), Generator)  # type: ignore[type-abstract] # to look for, not to make
+    if (_HERE / f"{name}.py").is_file():
+        return class_in(import_module(f"rather.generators.{name}"), GeneratorRecipe)  # type: ignore[type-abstract] # to look for, not to make
+    (point,) = entry_points(group="rather.generators", name=name)
+    loaded: type[GeneratorRecipe] = point.load()
+    return loaded
+
+
+def makers(product: type[FrozenNet]) -> list[str]:
+    """The kinds whose training makes such a net."""
+    return [name for name in list_generators() if issubclass(generator_class(name).makes, product)]
 
 
 def generator_file(spec: str) -> Path:
-    """The file of a name, as the command line takes it: of a bundled generator, or a file itself.
+    """The file of a bundled generator's name, or the file itself.
 
     Raises:
         RatherError: GEN-NOT-FOUND.
@@ -60,28 +76,28 @@ def generator_file(spec: str) -> Path:
 
 
 def load_generator(spec: str) -> FrozenNet:
-    """What a name, or a file, holds: an autoencoder, a semantic generator, ..., see `generator_file`.
+    """The frozen net of a bundled generator's name or of a file: an autoencoder, a semantic generator, ...
 
     Raises:
-        RatherError: GEN-NOT-FOUND, or what `nets.file.read_net` raises of a file.
+        RatherError: GEN-NOT-FOUND, or what `checkpoints.read_generator` raises.
     """
-    from rather.hub.generator_files import read_generator
+    from rather.hub.checkpoints import read_generator
 
     return read_generator(generator_file(spec))
 
 
 def is_denoiser(spec: str) -> bool:
-    """Whether a name, as the command line takes it, is one of these."""
+    """Whether `load_denoiser` takes this name."""
     return spec.startswith((_PIPELINE, _GUIDED)) or Path(spec).is_dir()
 
 
 def load_denoiser(spec: str) -> Denoiser:
-    """The denoiser of a name, as the command line takes it; nothing of it is run as code.
+    """A denoiser of another library; nothing of it is run as code.
 
     Args:
         spec: a folder that a pipeline of `diffusers` was saved to; `diffusers:NAME` for one of its hub, which
-            is downloaded if it is not in the hub's cache; `guided:NAME=FILE` for a checkpoint of
-            guided-diffusion, NAME being what it was trained on (`guided.PUBLISHED`).
+            is downloaded unless it is in the hub's cache; `guided:NAME=FILE` for a checkpoint of
+            guided-diffusion that was trained on NAME (`guided_diffusion.PUBLISHED`).
 
     Raises:
         RatherError: GEN-NOT-FOUND, GEN-SIZE for a net of something else than images, CFG-UNKNOWN,

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from rather.config.errors import RatherError, did_you_mean
-from rather.generators._denoiser import Denoiser
-from rather.generators._unet import UNet
+from rather.generators.ddpm import Denoiser, UNet
 from rather.generators.noise_schedule import linear
 from rather.hub.diffusers import fill
 from rather.io.state_dicts import read_state

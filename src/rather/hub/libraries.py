@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from rather.classifiers.preflight import brief
 from rather.config.errors import RatherError, did_you_mean
+from rather.io.images import Shape
 from rather.io.state_dicts import load_state, outputs, read_state
 
 
@@ -26,7 +27,7 @@ class Loaded:
 
     name: str
     net: nn.Module
-    shape: tuple[int, int, int] | None = None
+    shape: Shape | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     classes: Sequence[str] | None = None

@@ -133,7 +133,7 @@ class ResourceSpec:
         # A bundled net knows pictures like its own; a person's few pictures rarely show every class.
         own = isinstance(self.pictures.test, Folder)
         near = self.references or (_data_of(net) if own else None)
-        others = load_dataset(near, shape=net.shape) if near else self.pictures
+        others = load_dataset(near, shape=net.shape, trust=self.trust) if near else self.pictures
         return resolve_references(others.references, net)
 
 
@@ -177,7 +177,7 @@ def resolve_generator(spec: str | None, classifier: Classifier, need: Requiremen
         RatherError: GEN-MISSING if there is no default, MODEL-KIND if it is of another kind than is wanted,
             or what `generators.bring_generator` and `denoisers.bring_denoiser` raise.
     """
-    from rather.hub.generator_files import MAKERS, expected
+    from rather.hub.checkpoints import require_kind
     from rather.hub.generators import is_denoiser, load_denoiser, load_generator
 
     latent = LatentClassifiers.of(classifier)
@@ -185,15 +185,14 @@ def resolve_generator(spec: str | None, classifier: Classifier, need: Requiremen
         return latent.autoencoder
     spec = spec or bundled_net(classifier, need.bundled)
     if spec is None:
-        maker = MAKERS[need.kind.__name__.lower()][0]
         raise RatherError(
             "GEN-MISSING",
             where=f"none comes with the package for {classifier.name}",
-            do=f"Train one: rather train {maker} --data DATA --out FILE, and give it: --{need.name} FILE",
+            do=f"Train one: rather train {need.bundled[0]} --data DATA --out FILE, and give it: --{need.name} FILE",
         )
     assert issubclass(need.kind, FrozenNet)  # noqa: S101 - `generator` is a field of no other type
     ours = spec in list_weights("generator") or not is_denoiser(spec)
-    return expected(load_generator(spec) if ours else load_denoiser(spec), need.kind)
+    return require_kind(load_generator(spec) if ours else load_denoiser(spec), need.kind)
 
 
 def resolve_latent(spec: str | None, classifier: Classifier, trust: Sequence[str] = ()) -> LatentClassifiers:

@@ -25,7 +25,7 @@ def encode_queries(generator: Autoencoder, classifier: Classifier, x: Images) ->
     Raises:
         RatherError: GEN-SIZE if the classifier does not take the images that the generator makes.
     """
-    generator.refuse_other_images(classifier)
+    generator.check_images(classifier)
     return torch.cat([generator.encode(part) for part in x.split(_AT_ONCE)])
 
 

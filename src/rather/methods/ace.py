@@ -78,7 +78,7 @@ class ACE(Method):
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Images: `pre_explanation`, `mask`, `path`. Info: `mask_share`, `threshold`, `denoiser_calls`."""
-        self.generator.refuse_other_images(classifier)
+        self.generator.check_images(classifier)
         fresh, once, last = noise.split(3)
         attack, filtering, refinement = ATTACKS[self.attack], self._filter(), self._refinement()
         fixed = once.normal(filtering.calls, *x.shape[1:]).to(x) if self.noise == "fixed" else None

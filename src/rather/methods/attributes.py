@@ -21,9 +21,9 @@ from torch import Tensor
 
 from rather.config.settings import NameList, indices
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
-from rather.generators._frozen_editor import Editor
-from rather.generators._frozen_oracle import Attributes as Values
+from rather.generators.editor import AttributeEditor
 from rather.generators.frozen import Bundled
+from rather.generators.oracle import Attributes as Values
 from rather.latents.search import latent_result
 from rather.search.descend import PathFrames, Rows, descend, on_grid, unit_box
 from rather.search.losses import goal_loss, l1
@@ -36,7 +36,7 @@ _TOP: Final = 5  # attributes that are named, as the paper does
 class Attributes(Method):
     """Minimise class_weight * CE(C(G(x; A')), c') + mean |x - G(x; A')| over A', and keep the nearest success."""
 
-    generator: Annotated[Editor, Bundled("editor")]
+    generator: Annotated[AttributeEditor, Bundled("editor")]
     """Generator that reads the attributes of the queries and edits the queries to have others."""
     references: References | None = None
     """Labelled training images: they tell how often an attribute occurs with each class."""
@@ -60,7 +60,7 @@ class Attributes(Method):
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Images: `path`. Info: the attributes that changed most, and how often they occur with either class."""
         del noise
-        self.generator.refuse_other_images(classifier)
+        self.generator.check_images(classifier)
         free = self._free_attributes().to(x)
         with torch.no_grad():
             features, start = self.generator.encode(x), self.generator.read(x)

@@ -40,7 +40,7 @@ class DiME(Method):
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Info: `scale`, `denoiser_calls`."""
-        self.generator.refuse_other_images(classifier)
+        self.generator.check_images(classifier)
         calls = self.tau * (self.tau + 1) // 2
         guided = partial(self._guided, classifier)
         return try_scales(self.scales, guided, classifier, x, goal, noise=noise, steps=self.tau, calls=calls)

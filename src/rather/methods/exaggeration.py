@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
-from rather.generators._frozen_exaggerator import Exaggerator, bin_of
+from rather.generators.exaggerator import Exaggerator, bin_of
 from rather.generators.frozen import Bundled
 from rather.search.descend import on_grid
 
@@ -32,7 +32,7 @@ class Exaggeration(Method):
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Images: `path`, the whole series. Info: the confidence of each of its images, the first bin, the last."""
         del noise
-        self.generator.refuse_other(classifier)
+        self.generator.check_classifier(classifier)
         count, features = self.generator.bins, self.generator.encode(x)
         bins = torch.arange(count, device=x.device)
         made = [self.generator.decode(features, goal.target, each.expand(len(x))) for each in bins]

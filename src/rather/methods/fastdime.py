@@ -51,7 +51,7 @@ class FastDiME(Method):
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Images: `mask`. Info: `mask_share`, `scale`, `denoiser_calls`."""
-        self.generator.refuse_other_images(classifier)
+        self.generator.check_images(classifier)
         calls = self.tau if self.variant == "once" else 2 * self.tau
         guided = partial(self._guided, classifier)
         return try_scales(self.scales, guided, classifier, x, goal, noise=noise, steps=calls, calls=calls)

@@ -51,7 +51,7 @@ class MaskDiME(Method):
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Images: `mask`, the last one. Info: `mask_share`, `scale`, `denoiser_calls`."""
-        self.generator.refuse_other_images(classifier)
+        self.generator.check_images(classifier)
         guided = partial(self._guided, classifier)
         return try_scales(self.scales, guided, classifier, x, goal, noise=noise, steps=self.tau, calls=self.tau)
 

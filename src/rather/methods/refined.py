@@ -41,7 +41,7 @@ class Refined(Method):
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Images: `pre_explanation`, what the method found; `mask`. Info: `mask_share`, `refinements`."""
-        self.denoiser.refuse_other_images(classifier)
+        self.denoiser.check_images(classifier)
         refinement = self._refinement()
         first, *others = noise.split(1 + self.tries)
         found = self.method.search(classifier, x, goal, first)

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from rather.config.settings import NameList, indices
 from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
-from rather.generators._frozen_semantic import Codes, Semantic, changes_by_region
+from rather.generators._styled import Codes
 from rather.generators.frozen import Bundled
+from rather.generators.semantic import Semantic, changes_by_region
 from rather.latents.search import latent_result
 from rather.search.descend import PathFrames, Rows, descend, on_grid
 from rather.search.losses import goal_loss
@@ -50,7 +51,7 @@ class STEEX(Method):
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Images: `path`, `layout`. Info: `regions`, how far each style moved and its share of the change."""
         del noise
-        self.generator.refuse_other_images(classifier)
+        self.generator.check_images(classifier)
         with torch.no_grad():
             layout = self.generator.segment(x)
             start = self.generator.encode(x, layout)
@@ -77,7 +78,7 @@ class STEEX(Method):
         ]
         return replace(
             found,
-            artifacts={**found.artifacts, "layout": [*self.generator.drawn(layout)]},
+            artifacts={**found.artifacts, "layout": [*self.generator.draw(layout)]},
             info={**found.info, "regions": by_region},
         )
 

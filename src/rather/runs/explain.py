@@ -157,7 +157,7 @@ def _pictures(request: Request, first: Classifier) -> tuple[Dataset, list[int]]:
     if request.images:
         pictures = load_files(request.images, shape=first.shape)
     else:
-        pictures = load_dataset(_data_name(request), shape=first.shape)
+        pictures = load_dataset(_data_name(request), shape=first.shape, trust=request.trust)
     total = len(pictures.test)
     own = isinstance(pictures.test, Folder)  # your own pictures, under whatever name
     indices = evenly_spaced(total, request.count or (total if own else DEFAULT_COUNT))

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, final
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 from cyclopts.validators import Number
 
-from rather.config.settings import Output
+from rather.config.output import Output
 
 _CLASSIFIER: Final = (
     "The classifier to explain: a bundled one (`rather list models`), a file that `rather train` wrote, "
@@ -21,10 +21,20 @@ _METHOD: Final = (
     "The method or preset (`rather list methods`) that searches; by default goyal, which scores each edit on the "
     "picture (audit: attack, with few steps). Compare several: METHOD[@CLASSIFIER],METHOD[@CLASSIFIER],..."
 )
+_TARGET: Final = (
+    "A class, or a rule: nearest (the class of the most similar reference image; the default), runner-up (the second "
+    "most probable class; audit's default), next (the class after the predicted one), random, confused (the class most "
+    "often predicted for reference images of the predicted one), prototype (the same class, more confident)."
+)
 _GENERATOR: Final = (
     "The generator that the method makes pictures with: a bundled one (`rather list generators`), a file that "
     "`rather train` wrote, or a published diffusion model: a folder of diffusers, diffusers:NAME, or "
     "guided:celeba=FILE (celeba-hq, bdd, imagenet)."
+)
+#: The parts of `--help`.
+WHAT, WHICH, HOW, RUN = (
+    Group(title, sort_key=n)
+    for n, title in enumerate(("What to explain", "The classifier", "How to search", "The run"), 1)
 )
 _NOT_PARSED: Final = Parameter(parse=False)  # the commands fill it in
 
@@ -36,40 +46,39 @@ class Request:
 
     images: Annotated[tuple[Path, ...], _NOT_PARSED] = ()
     """Image files, or folders of them."""
-    data: str | None = None
+    data: Annotated[str | None, Parameter(group=WHAT)] = None
     """A dataset (`rather list data`) or a folder, instead of images; the bundled digits if neither is given."""
-    classifier: Annotated[str | None, Parameter(help=_CLASSIFIER)] = None
-    method: Annotated[str | None, Parameter(help=_METHOD)] = None
+    classifier: Annotated[str | None, Parameter(group=WHICH, help=_CLASSIFIER)] = None
+    method: Annotated[str | None, Parameter(group=HOW, help=_METHOD)] = None
     settings: Annotated[Mapping[str, Any], _NOT_PARSED] = field(default_factory=dict)
     """Settings of the method; of several methods, a table for each: see `hub.columns.columns`."""
-    target: str | None = None
-    """A class, or: next, random, nearest (the default), runner-up (audit's default), confused, prototype."""
-    confidence: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.0
+    target: Annotated[str | None, Parameter(group=WHAT, help=_TARGET)] = None
+    confidence: Annotated[float, Parameter(group=WHAT, validator=Number(gte=0, lte=1))] = 0.0
     """The least probability of the target, besides being the first choice."""
-    count: PositiveInt | None = None
+    count: Annotated[PositiveInt | None, Parameter(group=WHAT)] = None
     """How many images to take, evenly spaced; by default all of your own, 12 of a dataset (audit: 100)."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[NonNegativeInt, Parameter(group=WHAT)] = 0
     """Seed of all random numbers."""
-    references: str | None = None
+    references: Annotated[str | None, Parameter(group=HOW)] = None
     """Where reference images come from: a dataset or a folder."""
-    generator: Annotated[str | None, Parameter(help=_GENERATOR)] = None
-    denoiser: str | None = None
+    generator: Annotated[str | None, Parameter(group=HOW, help=_GENERATOR)] = None
+    denoiser: Annotated[str | None, Parameter(group=HOW)] = None
     """A diffusion model, as --generator; needed by methods that refine the results of another method."""
-    latent: str | None = None
+    latent: Annotated[str | None, Parameter(group=HOW)] = None
     """Classifiers of latents, which clarity needs: bundled ones, or a file of `rather train latent-classifier`."""
-    second_classifier: str | None = None
+    second_classifier: Annotated[str | None, Parameter(group=HOW)] = None
     """A second classifier, as --classifier; dive asks it whether a change is trivial."""
-    batch_size: PositiveInt = 32
+    batch_size: Annotated[PositiveInt, Parameter(group=RUN)] = 32
     """How many images are in memory at a time and stored together."""
-    layer: str | None = None
+    layer: Annotated[str | None, Parameter(group=WHICH)] = None
     """The layer that cuts the classifier into features and decision."""
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    shape: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt] | None, Parameter(group=WHICH)] = None
     """Channels, height and width of the classifier's images; needed where the classifier does not say it."""
-    classes: tuple[str, ...] | None = None
+    classes: Annotated[tuple[str, ...] | None, Parameter(group=WHICH)] = None
     """The name of an output, in their order; repeat it for each."""
-    output: Output = "logits"
+    output: Annotated[Output, Parameter(group=WHICH)] = "logits"
     """What the outputs of the classifier are."""
-    trust: tuple[str, ...] = ()
+    trust: Annotated[tuple[str, ...], Parameter(group=WHICH, show_default=False)] = ()
     """sha256:HASH of a file whose code may run; may be repeated."""
-    out: Path | None = None
+    out: Annotated[Path | None, Parameter(group=RUN)] = None
     """The folder of the run; by default one under runs/ whose name says what was asked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, final
@@ -16,42 +16,42 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rather.classifiers import architectures as nets
+from rather.classifiers.adapters import ensemble
 from rather.config.errors import RatherError
 from rather.config.settings import Seed
 from rather.core import Classifier, Images
 from rather.data.source import Source
-from rather.stats.intervals import wilson
+from rather.hub.checkpoints import check_writable, save_classifier
+from rather.stats import wilson
+from rather.train.fit import Progress
 from rather.train.pictures import Pictures, load_to_train, read_parts
-
-#: Told after each epoch: how many are done, of how many over all members, and the epoch's mean loss.
-Progress = Callable[[int, int, float], None]
 
 
 @final
-class Recipe(BaseModel):
+class ClassifierRecipe(BaseModel):
     """How to train: Adam on the cross-entropy, its learning rate falling linearly to zero."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     architecture: str | None = None
-    """See `classifiers.nets`; by default goyal for pictures of 28 x 28 pixels, small for others."""
+    """A key of `classifiers.architectures`; by default goyal for 28 x 28 pixels, small for other sizes."""
     epochs: PositiveInt = 20
-    """How often to see each picture, in a new order each time."""
+    """Passes over all pictures, each in a new order."""
     lr: PositiveFloat = 0.002
-    """Learning rate, at the start."""
+    """Learning rate at the start."""
     batch_size: PositiveInt = 64
-    """Pictures a step."""
+    """Pictures per step."""
     shift: NonNegativeInt = 1
-    """Pixels, at most, by which a picture is moved each time, down or up, right or left."""
+    """Pixels, at most, by which each pass shifts a picture in each direction."""
     members: Annotated[int, Field(gt=0, le=1000)] = 1
-    """How many classifiers; several are made one ensemble."""
+    """Number of classifiers; several make one ensemble."""
     seed: Seed = 0
-    """Of the first member; each further one has the next, and differs from it in nothing else."""
+    """Seed of the first member; each further member has the next, and differs in nothing else."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class ClassifierFigures:
     """How a training went."""
 
     trained_on: int  # pictures
@@ -63,7 +63,7 @@ class Figures:
 
     @property
     def accuracy(self) -> float:
-        """Share of the tested pictures whose class is named right."""
+        """Share of the tested pictures whose class is right."""
         return self.correct / self.tested_on
 
     @property
@@ -72,7 +72,7 @@ class Figures:
         return wilson(self.correct, self.tested_on)
 
     def card(self) -> dict[str, Any]:
-        """What the card of a classifier says of them."""
+        """The figures as the file's card has them."""
         return {
             "trained_on": self.trained_on,
             "tested_on": self.tested_on,
@@ -87,28 +87,25 @@ class Figures:
 def train_to_file(
     data: str,
     out: str | os.PathLike[str],
-    recipe: Recipe | None = None,
+    recipe: ClassifierRecipe | None = None,
     *,
     size: int | None = None,
-    progress: Progress | None = None,
-) -> Figures:
+    progress: Progress = lambda _done, _all, _loss: None,
+) -> ClassifierFigures:
     """Train a classifier on a data set and write its file: what `rather train classifier` does.
 
     Args:
-        data: a data set's name, or a folder with a folder for each class.
+        data: a data set's name, or a folder with a subfolder for each class.
         out: the new file; its stem is the classifier's name.
         recipe: how to train.
-        size: pixels a side to which a folder's pictures are brought; a data set that has a name has its own.
-        progress: see `Progress`.
+        size: pixels per side to which a folder's pictures are resized; named data sets have their own size.
+        progress: called after each epoch with the epochs done, those of all members, and the mean loss.
 
     Raises:
-        RatherError: what `data.load`, `train_classifier` and `save_classifier` raise.
+        RatherError: what `load_dataset`, `train_classifier` and `save_classifier` raise.
     """
-    from rather.hub.classifier_files import save_classifier
-    from rather.io.checkpoints import check_writable
-
     check_writable(Path(out))
-    recipe = recipe or Recipe()
+    recipe = recipe or ClassifierRecipe()
     pictures = load_to_train(data, size)
     train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
     classifier, figures = train_classifier(train, test, recipe, name=Path(out).stem, progress=progress)
@@ -121,12 +118,12 @@ def train_to_file(
 def train_classifier(
     train: Source,
     test: Source | None = None,
-    recipe: Recipe | None = None,
+    recipe: ClassifierRecipe | None = None,
     *,
     name: str = "classifier",
-    progress: Progress | None = None,
-) -> tuple[Classifier, Figures]:
-    """Train a classifier, or an ensemble of classifiers that differ in their seed alone.
+    progress: Progress = lambda _done, _all, _loss: None,
+) -> tuple[Classifier, ClassifierFigures]:
+    """Train a classifier, or an ensemble of classifiers that differ in their seed only.
 
     On one thread, one kind of processor and one version of torch, the same arguments give the same weights,
     to the bit.
@@ -136,33 +133,31 @@ def train_classifier(
         test: labelled pictures to measure on; None keeps a tenth of the training pictures for that.
         recipe: how to train.
         name: what to call the classifier in a report.
-        progress: see `Progress`.
+        progress: called after each epoch with the epochs done, those of all members, and the mean loss.
 
     Raises:
         RatherError: TRAIN-DATA for pictures that cannot train a classifier, TRAIN-NONFINITE when the loss is
             no longer a number.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or ClassifierRecipe()
     data, held, left_out = read_parts(train, test, labelled=True, seed=recipe.seed)
     check_classes(train, data, held)
     mean, std = _mean_and_std(data.images)
     c, h, w = data.images.shape[1:]
     architecture = recipe.architecture or nets.suited((c, h, w))
 
-    trained: list[Classifier] = []
+    members: list[Classifier] = []
     losses: list[tuple[float, ...]] = []
-    for member in range(recipe.members):
+    for number in range(recipe.members):
         history: list[float] = []
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.seed + member)
+            torch.manual_seed(recipe.seed + number)
             body, head = nets.build(architecture, (c, h, w), len(train.classes))
             for loss in _fit(nn.Sequential(body, head), data, mean, std, recipe):
                 history.append(loss)
-                if progress:
-                    done = member * recipe.epochs + len(history)
-                    progress(done, recipe.members * recipe.epochs, loss)
+                progress(number * recipe.epochs + len(history), recipe.members * recipe.epochs, loss)
         losses.append(tuple(history))
-        trained.append(
+        members.append(
             Classifier(
                 body,
                 head,
@@ -170,27 +165,23 @@ def train_classifier(
                 shape=(c, h, w),
                 mean=mean.tolist(),
                 std=std.tolist(),
-                name=name if recipe.members == 1 else f"{name}-{member}",
+                name=name if recipe.members == 1 else f"{name}-{number}",
             )
         )
-    classifier = trained[0]
-    if recipe.members > 1:
-        from rather.classifiers.adapters import ensemble
-
-        classifier = ensemble(trained, name)
-    return classifier, Figures(
+    classifier = members[0] if recipe.members == 1 else ensemble(members, name)
+    return classifier, ClassifierFigures(
         trained_on=len(data),
         tested_on=len(held),
         left_out=left_out,
         correct=_correct(classifier, held),
-        members_correct=tuple(_correct(one, held) for one in trained),
+        members_correct=tuple(_correct(one, held) for one in members),
         losses=tuple(losses),
     )
 
 
 def check_classes(source: Source, data: Pictures, held: Pictures) -> None:
-    """Refuse pictures that cannot train a classifier: a single class, a class of one picture, two shapes."""
-    if len(source.classes) < 2:  # noqa: PLR2004 - rather this than that: two
+    """Check that pictures can train a classifier: two classes, two pictures of each, one shape."""
+    if len(source.classes) < 2:  # noqa: PLR2004 - a class and another
         raise RatherError("TRAIN-DATA", where=source.name, why="it has a single class")
     counts = data.labels.bincount(minlength=len(source.classes))
     if counts.min() < 2:  # noqa: PLR2004 - one picture is no class
@@ -207,7 +198,7 @@ def check_classes(source: Source, data: Pictures, held: Pictures) -> None:
 
 
 def _mean_and_std(images: UInt8[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
-    """Of each channel, in pixel values; counted, which is exact and needs no copy of the pictures."""
+    """Of each channel, in pixel values; by counting, which is exact and needs no copy of the pictures."""
     counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in images.unbind(1)]).double()
     shares, values = counts / counts.sum(1, keepdim=True), torch.arange(256, dtype=torch.float64) / 255
     mean = shares @ values
@@ -216,7 +207,7 @@ def _mean_and_std(images: UInt8[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"]
 
 
 def _fit(
-    net: nn.Module, data: Pictures, mean: Float[Tensor, " c"], std: Float[Tensor, " c"], recipe: Recipe
+    net: nn.Module, data: Pictures, mean: Float[Tensor, " c"], std: Float[Tensor, " c"], recipe: ClassifierRecipe
 ) -> Iterator[float]:
     """Train a net; yields the mean loss of each epoch."""
     mean, std = mean[:, None, None], std[:, None, None]
@@ -240,7 +231,7 @@ def _fit(
 
 
 def _moved(x: Images, by: int) -> Images:
-    """Each picture moved by -`by` to `by` pixels, down and right; what comes in repeats the border."""
+    """Each picture shifted by -`by` to `by` pixels, down and right; the border is repeated."""
     b, _, h, w = x.shape
     padded = F.pad(x, (by, by, by, by), mode="replicate") if by else x
     down = torch.randint(2 * by + 1, (b, 1, 1)) + torch.arange(h)[:, None]

@@ -1,10 +1,10 @@
-"""The one training loop: phases, losses, Adam, checkpoints; an interrupted training goes on where it was.
+"""The training loop of generators and latent classifiers: phases, Adam, checkpoints to resume from.
 
-All that is random in a step comes from (seed, step, process), so a training that was interrupted ends with
-the very weights of one that was not. Several processes, on one machine or many, are the launcher's affair:
+The random numbers of a step come from (seed, step, process), so an interrupted training ends with the same
+weights as one that was not. A launcher starts several processes, on one machine or many:
 `accelerate launch -m rather train ...` or `torchrun`; each sees its own part of the images, and gradients
-are averaged. So two processes with batches of 32 do what one does with batches of 64, but for what a loss
-draws at random or says of a batch as a whole (batch norm, the total correlation).
+are averaged. So two processes with batches of 32 do what one does with batches of 64, except for the random
+numbers of a loss and for what it computes over a batch (batch norm, the total correlation).
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from rather.config.errors import RatherError
-from rather.generators.training import Phase
+from rather.generators.recipe import Phase
 from rather.io.writing import write_whole, writing
 
 Precision = Literal["auto", "fp32", "bf16"]
-#: Told after each step: how many are done, of how many, and the mean loss of the step's phases.
+#: Called after each step with the number of steps done, of all steps, and the mean loss of the step's phases.
 Progress = Callable[[int, int, float], None]
-_SAVE_EVERY: Final = 30  # seconds between checkpoints: what a kill can cost
+_SAVE_EVERY: Final = 30  # seconds between checkpoints, which a kill can cost
 
 
 @runtime_checkable
 class Trainable(Protocol):
-    """A module that knows its phases; asked with a phase and a batch it gives the loss of each row."""
+    """A module that knows its phases; called with a phase and a batch it returns the loss of each row."""
 
     def phases(self) -> Mapping[str, Phase]:
-        """By name, in the order of their turns."""
+        """The phases by name, in the order of their turns."""
         ...
 
 
@@ -61,7 +61,7 @@ def fit(
     schedule: Schedule,
     *,
     checkpoint: Path | None = None,
-    asks: Mapping[str, Any] | None = None,
+    identity: Mapping[str, Any] | None = None,
     progress: Progress = lambda _done, _all, _loss: None,
     saved: Callable[[], None] = lambda: None,
 ) -> nn.Module:
@@ -71,9 +71,9 @@ def fit(
         net: an `nn.Module` that is `Trainable`.
         data: tensors of n rows each, on the CPU; a batch has rows of all of them. Bytes become [0, 1].
         schedule: how long and how fast.
-        checkpoint: file to save to twice a minute and at the end, and to go on from if it is there. It is the
-            caller's to remove, once what the training was for is safe.
-        asks: plain data: what makes this training this training; another one's checkpoint is refused.
+        checkpoint: file to save to twice a minute and at the end, and to resume from if it exists. The caller
+            removes it once the result is safe.
+        identity: plain data that tells this training from others; another training's checkpoint is refused.
         progress: see `Progress`; only in the first process.
         saved: called after each checkpoint, only in the first process; for previews.
 
@@ -81,72 +81,80 @@ def fit(
         The net, on the CPU, in evaluation mode.
 
     Raises:
-        RatherError: TRAIN-NONFINITE when a loss is no longer a number, TRAIN-CHECKPOINT for a checkpoint
-            that cannot be read or is another training's, TRAIN-DATA for fewer rows than processes.
+        RatherError: TRAIN-NONFINITE when a loss is no longer a number, TRAIN-CHECKPOINT for a checkpoint that
+            cannot be read or is another training's, TRAIN-DATA for fewer rows than processes.
     """
-    # A phase leaves the other phases' parameters alone, which the averaging of gradients must be told.
+    # A phase leaves the other phases' parameters alone, which the averaging of gradients must know.
     several = DistributedDataParallelKwargs(find_unused_parameters=len(net.phases()) > 1)
-    # Precision is ours: what a launcher was told of it would scale gradients that nobody scales back.
+    # Precision is ours: a launcher's would scale gradients that nothing scales back.
     accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[several])
-    device, steps = accelerator.device, schedule.steps
-    told = {**(asks or {}), "processes": accelerator.num_processes}
+    identity = {**(identity or {}), "processes": accelerator.num_processes}
     if len(data[0]) < accelerator.num_processes:
         raise RatherError("TRAIN-DATA", why=f"rows: {len(data[0])}", do="Start fewer processes")
-    assert isinstance(net, nn.Module)  # noqa: S101 - a protocol cannot say so
-    wrapped = accelerator.prepare(net.train())
-    optimisers = {
-        name: torch.optim.Adam(phase.parameters, lr=schedule.lr, betas=phase.betas)
-        for name, phase in net.phases().items()
-    }
-    begin = _resume(checkpoint, net, optimisers, told, steps)
-    begun = accelerator.gather(torch.tensor([begin], device=device)).tolist()
-    if checkpoint and len({*begun}) > 1:
-        raise _refused(checkpoint, f"the processes see steps {begun}: they must share one disk")
+    loop = _Loop(net, schedule, accelerator)
+    begin = _begin(checkpoint, loop, identity)
     draw = _Draw(data, schedule, accelerator.process_index, accelerator.num_processes)
-    mixed = usable(schedule.precision) == "bf16"
-    last = time.monotonic()
+    last, device = time.monotonic(), accelerator.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for step in range(begin, steps):
-            batch = [rows.to(device) for rows in draw(step)]
-            batch = [rows.float() / 255 if rows.dtype == torch.uint8 else rows for rows in batch]
-            losses = []
-            for name, phase in net.phases().items():
-                done = (step / steps - phase.begin) / (phase.end - phase.begin)
-                if not 0 <= done < 1:
-                    continue
-                for group in optimisers[name].param_groups:
-                    group["lr"] = schedule.lr * (1 - done)
-                optimisers[name].zero_grad()
-                with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                    loss = wrapped(name, *batch).mean()
-                accelerator.backward(loss)
-                optimisers[name].step()
-                losses.append(loss.detach())
-            loss = torch.stack(losses).mean().item()
+        for step in range(begin, schedule.steps):
+            loss = loop.step(step, draw(step))
             if not math.isfinite(loss):
-                raise RatherError(
-                    "TRAIN-NONFINITE",
-                    where=f"step {step + 1}",
-                    why=f"the loss is {loss}",
-                    do="Lower the learning rate"
-                    + (f", and delete {checkpoint.name}" if checkpoint and checkpoint.exists() else ""),
-                )
+                raise _diverged(step, loss, checkpoint)
             if not accelerator.is_main_process:
                 continue
-            progress(step + 1, steps, loss)
-            if checkpoint and (step + 1 == steps or time.monotonic() - last > _SAVE_EVERY):
-                _save(checkpoint, net, optimisers, told, step + 1)
+            progress(step + 1, schedule.steps, loss)
+            if checkpoint and (step + 1 == schedule.steps or time.monotonic() - last > _SAVE_EVERY):
+                _save(checkpoint, loop, identity, step + 1)
                 saved()
                 last = time.monotonic()
     accelerator.wait_for_everyone()
-    return net.cpu().eval()
+    return loop.net.cpu().eval()
+
+
+class _Loop:
+    """A net in training: its optimisers, one for each phase, and what a step does."""
+
+    def __init__(self, net: Trainable, schedule: Schedule, accelerator: Accelerator) -> None:
+        assert isinstance(net, nn.Module)  # noqa: S101 - a protocol cannot say so
+        self.net, self.schedule, self.accelerator = net, schedule, accelerator
+        self.phases = net.phases
+        self.wrapped = accelerator.prepare(net.train())
+        self.mixed = usable(schedule.precision) == "bf16"
+        self.optimisers = {
+            name: torch.optim.Adam(phase.parameters, lr=schedule.lr, betas=phase.betas)
+            for name, phase in net.phases().items()
+        }
+
+    def step(self, step: int, rows: Sequence[Tensor]) -> float:
+        """Move the parameters of each phase that is on; the mean of their losses."""
+        device = self.accelerator.device
+        batch = [tensor.to(device) for tensor in rows]
+        batch = [tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor for tensor in batch]
+        losses = []
+        for name, phase in self.phases().items():
+            done = (step / self.schedule.steps - phase.begin) / (phase.end - phase.begin)
+            if not 0 <= done < 1:
+                continue
+            optimiser = self.optimisers[name]
+            for group in optimiser.param_groups:
+                group["lr"] = self.schedule.lr * (1 - done)
+            optimiser.zero_grad()
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.mixed):
+                loss = self.wrapped(name, *batch).mean()
+            self.accelerator.backward(loss)
+            optimiser.step()
+            losses.append(loss.detach())
+        return torch.stack(losses).mean().item()
+
+
+def _diverged(step: int, loss: float, checkpoint: Path | None) -> RatherError:
+    stored = f", and delete {checkpoint.name}" if checkpoint and checkpoint.exists() else ""
+    why, do = f"the loss is {loss}", f"Lower the learning rate{stored}"
+    return RatherError("TRAIN-NONFINITE", where=f"step {step + 1}", why=why, do=do)
 
 
 def usable(precision: Precision) -> Literal["fp32", "bf16"]:
-    """What a precision means on the device that there is: auto takes bfloat16 where it has units for it.
-
-    Elsewhere bfloat16 is emulated, and slower.
-    """
+    """The precision on this device: auto takes bfloat16 where the hardware has it; emulated, it is slower."""
     if precision != "auto":
         return precision
     device = PartialState().device
@@ -158,7 +166,7 @@ def usable(precision: Precision) -> Literal["fp32", "bf16"]:
 
 
 class _Draw:
-    """The rows of each step, of each process its own: whole batches of all rows in a new order, then anew."""
+    """The rows of each step: each epoch shuffles all rows into whole batches, which the processes share."""
 
     def __init__(self, data: Sequence[Tensor], schedule: Schedule, process: int, processes: int) -> None:
         self.data, self.schedule, self.process, self.processes = data, schedule, process, processes
@@ -179,54 +187,55 @@ def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _save(
-    file: Path, net: nn.Module, optimisers: Mapping[str, torch.optim.Adam], asks: Mapping[str, Any], step: int
-) -> None:
-    tensors = {f"net.{key}": tensor for key, tensor in net.state_dict().items()}
-    for name, optimiser in optimisers.items():
+def _save(file: Path, loop: _Loop, identity: Mapping[str, Any], step: int) -> None:
+    tensors = {f"net.{key}": tensor for key, tensor in loop.net.state_dict().items()}
+    for name, optimiser in loop.optimisers.items():
         for number, state in optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{name}.{number}.{key}": tensor for key, tensor in state.items()}
     tensors = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
-    told = json.dumps({"step": step, "asks": asks}, sort_keys=True)
+    metadata = json.dumps({"step": step, "asks": identity}, sort_keys=True)
     with writing(file.parent):
-        write_whole(file, save(tensors, {"rather-checkpoint": told}))
+        write_whole(file, save(tensors, {"rather-checkpoint": metadata}))
 
 
-def _resume(
-    file: Path | None, net: Trainable, optimisers: Mapping[str, torch.optim.Adam], asks: Mapping[str, Any], steps: int
-) -> int:
-    """Put back what a checkpoint holds, and return the step to go on from; 0 if there is none."""
-    if file is None or not file.exists():
-        return 0
+def _begin(file: Path | None, loop: _Loop, identity: Mapping[str, Any]) -> int:
+    """Restore what a checkpoint holds, and return the step to resume from, the same in all processes."""
+    begin = 0 if file is None or not file.exists() else _restore(file, loop, identity)
+    accelerator = loop.accelerator
+    steps = accelerator.gather(torch.tensor([begin], device=accelerator.device)).tolist()
+    if file and len({*steps}) > 1:
+        raise _refused(file, f"the processes see steps {steps}: they must share one disk")
+    return begin
+
+
+def _restore(file: Path, loop: _Loop, identity: Mapping[str, Any]) -> int:
+    steps = loop.schedule.steps
     try:
         with safe_open(file, "pt") as opened:
-            told = json.loads((opened.metadata() or {})["rather-checkpoint"])
+            metadata = json.loads((opened.metadata() or {})["rather-checkpoint"])
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - it is no mapping
-        step, theirs = int(told["step"]), dict(told["asks"])
+        step, theirs = int(metadata["step"]), dict(metadata["asks"])
     except (SafetensorError, OSError, OverflowError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise _refused(file, f"it cannot be read: {error}"[:200]) from None
-    plain = json.loads(json.dumps(asks))
+    plain = json.loads(json.dumps(identity))
     different = sorted(key for key in {*plain, *theirs} if plain.get(key) != theirs.get(key))
     if different:
         raise _refused(file, f"it is of a training with another {', '.join(different)}")
     if not 0 <= step <= steps:
         raise _refused(file, f"it is of step {step} of {steps}")
     try:
-        _put_back(net, optimisers, tensors, step / steps)
+        _put_back(loop, tensors, step / steps)
     except (KeyError, ValueError, RuntimeError) as error:
         raise _refused(file, str(error).partition("\n")[0][:200]) from None
     return step
 
 
-def _put_back(
-    net: Trainable, optimisers: Mapping[str, torch.optim.Adam], tensors: Mapping[str, Tensor], done: float
-) -> None:
-    assert isinstance(net, nn.Module)  # noqa: S101 - a protocol cannot say so
+def _put_back(loop: _Loop, tensors: Mapping[str, Tensor], done: float) -> None:
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise ValueError("its numbers are not finite")
-    net.load_state_dict({key.removeprefix("net."): t for key, t in tensors.items() if key.startswith("net.")})
-    for name, phase in net.phases().items():
-        # Adam remembers something of every parameter once its phase has begun; without, it begins anew.
+    loop.net.load_state_dict({key.removeprefix("net."): t for key, t in tensors.items() if key.startswith("net.")})
+    for name, phase in loop.phases().items():
+        # Adam has moments of every parameter once its phase has begun; before, it starts without.
         begun = range(len(phase.parameters)) if done > phase.begin else ()
         state = {
             number: {key: tensors[f"adam.{name}.{number}.{key}"] for key in ("exp_avg", "exp_avg_sq", "step")}
@@ -235,8 +244,8 @@ def _put_back(
         for number, parameter in enumerate(phase.parameters[: len(state)]):
             if {state[number][key].shape for key in ("exp_avg", "exp_avg_sq")} != {parameter.shape}:
                 raise ValueError(f"adam.{name}.{number} is of another shape")
-        groups = optimisers[name].state_dict()["param_groups"]
-        optimisers[name].load_state_dict({"state": state, "param_groups": groups})
+        groups = loop.optimisers[name].state_dict()["param_groups"]
+        loop.optimisers[name].load_state_dict({"state": state, "param_groups": groups})
 
 
 def _refused(file: Path, why: str) -> RatherError:

@@ -1,4 +1,4 @@
-"""Train classifiers of latents, on what an autoencoder says of labelled pictures."""
+"""Train classifiers of latents, on labelled pictures that an autoencoder encodes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ from rather.config.errors import RatherError
 from rather.config.settings import Seed
 from rather.data.source import Source
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.generators.training import Phase
+from rather.generators.recipe import Phase
+from rather.hub.checkpoints import check_writable, read_autoencoder, read_metadata, save_latent
 from rather.hub.datasets import load_dataset
-from rather.hub.generator_files import load_autoencoder
 from rather.hub.generators import generator_file
-from rather.hub.latent_files import save_latent
-from rather.io.checkpoints import check_writable, read_plan
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
-from rather.train.classifier import Figures, check_classes
+from rather.train.classifier import ClassifierFigures, check_classes
 from rather.train.fit import Progress, Schedule, fit
 from rather.train.pictures import read_parts
 
@@ -37,36 +35,36 @@ class LatentRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     members: Annotated[int, Field(gt=0, le=1000)] = 10
-    """How many classifiers; they differ in their first weights and in which pictures they see how often."""
+    """Number of classifiers; they differ in their first weights and in how often they see each picture."""
     hidden: Annotated[int, Field(gt=0, le=4096)] = 128
     """Units of each of the two hidden layers."""
     epochs: PositiveInt = 40
-    """How often to see each picture."""
+    """Passes over all pictures."""
     lr: PositiveFloat = 0.001
-    """Learning rate, at the start."""
+    """Learning rate at the start."""
     batch_size: PositiveInt = 128
-    """Pictures a step."""
+    """Pictures per step."""
     noise: NonNegativeFloat = 0.3
-    """Standard deviation of noise on the latents, whose own is about 1: what an encoder leaves uncertain."""
+    """Standard deviation of noise on the latents, which vary by about 1; it makes up for the encoder's doubt."""
     shift: Annotated[int, Field(ge=0, le=8)] = 1
-    """Pixels, at most, by which a picture is moved before it is encoded, as for other classifiers."""
+    """Pixels, at most, by which a picture is shifted before it is encoded, in each direction."""
     seed: Seed = 0
-    """Of all that is random."""
+    """Seed of all random numbers."""
 
 
 class _Training(nn.Module):
-    """Each member sees the batch's rows drawn anew with replacement, as in bagging."""
+    """Each member sees rows drawn from the batch with replacement, as in bagging."""
 
     def __init__(self, heads: LatentHeads, noise: float) -> None:
         super().__init__()
         self.heads, self.noise = heads, noise
 
     def phases(self) -> Mapping[str, Phase]:
-        """All members at once: none has a parameter of another's."""
+        """One for all members, which share no parameters."""
         return {"heads": Phase([*self.heads.parameters()])}
 
     def forward(self, phase: str, z: Latents, labels: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
-        """The mean over members does not mix them; times their number, each one's rate is the recipe's."""
+        """The sum of the members' losses, so that each member learns at the recipe's rate."""
         del phase
         rows = torch.randint(len(z), (self.heads.members, len(z)), device=z.device)
         logits = self.heads(z[rows] + self.noise * torch.randn_like(z[rows])).float()
@@ -81,12 +79,12 @@ def train_latent(
     recipe: LatentRecipe | None = None,
     *,
     progress: Progress = lambda _done, _all, _loss: None,
-) -> Figures | None:
+) -> ClassifierFigures | None:
     """Train classifiers of latents and write their file: what `rather train latent-classifier` does.
 
     Args:
-        data: a data set's name, or a folder with a folder for each class.
-        generator: as for `generators.bring_generator`; what it encodes is what they see.
+        data: a data set's name, or a folder with a subfolder for each class.
+        generator: a bundled generator's name or a file, with the autoencoder whose latents they classify.
         out: the new file; its stem is their name.
         recipe: how to train.
         progress: see `fit.Progress`.
@@ -95,7 +93,7 @@ def train_latent(
         How it went; None in a process that is not the first of several.
 
     Raises:
-        RatherError: what `bring_generator`, `data.load` and `fit` raise; TRAIN-DATA for pictures that cannot
+        RatherError: what `load_generator`, `load_dataset` and `fit` raise; TRAIN-DATA for pictures that cannot
             train a classifier.
     """
     out, recipe = Path(out), recipe or LatentRecipe()
@@ -103,14 +101,14 @@ def train_latent(
     if Path(generator).absolute() == out.absolute():
         raise RatherError("CFG-OPTIONS", where=out, why="it is the generator's own file", do="Choose another --out")
     file = generator_file(generator)
-    autoencoder, settings = load_autoencoder(file), read_plan(file)["generator"]
+    autoencoder, settings = read_autoencoder(file), read_metadata(file)["generator"]
     pictures = load_dataset(data, shape=autoencoder.shape)
     train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
     latent, figures = train_heads(autoencoder, train, test, recipe, name=out.stem, progress=progress)
     if not PartialState().is_main_process:
         return None
-    told = {"data": pictures.name, "generator": autoencoder.name, "recipe": recipe.model_dump()}
-    save_latent(out, latent, settings, told | figures.card())
+    card = {"data": pictures.name, "generator": autoencoder.name, "recipe": recipe.model_dump()}
+    save_latent(out, latent, settings, card | figures.card())
     return figures
 
 
@@ -122,11 +120,11 @@ def train_heads(
     *,
     name: str = "latent",
     progress: Progress = lambda _done, _all, _loss: None,
-) -> tuple[LatentClassifiers, Figures]:
+) -> tuple[LatentClassifiers, ClassifierFigures]:
     """Train classifiers of an autoencoder's latents.
 
     Args:
-        autoencoder: what it encodes is what they see.
+        autoencoder: encodes the pictures.
         train: labelled pictures of its shape.
         test: labelled pictures to measure on; None keeps a tenth of the training pictures for that.
         recipe: how to train.
@@ -153,17 +151,17 @@ def train_heads(
     moved = [_encoded(autoencoder, images) for images in _moved(seen.images, recipe.shift)]
     losses: list[float] = []
 
-    def told(done: int, of: int, loss: float) -> None:
+    def note(done: int, of: int, loss: float) -> None:
         losses.append(loss / recipe.members)
         progress(done, of, loss / recipe.members)
 
     latents, labels = torch.cat(moved), seen.labels.repeat(len(moved))
-    fit(_Training(heads, recipe.noise), [latents, labels], schedule, progress=told)
+    fit(_Training(heads, recipe.noise), [latents, labels], schedule, progress=note)
     latent = LatentClassifiers(autoencoder, heads, train.classes, name)
     with torch.no_grad():
         log_p = latent.logits(_encoded(autoencoder, held.images)).log_softmax(-1)
     right = log_p.argmax(-1) == held.labels
-    return latent, Figures(
+    return latent, ClassifierFigures(
         trained_on=len(seen),
         tested_on=len(held),
         left_out=left_out,
@@ -179,7 +177,7 @@ def _encoded(autoencoder: Autoencoder, images: UInt8[Tensor, "n c h w"]) -> Late
 
 
 def _moved(images: UInt8[Tensor, "n c h w"], by: int) -> Iterator[UInt8[Tensor, "n c h w"]]:
-    """The pictures moved by -`by` to `by` pixels, down and right; what comes in repeats the border."""
+    """The pictures shifted by -`by` to `by` pixels, down and right; the border is repeated."""
     h, w = images.shape[2:]
     for down in range(-by, by + 1):
         rows = (torch.arange(h) - down).clamp(0, h - 1)

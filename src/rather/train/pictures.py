@@ -1,4 +1,4 @@
-"""Pictures to train on, all in memory."""
+"""Pictures to train on, all in memory, with what is known of them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from rather.config.errors import RatherError
 from rather.data.source import Dataset, Source
+from rather.hub.checkpoints import LARGEST
 from rather.hub.datasets import list_datasets, load_dataset
-from rather.io.checkpoints import LARGEST
 
 
 @final
@@ -23,22 +23,22 @@ class Pictures:
 
     images: UInt8[Tensor, "n c h w"]
     labels: Int[Tensor, " n"]  # -1 where none is known
-    layouts: Int16[Tensor, "n h w"] | None = None  # of pictures whose regions are asked for
+    layouts: Int16[Tensor, "n h w"] | None = None
     attributes: Float[Tensor, "n a"] | None = None
     edited: UInt8[Tensor, "n c h w"] | None = None  # the same with the attributes of others
-    asked: Float[Tensor, "n a"] | None = None  # which are these
+    asked: Float[Tensor, "n a"] | None = None  # the attributes of `edited`
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: Tensor) -> Pictures:
-        beside = (self.layouts, self.attributes, self.edited, self.asked)
-        known = [None if column is None else column[rows] for column in beside]
+        columns = (self.layouts, self.attributes, self.edited, self.asked)
+        known = [None if column is None else column[rows] for column in columns]
         return Pictures(self.images[rows], self.labels[rows], *known)
 
 
 def load_to_train(data: str, size: int | None) -> Dataset:
-    """The data set, or the folder with its pictures brought to `size` pixels a side.
+    """The data set, or the folder with its pictures resized to `size` pixels per side.
 
     Raises:
         RatherError: CFG-OPTIONS for a size that has no effect or is too large, and what `data.load` raises.
@@ -46,28 +46,28 @@ def load_to_train(data: str, size: int | None) -> Dataset:
     if size is not None and data in list_datasets():
         raise RatherError("CFG-OPTIONS", where=f"size {size}", why=f"the pictures of {data} have their own")
     if size is not None and size > LARGEST:
-        raise RatherError("CFG-OPTIONS", where=f"size {size}", why=f"at most {LARGEST} pixels a side")
+        raise RatherError("CFG-OPTIONS", where=f"size {size}", why=f"at most {LARGEST} pixels per side")
     return load_dataset(data, shape=(3, size, size) if size else None)
 
 
 def read_parts(
-    train: Source, test: Source | None, *, labelled: bool, seed: int, beside: Sequence[str] = ()
+    train: Source, test: Source | None, *, labelled: bool, seed: int, columns: Sequence[str] = ()
 ) -> tuple[Pictures, Pictures, int]:
     """Pictures to train on, pictures to measure on, and how many of the former are left out.
 
     Args:
-        train: to train on.
-        test: to measure on; None keeps a tenth of the others for that.
-        labelled: leave out those without a label as well.
-        seed: of which tenth.
-        beside: what to read beside images and labels: other fields of `Pictures`.
+        train: pictures to train on.
+        test: pictures to measure on; None keeps a tenth of the others for that.
+        labelled: leave out pictures without a label.
+        seed: chooses the tenth.
+        columns: fields of `Pictures` to read, besides images and labels.
 
     Raises:
-        RatherError: TRAIN-DATA if there are too few, or nothing is known of what is to be read beside.
+        RatherError: TRAIN-DATA for too few pictures, or a column that the source does not know.
     """
-    seen, left_out = read_pictures(train, labelled=labelled, beside=beside)
+    seen, left_out = read_pictures(train, labelled=labelled, columns=columns)
     if test is not None:
-        return seen, read_pictures(test, labelled=labelled, beside=beside)[0], left_out
+        return seen, read_pictures(test, labelled=labelled, columns=columns)[0], left_out
     order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))
     held = len(seen) // 10
     if not held:
@@ -75,33 +75,24 @@ def read_parts(
     return seen[order[held:]], seen[order[:held]], left_out
 
 
-def read_pictures(source: Source, *, labelled: bool, beside: Sequence[str] = ()) -> tuple[Pictures, int]:
-    """All that can be read, and how many are left out.
-
-    Args:
-        source: of the pictures.
-        labelled: leave out those without a label as well.
-        beside: what to read beside images and labels: other fields of `Pictures`.
-
-    Raises:
-        RatherError: TRAIN-DATA if none is left, or nothing is known of what is to be read beside.
-    """
+def read_pictures(source: Source, *, labelled: bool, columns: Sequence[str] = ()) -> tuple[Pictures, int]:
+    """All pictures that can be read, and how many are left out; arguments and errors as in `read_parts`."""
     known = {
         "layouts": source.regions,
         "attributes": source.attributes,
-        **({} if {"edited", "asked"}.isdisjoint(beside) else {"edited": source.twins, "asked": source.twins}),
+        **({} if {"edited", "asked"}.isdisjoint(columns) else {"edited": source.twins, "asked": source.twins}),
     }
-    beside = [column for column in beside if column in known]  # not what a classifier will say
-    for column in beside:
+    columns = [column for column in columns if column in known]  # not the classifier's probabilities
+    for column in columns:
         if not known[column]:
             raise RatherError("TRAIN-DATA", where=source.name, why=f"of its pictures no {column} are known")
-    rows = {column: _Growing(len(source)) for column in ("images", "labels", *beside)}
+    rows = {column: _Growing(len(source)) for column in ("images", "labels", *columns)}
     for index in range(len(source)):
         label = source.label(index)
         if label is None and labelled:
             continue
         try:
-            row = _row(source, index, beside)
+            row = _row(source, index, columns)
         except RatherError:
             continue
         rows["labels"].append(torch.tensor(-1 if label is None else label))
@@ -116,10 +107,9 @@ def read_pictures(source: Source, *, labelled: bool, beside: Sequence[str] = ())
     return pictures, len(source) - len(pictures)
 
 
-def _row(source: Source, index: int, beside: Sequence[str]) -> dict[str, Tensor]:
-    """What is to be read of a picture."""
+def _row(source: Source, index: int, columns: Sequence[str]) -> dict[str, Tensor]:
     row = {"images": _bytes(source.read(index))}
-    for column in beside:
+    for column in columns:
         if column == "layouts":
             row[column] = source.layout(index).short()
         elif column == "attributes":
@@ -134,7 +124,7 @@ def _bytes(image: Float[Tensor, "c h w"]) -> UInt8[Tensor, "c h w"]:
 
 
 class _Growing:
-    """Tensors of one shape, one after the other in memory for all: to stack a list would need it twice."""
+    """Rows of one shape in memory for all of them; stacking a list would need it twice."""
 
     def __init__(self, most: int) -> None:
         self.most, self.count, self.rows = most, 0, torch.empty(0)

@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from rather.core import Classifier, Images
-from rather.generators._frozen_oracle import Oracle
+from rather.generators.oracle import Oracle
 from rather.hub.generators import load_generator
 from rather.worlds import faces
 from rather.worlds.faces import ATTRIBUTES, HAIR_COLOURS, NUISANCES, RULES, Faces, Population

@@ -17,9 +17,9 @@ from torch import Tensor
 from rather.classifiers import architectures
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images
-from rather.hub.classifier_files import read_classifier, save_classifier
+from rather.hub.checkpoints import read_classifier, save_classifier
 from rather.io.writing import write_whole, writing
-from rather.train import Recipe, train_classifier
+from rather.train import ClassifierRecipe, train_classifier
 from rather.worlds.bias_spec import BiasSpec
 from rather.worlds.world import Effect
 
@@ -30,15 +30,15 @@ class Training(NamedTuple):
     """How a world's classifiers are trained."""
 
     pictures: int
-    recipe: Recipe
+    recipe: ClassifierRecipe
 
 
 #: `patches` learns pictures of this size in seconds; drawing takes longer. Shapes are not shifted: they keep to their
 #: cells, which is what this net sees.
 TRAININGS: Final[Mapping[str, Training]] = MappingProxyType(
     {
-        "faces": Training(1_000, Recipe(architecture="patches", epochs=10, shift=1)),
-        "shapes": Training(2_000, Recipe(architecture="patches", epochs=8, shift=0)),
+        "faces": Training(1_000, ClassifierRecipe(architecture="patches", epochs=10, shift=1)),
+        "shapes": Training(2_000, ClassifierRecipe(architecture="patches", epochs=8, shift=0)),
     }
 )
 
@@ -97,7 +97,7 @@ def train_biased(
     *,
     count: int | None = None,
     scenes: int = SCENES,
-    training: Recipe | None = None,
+    training: ClassifierRecipe | None = None,
 ) -> TrainedBias:
     """Train a classifier and measure it, or read it if the folder already has it, made in the same way.
 
