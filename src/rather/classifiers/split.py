@@ -9,8 +9,8 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor, fx, nn
 
+from rather.classifiers.checks import CLOSE, difference, run
 from rather.classifiers.outputs import OneTensor, key_of
-from rather.classifiers.preflight import CLOSE, difference, run
 from rather.classifiers.tracing import Trace, function_name, module_of, trace
 from rather.config.errors import RatherError
 
