@@ -1,6 +1,6 @@
 """Scores are kept under the version of their metric: code that changes needs another one.
 
-    python tests/test_metric_versions.py    # record the digests, after a version was raised or no number changed
+python tests/test_metric_versions.py    # record the digests, after a version was raised or no number changed
 """
 
 import ast
