@@ -192,11 +192,11 @@ def test_the_page_says_what_each_method_did(tmp_path):
     assert "2 methods side by side" in words
     assert "the same 2 images" in words
     assert re.search(r"wachter net 2 of 2 \S+ % 20 0\.5 s report", words)
-    assert re.search(r"schut twin 0 of 2 , 1 there already . 8 0\.5 s report", words)
+    assert re.search(r"schut twin 0 of 2 , 1 already at the target . 8 0\.5 s report", words)
     assert "cat → fox" in words
     assert words.count("4 % → 97 %") == 2
     assert "4 % → 30 % not found" in words
-    assert "calls it fox The classifier says so already." in words
+    assert "predicts fox The classifier says so already." in words
     reports = [link["href"] for link in page.all("a") if link["href"] != "comparison.html"]
     assert reports == ["1-wachter/report.html", "2-schut-twin/report.html"]
     assert all((file.parent / address).is_file() for address in reports)
@@ -232,7 +232,7 @@ def test_prototypes_are_told_as_such(tmp_path):
     rows = [found(target="cat")]
     target = {"name": "prototype", "goals": "ab"}
     words = read(write_comparison(compared(tmp_path / "c", {"a": rows, "b": rows}, target=target))).words
-    assert "is surer of what it says" in words
+    assert "was surer of its prediction" in words
     assert "cat, surer" in words
 
 
@@ -317,7 +317,7 @@ def test_the_page_opens_from_disk_without_a_fault(tmp_path, browser):
     second.press("Enter")
     stage = page.locator("dialog .stage img")
     assert [stage.nth(n).get_attribute("src") for n in range(2)] == [query, own]
-    assert "schut@twin: found; fox went from" in page.locator("dialog .sentence").text_content()
+    assert "schut@twin: found; the probability of fox went from" in page.locator("dialog .sentence").text_content()
     page.keyboard.press("Escape")
     page.locator("#show-changes").check()
     assert not second.is_visible()

@@ -225,6 +225,14 @@ class Run:
         shard = next((shard for shard in self._shards() if row in _column(shard, "id")), self.folder)
         return _damaged(shard, f"row {row}: {why}")
 
+    @contextmanager
+    def reading(self, row: str) -> Iterator[None]:
+        """A fault in a stored picture is named by its row and file."""
+        try:
+            yield
+        except RatherError as error:
+            raise self.damaged(row, str(error)) from None
+
     def counts(self) -> dict[str, int]:
         """How many rows have each status."""
         statuses = dict(zip(self._column("id"), self._column("status"), strict=True))
