@@ -60,9 +60,9 @@ class Known:
         numbers = [float(one) for one in re.findall(r"[\d.]+", f"{cells[2]} {cells[3]}")]
         return [one * scale for one in numbers]
 
-    def board(self, task: str, method: str, measure: str) -> Interval:
+    def board(self, task: str, method: str, metric: str) -> Interval:
         """A figure of the leaderboard, of successes."""
-        asked = {"task": task, "method": method, "measure": measure, "variant": "main"}
+        asked = {"task": task, "method": method, "metric": metric, "variant": "main"}
         names = self("leaderboard", "columns")
         for values in self("leaderboard", "figures"):
             one = dict(zip(names, values, strict=True))

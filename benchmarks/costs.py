@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
 from golden import METHODS
 
 FILE = Path(__file__).parent.parent / "src" / "rather" / "commands" / "costs.json"

@@ -5,20 +5,14 @@ import pytest
 import torch
 from PIL import Image
 
-from rather.config.errors import RatherError
 from rather.data import celeba, celebamask
 from rather.data.celeba import ATTRIBUTES
 from rather.hub.datasets import load_dataset
+from refusing import refusal
 
 pytestmark = pytest.mark.shapes
 
 SMILING, YOUNG = ATTRIBUTES.index("Smiling"), ATTRIBUTES.index("Young")
-
-
-def refusal(call, *arguments, **options):
-    with pytest.raises(RatherError) as refused:
-        call(*arguments, **options)
-    return refused.value
 
 
 def attribute_list(files, values):
@@ -86,22 +80,6 @@ def test_celeba_in_the_folders_of_its_download(root):
     missing = refusal(load_dataset, f"celeba:{root}")
     assert missing.code == "DATA-NOT-FOUND"
     assert str(root / "list_eval_partition.txt") in str(missing)
-
-
-def test_celeba_with_the_line_ends_of_windows(root):
-    whole = [celeba.load(root).test.attribute_values(i) for i in range(3)]
-    for name in ["list_attr_celeba.txt", "list_eval_partition.txt"]:
-        (root / name).write_bytes((root / name).read_bytes().replace(b"\n", b"\r\n"))
-    assert torch.equal(torch.stack(whole), torch.stack([celeba.load(root).test.attribute_values(i) for i in range(3)]))
-
-
-def test_a_picture_that_is_not_there_answers_for_itself(root):
-    (root / "img_align_celeba/000006.jpg").unlink()
-    (root / "img_align_celeba/000007.jpg").write_bytes(b"")
-    test = celeba.load(root).test
-    assert refusal(test.read, 1).code == "IMG-PERMISSION"
-    assert refusal(test.read, 2).code == "IMG-UNREADABLE"
-    assert test.read(0).shape == (3, 128, 128)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import pickle
-import subprocess
 import sys
 import zipfile
 from collections import OrderedDict
@@ -21,7 +20,7 @@ from rather.classifiers.adapters import adapt, ensemble
 from rather.classifiers.outputs import Log, LogOdds
 from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.hub.classifiers import list_classifiers, load_classifier
+from rather.hub.classifiers import load_classifier
 from rather.io.state_dicts import read_state
 
 SHAPE = (1, 6, 6)
@@ -226,13 +225,6 @@ def test_a_name_that_does_not_exist(spec, do):
 def test_a_library_that_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert "rather[hf]" in refused("MODEL-MISSING-LIBRARY", load_classifier, "hf:some/folder").do
-
-
-def test_listing_them_does_not_import_torch():
-    code = "import sys; from rather.hub.classifiers import list_classifiers; "
-    code += "assert 'digits' in list_classifiers(); print('torch' in sys.modules)"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
-    assert all(line and "\n" not in line for line in list_classifiers().values())
 
 
 # Other libraries

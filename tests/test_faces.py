@@ -48,7 +48,7 @@ def some(count=70, population=None, part="test", side=16):
 # ---------------------------------------------------------------- names
 
 
-def test_names_are_listed_without_torch():
+def test_names_are_the_variants():
     script = (
         "import sys; from rather.hub.datasets import list_datasets; list_datasets(); sys.exit('torch' in sys.modules)"
     )

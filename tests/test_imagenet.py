@@ -5,19 +5,13 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from rather.config.errors import RatherError
 from rather.data import imagenet
 from rather.hub.datasets import load_dataset
+from refusing import refusal
 
 pytestmark = pytest.mark.shapes
 
 ZEBRA, SORREL, CAT = "n02391049", "n02389026", "n02124075"
-
-
-def refusal(call, *arguments, **options):
-    with pytest.raises(RatherError) as refused:
-        call(*arguments, **options)
-    return refused.value
 
 
 def picture(path, ink=(255, 0, 0)):

@@ -13,14 +13,9 @@ from rather.config.errors import RatherError
 from rather.data.files import ImageFiles, fit_layout, pictures_in, whole
 from rather.data.lists import check_paths, find, names, numbers, read_lines, table
 from rather.io.images import fit, largest
+from refusing import refusal
 
 pytestmark = pytest.mark.shapes
-
-
-def refusal(call, *arguments, **options):
-    with pytest.raises(RatherError) as refused:
-        call(*arguments, **options)
-    return refused.value
 
 
 @pytest.fixture

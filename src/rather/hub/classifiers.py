@@ -50,7 +50,7 @@ def load_classifier(
             file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `module:function` or
             `path/file.py:function` for code that returns a net or a `Classifier`.
         classes: names, in the order of the outputs.
-        output: what the net's numbers are, one of `rather.config.settings.Output`.
+        output: what the net's numbers are, one of `rather.config.output.Output`.
         layer: where to cut it into body and head; see `rather.classifiers.split.split`.
         shape: (c, h, w) of its images, where the spec does not say it.
         trust: `sha256:` and the hash of each file of code that may run.
