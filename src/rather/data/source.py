@@ -99,7 +99,7 @@ class InMemory(Source):
     name: str
     classes: tuple[str, ...]
     images: Images
-    labels: Sequence[int]
+    labels: Sequence[int | None]
     ids: Sequence[str]
 
     @override
