@@ -27,12 +27,13 @@ from rather.data.mnist import read
 CLASSES = ["top", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 INTRODUCTION = """# From a folder of PNGs to explanations, without writing code
 
-This is what `rather` does with a folder of ordinary pictures: 10 folders with {each} clothes each (Fashion-MNIST), one folder for each class. A tenth
-of them is held out to measure on; shares come with their 95 % interval (Wilson). `python benchmarks/own_folder.py --write` makes this page.
+This is what `rather` does with a folder of ordinary pictures: 10 folders with {each} clothes each (Fashion-MNIST),
+one folder for each class. A tenth of them is held out to measure on; shares come with their 95 % interval
+(Wilson). `python benchmarks/own_folder.py --write` makes this page.
 
-The steps: train a classifier (or bring your own), train a VAE, explain with `revise`; or train latent classifiers and explain with `clarity`.
-Before you look at a counterfactual, look at *keep their class in reconstruction*: the other pictures change their class by passing through the
-VAE alone, so blur accounts for some of the flips.
+The steps: train a classifier (or bring your own), train a VAE, explain with `revise`; or train latent classifiers
+and explain with `clarity`. Before you look at a counterfactual, look at *keep their class in reconstruction*: the
+other pictures change their class by passing through the VAE alone, so blur accounts for some of the flips.
 """
 PAGE = Path(__file__).parents[1] / "docs" / "own-folder.md"
 
