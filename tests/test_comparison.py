@@ -44,8 +44,8 @@ def compared(folder: Path, columns: dict[str, list[Row]], **told: object) -> Pat
     return folder
 
 
-def skipped(n: int) -> Row:
-    return found(n, status="skipped", code="ALREADY-TARGET", image=None, after=[], predicted="fox")
+def already(n: int) -> Row:
+    return found(n, status="already", code="ALREADY-TARGET", image=None, after=[], predicted="fox")
 
 
 # The same question
@@ -88,7 +88,7 @@ def test_goals_are_classes_by_name_whatever_their_order():
     goals = choose_goals(work(spatial()))
     rows = answer(work(mixed_up(), goals=goals, target="random"), range(40))
     assert {row.id: row.target for row in rows} == {name: goal for name, (goal, _) in goals.items()}
-    there = [row for row in rows if row.status == "skipped"]
+    there = [row for row in rows if row.status == "already"]
     assert there
     assert all(row.code == "ALREADY-TARGET" and row.predicted == row.target for row in there)
 
@@ -185,7 +185,7 @@ def test_a_damaged_picture_is_named(tmp_path):
 
 def test_the_page_says_what_each_method_did(tmp_path):
     rows = [found(0), found(1)]
-    other = [found(0, status="not_found", code="BUDGET", after=[0.6, 0.1, 0.3], evaluations=8), skipped(1)]
+    other = [found(0, status="not_found", code="BUDGET", after=[0.6, 0.1, 0.3], evaluations=8), already(1)]
     file = write_comparison(compared(tmp_path / "c", {"wachter": rows, "schut@twin": other}))
     page = read(file)
     words = page.words
@@ -281,7 +281,7 @@ def hostile(folder: Path) -> Path:
             image=picture(1),
         )
         for n, text in enumerate(PAYLOADS)
-        for status in ("found", "not_found", "skipped", "failed")
+        for status in ("found", "not_found", "already", "failed")
     ]
     told = {"classes": PAYLOADS[:2], "data": PAYLOADS[0], "target": PAYLOADS[0], "seed": PAYLOADS[0]}
     return compared(folder, {f"{text}@{text}": rows for text in PAYLOADS[:3]}, **told)
@@ -302,7 +302,7 @@ def test_no_text_of_a_run_is_more_than_text(tmp_path):
 
 
 def test_the_page_opens_from_disk_without_a_fault(tmp_path, browser):
-    rows = [found(0), found(1), found(2, status="not_found", code="BUDGET"), skipped(3)]
+    rows = [found(0), found(1), found(2, status="not_found", code="BUDGET"), already(3)]
     file = write_comparison(compared(tmp_path / "c", {"wachter": rows, "schut@twin": rows[:3]}))
     page, faults = visit(browser, file)
     loaded = page.evaluate(ALL_LOADED)

@@ -191,12 +191,12 @@ def test_a_flip_in_the_features_alone_is_told_apart(tmp_path):
 
 
 def test_rows_without_an_answer_are_listed_with_their_reason(tmp_path):
-    skipped = found(1, status="skipped", code="ALREADY-TARGET", image=None, after=[])
+    already = found(1, status="already", code="ALREADY-TARGET", image=None, after=[])
     failed = Row(id="b-1", where="photos/bad.png", status="failed", code="IMG-TRUNCATED")
     told = Row(id="b-2", where="photos/worse.png", status="failed", code="X", message="the disk said no")
-    words = written(tmp_path, found(), skipped, failed, told)
-    assert "1 skipped, 2 failed" in words
-    assert "photos/1.png photo-0001 skipped The classifier says so already. ALREADY-TARGET" in words
+    words = written(tmp_path, found(), already, failed, told)
+    assert "1 at their target already, 2 failed" in words
+    assert "photos/1.png photo-0001 already The classifier says so already. ALREADY-TARGET" in words
     assert "photos/bad.png b-1 failed Image file ends early IMG-TRUNCATED" in words
     assert "photos/worse.png b-2 failed The disk said no X" in words
     assert "A change was found for 1 of 1 image" in words
@@ -616,7 +616,7 @@ def hostile(tmp_path: Path, payloads: list[str]) -> Run:
             },
         )
         for n, text in enumerate(payloads)
-        for status in ("found", "not_found", "skipped", "failed")
+        for status in ("found", "not_found", "already", "failed")
     ]
     first = payloads[0]
     question = {

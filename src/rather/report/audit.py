@@ -13,13 +13,14 @@ from torch import Tensor
 from rather.audit import Attribute, Audit, Estimate, Pair, Place
 from rather.audit.findings import Member
 from rather.audit.swaps import Spot
-from rather.io.png import Image, png
+from rather.io.png import png
 from rather.io.writing import write_whole, writing
 from rather.plots import BRIGHTER, signed_difference
 from rather.report.cards import MEDIUM, SMALL, Picture, picture
 from rather.report.html import inside, question, render
 from rather.report.panels import Measure, Panel
 from rather.runs.store import Row, Run
+from rather.types import Image
 
 SHOWN: Final = 12  # rows of a table
 _PAIRS: Final = 12
