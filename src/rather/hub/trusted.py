@@ -17,12 +17,7 @@ _ALLOWED: Final = set[str]()  # hashes of files that may run
 
 
 def run_factory(spec: str, trust: Sequence[str], options: Mapping[str, object]) -> Any:
-    """What a function of the user's returns.
-
-    Args:
-        spec: `module:function` or `path/file.py:function`.
-        trust: `sha256:` and the hash of each file that may run.
-        options: keyword arguments, of which the function gets those that it takes.
+    """What a function of the user's returns; it gets those of the options that it takes.
 
     Raises:
         RatherError: see `trusted`; MODEL-FACTORY if the function fails.
