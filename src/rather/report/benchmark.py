@@ -8,7 +8,6 @@ from functools import partial
 from itertools import islice
 from typing import Final, final
 
-from rather import __version__
 from rather.bench.plan import Unit
 from rather.bench.results import Estimate
 from rather.bench.run import BenchResult
@@ -16,7 +15,7 @@ from rather.bench.tables import Table, figure, interval, skip_line, tables
 from rather.io.writing import write_whole, writing
 from rather.metrics import METRICS
 from rather.report.cards import SMALL, Picture, picture
-from rather.report.html import environment, inside, policy
+from rather.report.html import inside, render
 from rather.report.ranking import Front, Ranking, front, ranking
 
 PICTURES: Final = 8  # images of a task that are shown
@@ -62,20 +61,17 @@ class Section:
 
 def write_page(result: BenchResult) -> None:
     """Write `index.html` into the folder of the benchmark."""
-    templates = environment()
     names = dict.fromkeys([one.task for one in result.estimates] + [unit.task for unit in result.units])
-    text = templates.get_template("bench.html").render(
-        version=__version__,
-        name=result.spec.name,
-        spec=result.spec,
-        sections=[_section(name, result.units, result.estimates) for name in names],
-        skipped=[*dict.fromkeys(map(skip_line, result.skipped))],
-        figure=figure,
-        interval=interval,
-        policy=policy(templates, "report.css", "bench.css"),
-    )
+    values = {
+        "name": result.spec.name,
+        "spec": result.spec,
+        "sections": [_section(name, result.units, result.estimates) for name in names],
+        "skipped": [*dict.fromkeys(map(skip_line, result.skipped))],
+        "figure": figure,
+        "interval": interval,
+    }
     with writing(result.folder):
-        write_whole(result.page, text.encode())
+        write_whole(result.page, render("bench.html", values).encode())
 
 
 def _section(task: str, units: Sequence[Unit], estimates: Sequence[Estimate]) -> Section:
