@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
-from rather.core import Logits
+from rather.types import Logits
 
 _SUM: Final = 1e-3  # how far from 1 a row of probabilities may sum, in half precision as well
 
