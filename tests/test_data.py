@@ -117,8 +117,9 @@ def test_a_dataset_is_one_file(dropped):
         load_dataset("mine/two")
 
 
-def test_a_choice_that_a_dataset_does_not_have(idx):
-    assert code_of(load_dataset, f"mnist/letters:{idx}") == "DATA-NOT-FOUND"
+def test_a_choice_or_a_path_that_a_dataset_does_not_have(idx):
+    for name in (f"mnist/letters:{idx}", f"digits:{idx}", "mnist:", "shapes/red"):
+        assert code_of(load_dataset, name) == "DATA-NOT-FOUND"
 
 
 def test_the_code_of_a_user_makes_a_dataset_once_it_is_trusted(tmp_path):
