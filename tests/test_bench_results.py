@@ -45,8 +45,8 @@ def values(shift: float, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random(N) + shift
 
 
-def test_a_failed_row_counts_as_not_found_and_a_skipped_one_not_at_all():
-    statuses = ["found"] * 20 + ["not_found"] * 5 + ["failed"] * 5 + ["skipped"] * 10
+def test_a_failed_row_counts_as_not_found_and_one_at_its_target_not_at_all():
+    statuses = ["found"] * 20 + ["not_found"] * 5 + ["failed"] * 5 + ["already"] * 10
     figure = estimated([answered("m", statuses)], "found")["m"]
     assert (figure.value, figure.rows) == (20 / 30, 30)
     assert (figure.low, figure.high) == wilson(20, 30)

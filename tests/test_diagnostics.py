@@ -13,8 +13,7 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from analytic import pictures, two_classes
-from rather.classifiers.adapters import ensemble
-from rather.core import Classifier, Counterfactuals, Method, SearchResult
+from rather.core import Classifier, Counterfactuals, Method, SearchResult, ensemble
 from rather.generators.autoencoder import Autoencoder
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.latents.curves import diagnose, latent_space

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 from rather.bench import bench_file, list_benches
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
-from rather.config.settings import Seed, refusal
+from rather.config.settings import Seed, format_error
 from rather.hub.columns import Column
 from rather.hub.presets import expand
 from rather.metrics import METRICS, list_metrics
@@ -275,7 +275,7 @@ def _refusal(error: ValidationError, file: Path) -> RatherError:
     place = error.errors()[0]["loc"]
     parts: dict[str, type[BaseModel]] = {"methods": AskedMethod, "data": AskedData}
     model = parts.get(str(place[0]), Spec) if len(place) > 1 else Spec
-    refused = refusal(error, model, file.name)
+    refused = format_error(error, model, file.name)
     if error.errors()[0]["type"] != "extra_forbidden":
         return refused
     name = str(place[-1])

@@ -57,9 +57,8 @@ def load_classifier(
 
     Raises:
         RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -MISSING-LIBRARY, CFG-OPTIONS,
-            CFG-SETTING, or what `adapt` raises.
+            CFG-SETTING, or what `Classifier` raises.
     """
-    from rather.classifiers.adapters import adapt
     from rather.classifiers.outputs import output_of
     from rather.core import Classifier
 
@@ -73,9 +72,9 @@ def load_classifier(
             "MODEL-INPUT",
             where=spec,
             why="the size of its images is not known",
-            do="Say --shape C H W, or return rather.adapt(net, shape=(c, h, w), ...) from the function",
+            do="Say --shape C H W, or return rather.Classifier(net, shape=(c, h, w), ...) from the function",
         )
-    return adapt(
+    return Classifier(
         found.net,
         shape=shape,
         classes=classes or found.classes,
@@ -148,7 +147,7 @@ def _with_options(
     """A classifier with other class names, or cut at another layer."""
     from torch import nn
 
-    from rather.classifiers.adapters import adapt
+    from rather.core import Classifier
 
     if output != "logits" or shape not in {None, classifier.shape}:
         option = f"output {output}" if output != "logits" else f"shape {shape}"
@@ -157,7 +156,7 @@ def _with_options(
         return classifier
     if len(classifier.members) > 1:
         raise RatherError("CFG-OPTIONS", where=f"{classifier.name} is an ensemble", why="it is taken as it is")
-    return adapt(
+    return Classifier(
         nn.Sequential(OrderedDict(body=classifier.body, head=classifier.head)),
         shape=classifier.shape,
         classes=classes or classifier.classes,

@@ -1,4 +1,4 @@
-"""Classifiers of latents: small nets whose input is the latents of an image, not the image."""
+"""Classifiers of latents: small nets on the output of an autoencoder's encoder; Clarity needs an ensemble."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from rather.generators.autoencoder import Autoencoder, Latents
 
 @final
 class LatentHeads(nn.Module):
-    """M perceptrons with two hidden layers, computed in one pass; the weights of a layer are one tensor.
+    """M perceptrons with two hidden layers, computed at once; each layer's weights are one tensor.
 
     Args:
         members: M.
-        size: length of a latent.
-        hidden: units of each hidden layer.
+        size: numbers of a latent.
+        hidden: units of a hidden layer.
         classes: k.
     """
 
@@ -43,7 +43,7 @@ class LatentHeads(nn.Module):
         return len(self.weights[0])
 
     def forward(self, z: Float[Tensor, "b l"] | Float[Tensor, "m b l"]) -> Float[Tensor, "m b k"]:
-        """The logits of each member: all have the same latents, or each its own."""
+        """The logits of each member, for latents that all share or for its own."""
         h = z.expand(self.members, *z.shape[-2:])
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             h = torch.baddbmm(bias, h, weight).relu()
@@ -54,7 +54,7 @@ class LatentHeads(nn.Module):
 class LatentClassifiers(Resource, nn.Module):
     """An autoencoder and classifiers of its latents, an ensemble or a single one.
 
-    `classifier()` makes a classifier of images of them, which encodes its input.
+    `classifier()` makes a classifier of images of it.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class LatentClassifiers(Resource, nn.Module):
         return logits
 
     def classifier(self) -> Classifier:
-        """The classifier of images whose feature map is their latents, (b, l, 1, 1)."""
+        """The classifier of images; its feature map is their latents, (b, l, 1, 1)."""
         body = _Encode(self)
         members = [
             Classifier(
@@ -89,7 +89,7 @@ class LatentClassifiers(Resource, nn.Module):
 
     @staticmethod
     def of(classifier: Classifier) -> LatentClassifiers | None:
-        """The latent classifiers behind a classifier that `classifier()` made, or behind one of its members."""
+        """The latent classifiers behind a classifier, if `classifier()` made it; behind a member, that member alone."""
         body, head = classifier.body, classifier.head
         if not isinstance(body, _Encode):
             return None
@@ -100,10 +100,10 @@ class LatentClassifiers(Resource, nn.Module):
     def member(self, number: int) -> LatentClassifiers:
         """One member alone."""
         some = self.heads.weights
-        with torch.device("meta"):  # where initial weights draw no random numbers
+        with torch.device("meta"):  # first weights would draw random numbers
             one = LatentHeads(1, some[0].shape[1], some[0].shape[2], some[-1].shape[2])
-        state = {key: t[number : number + 1].clone() for key, t in self.heads.state_dict().items()}
-        one.load_state_dict(state, assign=True)
+        own = {key: t[number : number + 1].clone() for key, t in self.heads.state_dict().items()}
+        one.load_state_dict(own, assign=True)
         return LatentClassifiers(self.autoencoder, one, self.classes, f"{self.name}-{number}")
 
 
@@ -118,11 +118,10 @@ class _Encode(nn.Module):
 
     @property
     def latent(self) -> LatentClassifiers:
-        """The latent classifiers that this belongs to."""
         return self._latent[0]
 
     def forward(self, x: Images) -> Features:
-        """The latents of images in [0, 1]: the classifier has no mean and no deviation."""
+        """The latents of images in [0, 1]: the classifier does not normalise."""
         return self.encoder.encode(x)[:, :, None, None]
 
 
@@ -135,7 +134,6 @@ class _Member(nn.Module):
         self.heads, self.number = heads, number
 
     def forward(self, features: Features) -> Logits:
-        """The logits of latents, given as a feature map."""
         logits: Tensor = self.heads(features.flatten(1))[self.number]
         return logits
 
@@ -149,7 +147,6 @@ class _Mean(nn.Module):
         self.heads = heads
 
     def forward(self, features: Features) -> Logits:
-        """The logits of latents, given as a feature map."""
         return self.each(features).log_softmax(-1).mean(0)
 
     def each(self, features: Features) -> Float[Tensor, "m b k"]:
