@@ -80,9 +80,10 @@ def known(kind: str, images: Tensor) -> list[Tensor]:
         "attributes": torch.stack([x[..., :16].flatten(1).mean(1), x[:, :, :16].flatten(1).mean(1)], 1) > 0.04,
         "probabilities": brightness().probabilities(x),
     }
-    columns["edited"], columns["asked"] = images.roll(1, 0), columns["attributes"].roll(1, 0)
+    columns["edited"], columns["edited_attributes"] = images.roll(1, 0), columns["attributes"].roll(1, 0)
     return [
-        columns[key].float() if key in {"attributes", "asked"} else columns[key] for key in generator_class(kind).reads
+        columns[key].float() if key in {"attributes", "edited_attributes"} else columns[key]
+        for key in generator_class(kind).reads
     ]
 
 

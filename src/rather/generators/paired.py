@@ -38,7 +38,7 @@ class PairedRecipe(GeneratorRecipe):
     """Reads the attributes of images, and generates the images with others; learns from pairs."""
 
     makes = AttributeEditor
-    reads = ("images", "attributes", "edited", "asked")
+    reads = ("images", "attributes", "edited", "edited_attributes")
 
     attributes: Names = ()
     """Names of the attributes; the training takes them from the data."""
@@ -54,7 +54,7 @@ class PairedRecipe(GeneratorRecipe):
     @override
     def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, AttributeEditor)  # noqa: S101 - `build` makes no other
-        x, edited, wanted = test["images"], test["edited"], test["asked"]
+        x, edited, wanted = test["images"], test["edited"], test["edited_attributes"]
         parts = zip(x.split(64), wanted.split(64), strict=True)
         generated = torch.cat([product.decode(product.encode(part), values) for part, values in parts])
         error = ((generated - edited) ** 2).flatten(1).mean(1)
@@ -68,7 +68,7 @@ class PairedRecipe(GeneratorRecipe):
     def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:
         assert isinstance(product, AttributeEditor)  # noqa: S101
         features = product.encode(shown["images"])
-        own, other = (product.decode(features, shown[key]) for key in ("attributes", "asked"))
+        own, other = (product.decode(features, shown[key]) for key in ("attributes", "edited_attributes"))
         return [shown["images"], own, shown["edited"], other]
 
 

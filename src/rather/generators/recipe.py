@@ -28,7 +28,7 @@ Batch = Annotated[PositiveInt, Field(description="Images per step, in each proce
 #: What a batch can hold: images (b, c, h, w), their labels (b,), layouts (b, h, w) and attributes (b, a), the
 #: explained classifier's probabilities (b, k), and, of data that can be drawn again, the same images with
 #: the attributes of others (b, c, h, w), and these attributes (b, a).
-Column = Literal["images", "labels", "layouts", "attributes", "probabilities", "edited", "asked"]
+Column = Literal["images", "labels", "layouts", "attributes", "probabilities", "edited", "edited_attributes"]
 Columns = Mapping[Column, Tensor]
 Figure = float | int | str | None
 
