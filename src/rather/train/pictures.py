@@ -77,15 +77,9 @@ def read_parts(
 
 def read_pictures(source: Source, *, labelled: bool, columns: Sequence[str] = ()) -> tuple[Pictures, int]:
     """All pictures that can be read, and how many are left out; arguments and errors as in `read_parts`."""
-    known = {
-        "layouts": source.regions,
-        "attributes": source.attributes,
-        **(
-            {}
-            if {"edited", "edited_attributes"}.isdisjoint(columns)
-            else {"edited": source.twins, "edited_attributes": source.twins}
-        ),
-    }
+    known: dict[str, object] = {"layouts": source.regions, "attributes": source.attributes}
+    if not {"edited", "edited_attributes"}.isdisjoint(columns):
+        known |= dict.fromkeys(("edited", "edited_attributes"), source.twins)
     columns = [column for column in columns if column in known]  # not the classifier's probabilities
     for column in columns:
         if not known[column]:
