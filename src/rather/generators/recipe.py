@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, final
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from typing_extensions import override
 
 from rather.config.settings import NameList, Settings
 from rather.core import Classifier, Images
@@ -71,6 +72,12 @@ class GeneratorRecipe(Settings, ABC):
     steps: Steps = 4000
     lr: Rate = 0.002
     batch_size: Batch = 128
+
+    @classmethod
+    @override
+    def name(cls) -> str:
+        """What `rather train` calls it: the name of its file; in other packages its class, `MyKindRecipe`: my_kind."""
+        return super().name().removesuffix("_recipe")
 
     @abstractmethod
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> GeneratorNet:
