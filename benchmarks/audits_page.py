@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rather.stats.intervals import wilson
+from rather.stats import wilson
 from telling import Results, ended, number, said, share, table
 
 TITLE = """\

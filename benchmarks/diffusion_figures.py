@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rather.metrics.cout import cout
+from rather.metrics.identity import identity_similarity
+from rather.metrics.sparsity import share_changed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,13 +31,10 @@ from rather.diffusion.denoising import lowest_levels
 from rather.diffusion.refinement import Refinement
 from rather.generators.ddpm import DDPMRecipe
 from rather.methods import ACE, REVISE, STEEX, Attack, DiVE, Several, Wachter
-from rather.metrics.cout import cout
 from rather.metrics.distribution import split_frechet_of_features
 from rather.metrics.features import pooled
-from rather.metrics.identity import identity_similarity
 from rather.metrics.oracle_attributes import attributes_changed, correlation_difference
 from rather.metrics.proximity import l1
-from rather.metrics.sparsity import share_changed
 from rather.search.descend import on_grid
 from rather.worlds.faces import ATTRIBUTES
 from runs import (

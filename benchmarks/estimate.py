@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rather.stats.intervals import wilson
+from rather.stats import wilson
 
 RESAMPLES = 2_000
 

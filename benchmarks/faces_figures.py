@@ -45,7 +45,7 @@ from rather.metrics.features import pooled
 from rather.metrics.ground_truth import cosine_agreement, named_among, rank_agreement
 from rather.metrics.proximity import l1
 from rather.search.descend import on_grid
-from rather.stats.ranks import rank_correlation
+from rather.stats import rank_correlation
 from rather.train import ClassifierRecipe, train_classifier
 from rather.worlds import faces
 from rather.worlds.faces import ATTRIBUTES, REGIONS, RULES, VARIANTS, DrawnFaces, Population

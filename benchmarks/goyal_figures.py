@@ -22,9 +22,9 @@ from rather.core import Classifier, Features, Goal, Images, Labels, Noise
 from rather.data import omniglot
 from rather.data.source import Dataset, read_all
 from rather.feature_cells.cell_editor import CellEditor, cell_editor
+from rather.feature_cells.composite import composite, highlights
 from rather.feature_cells.edits import AnyHead, edited, first_best
 from rather.feature_cells.fewest import fewest_edits
-from rather.feature_cells.pictures import edit_pictures
 from rather.feature_cells.relaxation import relaxed_best_edit
 from rather.feature_cells.sequential import EditSequence, sequential_search
 from rather.hub.classifiers import load_classifier
@@ -329,7 +329,9 @@ class Minimum:
 
 def composite_line(pairs: Pairs, edits: Sequence[Edits], what: str) -> str:
     u, v = pairs.query.shape[2:]
-    images, _ = edit_pictures(pairs.classifier, pairs.images, pairs.others, (u, v), edits)
+    light = highlights(pairs.classifier, pairs.images)
+    rows = zip(pairs.images, pairs.others, edits, strict=True)
+    images = torch.stack([composite(x, other, made, light, (u, v)) for x, other, made in rows])
     there = pairs.goal.reached(pairs.classifier.probabilities(images).log())
     return Estimate.of(there).line(what, percent=True)
 

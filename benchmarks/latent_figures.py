@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
+from rather.metrics.diversity import feature_diversity
+from rather.metrics.transfer import transfer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -37,10 +39,8 @@ from rather.io.png import png
 from rather.latents.classifiers import LatentClassifiers
 from rather.methods import REVISE, Clarity, DiVE, Introspection, Minimal, Schut, Several, Wachter
 from rather.metrics.distribution import frechet_distance
-from rather.metrics.diversity import feature_diversity
 from rather.metrics.proximity import l1
 from rather.metrics.realism import Reconstruct, im1, im2
-from rather.metrics.transfer import transfer
 from rather.search.references import References
 from rather.train import LatentRecipe, train_heads
 from rather.train.fit import Schedule, fit

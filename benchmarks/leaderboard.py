@@ -20,11 +20,13 @@ from typing import Any, Final
 
 import torch
 
-from rather.bench.bench import RUNS, bench
-from rather.bench.figures import Figure
-from rather.bench.plan import Absent
+from rather.bench.plan import Skipped
+from rather.bench.results import Estimate
+from rather.bench.run import RUNS, bench
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import markdown
+from rather.metrics import load_metrics
+from rather.report.benchmark import write_page
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 MARK: Final = "<!-- below: made by benchmarks/leaderboard.py -->\n"
@@ -46,15 +48,16 @@ Not written yet.
 Not written yet.
 
 """
-COLUMNS: Final = [field.name for field in fields(Figure)]
+COLUMNS: Final = [field.name for field in fields(Estimate)]
 
 
 def page(known: Mapping[str, Any], reading: str = READING) -> str:
     """The page of what was measured, below what a person has made of it."""
-    figures = [Figure(**dict(zip(known["columns"], one, strict=True))) for one in known["figures"]]
-    absent = [Absent(**one) for one in known["absent"]]
+    load_metrics()
+    figures = [Estimate(**dict(zip(known["columns"], one, strict=True))) for one in known["figures"]]
+    skipped = [Skipped(**one) for one in known["skipped"]]
     made = f"Made by `{known['command']}`: {known['asked']}.\n\n"
-    tables = markdown(figures, absent, "The tables").replace("\n#", "\n##")
+    tables = markdown(figures, skipped, "The tables").replace("\n#", "\n##")
     return f"{reading.partition(MARK)[0]}{MARK}\n#{tables.partition(chr(10))[0]}\n\n{made}" + (
         tables.partition("\n")[2].lstrip("\n")
     )
@@ -96,12 +99,13 @@ def main() -> None:
     torch.set_num_threads(1)
     spec = smaller(read_spec("leaderboard"), asked.count, asked.seeds, asked.only)
     benched = bench(spec, runs=asked.runs, progress=lambda done, of: print(f"\r{done} of {of}", end=""))
+    write_page(benched)
     known = {
         "command": " ".join(["python benchmarks/leaderboard.py", *typed(asked)]),
         "asked": f"{spec.count} images of each data set, {len(spec.seeds)} seeds, {len(benched.units)} runs",
-        "absent": [vars(one) for one in benched.absent],
+        "skipped": [vars(one) for one in benched.skipped],
         "columns": COLUMNS,
-        "figures": [[rounded(value) for value in astuple(figure)] for figure in benched.figures],
+        "figures": [[rounded(value) for value in astuple(figure)] for figure in benched.estimates],
     }
     asked.out.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(one) for one in known.pop("figures"))  # type: ignore[attr-defined]

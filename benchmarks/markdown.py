@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from rather.stats.intervals import wilson
-from rather.stats.resampling import bootstrap_mean, draws
+from rather.stats import bootstrap_mean, draws, wilson
 
 Interval = Sequence[float]  # value, low, high, and, where it is known, the number of rows
 

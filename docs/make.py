@@ -46,18 +46,16 @@ def generators() -> str:
 
 
 def metrics() -> str:
-    """Every metric by the question that it answers, as its docstring tells it."""
-    better = {True: "higher is better", False: "lower is better", None: "neither is better"}
+    """Every metric by the question that its file answers."""
     parts, home = [""], ""
     for metric in list_metrics().values():
         if metric.home != home:
             home = metric.home
-            parts += [f"## {metric.question}", "", f"In `rather.metrics.{home}`:", ""]
-        what = metric.what.rpartition(" (")[0].replace("|", "\\|")
-        parts.append(f"- **`{metric.name}`**, {better[metric.higher_is_better]}: {what}.")
-        for word in ("unit", "source", "avoids"):
-            if text := getattr(metric, word):
-                parts.append(f"  - {word.capitalize()}: {text}")
+            question = (ROOT / "src/rather/metrics" / f"{home}.py").read_text("utf-8").partition("\n")[0].strip('"')
+            parts += [f"## {question}", "", f"In `rather.metrics.{home}`:", ""]
+        what = metric.what.removesuffix(".").replace("|", "\\|")
+        parts.append(f"- **`{metric.name}`** ({metric.title}), {metric.better} is better: {what}.")
+        parts += [f"  - {word.capitalize()}: {getattr(metric, word)}." for word in ("unit", "source", "avoids")]
     return "\n".join(parts).replace("\n## ", "\n\n## ") + "\n\n"
 
 

@@ -1,4 +1,4 @@
-"""`rather bench`: what a spec asks is answered once, whatever happens, and told with the same tables."""
+"""`rather bench`: what a spec asks is answered once, whatever happens, and gives the same tables."""
 
 import csv
 import io
@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -14,14 +15,15 @@ import pytest
 import torch
 
 from rather.bench import bench_file, list_benches
-from rather.bench.bench import bench
+from rather.bench.run import bench
 from rather.bench.spec import read_spec
 from rather.config.errors import RatherError
 from rather.hub.datasets import load_dataset
 from rather.hub.generators import load_generator
 from rather.io.png import unpng
 from rather.methods.wachter import Wachter
-from rather.metrics.realism import im1, im2
+from rather.metrics import METRICS, im1, im2, metric
+from rather.report.benchmark import write_page
 
 SPEC = """
 name = "try"
@@ -34,7 +36,7 @@ count = 4
 batch_size = 2
 seeds = [0, 1]
 target = "next"
-measures = ["found", "confidence", "l1", "frechet", "evaluations"]
+metrics = ["found", "confidence", "l1", "frechet", "evaluations"]
 [[data]]
 data = "digits"
 """
@@ -48,7 +50,7 @@ def written(folder: Path, text: str = SPEC, name: str = "spec.toml") -> str:
 def figures(folder: Path) -> list[dict[str, str]]:
     """All but what time a search took."""
     lines = csv.DictReader(io.StringIO((folder / "figures.csv").read_text()))
-    return [line for line in lines if line["measure"] not in {"seconds", "memory"}]
+    return [line for line in lines if line["metric"] not in {"seconds", "memory"}]
 
 
 @pytest.fixture
@@ -76,11 +78,11 @@ def test_killed_after_some_commits_it_does_nothing_twice(tmp_path, calls, commit
     once = len(calls)
     assert once == 4  # of 4 images in batches of 2, for 2 seeds
     calls.clear()
-    told: list[int] = []
+    seen: list[int] = []
 
     def stop(done: int, _asked: int) -> None:
-        told.append(done)
-        if len({*told} - {0}) == commits:
+        seen.append(done)
+        if len({*seen} - {0}) == commits:
             raise Killed
 
     with pytest.raises(Killed):
@@ -96,10 +98,10 @@ def test_killed_by_the_kernel_it_ends_with_the_same_tables(tmp_path):
     spec = written(tmp_path)
     code = f"""
 import torch; torch.set_num_threads(1)
-from rather.bench.bench import bench
+from rather.bench.run import bench
 from pathlib import Path
-def told(done, asked): print(done, flush=True)
-bench({spec!r}, runs=Path({str(tmp_path / "killed")!r}), progress=told)
+def show(done, asked): print(done, flush=True)
+bench({spec!r}, runs=Path({str(tmp_path / "killed")!r}), progress=show)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -119,9 +121,9 @@ def test_a_run_of_another_benchmark_is_found(tmp_path, calls):
     bench(written(tmp_path), runs=tmp_path / "runs")
     calls.clear()
     other = SPEC.replace('"try"', '"other"').replace("seeds = [0, 1]", "seeds = [1]")
-    benched = bench(written(tmp_path, other, "other.toml"), runs=tmp_path / "runs")
+    result = bench(written(tmp_path, other, "other.toml"), runs=tmp_path / "runs")
     assert calls == []
-    assert benched.folder == tmp_path / "runs" / "bench-other"
+    assert result.folder == tmp_path / "runs" / "bench-other"
 
 
 def test_scores_are_measured_once(tmp_path, monkeypatch):
@@ -129,70 +131,97 @@ def test_scores_are_measured_once(tmp_path, monkeypatch):
     bench(spec, runs=tmp_path / "runs")
     kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("runs/*/scores-*.parquet")}
     assert len(kept) == 4
-    monkeypatch.setattr("rather.bench.scoring.l1", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("rather.bench.batch._call", lambda *_: pytest.fail("measured again"))
     bench(spec, runs=tmp_path / "runs")
     assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("runs/*/scores-*.parquet")} == kept
 
 
-def test_what_other_code_has_measured_is_measured_anew_and_only_what_is_asked(tmp_path, monkeypatch):
+def test_another_version_of_a_metric_is_measured_again_and_only_what_is_asked(tmp_path, monkeypatch):
     text = SPEC.replace('"frechet", "evaluations"', '"evaluations"').replace("seeds = [0, 1]", "seeds = [0]")
     spec = written(tmp_path, text)
     bench(spec, runs=tmp_path / "runs")
     kept = {*tmp_path.glob("runs/*/scores-*.parquet")}
     assert {name for file in kept for name in pq.read_schema(file).names} == {
-        *("id", "status", "seconds", "evaluations", "steps", "memory", "confidence", "l1")
+        *("id", "status", "evaluations", "confidence", "l1")
     }
-    monkeypatch.setattr("rather.bench.scoring._code", lambda: "another")
+    monkeypatch.setitem(METRICS, "l1", replace(METRICS["l1"], version=METRICS["l1"].version + 1))
     bench(spec, runs=tmp_path / "runs")
     assert len({*tmp_path.glob("runs/*/scores-*.parquet")} - kept) == len(kept) == 2
 
 
 def test_all_methods_have_the_same_targets_whatever_the_seed(tmp_path):
     spec = written(tmp_path, SPEC.replace('"next"', '"random"'))
-    benched = bench(spec, runs=tmp_path / "runs")
-    targets = [[row.target for row in unit.run.rows()] for unit in benched.units]
+    result = bench(spec, runs=tmp_path / "runs")
+    targets = [[row.target for row in unit.run.rows()] for unit in result.units]
     assert len(targets) == 4
     assert all(one == targets[0] for one in targets)
 
 
-def test_what_cannot_be_is_told_by_name(tmp_path):
+def test_what_cannot_be_computed_is_skipped_with_a_reason(tmp_path):
     text = SPEC.replace("methods = [", 'methods = [\n    "revise",').replace(
         'data = "digits"', 'data = "shapes"\n[[data]]\ndata = "celeba:{celeba}"\nclassifier = "{smile}"'
     )
-    benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
-    told = {(one.task, one.method): one.failure for one in benched.absent}
-    assert "needs a generator" in told["shapes", "revise"]
-    assert told["celeba:{celeba}", ""] == "needs --with celeba=... --with smile=..."
-    assert {unit.method for unit in benched.units} == {"w", "a"}
-    assert "needs a generator" in (benched.folder / "tables.md").read_text()
+    result = bench(written(tmp_path, text), runs=tmp_path / "runs")
+    reasons = {(one.task, one.method): one.reason for one in result.skipped}
+    assert "needs a generator" in reasons["shapes", "revise"]
+    assert reasons["celeba:{celeba}", ""] == "needs --with celeba=... --with smile=..."
+    assert {unit.method for unit in result.units} == {"w", "a"}
+    assert "needs a generator" in (result.folder / "tables.md").read_text()
 
 
-def test_a_measure_without_its_net_is_absent_and_not_zero(tmp_path):
+def test_a_new_metric_is_one_function(tmp_path):
+    """The benchmark fills its parameters by their names; nothing else names it."""
+    try:
+
+        @metric(
+            title="brighter",
+            theme="distance",
+            unit="share of the pixels",
+            better="lower",
+            source="this test",
+            avoids="nothing",
+            version=1,
+        )
+        def brighter(counterfactuals, queries):
+            """Share of the pixels that became brighter."""
+            return (counterfactuals > queries).flatten(1).double().mean(1)
+
+        result = bench(
+            written(tmp_path, SPEC.replace('"l1"', '"brighter"').replace("[0, 1]", "[0]")), runs=tmp_path / "runs"
+        )
+    finally:
+        METRICS.pop("brighter", None)
+    (estimate,) = (one for one in result.estimates if (one.method, one.metric, one.variant) == ("w", "brighter", "all"))
+    assert 0 < estimate.value < 1
+    assert "brighter ↓" in (result.folder / "tables.md").read_text()
+
+
+def test_a_metric_without_its_net_is_skipped_and_not_zero(tmp_path):
     text = SPEC.replace('"frechet"', '"transfer", "attributes_changed"')
-    benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
-    assert {f.measure for f in benched.figures} == {"found", "confidence", "l1", "evaluations"}
-    assert [one.failure for one in benched.absent] == [
+    result = bench(written(tmp_path, text), runs=tmp_path / "runs")
+    assert {one.metric for one in result.estimates} == {"found", "confidence", "l1", "evaluations"}
+    assert [one.reason for one in result.skipped] == [
         "transfer: no second classifier",
         "attributes_changed: no oracle of attributes",
     ]
 
 
 def test_what_seeds_and_further_nets_say(tmp_path):
-    names = ["identity", "s3", "im1", "im2", "diversity", "survives_filter"]
-    measures = f"measures = {names}".replace("'", '"')
+    names = ["identity", "s3", "im1", "im2", "diversity", "robustness_filter"]
+    metrics = f"metrics = {names}".replace("'", '"')
     text = SPEC.replace(
         'data = "digits"',
-        'data = "digits"\njudge = "digits-ensemble"\nencoder = "digits-simsiam"\nfilter = "digits-ddpm"\n'
+        'data = "digits"\nsecond_classifier = "digits-ensemble"\nencoder = "digits-simsiam"\nfilter = "digits-ddpm"\n'
         'autoencoders = "digits-classwise"',
     )
     text = text.replace("steps = 3", "steps = 100")
-    text = text.replace('measures = ["found", "confidence", "l1", "frechet", "evaluations"]', measures)
-    benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
-    found = {figure.measure: figure.value for figure in benched.figures if figure.method == "w"}
+    text = text.replace('metrics = ["found", "confidence", "l1", "frechet", "evaluations"]', metrics)
+    result = bench(written(tmp_path, text), runs=tmp_path / "runs")
+    found = {one.metric: one.value for one in result.estimates if one.method == "w"}
     assert [*found] == names
     assert found["diversity"] == pytest.approx(0, abs=1e-9)  # of a method that draws nothing
     assert 0.3 < found["s3"] < 1
-    (unit, _) = (unit for unit in benched.units if unit.method == "w")
+    (unit, _) = (unit for unit in result.units if unit.method == "w")
     rows = [row for row in unit.run.rows() if row.status == "found"]
     x = torch.stack([unpng(row.image) for row in rows])
     query, target = (torch.tensor([int(getattr(row, key)) for row in rows]) for key in ("predicted", "target"))
@@ -200,17 +229,17 @@ def test_what_seeds_and_further_nets_say(tmp_path):
     assert found["im1"] == pytest.approx(float(im1(x, query, target, nets.autoencoders).mean()))
     assert found["im2"] == pytest.approx(float(im2(x, target, nets.autoencoders, nets.everything).mean()))
     assert found["identity"] in {0, 0.25, 0.5, 0.75, 1}
-    assert found["survives_filter"] in {0, 0.25, 0.5, 0.75, 1}
+    assert found["robustness_filter"] in {0, 0.25, 0.5, 0.75, 1}
 
 
 def test_answers_of_several_seeds_differ_where_they_ended_alike(tmp_path):
-    text = SPEC.replace('data = "digits"', 'data = "digits"\njudge = "digits-ensemble"')
+    text = SPEC.replace('data = "digits"', 'data = "digits"\nsecond_classifier = "digits-ensemble"')
     text = text.replace('{ method = "attack", label = "a", settings = { steps = 2 } }', '"dive"')
     text = text.replace('"frechet", "evaluations"', '"diversity"').replace("count = 4", "count = 3")
-    benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
-    rows = [[*unit.run.rows()] for unit in benched.units if unit.method == "dive"]
+    result = bench(written(tmp_path, text), runs=tmp_path / "runs")
+    rows = [[*unit.run.rows()] for unit in result.units if unit.method == "dive"]
     alike = [a.image != b.image for a, b in zip(*rows, strict=True) if a.status == b.status == "found"]
-    figure = next(f for f in benched.figures if (f.method, f.measure, f.variant) == ("dive", "diversity", "main"))
+    figure = next(f for f in result.estimates if (f.method, f.metric, f.variant) == ("dive", "diversity", "main"))
     assert figure.images == len(alike)
     assert (figure.value > 0) == any(alike)
 
@@ -220,12 +249,12 @@ def test_exchanged_cells_are_looked_up_in_query_and_distractor(tmp_path):
     text = SPEC.replace('["found", "confidence", "l1", "frechet", "evaluations"]', str(names).replace("'", '"'))
     text = text.replace('{ method = "attack", label = "a", settings = { steps = 2 } }', '"goyal"')
     text = text.replace('data = "digits"', 'data = "shapes"').replace("count = 4", "count = 12")
-    benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
+    result = bench(written(tmp_path, text), runs=tmp_path / "runs")
     unknown = "it exchanges no cells between pictures that both show key points"
-    assert [(one.method, one.failure) for one in benched.absent] == [
+    assert [(one.method, one.reason) for one in result.skipped] == [
         ("w", f"near_key_point: {unknown}"),
         ("w", f"same_key_point: {unknown}"),
-        ("", "inside_object: nobody knows which pixels of queries and distractors show the object"),
+        ("", "inside_object: it is not known which pixels of queries and distractors show the object"),
         ("w", "cell_agreement: no image of which all seeds exchange cells"),
     ]
     data = load_dataset("shapes")
@@ -237,7 +266,7 @@ def test_exchanged_cells_are_looked_up_in_query_and_distractor(tmp_path):
     }
     shares: dict[str, list[float]] = {}
     first: dict[str, list[int]] = {}
-    for unit in benched.units:
+    for unit in result.units:
         for row in unit.run.rows() if unit.method == "goyal" else ():
             if row.image is None:
                 continue
@@ -245,27 +274,27 @@ def test_exchanged_cells_are_looked_up_in_query_and_distractor(tmp_path):
             both = keys[row.id], keys[row.info["distractor"]]
             if row.status == "found" and None not in both:
                 shares.setdefault(row.id, []).append(fmean((i, j) == both for i, j in row.info["edits"]))
-    told = {(f.measure, f.variant): f for f in benched.figures}
-    assert {f.method for f in benched.figures} == {"goyal"}
+    by_name = {(f.metric, f.variant): f for f in result.estimates}
+    assert {f.method for f in result.estimates} == {"goyal"}
     assert len(shares) >= 3
-    assert told["same_key_point", "main"].images == len(shares)
-    assert told["same_key_point", "main"].value == pytest.approx(fmean(map(fmean, shares.values())))
-    assert told["near_key_point", "main"].value >= told["same_key_point", "main"].value
-    assert told["cell_agreement", "main"].value == fmean(a == b for a, b in first.values())
+    assert by_name["same_key_point", "main"].images == len(shares)
+    assert by_name["same_key_point", "main"].value == pytest.approx(fmean(map(fmean, shares.values())))
+    assert by_name["near_key_point", "main"].value >= by_name["same_key_point", "main"].value
+    assert by_name["cell_agreement", "main"].value == fmean(a == b for a, b in first.values())
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ('"try"\ncuont = 3', "Did you mean count"),
-        ('"try"\nmeasures = ["confidance"]', "Did you mean confidence"),
+        ('"try"\nmetrics = ["confidance"]', "Did you mean confidence"),
         ('"try"\nseeds = []', "at least 1 item"),
         ('"try"\ncount = 0', "greater than 0"),
         ('"../try"', "should match pattern"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_nearest_name(tmp_path, wrong, said):
-    text = SPEC.replace('measures = ["found", "confidence", "l1", "frechet", "evaluations"]\n', "")
+    text = SPEC.replace('metrics = ["found", "confidence", "l1", "frechet", "evaluations"]\n', "")
     text = text.replace("count = 4\n", "").replace("seeds = [0, 1]\n", "").replace('"try"', wrong)
     with pytest.raises(RatherError, match=said) as error:
         read_spec(written(tmp_path, text))
@@ -275,7 +304,8 @@ def test_a_mistake_is_one_line_with_the_nearest_name(tmp_path, wrong, said):
 @pytest.mark.parametrize(
     ("good", "bad", "said"),
     [
-        ('data = "digits"', 'data = "digits"\njugde = "digits"', "Did you mean judge"),
+        ('data = "digits"', 'data = "digits"\njudge = "digits"', "called second_classifier"),
+        ("count = 4", 'measures = ["l1"]', "called metrics"),
         ('label = "w"', 'lable = "w"', "Did you mean label"),
         ('"wachter"', '"wachtre"', "Did you mean wachter"),
         ('label = "a"', 'label = "w"', "there twice"),
@@ -311,11 +341,12 @@ def test_an_unknown_benchmark_is_answered_with_the_nearest():
 
 def test_tables_are_safe_from_the_names_that_somebody_gives(tmp_path):
     text = SPEC.replace('label = "w"', r'label = "<b>50 % | a_b & \\x</b>"')
-    benched = bench(written(tmp_path, text), runs=tmp_path / "runs")
-    tex, md = ((benched.folder / f"tables.{kind}").read_text() for kind in ("tex", "md"))
+    result = bench(written(tmp_path, text), runs=tmp_path / "runs")
+    tex, md = ((result.folder / f"tables.{kind}").read_text() for kind in ("tex", "md"))
     assert r"50 \% | a\_b \& \textbackslash{}x" in tex
     assert "<b>" not in md
-    page = benched.page.read_text()
+    write_page(result)
+    page = result.page.read_text()
     assert "<b>50" not in page
     assert "<script src" not in page
     assert 'http-equiv="Content-Security-Policy"' in page
@@ -325,13 +356,13 @@ def test_the_command_tells_json_and_goes_on(tmp_path, capsys):
     from rather.commands.cli import main
 
     spec = written(tmp_path)
-    told = []
+    printed = []
     for _ in range(2):
         with pytest.raises(SystemExit) as stop:
             main(["bench", spec, "--runs", str(tmp_path / "r"), "--out", str(tmp_path / "o"), "--json"])
         assert stop.value.code == 0
-        told.append(capsys.readouterr().out)
-    assert '"runs": 4' in told[1]
+        printed.append(capsys.readouterr().out)
+    assert '"runs": 4' in printed[1]
     assert (tmp_path / "o" / "tables.md").exists()
     with pytest.raises(SystemExit) as stop:
         main(["bench", "no-such"])

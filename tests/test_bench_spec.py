@@ -11,7 +11,7 @@ SPEC = """
 name = "try"
 methods = ["wachter", { method = "attack@digits-ensemble", settings = { steps = 2 } }]
 seeds = [0, 1]
-measures = ["found", "l1"]
+metrics = ["found", "l1"]
 [[data]]
 data = "digits"
 classifier = ["digits", "digits-latent"]
@@ -28,7 +28,7 @@ def read(folder: Path, text: str) -> Spec:
     ("good", "bad", "said"),
     [
         ("seeds = [0, 1]", "seeds = [1, 1]", "seeds 1 .there twice"),
-        ('["found", "l1"]', '["found", "found"]', "measures found .there twice"),
+        ('["found", "l1"]', '["found", "found"]', "metrics found .there twice"),
         ('["digits", "digits-latent"]', '["digits", "digits"]', "classifier digits .there twice"),
         ('["digits", "digits-latent"]', '"digits"\n[[data]]\ndata = "digits"', "data digits .there twice"),
         (

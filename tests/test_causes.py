@@ -12,16 +12,17 @@ from torch import nn
 
 from rather.config.errors import RatherError
 from rather.core import Classifier
-from rather.metrics.ground_truth import (
+from rather.metrics import (
     area_under_curve,
     cosine_agreement,
     distance_to_truth,
     inside_true_change,
     largest_changes,
     named_among,
+    names_cause,
     rank_agreement,
 )
-from rather.stats.ranks import mid_ranks, rank_correlation
+from rather.stats import mid_ranks, rank_correlation
 from rather.worlds import faces
 from rather.worlds.faces import ATTRIBUTES, HAIR_COLOURS, REGIONS
 from tolerance import assert_same_floats
@@ -102,6 +103,8 @@ def test_who_is_named():
     assert named_among(changes, 0, 2).tolist() == [True, False, True, False]
     assert named_among(changes, 0, 3).tolist() == [True, False, True, False]  # what is unchanged is not named
     assert named_among(changes, 2, 3).tolist() == [True, False, True, True]
+    assert names_cause(changes, torch.tensor([0.1, -3.0, 2.0])).tolist() == [True, False, True, False]
+    assert names_cause(changes * torch.tensor([torch.nan, 1.0, 1.0]), torch.ones(3)).isnan().all()
 
 
 def test_largest_changes_by_hand():

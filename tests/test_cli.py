@@ -85,7 +85,7 @@ def test_with_no_arguments_twelve_digits_are_explained(run):
     assert code == 0
     assert err == ""
     assert told["queries"] == 12
-    assert told["found"] + told["not_found"] + told["skipped"] + told["failed"] == 12
+    assert told["found"] + told["not_found"] + told["already"] + told["failed"] == 12
     assert told["found"] >= 10
     assert {"run", "report", "seconds"} <= told.keys()
     assert os.path.getsize(told["report"]) > 10_000  # noqa: PTH202 - a path as the command printed it
@@ -186,11 +186,11 @@ def test_own_pictures_good_and_bad(run, tmp_path):
     assert codes["cut.jpg"] == "IMG-TRUNCATED"
 
 
-def test_every_row_at_its_target_is_skipped_and_that_is_no_error(run):
+def test_every_row_at_its_target_is_left_alone_and_that_is_no_error(run):
     code, out, _ = run("explain", "--count", 2, "--target", "7", "--json", "--method", "wachter", "--out", "one")
     assert code == 0
     rows = list(Run.open("one").rows())
-    assert [row.code for row in rows if row.predicted == "7"] == ["ALREADY-TARGET"] * json.loads(out)["skipped"]
+    assert [row.code for row in rows if row.predicted == "7"] == ["ALREADY-TARGET"] * json.loads(out)["already"]
 
 
 MISTAKES = {
@@ -288,7 +288,7 @@ def test_several_methods_answer_the_same_question(run):
     assert code == 0, err
     told = json.loads(out)
     assert told["report"] == "one/comparison.html"
-    assert told["queries"] == 6 == told["found"] + told["not_found"] + told["skipped"] + told["failed"]
+    assert told["queries"] == 6 == told["found"] + told["not_found"] + told["already"] + told["failed"]
     assert [one["method"] for one in told["methods"]] == ["wachter", "wachter@digits-ensemble"]
     assert sum(one["found"] for one in told["methods"]) == told["found"]
     runs = open_comparison(Path("one"))
@@ -353,13 +353,13 @@ def test_pictures_that_cannot_be_read_fail_in_every_column(run, tmp_path):
     assert [[row.code for row in rows].count("IMG-UNREADABLE") for rows in columns("one").values()] == [1, 1]
 
 
-def test_what_is_at_its_target_for_one_classifier_is_skipped_there(run):
+def test_what_is_at_its_target_for_one_classifier_is_left_alone_there(run):
     words = ["--method", "wachter,wachter@digits-ensemble", "--target", "7", "--count", "4", "--out", "one"]
     code, _, err = run("explain", *words)
     assert code == 0, err
     for rows in columns("one").values():
         assert {row.target for row in rows} == {"7"}
-        assert [row.status == "skipped" for row in rows] == [row.predicted == "7" for row in rows]
+        assert [row.status == "already" for row in rows] == [row.predicted == "7" for row in rows]
 
 
 def test_a_file_of_settings_may_compare(run, tmp_path):
@@ -529,7 +529,7 @@ def test_own_pictures_by_data_or_by_name_are_the_same(run, tmp_path):
         save(tmp_path / "mine" / f"{n}.png")
     _, one, _ = run("explain", "mine", "--json", "--out", "one")
     _, two, _ = run("explain", "--data", "mine", "--json", "--out", "two")
-    keys = "queries", "found", "not_found", "skipped", "failed"
+    keys = "queries", "found", "not_found", "already", "failed"
     assert [json.loads(one)[key] for key in keys] == [json.loads(two)[key] for key in keys]
 
 

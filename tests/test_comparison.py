@@ -44,8 +44,8 @@ def compared(folder: Path, columns: dict[str, list[Row]], **told: object) -> Pat
     return folder
 
 
-def skipped(n: int) -> Row:
-    return found(n, status="skipped", code="ALREADY-TARGET", image=None, after=[], predicted="fox")
+def already(n: int) -> Row:
+    return found(n, status="already", code="ALREADY-TARGET", image=None, after=[], predicted="fox")
 
 
 # The same question
@@ -88,7 +88,7 @@ def test_goals_are_classes_by_name_whatever_their_order():
     goals = choose_goals(work(spatial()))
     rows = answer(work(mixed_up(), goals=goals, target="random"), range(40))
     assert {row.id: row.target for row in rows} == {name: goal for name, (goal, _) in goals.items()}
-    there = [row for row in rows if row.status == "skipped"]
+    there = [row for row in rows if row.status == "already"]
     assert there
     assert all(row.code == "ALREADY-TARGET" and row.predicted == row.target for row in there)
 
@@ -185,18 +185,18 @@ def test_a_damaged_picture_is_named(tmp_path):
 
 def test_the_page_says_what_each_method_did(tmp_path):
     rows = [found(0), found(1)]
-    other = [found(0, status="not_found", code="BUDGET", after=[0.6, 0.1, 0.3], evaluations=8), skipped(1)]
+    other = [found(0, status="not_found", code="BUDGET", after=[0.6, 0.1, 0.3], evaluations=8), already(1)]
     file = write_comparison(compared(tmp_path / "c", {"wachter": rows, "schut@twin": other}))
     page = read(file)
     words = page.words
     assert "2 methods side by side" in words
     assert "the same 2 images" in words
     assert re.search(r"wachter net 2 of 2 \S+ % 20 0\.5 s report", words)
-    assert re.search(r"schut twin 0 of 2 , 1 there already . 8 0\.5 s report", words)
+    assert re.search(r"schut twin 0 of 2 , 1 already at the target . 8 0\.5 s report", words)
     assert "cat → fox" in words
     assert words.count("4 % → 97 %") == 2
     assert "4 % → 30 % not found" in words
-    assert "calls it fox The classifier says so already." in words
+    assert "predicts fox The classifier says so already." in words
     reports = [link["href"] for link in page.all("a") if link["href"] != "comparison.html"]
     assert reports == ["1-wachter/report.html", "2-schut-twin/report.html"]
     assert all((file.parent / address).is_file() for address in reports)
@@ -232,7 +232,7 @@ def test_prototypes_are_told_as_such(tmp_path):
     rows = [found(target="cat")]
     target = {"name": "prototype", "goals": "ab"}
     words = read(write_comparison(compared(tmp_path / "c", {"a": rows, "b": rows}, target=target))).words
-    assert "is surer of what it says" in words
+    assert "was surer of its prediction" in words
     assert "cat, surer" in words
 
 
@@ -281,7 +281,7 @@ def hostile(folder: Path) -> Path:
             image=picture(1),
         )
         for n, text in enumerate(PAYLOADS)
-        for status in ("found", "not_found", "skipped", "failed")
+        for status in ("found", "not_found", "already", "failed")
     ]
     told = {"classes": PAYLOADS[:2], "data": PAYLOADS[0], "target": PAYLOADS[0], "seed": PAYLOADS[0]}
     return compared(folder, {f"{text}@{text}": rows for text in PAYLOADS[:3]}, **told)
@@ -302,7 +302,7 @@ def test_no_text_of_a_run_is_more_than_text(tmp_path):
 
 
 def test_the_page_opens_from_disk_without_a_fault(tmp_path, browser):
-    rows = [found(0), found(1), found(2, status="not_found", code="BUDGET"), skipped(3)]
+    rows = [found(0), found(1), found(2, status="not_found", code="BUDGET"), already(3)]
     file = write_comparison(compared(tmp_path / "c", {"wachter": rows, "schut@twin": rows[:3]}))
     page, faults = visit(browser, file)
     loaded = page.evaluate(ALL_LOADED)
@@ -317,7 +317,7 @@ def test_the_page_opens_from_disk_without_a_fault(tmp_path, browser):
     second.press("Enter")
     stage = page.locator("dialog .stage img")
     assert [stage.nth(n).get_attribute("src") for n in range(2)] == [query, own]
-    assert "schut@twin: found; fox went from" in page.locator("dialog .sentence").text_content()
+    assert "schut@twin: found; the probability of fox went from" in page.locator("dialog .sentence").text_content()
     page.keyboard.press("Escape")
     page.locator("#show-changes").check()
     assert not second.is_visible()

@@ -186,9 +186,8 @@ def test_outside_of_the_mask_the_picture_is_its_query(method) -> None:
 def test_the_second_time_fastdime_has_the_mask_of_the_first_answer(variant) -> None:
     x = pictures(len(IDS))
     method = FastDiME(generator=grey_denoiser(), variant=variant, dilation=1, threshold=0.5, scales=(8.0,))
-    masked = method._everywhere if variant == "twice" else method._where_changed
-    noise, _ = Noise(0, IDS).split(2)
-    first, _ = method._guided(spatial(), x, goal_of(spatial(), x), 8.0, noise, masked=masked)
+    once = method.having("variant", "once").having("warmup", 1.0 if variant == "twice" else 0.5)
+    first = once.search(spatial(), x, goal_of(spatial(), x), Noise(0, IDS)).images
     assert torch.equal(torch.stack([*ask(method).artifacts["mask"]]), change_mask(first, x, 0.5, 1))
 
 

@@ -21,6 +21,7 @@ import rather
 from rather.config.errors import RatherError
 from rather.core import Classifier
 from rather.generators._conditional import coin_divergence as asked_for
+from rather.generators.autoencoder import Autoencoder
 from rather.generators.classwise import by_class
 from rather.generators.gan import Inversion
 from rather.generators.recipe import GeneratorRecipe, Phase
@@ -28,7 +29,7 @@ from rather.generators.simsiam import Encoder, agreement, view
 from rather.generators.tcvae import decomposed, log_normal
 from rather.generators.vae import divergence
 from rather.hub.checkpoints import read_generator, save_generator
-from rather.hub.generators import generator_class, list_generators, load_generator
+from rather.hub.generators import generator_class, list_generators, load_generator, makers
 from rather.io.png import png
 from rather.train.fit import Schedule, fit
 from rather.train.generator import train_generator
@@ -262,6 +263,60 @@ def test_file_gives_back_what_was_saved(kind, tmp_path):
     )
     assert load_generator(str(file)).fingerprint() == autoencoder.fingerprint()
     assert not any(p.requires_grad for p in again.parameters())
+
+
+# ---------------------------------------------------------------- kinds of other packages
+
+LINEAR = '''"""Linear autoencoder, a kind of another package."""
+from torch import nn
+from rather.generators.autoencoder import Autoencoder
+from rather.generators.recipe import GeneratorNet, GeneratorRecipe, Phase
+
+class LinearRecipe(GeneratorRecipe):
+    makes = Autoencoder
+    latent: int = 2
+    """Numbers in a latent."""
+
+    def build(self, shape, *, count=1, classifier=None):
+        return LinearNet(shape, self.latent)
+
+class LinearNet(GeneratorNet):
+    def __init__(self, shape, latent):
+        super().__init__()
+        self.shape, self.latent, size = shape, latent, shape[0] * shape[1] * shape[2]
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(size, latent))
+        self.decoder = nn.Sequential(nn.Linear(latent, size), nn.Sigmoid(), nn.Unflatten(1, shape))
+
+    def phases(self):
+        return {"linear": Phase([*self.parameters()])}
+
+    def forward(self, phase, *batch):
+        return (self.decoder(self.encoder(batch[0])) - batch[0]).square().flatten(1).sum(1)
+
+    def product(self, name):
+        return Autoencoder(self.encoder, self.decoder, shape=self.shape, size=self.latent, name=name)
+'''
+
+
+def test_a_kind_of_another_package_is_one_file(tmp_path, monkeypatch):
+    site, out = tmp_path / "site", tmp_path / "mine.safetensors"
+    (site / "linear-1.dist-info").mkdir(parents=True)
+    (site / "linear-1.dist-info" / "METADATA").write_text("Name: linear\nVersion: 1\n")
+    (site / "linear-1.dist-info" / "entry_points.txt").write_text("[rather.generators]\nlinear = linear:LinearRecipe\n")
+    (site / "linear.py").write_text(LINEAR)
+    (tmp_path / "data").mkdir()
+    for n in range(20):
+        (tmp_path / "data" / f"{n}.png").write_bytes(png(torch.full((3, 8, 8), n / 20)))
+    monkeypatch.syspath_prepend(site)
+    assert list_generators()["linear"] == "from linear:LinearRecipe"
+    command = [sys.executable, "-m", "rather", "train", "linear", "--data", tmp_path / "data", "--size", "8"]
+    command += ["--out", out, "--set", "steps=4", "--set", "latent=3", "--json"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(HOME.parent.parent)])}
+    done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=300)
+    assert json.loads(done.stdout)["tested_on"] == 2
+    autoencoder = load_generator(str(out))
+    assert (autoencoder.kind, autoencoder.size, autoencoder.shape) == ("autoencoder", 3, (3, 8, 8))
+    assert sorted(makers(Autoencoder)) == ["gan", "linear", "tcvae", "vae"]
 
 
 # ---------------------------------------------------------------- the losses, against closed forms

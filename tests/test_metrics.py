@@ -1,7 +1,5 @@
 """Every metric against a slow derivation in NumPy float64, and its value where nothing changed."""
 
-import inspect
-from importlib import import_module
 from itertools import combinations
 
 import numpy as np
@@ -11,15 +9,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from rather import metrics
 from rather.config.errors import RatherError
 from rather.core import Classifier, Goal
 from rather.generators.autoencoder import Autoencoder
-from rather.metrics import _metric, list_metrics, proximity, sparsity, validity
-from rather.metrics.cout import cout
-from rather.metrics.distribution import frechet_distance, frechet_of_features, split_frechet_distance
-from rather.metrics.diversity import cardinality, feature_diversity
-from rather.metrics.realism import im1, im2
-from rather.metrics.transfer import transfer
+from rather.metrics import (
+    cardinality,
+    confidence,
+    cout,
+    diversity,
+    found,
+    frechet_distance,
+    frechet_of_features,
+    hoyer,
+    im1,
+    im2,
+    l1,
+    l2,
+    list_metrics,
+    load_metrics,
+    share_changed,
+    split_frechet,
+    transfer,
+)
+from rather.metrics.registry import THEMES
 
 SLOW = {
     "l1": lambda a, b: np.abs(a - b).mean(),
@@ -39,23 +52,24 @@ def test_distances_agree_with_their_definition_row_by_row(seed, rows, channels, 
     a, b = (torch.randint(0, 256, shape, generator=draw).double() / 255 for _ in range(2))
     b = torch.where(torch.rand(shape, generator=draw) < 0.5, a, b)
     b[:, 0, 0, 0] = (a[:, 0, 0, 0] + 0.5) % 1  # something always differs
-    for metric in (proximity.l1, proximity.l2, sparsity.share_changed, sparsity.hoyer):
+    for metric in (l1, l2, share_changed, hoyer):
         slow = [SLOW[metric.__name__](*pair) for pair in zip(a.numpy(), b.numpy(), strict=True)]
         np.testing.assert_allclose(metric(a, b).numpy(), slow, atol=1e-6)
 
 
 def test_no_change_is_no_distance():
     x = torch.rand(3, 1, 5, 5)
-    for metric in (proximity.l1, proximity.l2, sparsity.share_changed):
+    for metric in (l1, l2, share_changed):
         assert metric(x, x).abs().sum() == 0
-    assert (sparsity.hoyer(x, x) == 1).all()
+    assert (hoyer(x, x) == 1).all()
 
 
 def test_validity_asks_for_class_and_confidence():
     logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [0.0, 0.1]])
     goal = Goal.criticism(torch.tensor([1, 1, 1]), 0.8)
-    assert validity.reached(logits, goal).tolist() == [False, True, False]
-    torch.testing.assert_close(validity.confidence(logits, goal.target), logits.softmax(1)[:, 1])
+    assert goal.reached(logits).tolist() == [False, True, False]
+    torch.testing.assert_close(confidence(logits, goal.target), logits.softmax(1)[:, 1])
+    assert found(["failed", "found", "not_found"]).tolist() == [False, True, False]
 
 
 def test_transfer_asks_for_the_class_alone():
@@ -120,16 +134,16 @@ def test_diversity_agrees_with_a_loop_over_pairs_and_cells(seed, rows, count):
         maps = net.features(row).double().numpy()
         maps = maps / np.sqrt((maps**2).sum(1, keepdims=True))
         slow.append(np.mean([((a - b) ** 2).sum(0).mean() for a, b in combinations(maps, 2)]))
-    found = feature_diversity(answers, net)
+    found = diversity(answers, net)
     np.testing.assert_allclose(found.numpy(), slow, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(found, feature_diversity(answers.flip(1), net))
+    torch.testing.assert_close(found, diversity(answers.flip(1), net))
 
 
 def test_the_same_answer_again_is_no_diversity_and_one_answer_has_none():
     net = seen_as(nn.Conv2d(1, 3, 2, stride=2))
     same = torch.rand(2, 1, *SHAPE).expand(-1, 4, -1, -1, -1)
-    assert feature_diversity(same, net).tolist() == [0, 0]
-    assert feature_diversity(same[:, :1], net).isnan().all()
+    assert diversity(same, net).tolist() == [0, 0]
+    assert diversity(same[:, :1], net).isnan().all()
 
 
 def test_cardinality_counts_no_failure_no_opposite_and_nothing_twice():
@@ -225,40 +239,32 @@ def split_distances(after, before):
     return found if len(rows) % 2 else found[: len(found) // 2]  # of equal halves each split came twice
 
 
+def halves_of(rows, repeats=200):
+    draw = torch.Generator().manual_seed(0)
+    return torch.stack([torch.randperm(rows, generator=draw) < rows // 2 for _ in range(repeats)], 1)
+
+
 @pytest.mark.shapes
 @pytest.mark.parametrize("rows", [4, 5])
-def test_split_frechet_distance_goes_over_all_splits_of_a_few_rows(rows):
+def test_split_frechet_is_that_of_each_split(rows):
     draw = np.random.default_rng(rows)
-    after, before = draw.random((2, rows)).astype(np.float32).astype(float)
-    images, queries = (torch.tensor(some).view(-1, 1, 1, 1) for some in (after, before))
-    found = split_frechet_distance(images, queries, plain(1).double(), repeats=200)
-    splits = split_distances(after, before)
+    after, before = draw.random((2, rows))
+    given_ = torch.tensor(after).view(-1, 1), torch.tensor(before).view(-1, 1)
+    halves, splits = halves_of(rows), split_distances(after, before)
+    found = torch.stack([split_frechet(*given_, one[:, None]) for one in halves.T])
     assert len(splits) == {4: 3, 5: 10}[rows]
     nearest = np.abs(found.numpy()[:, None] - np.array(splits)).argmin(1)
     np.testing.assert_allclose(found.numpy(), np.array(splits)[nearest], atol=1e-9)
     assert {*nearest} == {*range(len(splits))}
+    torch.testing.assert_close(split_frechet(*given_, halves), found.mean())
 
 
-def test_split_frechet_distance_is_fair_to_pictures_that_are_nearly_their_queries():
-    x = torch.rand(20, 3, 1, 1, generator=torch.Generator().manual_seed(0))
-    assert frechet_distance(x, x, plain(3)) < 1e-9
-    found = split_frechet_distance(x, x, plain(3))
-    assert found.shape == (10,)
-    assert found.min() > 1e-3  # as far apart as two halves of real ones are
-    assert found.unique().numel() == 10
-    torch.testing.assert_close(found, split_frechet_distance(x, x, plain(3)), rtol=0, atol=0)
-    assert not torch.equal(found, split_frechet_distance(x, x, plain(3), seed=1))
-
-
-def test_split_frechet_distance_asks_for_features_once_and_refuses_halves_of_one_picture():
-    seen = []
-    body = nn.Identity()
-    body.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
-    net = Classifier(body, nn.Flatten(), classes=("a",), shape=(1, 1, 1))
-    split_frechet_distance(torch.rand(6, 1, 1, 1), torch.rand(6, 1, 1, 1), net)
-    assert sum(seen) == 12
+def test_split_frechet_is_fair_to_pictures_that_are_nearly_their_queries():
+    x = torch.rand(20, 3, generator=torch.Generator().manual_seed(0))
+    assert frechet_of_features(x, x) < 1e-9
+    assert split_frechet(x, x, halves_of(20, 10)) > 1e-3  # as far apart as two halves of real ones are
     with pytest.raises(RatherError, match="two pictures"):
-        split_frechet_distance(torch.rand(3, 1, 1, 1), torch.rand(3, 1, 1, 1), net)
+        split_frechet(x[:3], x[:3], halves_of(3, 2))
 
 
 class Shares(nn.Module):
@@ -389,21 +395,16 @@ def test_cout_asks_about_no_picture_twice():
     assert len({picture.numpy().tobytes() for picture in seen}) == len(seen)
 
 
+@pytest.mark.parametrize("name", list_metrics())
+def test_the_list_that_imports_nothing_is_the_registry(name):
+    assert list_metrics()[name] == load_metrics()[name]
+    assert getattr(metrics, name) is load_metrics()[name].function
+
+
 @pytest.mark.parametrize("metric", list_metrics().values(), ids=lambda metric: metric.name)
-def test_every_metric_says_what_it_is_and_which_way_is_better(metric):
-    function = getattr(import_module(f"rather.metrics.{metric.home}"), metric.name)
-    assert inspect.getdoc(function).startswith(metric.what)
-    assert metric.config.endswith("?")
-    better = {True: "higher is better", False: "lower is better", None: "neither is better"}
-    assert f"({better[metric.higher_is_better]})" in metric.what
-    assert metric.unit
-    assert metric.source
-    assert metric.avoids
-
-
-def test_what_a_docstring_tells_is_read_by_its_words():
-    told = _metric(
-        "m", "home", "Why?", "What (lower is better).\n\nMore.\n\nUnit: a\nb.\nSource: c: d.\n\nArgs:\n    x: y."
-    )
-    assert (told.higher_is_better, told.unit, told.source, told.avoids) == (False, "a b.", "c: d.", "")
-    assert str(told) == "What (lower is better). [home]"
+def test_every_metric_says_what_it_is(metric):
+    assert metric.what.endswith(".")
+    assert metric.theme in THEMES
+    assert all((metric.title, metric.unit, metric.source, metric.avoids))
+    assert not any(text.endswith(".") for text in (metric.title, metric.unit, metric.source))
+    assert str(metric).startswith(metric.what)

@@ -7,9 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rather.config.errors import RatherError
-from rather.metrics.diversity import cardinality
-from rather.metrics.identity import identity_similarity
-from rather.metrics.oracle_attributes import attributes_changed, correlation_difference
+from rather.metrics import attributes_changed, cardinality, correlation_difference, similarity
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -90,11 +88,11 @@ def test_what_an_oracle_cannot_say_is_not_counted_as_no_change_and_no_rows_are_r
 def test_identity_is_the_cosine_and_not_a_distance(seed, rows, size):
     a, b = np.random.default_rng(seed).standard_normal((2, rows, size))
     slow = [x @ y / np.sqrt((x @ x) * (y @ y)) for x, y in zip(a, b, strict=True)]
-    found = identity_similarity(torch.tensor(a), torch.tensor(b))
+    found = similarity(torch.tensor(a), torch.tensor(b))
     np.testing.assert_allclose(found.numpy(), slow, atol=1e-9)
-    same = identity_similarity(torch.tensor(a), 3 * torch.tensor(a))
+    same = similarity(torch.tensor(a), 3 * torch.tensor(a))
     np.testing.assert_allclose(same.numpy(), 1)
-    assert identity_similarity(torch.tensor(a), torch.zeros(rows, size).double()).tolist() == [0] * rows
+    assert similarity(torch.tensor(a), torch.zeros(rows, size).double()).tolist() == [0] * rows
 
 
 def test_a_row_with_an_unknown_change_has_no_cardinality_unless_that_answer_does_not_count():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rather.feature_cells.key_points import cells_of_object, cells_of_points, sides_merged
-from rather.metrics.cell_edits import cell_agreement, edit_count, inside_object, near_key_point, same_key_point
+from rather.metrics import cell_agreement, edits, inside_object, near_key_point, same_key_point
 
 PARTS = ("beak", "left eye", "right eye", "tail")
 
@@ -19,19 +19,20 @@ def test_shares_of_cells_agree_with_loops_over_edits(seed, rows, parts, cells):
     draw = np.random.default_rng(seed)
     query, other = draw.random((2, rows, parts, cells)) < 0.2
     inside, outside = draw.random((2, rows, cells)) < 0.5
-    edits = [draw.integers(cells, size=(draw.integers(0, 4), 2)).tolist() for _ in range(rows)]
+    pairs_of = [draw.integers(cells, size=(draw.integers(0, 4), 2)).tolist() for _ in range(rows)]
     near, same, within = [], [], []
-    for row, pairs in enumerate(edits):
+    shown = [bool(one.any() and two.any()) for one, two in zip(query, other, strict=True)]
+    objects = [bool(one.any() and two.any()) for one, two in zip(inside, outside, strict=True)]
+    for row, pairs in enumerate(pairs_of):
         near.append(np.mean([0.5 * any(query[row, :, i]) + 0.5 * any(other[row, :, j]) for i, j in pairs] or [np.nan]))
         shared = [any(query[row, p, i] and other[row, p, j] for p in range(parts)) for i, j in pairs]
         same.append(np.mean(shared or [np.nan]))
         within.append(np.mean([0.5 * inside[row, i] + 0.5 * outside[row, j] for i, j in pairs] or [np.nan]))
     query, other, inside, outside = map(torch.tensor, (query, other, inside, outside))
-    assert edit_count(edits).tolist() == [len(pairs) for pairs in edits]
     for found, expected in (
-        (near_key_point(edits, query, other), near),
-        (same_key_point(edits, query, other), same),
-        (inside_object(edits, inside, outside), within),
+        (near_key_point(pairs_of, (query, other)), np.where(shown, near, np.nan)),
+        (same_key_point(pairs_of, (query, other)), np.where(shown, same, np.nan)),
+        (inside_object(pairs_of, (inside, outside)), np.where(objects, within, np.nan)),
     ):
         assert found.dtype == torch.float64
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
@@ -39,16 +40,20 @@ def test_shares_of_cells_agree_with_loops_over_edits(seed, rows, parts, cells):
 
 def test_no_rows_have_no_shares():
     none = torch.zeros(0, 2, 4, dtype=torch.bool)
-    assert near_key_point([], none, none).shape == (0,)
+    assert near_key_point([], (none, none)).shape == (0,)
 
 
 @pytest.mark.shapes
 def test_agreement_counts_pairs_of_runs_and_none_with_itself():
-    cells = torch.tensor([[3, 3, 3, 3], [3, 3, 1, 1], [0, 1, 2, 3]])
-    torch.testing.assert_close(cell_agreement(cells), torch.tensor([1, 2 / 6, 0]).double())
-    with_itself = (cells[:, :, None] == cells[:, None]).double().mean((1, 2))
-    assert with_itself[2] == 0.25  # of four runs that never agree
-    assert cell_agreement(cells[:, :1]).isnan().all()
+    cells = [[3, 3, 3, 3], [3, 3, 1, 1], [0, 1, 2, 3]]
+    seeds = [[[[cell, 9], [cell + 1, 9]] for cell in row] for row in cells]
+    torch.testing.assert_close(cell_agreement(seeds), torch.tensor([1, 2 / 6, 0]).double())
+    assert cell_agreement([row[:1] for row in seeds]).isnan().all()
+    assert cell_agreement([[*row, []] for row in seeds]).isnan().all()  # a seed that exchanges nothing
+
+
+def test_a_method_that_reports_no_edits_has_none():
+    assert edits({"edits": torch.tensor([2.0, torch.nan])})[0] == 2
 
 
 @pytest.mark.shapes

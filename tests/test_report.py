@@ -159,19 +159,22 @@ def written(tmp_path: Path, *rows: Row) -> str:
 def test_a_found_row_is_told_as_a_person_would(tmp_path):
     words = written(tmp_path, found())
     assert "Why cat rather than fox?" in words
-    assert "With this change the classifier says fox (97 %) instead of cat (90 %)." in words
+    assert "With this change the classifier predicts fox (97 %) instead of cat (90 %)." in words
     assert "A change was found for 1 of 1 image" in words
 
 
 def test_a_prototype_is_told_as_one(tmp_path):
     words = written(tmp_path, found(target="cat", after=[0.97, 0.02, 0.01]))
-    assert "What would make it surer of cat?" in words
+    assert "What would make the classifier surer of cat?" in words
     assert "With this change the classifier is 97 % sure of cat, instead of 90 %." in words
 
 
 def test_a_row_that_was_not_found_shows_its_best_attempt_and_says_why(tmp_path):
     words = written(tmp_path, found(status="not_found", code="BUDGET", after=[0.5, 0.2, 0.3]))
-    assert "No counterfactual within the budget; the best attempt is shown. fox went from 4 % to 30 %." in words
+    assert (
+        "No counterfactual within the budget; the best attempt is shown. The probability of fox went from 4 % to 30 %."
+        in words
+    )
     assert "A change was found for 0 of 1 image" in words
 
 
@@ -181,17 +184,19 @@ def test_a_flip_in_the_features_alone_is_told_apart(tmp_path):
         for n, flipped in enumerate((True, False))
     ]
     words = written(tmp_path, *rows)
-    assert words.count("The edited features reach the goal; the picture made of them, which is shown, does not.") == 1
+    assert (
+        words.count("The edited features reach the target, but the picture made from them, shown here, does not.") == 1
+    )
     assert words.count("No counterfactual within the budget") == 1
 
 
 def test_rows_without_an_answer_are_listed_with_their_reason(tmp_path):
-    skipped = found(1, status="skipped", code="ALREADY-TARGET", image=None, after=[])
+    already = found(1, status="already", code="ALREADY-TARGET", image=None, after=[])
     failed = Row(id="b-1", where="photos/bad.png", status="failed", code="IMG-TRUNCATED")
     told = Row(id="b-2", where="photos/worse.png", status="failed", code="X", message="the disk said no")
-    words = written(tmp_path, found(), skipped, failed, told)
-    assert "1 skipped, 2 failed" in words
-    assert "photos/1.png photo-0001 skipped The classifier says so already. ALREADY-TARGET" in words
+    words = written(tmp_path, found(), already, failed, told)
+    assert "1 at their target already, 2 failed" in words
+    assert "photos/1.png photo-0001 already The classifier says so already. ALREADY-TARGET" in words
     assert "photos/bad.png b-1 failed Image file ends early IMG-TRUNCATED" in words
     assert "photos/worse.png b-2 failed The disk said no X" in words
     assert "A change was found for 1 of 1 image" in words
@@ -216,11 +221,11 @@ def test_the_summary_is_over_all_rows(tmp_path):
     ]
     words = written(tmp_path, *rows)
     assert "steps, median 20" in words
-    assert "evaluations, median 20" in words
-    assert "an image, median 0.5 s" in words
+    assert "classifier evaluations, median 20" in words
+    assert "time per image, median 0.5 s" in words
     assert "edits, mean 3.00" in words
     assert "flipped in features 66.7 %" in words
-    assert "found, on the picture 66.7 %" in words
+    assert "found 66.7 %" in words
 
 
 def test_what_no_row_could_claim_is_told_as_well(tmp_path):
@@ -231,7 +236,7 @@ def test_what_no_row_could_claim_is_told_as_well(tmp_path):
 def test_the_mean_change_is_that_of_the_found(tmp_path):
     black, grey, white = (png(torch.full((1, 2, 2), value)) for value in (0.0, 0.2, 1.0))
     rows = [found(0, query=black, image=grey), found(1, query=black, image=white, status="not_found", code="BUDGET")]
-    assert "mean change, where found 20 %" in written(tmp_path, *rows)
+    assert "pixel change of the found, mean 20 %" in written(tmp_path, *rows)
 
 
 def test_the_question_is_shown_with_all_settings(tmp_path):
@@ -244,13 +249,13 @@ def test_the_question_is_shown_with_all_settings(tmp_path):
 
 def test_a_question_of_another_shape_is_no_error(tmp_path):
     run = run_of(tmp_path, [found()], question={"note": None})
-    assert "With this change the classifier says fox" in read(write_report(run)).words
+    assert "With this change the classifier predicts fox" in read(write_report(run)).words
 
 
 def test_a_mistake_of_the_classifier_is_pointed_out(tmp_path):
     words = written(tmp_path, found(0, label="dog"))
-    assert "label dog, the classifier is mistaken" in words
-    assert "mistaken" not in written(tmp_path / "other", found(0), found(2, label=None))
+    assert "label dog, the prediction is wrong" in words
+    assert "prediction is wrong" not in written(tmp_path / "other", found(0), found(2, label=None))
 
 
 def test_probabilities_stand_as_numbers_beside_their_bars(tmp_path):
@@ -318,13 +323,13 @@ def test_query_and_counterfactual_are_the_stored_bytes():
     files, shown = kept(row)
     assert files["photo-0000.query.png"] == row.query
     assert files["photo-0000.counterfactual.png"] == row.image
-    assert files["photo-0000.change.png"] == files[shown.difference.src]
+    assert files["photo-0000.change.png"] == files[shown.look.difference.src]
 
 
 @pytest.mark.parametrize(("side", "width", "pixelated"), [(28, 168, True), (64, 192, True), (224, 176, False)])
 def test_small_pictures_are_enlarged_by_a_whole_number_and_large_ones_scaled_down(side, width, pixelated):
     _, shown = kept(found(query=picture(0, 3, side), image=picture(1, 3, side)))
-    assert (shown.query.width, shown.query.height, shown.query.pixelated) == (width, width, pixelated)
+    assert (shown.look.query.width, shown.look.query.height, shown.look.query.pixelated) == (width, width, pixelated)
 
 
 def test_the_path_comes_first_as_one_strip_of_at_most_so_many_frames():
@@ -357,8 +362,8 @@ def test_attention_is_drawn_on_the_picture_that_it_is_named_after():
 
 def test_pictures_of_different_shape_have_no_difference():
     _, shown = kept(found(query=picture(0, 1), image=picture(1, 3)))
-    assert shown.difference is None
-    assert shown.change is None
+    assert shown.look.difference is None
+    assert shown.look.change is None
 
 
 @pytest.mark.parametrize(
@@ -415,7 +420,7 @@ def test_curves_are_drawn_and_not_listed(tmp_path):
         "Uncertainty along the search, in nats",
         "Probability of fox along the interpolation",
     ]
-    assert "thin: each of the 2 members" in page.words
+    assert "thin lines: the 2 members" in page.words
     assert "curves" not in page.words
     assert "cells 3" in page.words
     assert len([tag for tag in page.all("path") if tag.get("class") == "line"]) == 5 + 5  # drawn, explained
@@ -478,7 +483,7 @@ def test_a_trajectory_is_shown_large_and_not_among_the_strips():
     files, shown = kept(row)
     assert [strip.name for strip in shown.strips] == ["path"]
     assert shown.trajectory.width == 400
-    assert shown.trajectory.alt.endswith("over the probability of fox")
+    assert shown.trajectory.alt.endswith("on the probability of fox")
     assert files["photo-0000.trajectory.png"] == row.artifacts["trajectory"][0]
 
 
@@ -611,7 +616,7 @@ def hostile(tmp_path: Path, payloads: list[str]) -> Run:
             },
         )
         for n, text in enumerate(payloads)
-        for status in ("found", "not_found", "skipped", "failed")
+        for status in ("found", "not_found", "already", "failed")
     ]
     first = payloads[0]
     question = {

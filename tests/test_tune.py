@@ -12,8 +12,7 @@ from rather.core import Goal, Noise
 from rather.hub.methods import build_method
 from rather.methods.sweep import Sweep
 from rather.methods.wachter import Wachter
-from rather.stats.intervals import wilson
-from tolerance import assert_same_pictures
+from rather.stats import wilson
 
 
 def swept(*values: float, count: int = 4):

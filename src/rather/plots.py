@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from rather.io.png import Image
+from rather.types import Image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

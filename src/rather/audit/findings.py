@@ -10,7 +10,7 @@ from typing import Final, Literal, final
 from jaxtyping import Float
 from torch import Tensor
 
-from rather.stats.intervals import wilson
+from rather.stats import wilson
 
 #: Rows, and columns, of the grid of places.
 GRID: Final = 4

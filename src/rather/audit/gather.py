@@ -18,7 +18,7 @@ from rather.core import Classifier
 from rather.generators.oracle import Oracle
 from rather.generators.semantic import Semantic, changes_by_region
 from rather.runs.store import Run
-from rather.stats.intervals import Z
+from rather.stats import Z
 
 
 def audit(

@@ -15,7 +15,7 @@ from rather.audit.findings import Cluster, Member, Pair, Share, Typicality
 from rather.audit.load import LoadedRun
 from rather.core import Images
 from rather.search.losses import l1
-from rather.stats.ranks import mid_ranks
+from rather.stats import mid_ranks
 
 CELLS: Final = 8  # a side, of the maps that clusters are made of
 _SHOWN: Final = 5  # prototypes and outliers of a class

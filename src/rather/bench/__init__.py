@@ -1,7 +1,7 @@
-"""Benchmarks: methods on the same images for the same targets, measured, and told with their intervals.
+"""Benchmarks: methods on the same images for the same targets, measured, with intervals.
 
-A spec (`spec`) becomes runs (`work`), runs become scores (`scoring`), scores become figures with intervals
-and tests (`figures`, `statistics`), and those become tables and a page (`tables`, `page`).
+A spec (`spec`) becomes runs (`plan`), runs become scores (`batch`), which the `judges` and the metrics measure, scores
+become estimates with intervals and tests (`results`), and those become tables (`tables`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SPECS: Final = Path(__file__).parent / "specs"
 
 
 def list_benches() -> dict[str, str]:
-    """Name and one line of every benchmark that comes with the package; nothing but the files is read."""
+    """Name and one line of every benchmark of the package; nothing but the files is read."""
     return {file.stem: tomllib.loads(file.read_text("utf-8"))["what"] for file in sorted(_SPECS.glob("*.toml"))}
 
 

@@ -1,4 +1,4 @@
-"""From a spec to answered runs: each made once, found again, and named by what it asks."""
+"""From a spec to its runs: each is made once, found again, and named by what it asks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, final
 
-from rather.bench.judges import Nets, nets_of
+from rather.bench.judges import Judges, build_judges
 from rather.bench.spec import AskedData, AskedMethod, Spec, missing
 from rather.classifiers.preflight import preflight
 from rather.config.errors import REFUSED, RatherError
@@ -39,27 +39,27 @@ _REFERENCED: Final = {"nearest", "confused"}  # rules for targets that look at r
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Absent:
-    """What a benchmark asks and does not have, and why."""
+class Skipped:
+    """A task, a method or a metric that a benchmark asks for and cannot compute, and why."""
 
     task: str
     method: str
-    why: str
+    reason: str
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One classifier's decisions on some images, and the nets that measure what methods make of them."""
+    """One classifier's predictions for some images, and the judges that measure what methods make of them."""
 
     name: str
     asked: AskedData
-    nets: Nets
+    judges: Judges
     pictures: Dataset
     indices: Sequence[int]
     some: Images  # a few of them, to look at
     take: Resolve
-    look: Callable[[Classifier, Resource], list[str]]  # at a net of a method's: what is odd
+    look: Callable[[Classifier, Resource], list[str]]  # at a net of a method: notes on it
     target: str
     trust: Sequence[str]
 
@@ -83,24 +83,24 @@ class Unit:
     method: str
     seed: int
     run: Run
-    nets: Nets  # with the classifier that this run explains
-    work: Job
+    judges: Judges  # for the classifier that this run explains
+    job: Job
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All runs of a benchmark, none of them begun, and what of it cannot be."""
+    """All runs of a benchmark, none of them begun, and what is skipped."""
 
     units: tuple[Unit, ...]
-    absent: tuple[Absent, ...]
+    skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
 
 
 def plan(spec: Spec, runs: Path, trust: Sequence[str] = ()) -> Plan:
-    """Make ready all that a benchmark asks: nets are read, targets chosen, the folders of the runs made.
+    """Prepare all that a benchmark asks for: nets are read, targets chosen, the folders of the runs made.
 
-    A method whose net is not there is no mistake: it is absent, with the reason.
+    A method whose net is missing is no mistake: it is skipped, with the reason.
 
     Args:
         spec: of the benchmark.
@@ -111,7 +111,7 @@ def plan(spec: Spec, runs: Path, trust: Sequence[str] = ()) -> Plan:
         RatherError: for what the spec gets wrong, and for data and classifiers that cannot be used.
     """
     units: list[Unit] = []
-    absent: list[Absent] = []
+    skipped: list[Skipped] = []
     notes: list[str] = []
     tasks = [(name, asked, classifier) for asked in spec.data for name, classifier in asked.tasks.items()]
     for name, asked, classifier in tasks:
@@ -119,34 +119,34 @@ def plan(spec: Spec, runs: Path, trust: Sequence[str] = ()) -> Plan:
         gaps = missing(asked.data) + missing(classifier or "")
         if gaps:
             why = f"needs --with {' --with '.join(f'{gap}=...' for gap in dict.fromkeys(gaps))}"
-            absent.append(Absent(task=name, method="", why=why))
+            skipped.append(Skipped(task=name, method="", reason=why))
             continue
         task = _task(spec, name, asked.as_far_as_given(), classifier, kept=runs, trust=trust)
-        notes += [f"{name}: {note}" for note in preflight(task.nets.classifier, task.some)]
+        notes += [f"{name}: {note}" for note in preflight(task.judges.classifier, task.some)]
         built = []
         for method in methods:
             try:
-                one, said = _built(task, method)
+                one, more = _built(task, method)
             except RatherError as error:
                 if error.exit_code != REFUSED:
                     raise
-                absent.append(Absent(task=name, method=method.name, why=str(error)))
+                skipped.append(Skipped(task=name, method=method.name, reason=str(error)))
                 continue
             built.append(one)
-            notes += [f"{name}, {method.name}: {note}" for note in said]
+            notes += [f"{name}, {method.name}: {note}" for note in more]
         if built:
             units += _units(spec, task, built, runs)
-    return Plan(units=tuple(units), absent=tuple(absent), notes=tuple(dict.fromkeys(notes)))
+    return Plan(units=tuple(units), skipped=tuple(skipped), notes=tuple(dict.fromkeys(notes)))
 
 
 def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, kept: Path, trust: Sequence[str]) -> Task:
-    whom = classifier or classifier_of(asked.data)
-    if whom is None:
+    name_of_net = classifier or classifier_of(asked.data)
+    if name_of_net is None:
         raise RatherError(
             "CFG-SETTING", where=f"data {asked.data}", why="no classifier comes with it", do="Name one: classifier"
         )
     net = load_classifier(
-        whom, layer=asked.layer, shape=asked.shape, classes=asked.classes, output=asked.output, trust=trust
+        name_of_net, layer=asked.layer, shape=asked.shape, classes=asked.classes, output=asked.output, trust=trust
     )
     pictures = load_dataset(asked.data, shape=net.shape, trust=trust)
     indices = evenly_spaced(len(pictures.test), asked.count or spec.count)
@@ -164,24 +164,10 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
         )
         for generator in asked.generator or (None,)
     ]
-    nets = nets_of(
-        net,
-        pictures,
-        kept=kept,
-        judge=asked.judge,
-        features=asked.features,
-        oracle=asked.oracle,
-        attribute=asked.attribute,
-        encoder=asked.encoder,
-        autoencoders=asked.autoencoders,
-        filter=asked.filter,
-        references=asked.references,
-        trust=trust,
-    )
     return Task(
         name=name,
         asked=asked,
-        nets=nets,
+        judges=build_judges(net, pictures, asked, kept=kept, trust=trust),
         pictures=pictures,
         indices=indices,
         some=some,
@@ -209,10 +195,10 @@ def _of_a_fitting_kind(takes: Sequence[Resolve]) -> Resolve:
 
 def _built(task: Task, asked: AskedMethod) -> tuple[Built, list[str]]:
     """A method, and what a look at its nets says."""
-    column, net = asked.column, task.nets.classifier
+    column, net = asked.column, task.judges.classifier
     if column.classifier:
         net = load_classifier(column.classifier, trust=task.trust)
-        check_same_images(net, task.nets.classifier)
+        check_same_images(net, task.judges.classifier)
     resources = fill_resources(requirements(column.plan), net, task.take)
     notes = [note for one in resources.values() for note in task.look(net, one)]
     return Built(name=asked.name, classifier=net, method=build_method(column.plan, resources)), notes
@@ -224,7 +210,7 @@ def _units(spec: Spec, task: Task, built: Sequence[Built], runs: Path) -> Iterat
     chooses = Job(
         source=source,
         indices=task.indices,
-        classifier=task.nets.classifier,
+        classifier=task.judges.classifier,
         method=built[0].method,
         references=_references(task) if task.target in _REFERENCED else None,
         target=task.target,
@@ -235,31 +221,31 @@ def _units(spec: Spec, task: Task, built: Sequence[Built], runs: Path) -> Iterat
     code = {"trust": list(task.trust)} if task.trust else {}  # code may change, and the weights stay
     ids = [source.id(i) for i in task.indices]
     for one, same in zip(built, with_same_goals([chooses, *asked])[1:], strict=True):
-        nets = task.nets.explaining(one.classifier)
+        judges = task.judges.for_classifier(one.classifier)
         for seed in spec.seeds:
-            work = replace(same, seed=seed)
-            asks = run_config(work, task.pictures.name) | code
+            job = replace(same, seed=seed)
+            asks = run_config(job, task.pictures.name) | code
             folder = runs / folder_name(f"{one.classifier.name}-{one.method.name()}", asks, ids)
             run = Run.start(folder, asks, ids, spec.batch_size)
-            yield Unit(task=task.name, method=one.name, seed=seed, run=run, nets=nets, work=work)
+            yield Unit(task=task.name, method=one.name, seed=seed, run=run, judges=judges, job=job)
 
 
 def _references(task: Task) -> References | None:
-    return references_of(fill_resources([Requirement("references", References)], task.nets.classifier, task.take))
+    return references_of(fill_resources([Requirement("references", References)], task.judges.classifier, task.take))
 
 
-def run_pending(units: Sequence[Unit], progress: Progress) -> tuple[list[Unit], list[Absent], float]:
-    """Answer all that is not stored yet.
+def run_pending(units: Sequence[Unit], progress: Progress) -> tuple[list[Unit], list[Skipped], float]:
+    """Compute all that is not stored yet.
 
     Returns:
-        The runs that are whole; those of which no row can have an answer, with the reason; and the seconds
-        that the runs took now.
+        The runs that are whole; those of which no row can have an answer, with the reason; and the seconds that the
+        runs took now.
 
     Raises:
         RatherError: for what is wrong with the machine or with a run's folder, not with a method.
     """
     whole: list[Unit] = []
-    absent: list[Absent] = []
+    skipped: list[Skipped] = []
     seconds = 0.0
     asked = sum(len(unit.run.ids) for unit in units)
     done = 0
@@ -268,15 +254,15 @@ def run_pending(units: Sequence[Unit], progress: Progress) -> tuple[list[Unit], 
         began = time.monotonic()
         stored = len(unit.run.ids) - sum(map(len, unit.run.pending()))
         try:
-            for rows in execute(unit.run, unit.work):
+            for rows in execute(unit.run, unit.job):
                 stored += rows
                 progress(done + stored, asked)
             whole.append(unit)
         except RatherError as error:
             if error.exit_code != REFUSED:
                 raise
-            absent.append(Absent(task=unit.task, method=unit.method, why=str(error)))
+            skipped.append(Skipped(task=unit.task, method=unit.method, reason=str(error)))
         seconds += time.monotonic() - began
         done += len(unit.run.ids)
         progress(done, asked)
-    return whole, absent, seconds
+    return whole, skipped, seconds

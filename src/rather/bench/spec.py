@@ -1,4 +1,4 @@
-"""What a benchmark asks: a TOML file of methods, data and seeds, as a model that refuses mistakes."""
+"""What a benchmark computes: a TOML file of methods, data and seeds, as a model that refuses mistakes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from typing import Annotated, Any, Final, final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from rather.bench import bench_file, list_benches
-from rather.bench.measures import MEASURES
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
-from rather.config.settings import Seed, refusal
+from rather.config.settings import Seed, format_error
 from rather.hub.columns import Column
 from rather.hub.presets import expand
+from rather.metrics import METRICS, list_metrics
 
 _PLACE: Final = re.compile(r"\{([\w-]+)\}")  # `celeba:{celeba}`: what only the user has
 
-Words = Annotated[tuple[str, ...], BeforeValidator(lambda told: (told,) if isinstance(told, str) else told)]
+_FORMER: Final = {"judge": "second_classifier", "measures": "metrics"}
+
+Words = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
 
 
 class Part(BaseModel):
@@ -76,27 +78,28 @@ class AskedData(Part):
     label: str = ""
     """What to call it; by default the data's name, and of several classifiers theirs as well."""
     classifier: Words = ()
-    """Who is explained; by default the bundled classifier of the data."""
+    """The classifier that is explained; by default the bundled one of the data. Each is a task of its own."""
     layer: str | None = None
     """Where to cut the classifier into body and head, as of `rather explain`, and so are the next three."""
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     classes: tuple[str, ...] | None = None
     output: Output = "logits"
-    judge: str | None = None
-    """Another classifier of the same images, which neither is explained nor takes part."""
+    second_classifier: str | None = None
+    """Another classifier of the same images, which neither is explained nor takes part, for `transfer` and flips."""
     oracle: str | None = None
-    """A net that reads attributes of images."""
+    """A net that predicts attributes of images."""
     attribute: str | None = None
-    """The attribute that tells the classifier's second class from its first, as the oracle calls it."""
+    """The attribute that separates the classifier's second class from its first, by the oracle's name for it. With it
+    the oracle is the second classifier, if none is named."""
     features: str | None = None
-    """In whose features realism is measured: `squeezenet`, `inception:FILE` with the weights of FID's net, or
-    a classifier; by default the judge, or the oracle's net."""
+    """The net in whose features realism is measured: `squeezenet`, `inception:FILE` with the weights of FID's net, or
+    a classifier; by default the second classifier, or the oracle's net."""
     encoder: str | None = None
-    """A net that was told no classes, in which S3 compares pictures."""
+    """A net that was trained without classes, in which S3 compares pictures."""
     autoencoders: str | None = None
-    """An autoencoder of each class and one of all, that IM1 and IM2 ask whose pictures an answer is like."""
+    """An autoencoder of each class and one of all, for IM1 and IM2."""
     filter: str | None = None
-    """A diffusion model, through which a flip should last."""
+    """A diffusion model, for `robustness_filter`."""
     references: str | None = None
     """As of `rather explain`, and so are all below."""
     generator: Words = ()
@@ -126,11 +129,11 @@ class AskedData(Part):
         return {self.name: next(iter(self.classifier), None)}
 
     def as_far_as_given(self) -> AskedData:
-        """Without the nets whose place nobody has filled: whatever needs them is absent."""
+        """Without the nets whose `{NAME}` is not given: whatever needs them is skipped."""
         kept = {
-            name: tuple(one for one in told if not missing(one)) if isinstance(told, tuple) else None
-            for name, told in self
-            if name not in {"data", "label", "classifier", "classes"} and missing(str(told))
+            name: tuple(one for one in value if not missing(one)) if isinstance(value, tuple) else None
+            for name, value in self
+            if name not in {"data", "label", "classifier", "classes"} and missing(str(value))
         }
         return self.model_copy(update=kept)
 
@@ -144,28 +147,28 @@ class Spec(Part):
     what: str = ""
     """A line on what it shows."""
     methods: tuple[
-        Annotated[AskedMethod, BeforeValidator(lambda told: {"method": told} if isinstance(told, str) else told)], ...
+        Annotated[AskedMethod, BeforeValidator(lambda given: {"method": given} if isinstance(given, str) else given)],
+        ...,
     ] = Field(min_length=1)
     data: tuple[AskedData, ...] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field((0,), min_length=1)
-    """Of all that is random in a method; images and targets are the same for all of them."""
+    """Of the methods' random numbers; images and targets are the same for all seeds."""
     target: str = "nearest"
     confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
     count: PositiveInt = 12
     """Images of each data set, evenly spread."""
     batch_size: PositiveInt = 32
-    measures: tuple[str, ...] = ()
-    """By default all that can be computed."""
+    metrics: tuple[str, ...] = ()
+    """Names of metrics, see `rather list metrics`; by default all that can be computed."""
 
-    @field_validator("measures")
+    @field_validator("metrics")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = list_metrics() | METRICS
         for name in names:
-            if name not in MEASURES:
-                raise RatherError(
-                    "CFG-SETTING", where=f"measures {name}", why="unknown", do=did_you_mean(name, MEASURES)
-                )
-        _refuse_twice("measures", names)
+            if name not in known:
+                raise RatherError("CFG-SETTING", where=f"metrics {name}", why="unknown", do=did_you_mean(name, known))
+        _refuse_twice("metrics", names)
         return names
 
     @field_validator("seeds")
@@ -207,7 +210,7 @@ def read_spec(name: str, given: Mapping[str, str] | None = None) -> Spec:
     """
     file = bench_file(name)
     try:
-        told = tomllib.loads(file.read_text("utf-8"))
+        content = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise RatherError(
             "CFG-UNKNOWN", where=f"benchmark {name}", do=did_you_mean(name, [*list_benches(), "SPEC.toml"])
@@ -215,12 +218,12 @@ def read_spec(name: str, given: Mapping[str, str] | None = None) -> Spec:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RatherError("CFG-FILE", where=file, why=str(error)) from None
     given = dict(given or {})
-    unused = given.keys() - set(_places(told))
+    unused = given.keys() - set(_places(content))
     if unused:
         name = min(unused)
         raise RatherError("CFG-OPTIONS", where=f"--with {name}", why=f"{file.name} has no {{{name}}}")
     try:
-        spec = Spec(**_filled(told, given))
+        spec = Spec(**_filled(content, given))
     except ValidationError as error:
         raise _refusal(error, file) from None
     known = {asked.name for asked in spec.data}
@@ -234,37 +237,37 @@ def read_spec(name: str, given: Mapping[str, str] | None = None) -> Spec:
     return spec
 
 
-def missing(told: str) -> list[str]:
+def missing(text: str) -> list[str]:
     """The names that are still to be given.
 
     >>> missing("celeba:{celeba}")
     ['celeba']
     """
-    return _PLACE.findall(told)
+    return _PLACE.findall(text)
 
 
-def _places(told: object) -> list[str]:
-    match told:
+def _places(content: object) -> list[str]:
+    match content:
         case str():
-            return missing(told)
+            return missing(content)
         case dict():
-            return [name for value in told.values() for name in _places(value)]
+            return [name for value in content.values() for name in _places(value)]
         case list():
-            return [name for value in told for name in _places(value)]
+            return [name for value in content for name in _places(value)]
         case _:
             return []
 
 
-def _filled(told: Any, given: Mapping[str, str]) -> Any:
-    match told:
+def _filled(content: Any, given: Mapping[str, str]) -> Any:
+    match content:
         case str():
-            return _PLACE.sub(lambda place: given.get(place[1], place[0]), told)
+            return _PLACE.sub(lambda place: given.get(place[1], place[0]), content)
         case dict():
-            return {key: _filled(value, given) for key, value in told.items()}
+            return {key: _filled(value, given) for key, value in content.items()}
         case list():
-            return [_filled(value, given) for value in told]
+            return [_filled(value, given) for value in content]
         case _:
-            return told
+            return content
 
 
 def _refusal(error: ValidationError, file: Path) -> RatherError:
@@ -272,7 +275,9 @@ def _refusal(error: ValidationError, file: Path) -> RatherError:
     place = error.errors()[0]["loc"]
     parts: dict[str, type[BaseModel]] = {"methods": AskedMethod, "data": AskedData}
     model = parts.get(str(place[0]), Spec) if len(place) > 1 else Spec
-    told = refusal(error, model, file.name)
+    refused = format_error(error, model, file.name)
     if error.errors()[0]["type"] != "extra_forbidden":
-        return told
-    return RatherError(told.code, where=told.where, why=told.why, do=did_you_mean(str(place[-1]), model.model_fields))
+        return refused
+    name = str(place[-1])
+    do = f"It is called {_FORMER[name]}" if name in _FORMER else did_you_mean(name, model.model_fields)
+    return RatherError(refused.code, where=refused.where, why=refused.why, do=do)

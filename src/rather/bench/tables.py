@@ -1,178 +1,168 @@
-"""Tables of figures: Markdown and LaTeX for people, CSV and Parquet for programs."""
+"""Tables of estimates: Markdown and LaTeX for people, CSV and Parquet for programs."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Final, final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rather.bench.figures import Figure, Variant
-from rather.bench.measures import MEASURES, THEMES, Measure
-from rather.bench.plan import Absent
+from rather.bench.plan import Skipped
+from rather.bench.results import Estimate, Variant
+from rather.metrics import METRICS, Metric
+from rather.metrics.registry import THEMES
 
 _DIGITS: Final = 3  # that count
 _MILLE: Final = 1_000
+_KEY: Final = [
+    "Mean over the images (of an image, over its seeds), the 95 % interval, the number of images.",
+    "**Bold** is the best of a column; ≈ is not significantly worse than the best (paired, on the",
+    "images that both have; p corrected after Holm for all methods of the column, 5 %).",
+]
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The figures of a theme: methods below each other, measures side by side."""
+    """The estimates of a theme: methods below each other, metrics side by side."""
 
     task: str
     theme: str
     variant: Variant
     methods: tuple[str, ...]
-    measures: tuple[str, ...]
-    figures: dict[tuple[str, str], Figure]  # by method and measure
+    metrics: tuple[Metric, ...]
+    estimates: dict[tuple[str, str], Estimate]  # by method and metric
 
     @property
     def heads(self) -> list[str]:
         """What stands above the columns, with the way that is better."""
-        return [f"{MEASURES[name].title} {'↑' if MEASURES[name].higher_is_better else '↓'}" for name in self.measures]
+        return [f"{one.title} {'↑' if one.higher_is_better else '↓'}" for one in self.metrics]
+
+    @property
+    def title(self) -> str:
+        """The theme, and of which answers, if not of successes."""
+        return f"{self.theme}{', of all answers' if self.variant == 'all' else ''}"
 
     @property
     def legend(self) -> list[tuple[str, str]]:
-        """Of each measure its title, and what it is, in which unit and whose numbers it is made of."""
-        return [(MEASURES[name].title, self._told(name)) for name in self.measures]
+        """The title of each metric, and what it is, in which unit and measured by which nets."""
+        return [(one.title, self._explained(one)) for one in self.metrics]
 
-    def _told(self, name: str) -> str:
-        measure = MEASURES[name]
-        nets = {f.nets: None for (_, own), f in self.figures.items() if own == name and f.nets}
+    def _explained(self, metric: Metric) -> str:
+        nets = dict.fromkeys(one.nets for (_, name), one in self.estimates.items() if name == metric.name and one.nets)
         by = f" By {', '.join(nets)}." if nets else ""
-        return f"{measure.what} Unit: {measure.unit}.{by}"
+        return f"{metric.what.removesuffix('.')} ({metric.better} is better). Unit: {metric.unit}.{by}"
+
+    def rows(self) -> Iterator[tuple[str, list[Estimate | None]]]:
+        """The cells of each method."""
+        for method in self.methods:
+            yield method, [self.estimates.get((method, metric.name)) for metric in self.metrics]
 
 
-def tables(figures: Sequence[Figure]) -> Iterator[Table]:
-    """The figures task by task, theme by theme; those of all answers after those of successes."""
-    for task in dict.fromkeys(figure.task for figure in figures):
+def tables(estimates: Sequence[Estimate]) -> Iterator[Table]:
+    """The estimates task by task, theme by theme; those of all answers after those of successes."""
+    themes = dict.fromkeys([*THEMES, *(metric.theme for metric in METRICS.values())])
+    for task in dict.fromkeys(one.task for one in estimates):
+        own = [one for one in estimates if one.task == task]
         for variant in ("main", "all"):
-            for theme in THEMES:
-                mine = [
-                    f for f in figures if f.task == task and f.variant == variant and MEASURES[f.measure].theme == theme
-                ]
-                if mine:
+            for theme in themes:
+                some = [one for one in own if one.variant == variant and METRICS[one.metric].theme == theme]
+                if some:
                     yield Table(
                         task=task,
                         theme=theme,
                         variant=variant,
-                        methods=tuple(dict.fromkeys(f.method for f in figures if f.task == task)),
-                        measures=tuple(dict.fromkeys(f.measure for f in mine)),
-                        figures={(f.method, f.measure): f for f in mine},
+                        methods=tuple(dict.fromkeys(one.method for one in own)),
+                        metrics=tuple(METRICS[name] for name in dict.fromkeys(one.metric for one in some)),
+                        estimates={(one.method, one.metric): one for one in some},
                     )
 
 
-def number(value: float, measure: Measure) -> str:
-    """A value as a person reads it.
-
-    >>> number(0.8125, MEASURES["found"]), number(0.012345, MEASURES["l1"])
-    ('81.2 %', '0.0123')
-    >>> number(1234.5, MEASURES["evaluations"])
-    '1,234'
-    """
-    if measure.share or measure.unit.startswith("share"):
+def number(value: float, metric: Metric) -> str:
+    """A value as a person reads it."""
+    if metric.share or metric.unit.startswith("share"):
         return f"{100 * value:.1f} %"
     return f"{value:,.0f}" if abs(value) >= _MILLE else f"{value:.{_DIGITS}g}"
 
 
-def interval(figure: Figure, dash: str = "\N{EN DASH}") -> str:
+def figure(one: Estimate) -> str:
+    """Its value as a person reads it."""
+    return number(one.value, METRICS[one.metric])
+
+
+def interval(one: Estimate, dash: str = "\N{EN DASH}") -> str:
     """Both ends."""
-    low, high = (number(end, MEASURES[figure.measure]).removesuffix(" %") for end in (figure.low, figure.high))
+    low, high = (number(end, METRICS[one.metric]).removesuffix(" %") for end in (one.low, one.high))
     return f"{low}{f' {dash} ' if '-' in low + high else dash}{high}"
 
 
-def markdown(figures: Sequence[Figure], absent: Sequence[Absent], name: str) -> str:
-    """All tables, what the marks mean, and what there is not."""
-    lines = [f"# {name}", "", *_reading(), ""]
+def markdown(estimates: Sequence[Estimate], skipped: Sequence[Skipped], name: str) -> str:
+    """All tables, what the marks mean, and what is skipped."""
+    lines = [f"# {name}", "", *_KEY, ""]
     task = ""
-    for table in tables(figures):
+    for table in tables(estimates):
         if table.task != task:
             lines += [f"## {_escaped(table.task)}", ""]
             task = table.task
-        lines += [f"### {table.theme}{', of all answers' if table.variant == 'all' else ''}", ""]
-        lines += ["| method | " + " | ".join(table.heads) + " |", "|---|" + "---:|" * len(table.measures)]
-        lines += [
-            f"| {_escaped(method)} | "
-            + " | ".join(_cell(table.figures.get((method, measure))) for measure in table.measures)
-            + " |"
-            for method in table.methods
-        ]
+        lines += [f"### {table.title}", "", "| method | " + " | ".join(table.heads) + " |"]
+        lines += ["|---|" + "---:|" * len(table.metrics)]
+        lines += [f"| {_escaped(method)} | " + " | ".join(map(_cell, row)) + " |" for method, row in table.rows()]
         lines += ["", *(f"- {title}: {_escaped(text)}" for title, text in table.legend), ""]
-    if absent:
-        lines += ["## What there is not", ""]
-        lines += [f"- {_escaped(told)}" for told in dict.fromkeys(map(absence, absent))]
+    if skipped:
+        lines += ["## Skipped", "", *(f"- {_escaped(line)}" for line in dict.fromkeys(map(skip_line, skipped)))]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def absence(one: Absent) -> str:
-    """What is not there, in a line."""
-    return f"{one.task}, {one.method}: {one.why}" if one.method else f"{one.task}, {one.why}"
+def skip_line(one: Skipped) -> str:
+    """What is skipped, and why, in a line."""
+    return f"{one.task}, {one.method}: {one.reason}" if one.method else f"{one.task}, {one.reason}"
 
 
-def _reading() -> list[str]:
-    return [
-        "Mean over the images (of an image, over its seeds), the 95 % interval, the number of images.",
-        "**Bold** is the best of a column; ≈ is not significantly worse than the best (paired, on the",
-        "images that both have; p corrected after Holm for all methods of the column, 5 %).",
-    ]
-
-
-def _cell(figure: Figure | None) -> str:
-    if figure is None:
+def _cell(one: Estimate | None) -> str:
+    if one is None:
         return ""
-    told = number(figure.value, MEASURES[figure.measure])
-    mark = f"**{told}**" if figure.best else f"{told} ≈" if figure.tied else told
-    return f"{mark} <sub>{interval(figure)}; {figure.images}</sub>"
+    mark = f"**{figure(one)}**" if one.best else f"{figure(one)} ≈" if one.tied else figure(one)
+    return f"{mark} <sub>{interval(one)}; {one.images}</sub>"
 
 
 def _escaped(text: str) -> str:
-    """Somebody's words in Markdown: they make no link, no code and no tag."""
+    """A name that a user gave, in Markdown: it makes no link, no code and no tag."""
     marks = {"&": "&amp;", "<": "&lt;", "\n": " "}
     return "".join(marks.get(c, f"\\{c}" if c in "\\`*[]|" else c) for c in text)
 
 
-def latex(figures: Sequence[Figure]) -> str:
+def latex(estimates: Sequence[Estimate]) -> str:
     """The tables of the successes, for `booktabs`."""
+    arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
     parts = []
-    for table in tables(figures):
-        if table.variant == "all":
-            continue
-        arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
-        heads = [f"{_tex(head[:-1])}{arrows[head[-1]]}" for head in table.heads]
-        rows = [
-            _tex(method) + " & " + " & ".join(_tex_cell(table.figures.get((method, name))) for name in table.measures)
-            for method in table.methods
-        ]
-        parts.append(
-            "\n".join(
-                [
-                    r"\begin{table}",
-                    rf"\caption{{{_tex(table.task)}: {table.theme}.}}",
-                    rf"\begin{{tabular}}{{l{'r' * len(table.measures)}}}",
-                    r"\toprule",
-                    f"method & {' & '.join(heads)} " + r"\\",
-                    r"\midrule",
-                    *(row + r" \\" for row in rows),
-                    r"\bottomrule",
-                    r"\end{tabular}",
-                    r"\end{table}",
-                ]
-            )
-        )
+    for table in tables(estimates):
+        if table.variant == "main":
+            heads = [f"{_tex(head[:-1])}{arrows[head[-1]]}" for head in table.heads]
+            rows = [" & ".join([_tex(method), *map(_tex_cell, row)]) + r" \\" for method, row in table.rows()]
+            lines = [
+                r"\begin{table}",
+                rf"\caption{{{_tex(table.task)}: {table.theme}.}}",
+                rf"\begin{{tabular}}{{l{'r' * len(table.metrics)}}}",
+                r"\toprule",
+                f"method & {' & '.join(heads)} " + r"\\",
+                r"\midrule",
+                *rows,
+                *(r"\bottomrule", r"\end{tabular}", r"\end{table}"),
+            ]
+            parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
-def _tex_cell(figure: Figure | None) -> str:
-    if figure is None:
+def _tex_cell(one: Estimate | None) -> str:
+    if one is None:
         return ""
-    told = _tex(number(figure.value, MEASURES[figure.measure]))
-    mark = rf"\textbf{{{told}}}" if figure.best else rf"{told}$^\approx$" if figure.tied else told
-    return rf"{mark} {{\scriptsize ({_tex(interval(figure, '--'))})}}"
+    text = _tex(figure(one))
+    mark = rf"\textbf{{{text}}}" if one.best else rf"{text}$^\approx$" if one.tied else text
+    return rf"{mark} {{\scriptsize ({_tex(interval(one, '--'))})}}"
 
 
 def _tex(text: str) -> str:
@@ -180,38 +170,37 @@ def _tex(text: str) -> str:
     return "".join(marks.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
-def _records(figures: Sequence[Figure]) -> list[dict[str, object]]:
-    names = [field.name for field in fields(Figure)]
+def _records(estimates: Sequence[Estimate]) -> list[dict[str, object]]:
+    metrics = [METRICS[one.metric] for one in estimates]
     return [
-        {name: getattr(f, name) for name in names}
-        | {"unit": MEASURES[f.measure].unit, "higher_is_better": MEASURES[f.measure].higher_is_better}
-        for f in figures
+        asdict(one) | {"unit": metric.unit, "higher_is_better": metric.higher_is_better}
+        for one, metric in zip(estimates, metrics, strict=True)
     ]
 
 
-def csv_text(figures: Sequence[Figure]) -> str:
-    """A line for each figure."""
+def csv_text(estimates: Sequence[Estimate]) -> str:
+    """A line for each estimate."""
     sink = io.StringIO()
-    records = _records(figures)
+    records = _records(estimates)
     writer = csv.DictWriter(sink, [*records[0]] if records else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
     return sink.getvalue()
 
 
-def parquet(figures: Sequence[Figure]) -> bytes:
+def parquet(estimates: Sequence[Estimate]) -> bytes:
     """The same lines."""
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(_records(figures)), sink)
+    pq.write_table(pa.Table.from_pylist(_records(estimates)), sink)
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
 
-def formats(figures: Sequence[Figure], absent: Sequence[Absent], name: str) -> dict[str, Callable[[], bytes]]:
+def formats(estimates: Sequence[Estimate], skipped: Sequence[Skipped], name: str) -> dict[str, Callable[[], bytes]]:
     """What writes each file."""
     return {
-        "tables.md": lambda: markdown(figures, absent, name).encode(),
-        "tables.tex": lambda: latex(figures).encode(),
-        "figures.csv": lambda: csv_text(figures).encode(),
-        "figures.parquet": lambda: parquet(figures),
+        "tables.md": lambda: markdown(estimates, skipped, name).encode(),
+        "tables.tex": lambda: latex(estimates).encode(),
+        "figures.csv": lambda: csv_text(estimates).encode(),
+        "figures.parquet": lambda: parquet(estimates),
     }

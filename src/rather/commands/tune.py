@@ -23,7 +23,7 @@ from rather.hub.classifiers import classifier_of, load_classifier
 from rather.hub.datasets import load_dataset
 from rather.hub.resources import Requirement, evenly_spaced, resolve_generator
 from rather.runs.store import Run
-from rather.stats.intervals import wilson
+from rather.stats import wilson
 
 _TOGETHER: Final = 64  # images in memory
 

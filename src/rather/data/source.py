@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import final
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from typing_extensions import override
 
 from rather.config.errors import RatherError
-from rather.core import Images
+from rather.core import Classifier, Images
 
 
 class Source(ABC):
@@ -30,6 +30,7 @@ class Source(ABC):
     attributes: tuple[str, ...] = ()  # names of what is known of each picture besides its class
     regions: tuple[str, ...] = ()  # names of what a pixel may show
     point_names: tuple[str, ...] = ()  # names of the key points
+    causes: tuple[str, ...] = ()  # names of the attributes that can be changed and nothing else
 
     @abstractmethod
     def __len__(self) -> int:
@@ -72,6 +73,14 @@ class Source(ABC):
         """
         raise NotImplementedError(f"{self.name} knows no key points")
 
+    def true_effects(self, classifier: Classifier, count: int) -> dict[str, float]:
+        """What setting an attribute adds to the log-odds of the second class, the mean over the first pictures."""
+        raise NotImplementedError(f"{self.name} cannot set an attribute")
+
+    def true_counterfactuals(self, indices: list[int], cause: str, more: Bool[Tensor, " b"]) -> Images:
+        """The same pictures with only a cause changed: to more of it or to less."""
+        raise NotImplementedError(f"{self.name} cannot change a cause")
+
     @final
     def find(self, ids: Iterable[str]) -> list[int]:
         """The indices of pictures by their ids; KeyError for an unknown id."""
@@ -90,7 +99,7 @@ class InMemory(Source):
     name: str
     classes: tuple[str, ...]
     images: Images
-    labels: Sequence[int]
+    labels: Sequence[int | None]
     ids: Sequence[str]
 
     @override

@@ -41,7 +41,7 @@ from rather.generators.recipe import (
     Shape,
     Steps,
 )
-from rather.stats.ranks import rank_correlation
+from rather.stats import rank_correlation
 
 Bins = Int[Tensor, " b"]  # from 0, surely not the class, to the last, surely the class
 

@@ -1,107 +1,131 @@
 """Do the edited cells lie on what matters, and are they the same ones again?
 
-Edits of feature cells, as `rather.methods.goyal` makes them. Key points and masks are told for each cell of
-the map, see `rather.feature_cells.key_points`. Of the first edit alone: give `[row[:1] for row in edits]`.
+Edits of feature cells, as `rather.methods.goyal` makes them. Key points and masks are given for each cell of the map,
+see `rather.feature_cells.key_points`. To judge the first edit alone, give `[row[:1] for row in edits]`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Final
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-#: Of each row its edits, in order: (query cell, distractor cell), as a `Goyal` run stores them.
+from rather.metrics.registry import metric
+
+#: The edits of each row, in order: (query cell, distractor cell), as a `Goyal` run stores them.
 Edits = Sequence[Sequence[Sequence[int]]]
-PartsInCells = Bool[Tensor, "b p n"]  # which key points lie in which cells
-Cells = Bool[Tensor, "b n"]
+#: Which key points lie in which cells, of the queries and of the distractors.
+PartsInCells = tuple[Bool[Tensor, "b p n"], Bool[Tensor, "b p n"]]
+#: Which cells show the object, of the queries and of the distractors.
+ObjectInCells = tuple[Bool[Tensor, "b n"], Bool[Tensor, "b n"]]
 
 
-def edit_count(edits: Edits) -> Float[Tensor, " b"]:
-    """Number of edits until the decision changes (lower is better).
+@metric(
+    title="near KP",
+    theme="cells",
+    unit="share of the cells, 0 to 1",
+    better="higher",
+    blank="it exchanges no cells between pictures that both show key points",
+    source='Y. Goyal et al., ICML 2019, section 4.3; S. Vandenhende et al., "Making heads or tails: towards '
+    'semantically consistent visual counterfactuals", ECCV 2022',
+    avoids="an except clause that swallows rows which fail, so that the mean is of the others",
+    version=1,
+)
+def near_key_point(edits: Edits, key_points: PartsInCells) -> Float[Tensor, " b"]:
+    """Share of the edited cells with any key point in them, of both pictures (Near-KP).
 
-    Unit: edits.
-    Source: Y. Goyal et al., "Counterfactual visual explanations", ICML 2019, section 4.
-    Avoids: leaving out, without a word, the rows that failed: give edits of all, and say which were found.
-    """
-    return torch.tensor([len(row) for row in edits], dtype=torch.float64)
-
-
-def near_key_point(edits: Edits, query: PartsInCells, distractor: PartsInCells) -> Float[Tensor, " b"]:
-    """Near-KP: share of the edited cells with any key point in them, of both pictures (higher is better).
-
-    NaN for a row without edits. Public code and paper count key points in other ways (that of Vandenhende et
-    al. merges 15 into 12): tables are comparable within one way alone.
-
-    Unit: share of the cells, 0 to 1.
-    Source: Y. Goyal et al., ICML 2019, section 4.3; S. Vandenhende et al., "Making heads or tails: towards
-    semantically consistent visual counterfactuals", ECCV 2022.
-    Avoids: an except clause that swallows rows which fail, so that the mean is of the others.
+    NaN for a row without edits, or of which one picture shows no key point. Public code and paper count key points in
+    other ways (that of Vandenhende et al. merges 15 into 12): only tables of one way are comparable.
 
     Args:
         edits: of each row.
-        query: where the key points of the queries lie.
-        distractor: where those of the distractors lie.
+        key_points: where the key points of queries and distractors lie, in the same order.
     """
-    return _mean(edits, lambda row, i, j: (query[row, :, i].any(0), distractor[row, :, j].any(0)))
+    query, other = key_points
+    return _mean(edits, key_points, lambda row, i, j: (query[row, :, i].any(0), other[row, :, j].any(0)))
 
 
-def same_key_point(edits: Edits, query: PartsInCells, distractor: PartsInCells) -> Float[Tensor, " b"]:
-    """Same-KP: share of the edits whose two cells show one key point (higher is better).
+@metric(
+    title="same KP",
+    theme="cells",
+    unit="share of the edits, 0 to 1",
+    better="higher",
+    blank="it exchanges no cells between pictures that both show key points",
+    source="as `near_key_point`",
+    avoids="as `near_key_point`",
+    version=1,
+)
+def same_key_point(edits: Edits, key_points: PartsInCells) -> Float[Tensor, " b"]:
+    """Share of the edits whose two cells show one key point (Same-KP); NaN as for `near_key_point`."""
+    query, other = key_points
+    return _mean(edits, key_points, lambda row, i, j: ((query[row, :, i] & other[row, :, j]).any(0),))
 
-    NaN for a row without edits.
 
-    Unit: share of the edits, 0 to 1.
-    Source: as `near_key_point`.
-    Avoids: as `near_key_point`.
+@metric(
+    title="in the object",
+    theme="cells",
+    unit="share of the cells, 0 to 1",
+    better="higher",
+    blank="it exchanges no cells between pictures that both show the object",
+    source="Y. Goyal et al., ICML 2019, section 4.3, who do not say when a cell is inside: name the share of it that "
+    "has to be, see `rather.feature_cells.key_points.cells_of_object`",
+    avoids="as `near_key_point`",
+    version=1,
+)
+def inside_object(edits: Edits, objects: ObjectInCells) -> Float[Tensor, " b"]:
+    """Share of the edited cells that lie inside the object, of both pictures.
+
+    NaN for a row without edits, or of which one picture shows no object.
 
     Args:
         edits: of each row.
-        query: where the key points of the queries lie.
-        distractor: where those of the distractors lie, in the same order.
+        objects: which cells of queries and distractors show the object.
     """
-    return _mean(edits, lambda row, i, j: ((query[row, :, i] & distractor[row, :, j]).any(0),))
+    query, other = objects
+    return _mean(edits, objects, lambda row, i, j: (query[row, i], other[row, j]))
 
 
-def inside_object(edits: Edits, query: Cells, distractor: Cells) -> Float[Tensor, " b"]:
-    """Share of the edited cells that lie inside the object, of both pictures (higher is better).
+@metric(
+    title="agreement",
+    theme="cells",
+    unit="share of the pairs, 0 to 1",
+    better="higher",
+    over="answered",
+    several_seeds=True,
+    blank="no image of which all seeds exchange cells",
+    source="Y. Goyal et al., ICML 2019, section 4.3, who have no public code",
+    avoids="counting a run as its own partner",
+    version=1,
+)
+def cell_agreement(edits: Sequence[Edits]) -> Float[Tensor, " b"]:
+    """Share of the pairs of seeds that exchanged the same cell of the query first.
 
-    NaN for a row without edits.
-
-    Unit: share of the cells, 0 to 1.
-    Source: Y. Goyal et al., ICML 2019, section 4.3, who do not say when a cell is inside: name the share of
-    it that has to be, see `cells.key_points.cells_of_object`.
-    Avoids: as `near_key_point`.
+    It should be high for seeds that draw other distractors of one class, and low for seeds with other classes. NaN
+    of a row of which a seed exchanges none, or with fewer than two seeds.
 
     Args:
-        edits: of each row.
-        query: which cells of the queries show the object.
-        distractor: which cells of the distractors do.
+        edits: of each row, those of each seed.
     """
-    return _mean(edits, lambda row, i, j: (query[row, i], distractor[row, j]))
+    return torch.tensor([_agreement(seeds) for seeds in edits], dtype=torch.float64)
 
 
-def cell_agreement(cells: Int[Tensor, "b k"]) -> Float[Tensor, " b"]:
-    """Share of the pairs of a row's runs that have chosen the same cell (neither is better).
-
-    Of runs with other distractors of one class it should be high, of runs with other classes low. NaN of
-    fewer than two runs.
-
-    Unit: share of the pairs, 0 to 1.
-    Source: Y. Goyal et al., ICML 2019, section 4.3, who have no public code.
-    Avoids: counting a run as its own partner.
-
-    Args:
-        cells: of each row and run, the cell.
-    """
-    count = cells.shape[1]
-    equal = (cells[:, :, None] == cells[:, None]).double().sum((1, 2))
-    return (equal - count) / (count * (count - 1))
+_NONE: Final = float("nan")
 
 
-def _mean(edits: Edits, of: Callable[[int, int, int], Sequence[Tensor]]) -> Float[Tensor, " b"]:
-    """Of each row the mean over its edits of what is asked of each."""
+def _agreement(seeds: Edits) -> float:
+    pairs = [*combinations([one[0][0] for one in seeds if one], 2)]
+    return sum(a == b for a, b in pairs) / len(pairs) if pairs and all(seeds) else _NONE
+
+
+def _mean(
+    edits: Edits, places: tuple[Tensor, Tensor], of: Callable[[int, int, int], Sequence[Tensor]]
+) -> Float[Tensor, " b"]:
+    """The mean over each row's edits; NaN where a picture has no place that an edit could hit."""
+    shown = [bool(query.any() and other.any()) for query, other in zip(*places, strict=True)]
     rows = [[one for i, j in pairs for one in of(row, i, j)] for row, pairs in enumerate(edits)]
-    shares = [sum(map(float, row)) / len(row) if row else torch.nan for row in rows]
+    shares = [sum(map(float, row)) / len(row) if row and both else _NONE for row, both in zip(rows, shown, strict=True)]
     return torch.tensor(shares, dtype=torch.float64)

@@ -1,9 +1,8 @@
 """Does the counterfactual look like the pictures of its new class?
 
-IM1 and IM2 ask autoencoders, one trained on each class and one on all: A. Van Looveren, J. Klaise,
-"Interpretable counterfactual explanations guided by prototypes", ECML PKDD 2021 (arXiv 1907.02584). IM1 sees
-what they cannot repeat, IM2 only where two of them differ: what both fail to repeat in the same way has 0.
-Either is less than what a person sees: read them beside the pictures.
+IM1 and IM2 ask autoencoders, one trained on each class and one on all. IM1 sees what they cannot repeat, IM2 only
+where two of them differ: what both fail to repeat in the same way has 0. Either is less than what a person sees: look
+at the pictures as well.
 """
 
 from __future__ import annotations
@@ -17,52 +16,64 @@ from torch import Tensor
 
 from rather.core import Images, Labels
 from rather.generators.classwise import Reconstruct, by_class
+from rather.metrics.registry import metric
 
 _EPS: Final = 1e-7
 
 
+@metric(
+    title="IM1",
+    theme="realism",
+    unit="none, a ratio",
+    better="lower",
+    source='A. Van Looveren, J. Klaise, "Interpretable counterfactual explanations guided by prototypes", ECML PKDD '
+    "2021 (arXiv 1907.02584)",
+    avoids="errors averaged over a batch before they are divided",
+    version=1,
+)
 @torch.no_grad()
-def im1(images: Images, predicted: Labels, target: Labels, autoencoders: Sequence[Reconstruct]) -> Float[Tensor, " b"]:
-    """IM1: error of the target class's autoencoder, over that of the query class's (lower is better).
+def im1(
+    counterfactuals: Images, predicted: Labels, target: Labels, autoencoders: Sequence[Reconstruct]
+) -> Float[Tensor, " b"]:
+    """IM1: error of the target class's autoencoder, over that of the query class's.
 
     |x - AE_target(x)|^2 / (|x - AE_predicted(x)|^2 + eps): below 1 the picture is more like its new class.
 
-    Unit: none, a ratio.
-    Source: A. Van Looveren, J. Klaise, "Interpretable counterfactual explanations guided by prototypes", ECML
-    PKDD 2021.
-    Avoids: errors averaged over a batch before they are divided.
-
     Args:
-        images: the counterfactuals.
+        counterfactuals: in [0, 1].
         predicted: the class that each query had.
         target: the class that each was to get.
         autoencoders: one for each class, in the order of the classes.
     """
-    error = _squared(images - by_class(autoencoders, images, target))
-    return error / (_squared(images - by_class(autoencoders, images, predicted)) + _EPS)
+    error = _squared(counterfactuals - by_class(autoencoders, counterfactuals, target))
+    return error / (_squared(counterfactuals - by_class(autoencoders, counterfactuals, predicted)) + _EPS)
 
 
+@metric(
+    title="IM2",
+    theme="realism",
+    unit="pixel values",
+    better="lower",
+    source="as `im1`",
+    avoids="errors averaged over a batch before they are divided",
+    version=1,
+)
 @torch.no_grad()
 def im2(
-    images: Images, target: Labels, autoencoders: Sequence[Reconstruct], everything: Reconstruct
+    counterfactuals: Images, target: Labels, autoencoders: Sequence[Reconstruct], everything: Reconstruct
 ) -> Float[Tensor, " b"]:
-    """IM2: how far the target class's autoencoder is from the one of all classes (lower is better).
+    """IM2: how far the target class's autoencoder is from the one of all classes.
 
     |AE_target(x) - AE_all(x)|^2 / (|x|_1 + eps).
 
-    Unit: pixel values.
-    Source: A. Van Looveren, J. Klaise, "Interpretable counterfactual explanations guided by prototypes", ECML
-    PKDD 2021.
-    Avoids: errors averaged over a batch before they are divided.
-
     Args:
-        images: the counterfactuals.
+        counterfactuals: in [0, 1].
         target: the class that each was to get.
         autoencoders: one for each class, in the order of the classes.
         everything: the autoencoder of all classes.
     """
-    apart = by_class(autoencoders, images, target) - everything(images)
-    return _squared(apart) / (images.abs().flatten(1).sum(1) + _EPS)
+    apart = by_class(autoencoders, counterfactuals, target) - everything(counterfactuals)
+    return _squared(apart) / (counterfactuals.abs().flatten(1).sum(1) + _EPS)
 
 
 def _squared(difference: Tensor) -> Float[Tensor, " b"]:

@@ -8,18 +8,18 @@ from functools import partial
 from itertools import islice
 from typing import Final, final
 
-from rather import __version__
-from rather.bench.figures import Figure
-from rather.bench.measures import MEASURES
-from rather.bench.plan import Absent, Unit
-from rather.bench.spec import Spec
-from rather.bench.tables import Table, absence, interval, number, tables
+from rather.bench.plan import Unit
+from rather.bench.results import Estimate
+from rather.bench.run import BenchResult
+from rather.bench.tables import Table, figure, interval, skip_line, tables
+from rather.io.writing import write_whole, writing
+from rather.metrics import METRICS
 from rather.report.cards import SMALL, Picture, picture
-from rather.report.html import environment, inside, policy
+from rather.report.html import inside, render
 from rather.report.ranking import Front, Ranking, front, ranking
 
 PICTURES: Final = 8  # images of a task that are shown
-#: Measures against each other: one, and the first of some that are there.
+#: Metrics against each other: one, and the first of some that were computed.
 _FRONTS: Final = (
     ("l1", ("confidence",)),
     ("seconds", ("split_frechet", "similarity", "transfer")),
@@ -30,7 +30,7 @@ _FRONTS: Final = (
 @final
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What a method made of an image."""
+    """The result of a method for an image."""
 
     picture: Picture | None
     says: str
@@ -39,7 +39,7 @@ class Shown:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """An image, and what each method made of it."""
+    """An image, and the result of each method."""
 
     query: Picture | None
     says: str
@@ -59,37 +59,28 @@ class Section:
     tables: Sequence[Table]
 
 
-def page(spec: Spec, units: Sequence[Unit], figures: Sequence[Figure], absent: Sequence[Absent]) -> str:
-    """The page, as a text.
-
-    Args:
-        spec: what was asked.
-        units: the runs, whose first pictures are shown.
-        figures: of them.
-        absent: what there is not.
-    """
-    templates = environment()
-    names = dict.fromkeys([f.task for f in figures] + [unit.task for unit in units])
-    return templates.get_template("bench.html").render(
-        version=__version__,
-        name=spec.name,
-        spec=spec,
-        sections=[_section(name, units, figures) for name in names],
-        absent=[*dict.fromkeys(map(absence, absent))],
-        measures=MEASURES,
-        number=number,
-        interval=interval,
-        policy=policy(templates, "report.css", "bench.css"),
-    )
+def write_page(result: BenchResult) -> None:
+    """Write `index.html` into the folder of the benchmark."""
+    names = dict.fromkeys([one.task for one in result.estimates] + [unit.task for unit in result.units])
+    values = {
+        "name": result.spec.name,
+        "spec": result.spec,
+        "sections": [_section(name, result.units, result.estimates) for name in names],
+        "skipped": [*dict.fromkeys(map(skip_line, result.skipped))],
+        "figure": figure,
+        "interval": interval,
+    }
+    with writing(result.folder):
+        write_whole(result.page, render("bench.html", values).encode())
 
 
-def _section(task: str, units: Sequence[Unit], figures: Sequence[Figure]) -> Section:
-    mine = [f for f in figures if f.task == task and f.variant == "main"]
-    by_measure = {name: [f for f in mine if f.measure == name] for name in MEASURES}
-    by_measure = {name: some for name, some in by_measure.items() if some}
-    answered = max((f.images for f in mine), default=0)
+def _section(task: str, units: Sequence[Unit], estimates: Sequence[Estimate]) -> Section:
+    own = [one for one in estimates if one.task == task]
+    main = [one for one in own if one.variant == "main"]
+    by_metric = {name: some for name in METRICS if (some := [one for one in main if one.metric == name])}
+    answered = max((one.images for one in main), default=0)
     # A method that hardly ever succeeds is on every front, with the few images that are easy.
-    able = {name: [f for f in some if 2 * f.images >= answered] for name, some in by_measure.items()}
+    able = {name: [one for one in some if 2 * one.images >= answered] for name, some in by_metric.items()}
     drawn = [
         next((d for one in up if (d := front(able.get(across, []), able.get(one, [])))), None) for across, up in _FRONTS
     ]
@@ -97,11 +88,11 @@ def _section(task: str, units: Sequence[Unit], figures: Sequence[Figure]) -> Sec
     runs = [first[name] for name in dict.fromkeys(unit.method for unit in units if unit.task == task)]
     return Section(
         name=task,
-        rankings=[ranking(some) for some in by_measure.values() if len(some) > 1],
+        rankings=[ranking(some) for some in by_metric.values() if len(some) > 1],
         fronts=[one for one in drawn if one],
         methods=[unit.method for unit in runs],
         lines=[*_lines(runs)],
-        tables=[*tables([f for f in figures if f.task == task])],
+        tables=[*tables(own)],
     )
 
 
@@ -116,7 +107,7 @@ def _lines(units: Sequence[Unit]) -> Iterator[Line]:
             says=f"{row[0].predicted or '?'} → {row[0].target or '?'}",
             answers=[
                 Shown(
-                    picture=picture(unit.method, f"What {unit.method} made of it", [one.image], SMALL, put)
+                    picture=picture(unit.method, f"The result of {unit.method}", [one.image], SMALL, put)
                     if one.image
                     else None,
                     says=one.status.replace("_", " "),

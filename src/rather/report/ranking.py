@@ -1,4 +1,4 @@
-"""Drawings of a benchmark's figures: rankings with intervals, and fronts; places on the page, no pixels."""
+"""Drawings of a benchmark's estimates: rankings with intervals, and fronts; places on the page, no pixels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from rather.bench.figures import Figure
-from rather.bench.measures import MEASURES
-from rather.bench.tables import interval, number
+from rather.bench.results import Estimate
+from rather.bench.tables import figure, interval, number
+from rather.metrics import METRICS, Metric
 
 LEFT, RIGHT, LINE = 118, 316, 20  # of a ranking, in CSS pixels: where its axis is, and how high a line is
 _WIDE, _HIGH, _EDGE = 430, 300, 46  # of a front
@@ -27,14 +27,14 @@ class Bar:
     x: float
     low: float
     high: float
-    told: str
+    title: str
     mark: str  # best, tied or other
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """All methods by one measure, the best first."""
+    """All methods by one metric, the best first."""
 
     title: str
     what: str
@@ -43,12 +43,12 @@ class Ranking:
     height: int
 
 
-def ranking(figures: Sequence[Figure]) -> Ranking:
-    """A drawing of one measure's figures of one task."""
-    measure = MEASURES[figures[0].measure]
-    ends = [end for f in figures for end in (f.value, f.low, f.high) if math.isfinite(end)]
+def ranking(estimates: Sequence[Estimate]) -> Ranking:
+    """A drawing of one metric's estimates of one task."""
+    metric = METRICS[estimates[0].metric]
+    ends = [end for f in estimates for end in (f.value, f.low, f.high) if math.isfinite(end)]
     axis = _Axis.of(ends, LEFT, RIGHT)
-    ordered = sorted(figures, key=lambda f: f.value, reverse=measure.higher_is_better)
+    ordered = sorted(estimates, key=lambda f: f.value, reverse=metric.higher_is_better)
     bars = [
         Bar(
             name=_short(f.method),
@@ -56,16 +56,16 @@ def ranking(figures: Sequence[Figure]) -> Ranking:
             x=axis.place(f.value),
             low=axis.place(f.low),
             high=axis.place(f.high),
-            told=f"{f.method}: {number(f.value, measure)} ({interval(f)})",
+            title=f"{f.method}: {figure(f)} ({interval(f)})",
             mark="best" if f.best else "tied" if f.tied else "other",
         )
         for n, f in enumerate(ordered)
     ]
     return Ranking(
-        title=f"{measure.title} {'↑' if measure.higher_is_better else '↓'}",
-        what=measure.what,
+        title=f"{metric.title} {'↑' if metric.higher_is_better else '↓'}",
+        what=f"{metric.what.removesuffix('.')} ({metric.better} is better).",
         bars=bars,
-        ends=(number(axis.low, measure), number(axis.high, measure)),
+        ends=(number(axis.low, metric), number(axis.high, metric)),
         height=LINE * len(bars) + 18,
     )
 
@@ -80,13 +80,13 @@ class Point:
     y: float
     on_front: bool
     left: bool  # of its point stands the name
-    told: str
+    title: str
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Front:
-    """Two measures against each other, and the methods that no other one beats in both."""
+    """Two metrics against each other, and the methods that no other one beats in both."""
 
     across: str
     up: str
@@ -99,21 +99,21 @@ class Front:
     edge: int = _EDGE
 
 
-def front(across: Sequence[Figure], up: Sequence[Figure]) -> Front | None:
-    """A drawing of two measures of the same task; None of fewer than two methods that have both."""
+def front(across: Sequence[Estimate], up: Sequence[Estimate]) -> Front | None:
+    """A drawing of two metrics of the same task; None of fewer than two methods that have both."""
     first, second = ({f.method: f for f in some} for some in (across, up))
     both = [name for name in first if name in second]
     if len(both) < 2:  # noqa: PLR2004 - a front is of several
         return None
-    measures = MEASURES[across[0].measure], MEASURES[up[0].measure]
+    metrics = METRICS[across[0].metric], METRICS[up[0].metric]
     x = _Axis.of([first[name].value for name in both], _EDGE + 12, _WIDE - 12)
     y = _Axis.of([second[name].value for name in both], _HIGH - _EDGE - 12, 12)
-    signs = [1 if measure.higher_is_better else -1 for measure in measures]
+    signs = [1 if one.higher_is_better else -1 for one in metrics]
 
     def beaten(name: str) -> bool:
-        mine = signs[0] * first[name].value, signs[1] * second[name].value
+        own = signs[0] * first[name].value, signs[1] * second[name].value
         others = [(signs[0] * first[one].value, signs[1] * second[one].value) for one in both]
-        return any(a >= mine[0] and b >= mine[1] and (a, b) != mine for a, b in others)
+        return any(a >= own[0] and b >= own[1] and (a, b) != own for a, b in others)
 
     points = [
         Point(
@@ -122,18 +122,18 @@ def front(across: Sequence[Figure], up: Sequence[Figure]) -> Front | None:
             y=y.place(second[name].value),
             on_front=not beaten(name),
             left=x.place(first[name].value) > _WIDE * 0.65,
-            told=": ".join([name, _told(first[name], second[name])]),
+            title=f"{name}: {figure(first[name])}, {figure(second[name])}",
         )
         for name in both
     ]
     best = sorted((point.x, point.y) for point in points if point.on_front)
     return Front(
-        across=_head(across[0].measure, logarithmic=x.logarithmic),
-        up=_head(up[0].measure, logarithmic=y.logarithmic),
+        across=_head(metrics[0], logarithmic=x.logarithmic),
+        up=_head(metrics[1], logarithmic=y.logarithmic),
         points=points,
         line="M" + "L".join(f"{a:g} {b:g}" for a, b in best),
-        across_ends=(number(x.low, measures[0]), number(x.high, measures[0])),
-        up_ends=(number(y.low, measures[1]), number(y.high, measures[1])),
+        across_ends=(number(x.low, metrics[0]), number(x.high, metrics[0])),
+        up_ends=(number(y.low, metrics[1]), number(y.high, metrics[1])),
     )
 
 
@@ -162,15 +162,8 @@ class _Axis:
         return round(self.start + (self.end - self.start) * (at - low) / (high - low), 1)
 
 
-def _head(name: str, *, logarithmic: bool) -> str:
-    measure = MEASURES[name]
-    return f"{measure.title}, {'higher' if measure.higher_is_better else 'lower'} is better" + (
-        ", logarithmic" if logarithmic else ""
-    )
-
-
-def _told(*figures: Figure) -> str:
-    return ", ".join(number(figure.value, MEASURES[figure.measure]) for figure in figures)
+def _head(metric: Metric, *, logarithmic: bool) -> str:
+    return f"{metric.title}, {metric.better} is better" + (", logarithmic" if logarithmic else "")
 
 
 def _short(name: str) -> str:

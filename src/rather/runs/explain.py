@@ -18,6 +18,7 @@ from rather.hub.columns import Column, columns
 from rather.hub.datasets import load_dataset, load_files
 from rather.hub.methods import build_method
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of, requirements
+from rather.hub.trusted import allow
 from rather.io.writing import check_writable
 from rather.runs.comparison import check_no_comparison, start_comparison
 from rather.runs.request import Request
@@ -60,6 +61,7 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
         RatherError: for what cannot be loaded, does not fit together or cannot be written.
     """
     began = time.monotonic()
+    allow(request.trust)
     if request.out is not None:
         check_writable(request.out)
     if request.images and request.data:

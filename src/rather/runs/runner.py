@@ -153,7 +153,7 @@ def _explain(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     result = {
         place: replace(
             row,
-            status="skipped",
+            status="already",
             code="ALREADY-TARGET",
             message=REASONS["ALREADY-TARGET"],
             predicted=said[n],

@@ -1,14 +1,13 @@
-"""What was measured of a run's rows, in a Parquet file beside them: measuring again never touches a picture.
+"""What was measured of a run's rows, in a Parquet file of the run: measuring again never touches a picture.
 
-A file is named by what measured, by the rows that were measured and by its own content. So other nets, or
-other rows, are another file, and one that is there holds what would be measured anew.
+A file is named by what measured, by the rows that were measured and by its own content. Other nets, or other rows,
+make another file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,12 +19,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rather.core import Status
 from rather.io.writing import write_whole, writing
-from rather.runs.store import Row, Run, Status
+from rather.runs.store import Row, Run
 
-FORMAT: Final = 2
-_TOGETHER: Final = 64  # rows whose pictures are in memory
-COSTS: Final = ("seconds", "evaluations", "steps", "memory")  # that every row knows
+FORMAT: Final = 4
+_BATCH: Final = 64  # rows whose pictures are in memory
 
 #: Of some rows, all with a query and an answer, a number or a vector for each.
 Measured = Mapping[str, Float[Tensor, "b *d"]]
@@ -34,7 +33,7 @@ Measured = Mapping[str, Float[Tensor, "b *d"]]
 @final
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Of each row its outcome and its numbers; NaN for what a row has not, such as a picture."""
+    """Of each row its outcome and its numbers; NaN for a row without an answer."""
 
     ids: tuple[str, ...]
     statuses: tuple[Status, ...]
@@ -45,21 +44,21 @@ class Scores:
 
 
 def scores_of(run: Run, question: Mapping[str, Any], measure: Callable[[Sequence[Row]], Measured]) -> Scores:
-    """The scores of a run's rows: those that are there, or measured now and kept.
+    """The scores of a run's rows: those that are stored, or measured now and stored.
 
     Args:
         run: whose rows; all that are stored.
-        question: plain data, all that can change a score: which ones, and by which nets.
-        measure: of rows that have a query and an answer, their numbers.
+        question: plain data, all that can change a score: which metrics of which version, and by which nets.
+        measure: from rows that have a query and an answer to their numbers.
 
     Raises:
         RatherError: RUN-DAMAGED of the rows, or the folder cannot be written.
     """
-    told = json.dumps([FORMAT, question, run.shards()], sort_keys=True)
-    key = hashlib.sha256(told.encode()).hexdigest()[:16]
+    asked = json.dumps([FORMAT, question, run.shards()], sort_keys=True)
+    key = _digest(asked.encode())
     for file in sorted(run.folder.glob(f"scores-{key}-*.parquet")):
         data = file.read_bytes()
-        if file.stem.endswith(_digest(data)):  # else it is damaged, and made anew
+        if file.stem.endswith(_digest(data)):  # else it is damaged, and measured again
             return _read(data)
     scores = _measured(run.rows(), measure)
     data = _written(scores)
@@ -73,15 +72,13 @@ def _measured(rows: Iterator[Row], measure: Callable[[Sequence[Row]], Measured])
     statuses: list[Status] = []
     places: list[int] = []  # of the rows that are measured
     parts: list[Measured] = []
-    while some := [*islice(rows, _TOGETHER)]:
+    while some := [*islice(rows, _BATCH)]:
         places += [len(ids) + n for n, row in enumerate(some) if row.query and row.image]
         ids += [row.id for row in some]
         statuses += [row.status for row in some]
-        if searched := [row for row in some if row.query and row.image]:
-            costs = {name: torch.tensor([_number(getattr(row, name)) for row in searched]) for name in COSTS}
-            parts.append(costs | dict(measure(searched)))
-    names = [*parts[0]] if parts else []
-    values = {name: torch.cat([part[name] for part in parts]).double() for name in names}
+        if answered := [row for row in some if row.query and row.image]:
+            parts.append(measure(answered))
+    values = {name: torch.cat([part[name] for part in parts]).double() for name in (parts[0] if parts else ())}
     at = torch.tensor(places, dtype=torch.long)
     return Scores(
         tuple(ids),
@@ -91,10 +88,6 @@ def _measured(rows: Iterator[Row], measure: Callable[[Sequence[Row]], Measured])
             for name, one in values.items()
         },
     )
-
-
-def _number(told: float | None) -> float:
-    return math.nan if told is None else float(told)
 
 
 def _written(scores: Scores) -> bytes:
@@ -110,7 +103,7 @@ def _written(scores: Scores) -> bytes:
 def _read(data: bytes) -> Scores:
     columns = pq.ParquetFile(pa.BufferReader(data)).read().to_pydict()
     ids, statuses = columns.pop("id"), columns.pop("status")
-    values = {name: torch.tensor(told, dtype=torch.float64) for name, told in columns.items()}
+    values = {name: torch.tensor(column, dtype=torch.float64) for name, column in columns.items()}
     return Scores(tuple(ids), tuple(statuses), values)
 
 

@@ -22,7 +22,7 @@ from rather.config.settings import Seed
 from rather.core import Classifier, Images
 from rather.data.source import Source
 from rather.hub.checkpoints import check_writable, save_classifier
-from rather.stats.intervals import wilson
+from rather.stats import wilson
 from rather.train.fit import Progress
 from rather.train.pictures import Pictures, load_to_train, read_parts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sized
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, final
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, final, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,6 +17,7 @@ HALF: Final = 0.5
 _BLOCK: Final = 32  # scenes drawn at a time: all pictures at once could fill the memory
 
 
+@runtime_checkable  # the shapes in the types are checked at run time by the tests
 class Scenes(Sized, Protocol):
     """A world's own kind of scenes: they have a length, and some of them can be taken."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -28,17 +27,6 @@ class FeatureNet(Protocol):
 
     def features(self, x: Images, /) -> Features:
         """Of images in [0, 1]; what else has to be done with them, the net does itself."""
-        ...
-
-
-@runtime_checkable
-class LayeredNet(Protocol):
-    """A net with several maps, as `SqueezeNet`: from what is seen in a few pixels to what is seen in many."""
-
-    name: str
-
-    def layers(self, x: Images, /) -> Sequence[Features]:
-        """Of images in [0, 1], from the first layer to the last."""
         ...
 
 

@@ -22,7 +22,6 @@ from rather.metrics.features import prepared
 #: Blue, green and red: the means, in bytes, that the authors' net subtracts.
 _MEAN: Final = (104.0, 117.0, 123.0)
 #: Where each of seven layers ends, as LPIPS takes them: the first convolution, then fire modules.
-_LAYERS: Final = (1, 4, 7, 9, 10, 11, 12)
 
 
 @final
@@ -56,16 +55,7 @@ class SqueezeNet(Resource, nn.Module):
 
     def features(self, x: Images, /) -> Features:
         """The last map, of 512 features: 7 x 7 cells of 128 x 128 pixels."""
-        return self.layers(x)[-1]
-
-    def layers(self, x: Images, /) -> list[Features]:
-        """Seven maps, from the first convolution to the last fire module."""
-        h = self._bytes(x)
-        maps = []
-        for n, module in enumerate(self.net):
-            h = module(h)
-            if n in _LAYERS:
-                maps.append(h)
+        maps: Features = self.net(self._bytes(x))
         return maps
 
     def _bytes(self, x: Images) -> Float[Tensor, "b 3 s s"]:

@@ -9,11 +9,12 @@ from typing import Final, Literal, final
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from typing_extensions import override
 
 from rather.config.errors import RatherError, did_you_mean
+from rather.core import Classifier, Images
 from rather.data.source import Dataset, Source
 from rather.worlds.faces import cache
 from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS, REGIONS
@@ -80,6 +81,8 @@ class DrawnFaces(Source):
 
     attributes = tuple(ATTRIBUTES)
     regions = REGIONS
+    #: A hair colour is none: to take it away is to give another, so that there is no one truth.
+    causes = tuple(name for name in ATTRIBUTES if name not in HAIR_COLOURS)
 
     def __init__(
         self, name: str, part: Part, count: int, *, seed: int, population: Population, side: int = SIDE
@@ -149,6 +152,20 @@ class DrawnFaces(Source):
             twins._key += " twins of one change"
             self._twins = twins
         return self._twins
+
+    @override
+    def true_effects(self, classifier: Classifier, count: int) -> dict[str, float]:
+        from rather.worlds.faces.effects import effects  # it imports the world, which imports this file
+
+        found = effects(classifier, self.faces[:count], 1)
+        return {name: float(effect.log_odds.mean()) for name, effect in found.items()}
+
+    @override
+    def true_counterfactuals(self, indices: list[int], cause: str, more: Bool[Tensor, " b"]) -> Images:
+        from rather.worlds import WORLDS  # it imports the faces
+
+        world = WORLDS["faces"]
+        return world.draw(world.turn(self.faces[indices], cause, more))
 
     def everything(self) -> Drawn:
         """All pictures and layouts at once: from the cache on disk, or drawn and kept there."""

@@ -1,4 +1,4 @@
-"""Who measures is of the same images, and is not the one that is explained; runs are planned accordingly."""
+"""A judge is of the same images, and is not the classifier that is explained; runs are planned accordingly."""
 
 import hashlib
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rather.bench.judges import Truth, nets_of
+from rather.bench.judges import Judges, Truth, build_judges
 from rather.bench.plan import Plan, plan
-from rather.bench.spec import read_spec
+from rather.bench.spec import AskedData, read_spec
 from rather.config.errors import RatherError
 from rather.hub.checkpoints import save_generator
 from rather.hub.classifiers import load_classifier
@@ -35,39 +35,43 @@ def planned(folder: Path, text: str, *, given: dict[str, str] | None = None, tru
     return plan(read_spec(str(folder / "spec.toml"), given), folder / "runs", trust)
 
 
-def test_whoever_is_explained_judges_nothing(tmp_path):
-    nets = nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, judge="digits")
-    assert (nets.judge, nets.features) == (None, None)
-    assert nets.lacks("judge") == "the judge is the one that is explained"
-    assert nets.lacks("features") == "the net whose features measure is the one that is explained"
-    apart = nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, judge="digits-ensemble")
-    assert apart.judge is apart.features is not None
-    assert apart.lacks("judge") == apart.lacks("features") == ""
-    other = apart.explaining(load_classifier("digits-ensemble"))
-    assert other.lacks("judge") == "the judge is the one that is explained"
-    assert "judge" not in other.question()
+def judges_of(folder: Path, **asked: str) -> Judges:
+    return build_judges(DIGITS, load_dataset("digits"), AskedData(data="digits", **asked), kept=folder)
+
+
+def test_a_classifier_that_is_explained_judges_nothing(tmp_path):
+    same = judges_of(tmp_path, second_classifier="digits")
+    assert (same.second_classifier, same.feature_net) == (None, None)
+    assert same.lacks("second_classifier") == "the second classifier is the one that is explained"
+    assert same.lacks("feature_net") == "the net whose features measure is the one that is explained"
+    apart = judges_of(tmp_path, second_classifier="digits-ensemble")
+    assert apart.second_classifier is apart.feature_net is not None
+    assert apart.lacks("second_classifier") == apart.lacks("feature_net") == ""
+    other = apart.for_classifier(load_classifier("digits-ensemble"))
+    assert other.lacks("second_classifier") == "the second classifier is the one that is explained"
+    assert "second_classifier" not in other.question()
 
 
 def test_realism_is_measured_by_a_net_that_is_named(tmp_path):
     file = tmp_path / "weights.pth"
     torch.save(architecture().state_dict(), file)
-    nets = nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, features=f"inception:{file}")
-    assert isinstance(nets.features, Inception)
-    assert nets.named("features") == f"inception-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
-    assert nets.question()["features"] == nets.named("features")
-    small = nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, features="squeezenet")
-    assert (small.named("features"), small.named("judge")) == ("squeezenet-128", "")
+    judges = judges_of(tmp_path, features=f"inception:{file}")
+    assert isinstance(judges.feature_net, Inception)
+    assert judges.named("feature_net") == f"inception-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
+    assert judges.question()["feature_net"] == judges.named("feature_net")
+    small = judges_of(tmp_path, features="squeezenet")
+    assert (small.named("feature_net"), small.named("second_classifier")) == ("squeezenet-128", "")
     with pytest.raises(RatherError, match="FID needs the weights") as caught:
-        nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, features="inception:none.pth")
+        judges_of(tmp_path, features="inception:none.pth")
     assert caught.value.code == "MODEL-NOT-FOUND"
 
 
 @pytest.mark.parametrize(
-    ("field", "name"), [("oracle", "faces-oracle"), ("filter", "faces-ddpm"), ("judge", "faces-smile")]
+    ("field", "name"), [("oracle", "faces-oracle"), ("filter", "faces-ddpm"), ("second_classifier", "faces-smile")]
 )
 def test_a_net_of_other_images_is_refused(tmp_path, field, name):
     with pytest.raises(RatherError, match=r"faces.*\(3, 64, 64\).*digits takes \(1, 28, 28\)"):
-        nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, **{field: name})
+        judges_of(tmp_path, **{field: name})
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,7 @@ def test_autoencoders_of_other_classes_or_images_are_refused(tmp_path, shape, la
     file = tmp_path / "mine.safetensors"
     save_generator(file, generator, generator.build(shape).product("mine"), {})
     with pytest.raises(RatherError, match="mine") as caught:
-        nets_of(DIGITS, load_dataset("digits"), kept=tmp_path, autoencoders=str(file))
+        judges_of(tmp_path, autoencoders=str(file))
     assert caught.value.code == code
 
 
@@ -99,22 +103,22 @@ def test_the_true_counterfactual_has_the_mirrored_amount_of_the_cause():
 
 
 def test_a_method_of_another_classifier_explains_it_for_the_same_targets(tmp_path):
-    told = planned(tmp_path, SPEC.replace("METHOD", '"attack@digits-ensemble"'))
-    first, second = told.units
+    result = planned(tmp_path, SPEC.replace("METHOD", '"attack@digits-ensemble"'))
+    first, second = result.units
     assert (first.run.config["classifier"]["name"], second.run.config["classifier"]["name"]) == (
         "digits",
         "digits-ensemble",
     )
-    assert first.work.goals == second.work.goals
+    assert first.job.goals == second.job.goals
     assert second.method == "attack@digits-ensemble"
 
 
-def test_a_classifier_of_other_images_is_absent(tmp_path):
-    told = planned(tmp_path, SPEC.replace("METHOD", '"attack@faces-smile"'))
-    assert [unit.method for unit in told.units] == ["wachter"]
-    (absent,) = told.absent
-    assert absent.method == "attack@faces-smile"
-    assert "faces-smile takes (3, 64, 64)" in absent.failure
+def test_a_classifier_of_other_images_is_skipped(tmp_path):
+    result = planned(tmp_path, SPEC.replace("METHOD", '"attack@faces-smile"'))
+    assert [unit.method for unit in result.units] == ["wachter"]
+    (skipped,) = result.skipped
+    assert skipped.method == "attack@faces-smile"
+    assert "faces-smile takes (3, 64, 64)" in skipped.reason
 
 
 def test_code_is_run_with_consent_and_told_its_shape_and_classes(tmp_path):
@@ -129,9 +133,9 @@ def test_code_is_run_with_consent_and_told_its_shape_and_classes(tmp_path):
     with pytest.raises(RatherError, match="consent"):
         planned(tmp_path, text)
     trust = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
-    told = planned(tmp_path, text, trust=(trust,))
-    assert {unit.work.classifier.classes for unit in told.units} == {("low", "high")}
-    assert {unit.run.config["trust"][0] for unit in told.units} == {trust}
+    result = planned(tmp_path, text, trust=(trust,))
+    assert {unit.job.classifier.classes for unit in result.units} == {("low", "high")}
+    assert {unit.run.config["trust"][0] for unit in result.units} == {trust}
 
 
 def test_a_classifier_of_other_classes_is_refused_by_their_name(tmp_path):
@@ -151,7 +155,7 @@ def test_a_classifier_of_other_classes_is_refused_by_their_name(tmp_path):
 
 def test_the_same_data_under_two_labels_share_their_runs(tmp_path):
     text = SPEC.replace("METHOD", '"attack"') + '[[data]]\nlabel = "again"\ndata = "{images}"\n'
-    told = planned(tmp_path, text + 'classifier = "digits"\n', given={"images": "digits"})
-    assert [unit.task for unit in told.units] == ["digits"] * 2 + ["again"] * 2
-    folders = [unit.run.folder for unit in told.units]
+    result = planned(tmp_path, text + 'classifier = "digits"\n', given={"images": "digits"})
+    assert [unit.task for unit in result.units] == ["digits"] * 2 + ["again"] * 2
+    folders = [unit.run.folder for unit in result.units]
     assert folders[:2] == folders[2:]

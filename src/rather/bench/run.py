@@ -1,4 +1,4 @@
-"""A benchmark from its spec to its tables: what `rather bench` does, as one function."""
+"""A benchmark from its spec to its tables: `rather bench`, as one function."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from rather.bench.figures import Figure, figures_of
-from rather.bench.measures import MEASURES
-from rather.bench.plan import Absent, Progress, Unit, plan, run_pending
-from rather.bench.scoring import score_all
+from rather.bench.batch import score_all
+from rather.bench.plan import Progress, Skipped, Unit, plan, run_pending
+from rather.bench.results import Estimate, estimates_of
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import formats
 from rather.io.writing import check_writable, write_whole, writing
-from rather.report.benchmark import page
+from rather.metrics import load_metrics
 from rather.runs.store import STATUSES
 
 RUNS: Final = Path("runs")
@@ -24,75 +23,77 @@ RUNS: Final = Path("runs")
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Benched:
-    """An answered and measured benchmark."""
+class BenchResult:
+    """A benchmark whose runs are computed and measured."""
 
     folder: Path
-    page: Path  # to open
     spec: Spec
     units: tuple[Unit, ...]
-    figures: tuple[Figure, ...]
-    absent: tuple[Absent, ...]
+    estimates: tuple[Estimate, ...]
+    skipped: tuple[Skipped, ...]
     counts: Mapping[str, int]  # of each status, in all runs
     notes: tuple[str, ...]
     seconds: float  # of this call
     working: float  # seconds of it that the runs took
 
+    @property
+    def page(self) -> Path:
+        """The page to open, once `rather.report.benchmark.write_page` has written it."""
+        return self.folder / "index.html"
+
 
 def bench(
-    asked: str | Spec,
+    spec: str | Spec,
     *,
     given: Mapping[str, str] | None = None,
     out: Path | None = None,
     runs: Path = RUNS,
     trust: Sequence[str] = (),
     progress: Progress = lambda _done, _asked: None,
-) -> Benched:
-    """Answer, measure and tell a benchmark.
+) -> BenchResult:
+    """Compute the runs of a benchmark, measure them, and write its tables.
 
-    The same call again goes on where an interrupted one was. A run is a folder of `runs`, named by what it
-    asks: whatever benchmark asks the same finds it.
+    The same call again continues where an interrupted one stopped. A run is a folder of `runs`, named by what it asks:
+    another benchmark that asks the same uses it.
 
     Args:
-        asked: a benchmark of the package by its name, a file's path, or what such a file says.
+        spec: the name of a benchmark of the package, a file's path, or the content of such a file.
         given: what stands for each `{NAME}` of the file.
-        out: the folder for tables and page; by default `bench-NAME` in `runs`.
+        out: the folder for the tables; by default `bench-NAME` in `runs`.
         runs: the folder that has the runs.
         trust: sha256 sums of code that may be run.
-        progress: told (rows done, rows asked).
+        progress: it is called with (rows done, rows asked).
 
     Raises:
         RatherError: for a mistake of the spec, a net or data that cannot be used, or the machine.
     """
     began = time.monotonic()
-    spec = read_spec(asked, given) if isinstance(asked, str) else asked
+    spec = read_spec(spec, given) if isinstance(spec, str) else spec
     folder = out or runs / f"bench-{spec.name}"
     for place in (folder, runs):
         check_writable(place)
     planned = plan(spec, runs, trust)
     units, broken, working = run_pending(planned.units, progress)
-    columns = {column for name in spec.measures or MEASURES for column in MEASURES[name].columns}
-    scores = score_all(units, columns)
-    figures, unmeasured = figures_of(units, scores, spec.measures)
-    absent = (*planned.absent, *broken, *unmeasured)
-    told = {
+    known = load_metrics()
+    metrics = [known[name] for name in spec.metrics or known]
+    estimates, unmeasured = estimates_of(units, score_all(units, metrics), metrics)
+    skipped = (*planned.skipped, *broken, *unmeasured)
+    record = {
         "spec": spec.model_dump(mode="json"),
         "runs": [{"task": u.task, "method": u.method, "seed": u.seed, "run": str(u.run.folder)} for u in units],
-        "absent": [vars(one) for one in absent],
+        "skipped": [vars(one) for one in skipped],
     }
     with writing(folder):
-        write_whole(folder / "bench.json", json.dumps(told, indent=1).encode())
-        for file, make in formats(figures, absent, spec.name).items():
+        write_whole(folder / "bench.json", json.dumps(record, indent=1).encode())
+        for file, make in formats(estimates, skipped, spec.name).items():
             write_whole(folder / file, make())
-        write_whole(folder / "index.html", page(spec, units, figures, absent).encode())
     counts = [unit.run.counts() for unit in units]
-    return Benched(
+    return BenchResult(
         folder=folder,
-        page=folder / "index.html",
         spec=spec,
         units=tuple(units),
-        figures=tuple(figures),
-        absent=absent,
+        estimates=tuple(estimates),
+        skipped=skipped,
         counts={status: sum(one[status] for one in counts) for status in STATUSES},
         notes=planned.notes,
         seconds=time.monotonic() - began,

@@ -1,4 +1,4 @@
-"""Intervals and tests against closed forms, brute force and SciPy."""
+"""Ranks, intervals and tests against closed forms, brute force and SciPy."""
 
 import itertools
 
@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rather.stats.resampling import (
+from rather.stats import (
     RESAMPLES,
     bootstrap_mean,
     draws,

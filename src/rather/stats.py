@@ -7,17 +7,51 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
+from scipy.stats import rankdata
+from torch import Tensor
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]
+#: Of the standard normal distribution 95 % lie within this on either side.
+Z: Final = 1.959964
 RESAMPLES: Final = 2_000
 STATISTICS: Final = 500  # resamples of what is no mean, and takes longer
 SIGNS: Final = 9_999  # draws of signs; the smallest p is one in ten thousand
 GROUPS: Final = 20  # of images, that the jackknife leaves out
 FEWEST: Final = 8  # images of which some can be left out, or that two methods are compared on
-_HIGHEST: Final = 0.975  # quantile of an interval of 95 %
+
+
+def wilson(count: float, of: int, *, z: float = Z) -> tuple[float, float]:
+    """The interval of a share (Wilson, 1927), of 95 % if z is not given; the count may be a mean over seeds.
+
+    >>> tuple(round(end, 3) for end in wilson(81, 90))
+    (0.821, 0.946)
+    """
+    p = count / of
+    middle = (p + z**2 / (2 * of)) / (1 + z**2 / of)
+    half = z * (p * (1 - p) / of + z**2 / (4 * of**2)) ** 0.5 / (1 + z**2 / of)
+    return middle - half, middle + half
+
+
+def mid_ranks(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """The place of each value when they are in order, from 1 on; equal ones share the middle of theirs."""
+    return torch.from_numpy(rankdata(values.cpu().numpy()))
+
+
+def rank_correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """Spearman's rank correlation (1904), from -1 to 1, in 64 bits.
+
+    NaN where there is no order to agree on: all of one side are equal, or a value is NaN.
+    """
+    if a.isnan().any() or b.isnan().any():
+        return torch.full((), torch.nan, dtype=torch.float64)
+    one, other = (ranks - ranks.mean() for ranks in (mid_ranks(a), mid_ranks(b)))
+    correlation: Tensor = (one @ other) / (one.norm() * other.norm())
+    return correlation
 
 
 def image_means(values: Numbers, image: Places, count: int) -> Numbers:
@@ -26,9 +60,9 @@ def image_means(values: Numbers, image: Places, count: int) -> Numbers:
     >>> image_means(np.array([1.0, 3.0, np.nan]), np.array([0, 0, 1]), 3)
     array([ 2., nan, nan])
     """
-    there = ~np.isnan(values)
-    total = np.bincount(image[there], values[there], count)
-    rows = np.bincount(image[there], minlength=count)
+    known = ~np.isnan(values)
+    total = np.bincount(image[known], values[known], count)
+    rows = np.bincount(image[known], minlength=count)
     with np.errstate(invalid="ignore"):
         means: Numbers = total / rows
     return means
@@ -45,26 +79,37 @@ def draws(count: int, seed: int = 0) -> Numbers:
 
 def bootstrap_mean(means: Numbers, weights: Numbers) -> tuple[float, float]:
     """The 95 % interval of the mean over images that have one: the bootstrap's percentiles."""
-    there = ~np.isnan(means)
-    some = weights[:, there]
+    known = ~np.isnan(means)
+    some = weights[:, known]
     size = some.sum(1)
-    resampled = (some @ means[there])[size > 0] / size[size > 0]
-    low, high = np.percentile(resampled, [2.5, 97.5]).tolist()
+    return percentiles((some @ means[known])[size > 0] / size[size > 0])
+
+
+def percentiles(values: Numbers) -> tuple[float, float]:
+    """The 95 % interval; samples in which the statistic is not defined are left out."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return math.nan, math.nan
+    low, high = np.percentile(known, [2.5, 97.5]).tolist()
     return low, high
+
+
+def resampled(image: Places, weights: Numbers) -> Numbers:
+    """How often each row is in each of the bootstrap's samples: images are drawn, each with all of its rows."""
+    return weights[:STATISTICS][:, image]
 
 
 def sign_flip(differences: Numbers, seed: int = 0) -> float:
     """The p-value of a mean difference of pairs above 0: how often random signs give as much (Fisher, 1935).
 
-    Exact up to the number of draws, whatever the numbers are; of yes and no it is McNemar's exact test. One
-    side: differences that are below 0 on the whole have a p of more than a half.
+    Exact up to the number of draws, whatever the numbers are; of yes and no it is McNemar's exact test. One side:
+    differences that are below 0 on the whole have a p of more than a half.
 
     >>> sign_flip(np.array([0.0, 0.0]))
     1.0
     """
     signs = np.random.default_rng(seed).integers(0, 2, (SIGNS, len(differences))) * 2.0 - 1
-    observed = differences.sum()
-    as_large = signs @ differences >= observed - 1e-9 * np.abs(differences).sum()
+    as_large = signs @ differences >= differences.sum() - 1e-9 * np.abs(differences).sum()
     return float((1 + as_large.sum()) / (SIGNS + 1))
 
 
@@ -102,7 +147,7 @@ def jackknife_interval(value: float, without: Numbers) -> tuple[float, float]:
 
     By Student's t, of a degree of freedom less than there are samples.
     """
-    half = float(stdtrit(len(without) - 1, _HIGHEST)) * jackknife_error(without)
+    half = float(stdtrit(len(without) - 1, 0.975)) * jackknife_error(without)
     return value - half, value + half
 
 
@@ -111,17 +156,3 @@ def student_p(difference: float, error: float, degrees: float = math.inf) -> flo
     if error == 0:
         return 0.0 if difference > 0 else 1.0
     return float(stdtr(degrees, -difference / error))
-
-
-def resampled(image: Places, weights: Numbers) -> Numbers:
-    """The same of the bootstrap's: images are drawn, of which each has all of its rows."""
-    return weights[:STATISTICS][:, image]
-
-
-def percentiles(found: Numbers) -> tuple[float, float]:
-    """The 95 % interval; samples in which the statistic is not defined are left out."""
-    there = found[~np.isnan(found)]
-    if not len(there):
-        return math.nan, math.nan
-    low, high = np.percentile(there, [2.5, 97.5]).tolist()
-    return low, high

@@ -1,1 +1,0 @@
-"""Statistics that tables share: intervals, ranks, resampling."""
