@@ -22,9 +22,10 @@ DOCS: Final = Path(__file__).parent.parent / "docs"
 TITLE: Final = """\
 # The papers' claims, and what comes out here
 
-`python benchmarks/claims.py` writes this page: the claims are in `benchmarks/claims.toml`, our figures in the JSON files of this
-folder. Our nets and pictures are others, and much smaller, so a direction or an order can agree, but seldom a digit. A claim of an
-order agrees if the values are in that order; one of a size, if our 95 % interval reaches it. The column *why* is our reading.
+`python benchmarks/claims.py` writes this page: the claims are in `benchmarks/claims.toml`, our figures in the JSON
+files of this folder. Our nets and pictures are others, and much smaller, so a direction or an order can agree, but
+seldom a digit. A claim of an order agrees if the values are in that order; one of a size, if our 95 % interval
+reaches it. The column *why* is our reading.
 """
 #: By the words of `is`: figures in the claim's order, and the number at the end of these words.
 RULES: Final[Mapping[str, Callable[[Sequence[Interval], float], bool]]] = {
@@ -47,7 +48,7 @@ def figures(file: Path) -> Any:
 
 
 def figure(folder: Path, file: str, *keys: str | int) -> Interval | None:
-    """A figure of docs/FILE.json; of the leaderboard it has the keys task, method and metric. None if it is not there."""
+    """A figure of docs/FILE.json; of the leaderboard the keys are task, method, metric. None if it is missing."""
     if not (folder / f"{file}.json").exists():
         return None
     found = figures(folder / f"{file}.json")

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from estimate import Estimate
 from PIL import Image
 
-from estimate import Estimate
 from rather.data.mnist import read
 
 CLASSES = ["top", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
