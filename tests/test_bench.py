@@ -173,15 +173,7 @@ def test_a_new_metric_is_one_function(tmp_path):
     """The benchmark fills its parameters by their names; nothing else names it."""
     try:
 
-        @metric(
-            title="brighter",
-            theme="distance",
-            unit="share of the pixels",
-            better="lower",
-            source="this test",
-            avoids="nothing",
-            version=1,
-        )
+        @metric(title="brighter", theme="distance", unit="share of the pixels", better="lower", version=1)
         def brighter(counterfactuals, queries):
             """Share of the pixels that became brighter."""
             return (counterfactuals > queries).flatten(1).double().mean(1)

@@ -21,6 +21,7 @@ from rather.classifiers.outputs import Log, LogOdds
 from rather.config.errors import RatherError
 from rather.core import Classifier
 from rather.hub.classifiers import load_classifier
+from rather.hub.trusted import run_factory
 from rather.io.state_dicts import read_state
 
 SHAPE = (1, 6, 6)
@@ -454,6 +455,16 @@ def test_code_is_run_only_if_its_hash_is_named(code):
     assert mark.exists()
     file.write_text(file.read_text() + "# changed\n")
     refused("MODEL-CODE", load_classifier, f"{file}:make", shape=SHAPE, trust=trust)
+
+
+def test_the_same_code_in_two_places_reads_what_lies_next_to_it(tmp_path):
+    text = "from pathlib import Path\n\ndef make():\n    return Path(__file__).parent.name\n"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.py").write_text(text)
+    trust = [f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"]
+    made = [run_factory(f"{tmp_path / name}/mine.py:make", trust, {}) for name in ("one", "two")]
+    assert made == ["one", "two"]
 
 
 def test_code_that_makes_a_classifier(code):

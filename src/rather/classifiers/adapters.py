@@ -95,13 +95,9 @@ def _per_channel(what: str, values: Sequence[float] | None, default: float, shap
 
 
 def ensemble(members: Sequence[Classifier], name: str = "ensemble") -> Classifier:
-    """The classifier whose logits are the mean of its members' log-probabilities.
+    """The classifier whose logits are the mean of its members' log-probabilities; members are shared, not copied.
 
     Its map is its members' maps, concatenated in channels, if they are of one size; else the image.
-
-    Args:
-        members: of the same classes and shape of images; shared, not copied.
-        name: its name in reports.
 
     Raises:
         RatherError: MODEL-MEMBERS if there are none, or if they differ in shape or classes.

@@ -117,11 +117,7 @@ def suited(shape: Shape) -> str:
 
 
 def build(architecture: str, shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
-    """Body and head of a net by its name, with new random weights from torch's global stream.
-
-    Raises:
-        RatherError: CFG-UNKNOWN for another name, TRAIN-DATA for pictures that are too small for the net.
-    """
+    """Body and head of a net by its name, with new random weights from torch's global stream."""
     if architecture not in ARCHITECTURES:
         raise RatherError(
             "CFG-UNKNOWN", where=f"architecture {architecture}", do=did_you_mean(architecture, ARCHITECTURES)

@@ -128,13 +128,7 @@ def _modules(net: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def check_steady(net: nn.Module, x: Tensor, output: Tensor) -> None:
-    """Refuse a net that returns something else for the same image, among other images, or alone.
-
-    Args:
-        net: images, as it takes them, to one tensor.
-        x: at least two images.
-        output: what the net returned for them.
-    """
+    """Refuse a net that returns something else for the same image, among other images, or alone."""
     training = [name or "the net itself" for name, module in _modules(net) if module.training][::-1]
     where = f"{training[0]} is in training mode" if training else ""
     again = difference(run(net, x), output)

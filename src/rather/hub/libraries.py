@@ -158,13 +158,7 @@ def _published(spec: str, do: str = "Give a file of its weights: {}=FILE") -> It
 
 
 def _build(build: Callable[..., Any], state: Mapping[str, Tensor], where: Path) -> tuple[Any, int]:
-    """The net with these weights, and the number of classes that they are for.
-
-    Args:
-        build: makes it; takes `num_classes`.
-        state: see `state_dicts.read_state`.
-        where: the state is from.
-    """
+    """The net with these weights, and the number of classes that they are for; `build` takes `num_classes`."""
     # New nets draw their weights, and some warn of how slowly; the caller's random numbers must not change.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
         with torch.device("meta"):

@@ -18,7 +18,7 @@ from rather.io.writing import write_whole, writing
 from rather.plots import BRIGHTER, signed_difference
 from rather.report.cards import MEDIUM, SMALL, Picture, picture
 from rather.report.html import inside, question, render
-from rather.report.panels import Measure, Panel
+from rather.report.panels import Measure, Panel, signed
 from rather.runs.store import Row, Run
 from rather.types import Image
 
@@ -103,7 +103,7 @@ def interval(estimate: Estimate | None) -> str:
     """A signed number and its interval, in short."""
     if estimate is None:
         return _DASH
-    return f"{estimate.value:+.2f} ({estimate.low:+.2f} to {estimate.high:+.2f})".replace("-", "\N{MINUS SIGN}")
+    return f"{signed(estimate.value)} ({signed(estimate.low)} to {signed(estimate.high)})"
 
 
 def _percent(share: float) -> str:

@@ -61,7 +61,7 @@ def panels(info: Mapping[str, Any]) -> tuple[list[Panel], dict[str, Any]]:
         often = often if often.keys() <= {*most} else {}
         if often:
             del rest[_OFTEN]
-        cells = {name: [_change(attributes[name]), *([_shares(often, name)] if often else [])] for name in most}
+        cells = {name: [signed(attributes[name]), *([_shares(often, name)] if often else [])] for name in most}
         drawn.append(
             Panel(
                 title=("How the method changed the attributes", "", ""),
@@ -113,7 +113,7 @@ def _attributes_of_all(target: str, rows: Sequence[Mapping[str, float]]) -> Pane
         heads=("attribute", "change", f"among the {FIRST} largest"),
         signed=True,
         measures=[
-            Measure(name=name, value=means[name], cells=(_change(means[name]), _percent(reasons[name] / len(rows))))
+            Measure(name=name, value=means[name], cells=(signed(means[name]), _percent(reasons[name] / len(rows))))
             for name in most
         ],
         note="An attribute that an image does not list counts as unchanged.",
@@ -159,10 +159,10 @@ def _percent(share: float) -> str:
     return f"{text}\N{NARROW NO-BREAK SPACE}%"
 
 
-def _change(value: float) -> str:
-    r"""A signed change.
+def signed(value: float) -> str:
+    r"""A number with its sign, but no sign on zero.
 
-    >>> [_change(value) for value in (0.62, -0.3, -0.001)]
+    >>> [signed(value) for value in (0.62, -0.3, -0.001)]
     ['+0.62', '\u22120.30', '0.00']
     """
     text = f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
