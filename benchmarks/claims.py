@@ -75,9 +75,9 @@ def row(claim: Mapping[str, Any], folder: Path) -> list[str]:
         kind, _, value = kind.rpartition(" ")
     agrees = RULES[kind]([*found.values()], float(value or 0))  # type: ignore[arg-type]
     tell = share if claim["as"] == "share" else lambda one: number(one, claim["as"])
-    told = ", ".join(f"{name} {tell(one)}" for name, one in found.items())  # type: ignore[arg-type]
+    ours = ", ".join(f"{name} {tell(one)}" for name, one in found.items())  # type: ignore[arg-type]
     why = claim.get("yes" if agrees else "no", "")
-    return [claim["claim"], claim["printed"], told, "yes" if agrees else "**no**", why]
+    return [claim["claim"], claim["printed"], ours, "yes" if agrees else "**no**", why]
 
 
 def page(folder: Path = DOCS) -> str:
