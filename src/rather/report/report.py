@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -156,8 +155,7 @@ def _pairs(cards: Sequence[Card], classes: Sequence[str], names: Sequence[str], 
     for n, group in enumerate(groups):
         tile = None
         if 1 < len(groups) <= TILES:
-            put = partial(place, f"pair-{n}.png")
-            tile = picture("", "", group[0].tile, SMALL, put)
+            tile = picture("", "", group[0].tile, SMALL, place, file=f"pair-{n}.png")
         pairs.append(Pair(n, group, names[begin // size], tile))
         begin += len(group)
     return pairs
