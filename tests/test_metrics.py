@@ -242,4 +242,4 @@ def test_every_metric_says_what_it_is(metric):
     assert metric.theme in THEMES
     assert all((metric.title, metric.unit, metric.source))
     assert not any(text.endswith(".") for text in (metric.title, metric.unit, metric.source))
-    assert str(metric).startswith(metric.what)
+    assert str(metric) == f"{metric.what[:-1]} ({metric.better} is better). [{metric.home}]"

@@ -63,7 +63,7 @@ def ranking(estimates: Sequence[Estimate]) -> Ranking:
     ]
     return Ranking(
         title=f"{metric.title} {'↑' if metric.higher_is_better else '↓'}",
-        what=f"{metric.what.removesuffix('.')} ({metric.better} is better).",
+        what=metric.explained,
         bars=bars,
         ends=(number(axis.low, metric), number(axis.high, metric)),
         height=LINE * len(bars) + 18,
