@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import rather.data
-from rather.classifiers.adapters import adapt
 from rather.config.errors import RatherError
+from rather.core import Classifier
 from rather.data import mnist, omniglot
 from rather.data.folder import Folder
 from rather.data.source import Dataset, read_all
@@ -109,7 +109,7 @@ def dropped(tmp_path, monkeypatch):
 def test_a_dataset_is_one_file(dropped):
     assert list_datasets()["mine/two:FOLDER"] == "so many pictures"
     assert load_dataset("mine").ids == ("mine-0",)
-    both = load_dataset(f"mine/two:{dropped}", like=adapt(lambda x: x.flatten(1)[:, :2], shape=(3, 4, 5)))
+    both = load_dataset(f"mine/two:{dropped}", like=Classifier(lambda x: x.flatten(1)[:, :2], shape=(3, 4, 5)))
     assert both.test.name == str(dropped)
     assert both.images.shape == (2, 3, 4, 5)
     assert both.ids == ("mine-0", "mine-1")
@@ -117,8 +117,9 @@ def test_a_dataset_is_one_file(dropped):
         load_dataset("mine/two")
 
 
-def test_a_choice_that_a_dataset_does_not_have(idx):
-    assert code_of(load_dataset, f"mnist/letters:{idx}") == "DATA-NOT-FOUND"
+def test_a_choice_or_a_path_that_a_dataset_does_not_have(idx):
+    for name in (f"mnist/letters:{idx}", f"digits:{idx}", "mnist:", "shapes/red"):
+        assert code_of(load_dataset, name) == "DATA-NOT-FOUND"
 
 
 def test_the_code_of_a_user_makes_a_dataset_once_it_is_trusted(tmp_path):

@@ -248,9 +248,10 @@ def test_the_layout_is_where_the_colour_is():
     ids=["top", "middle", "bottom"],
 )
 def test_age_shows_everywhere_and_gradually(rows, columns):
-    steps = [
-        draw(faces.set_attributes(people(2), PLAIN | {"age": age}), 256)[0][..., rows, columns] for age in (0, 0.5, 1)
-    ]
+    def drawn(age):
+        return draw(faces.set_attributes(people(2), PLAIN | {"age": age}), 256)[0][..., rows, columns]
+
+    steps = [drawn(age) for age in (0, 0.5, 1)]
     for before, after in pairwise(steps):
         assert (changed(before, after).flatten(1).float().mean(1) > 0.02).all()
     near = drawn(0.501)

@@ -19,9 +19,8 @@ from safetensors.torch import load_file, save, save_file
 from torch import nn
 
 from rather.classifiers import architectures as nets
-from rather.classifiers.adapters import ensemble
 from rather.config.errors import RatherError
-from rather.core import Classifier
+from rather.core import Classifier, ensemble
 from rather.data.source import Dataset, InMemory
 from rather.hub.checkpoints import read_classifier, read_metadata, save_classifier
 from rather.hub.classifiers import load_classifier

@@ -10,9 +10,8 @@ from typing import Final, final
 
 from rather.bench.judges import Judges, build_judges
 from rather.bench.spec import AskedData, AskedMethod, Spec, missing
-from rather.classifiers.preflight import preflight
 from rather.config.errors import REFUSED, RatherError
-from rather.core import Classifier, Images, Method, Resource
+from rather.core import Classifier, Images, Method, Resource, preflight
 from rather.data.source import Dataset, read_all
 from rather.hub.classifiers import check_same_images, classifier_of, load_classifier
 from rather.hub.datasets import load_dataset
@@ -28,12 +27,11 @@ from rather.hub.resources import (
 )
 from rather.runs.runner import Job, preflight_resources, run_config, run_pending, with_same_goals
 from rather.runs.store import Run, folder_name
-from rather.search.goals import check_target
+from rather.search.goals import REFERENCED, check_target
 from rather.search.references import References
 
 Progress = Callable[[int, int], None]
 _SEED: Final = 0  # of targets that are drawn: the same, whatever the seeds of the methods are
-_REFERENCED: Final = {"nearest", "confused"}  # rules for targets that look at reference images
 
 
 @final
@@ -211,7 +209,7 @@ def _units(spec: Spec, task: Task, built: Sequence[Built], runs: Path) -> Iterat
         indices=task.indices,
         classifier=task.judges.classifier,
         method=built[0].method,
-        references=_references(task) if task.target in _REFERENCED else None,
+        references=_references(task) if task.target in REFERENCED else None,
         target=task.target,
         confidence=spec.confidence if confidence is None else confidence,
         seed=_SEED,

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from rather.config.errors import RatherError, did_you_mean
-from rather.core import Images
 from rather.io.images import Shape
+from rather.types import Images
 
 Architecture = Callable[[Shape, int], tuple[nn.Sequential, nn.Sequential]]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
-from rather.core import Logits
+from rather.types import Logits
 
 _SUM: Final = 1e-3  # how far from 1 a row of probabilities may sum, in half precision as well
 
@@ -75,11 +75,11 @@ class Log(nn.Module):
         return p.clamp(min=torch.finfo(p.dtype).tiny).log()
 
 
-def output_of(text: str) -> Output:
-    """A user's word as an `Output`, or CFG-SETTING."""
-    if text not in get_args(Output):
-        raise RatherError("CFG-SETTING", where=f"output {text}", why="unknown", do=did_you_mean(text, get_args(Output)))
-    return cast("Output", text)
+def check_output(output: str) -> None:
+    """Refuse a word that is no `Output`."""
+    if output not in get_args(Output):
+        do = did_you_mean(output, get_args(Output))
+        raise RatherError("CFG-SETTING", where=f"output {output}", why="unknown", do=do)
 
 
 def key_of(returned: object) -> str | int | None:

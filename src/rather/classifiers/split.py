@@ -11,8 +11,8 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor, fx, nn
 
+from rather.classifiers.checks import CLOSE, difference, run
 from rather.classifiers.outputs import Function, OneTensor, key_of
-from rather.classifiers.preflight import CLOSE, difference, run
 from rather.config.errors import RatherError, did_you_mean
 
 _MAP: Final = 4  # dimensions of a map: b, d, u, v

@@ -14,7 +14,7 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor, nn
 
-from rather.classifiers.preflight import brief
+from rather.classifiers.checks import brief
 from rather.config.errors import RatherError, did_you_mean
 from rather.io.images import Shape
 from rather.io.state_dicts import load_state, outputs, read_state

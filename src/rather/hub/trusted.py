@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from rather.classifiers.preflight import brief
+from rather.classifiers.checks import brief
 from rather.config.errors import RatherError, did_you_mean
 
 _ALLOWED: Final = set[str]()  # hashes of files that may run

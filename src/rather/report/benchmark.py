@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -69,16 +68,15 @@ def _section(task: str, units: Sequence[Unit], estimates: Sequence[Estimate]) ->
 
 def _lines(units: Sequence[Unit]) -> Iterator[dict[str, Any]]:
     """The first images, a line at a time in memory."""
-    put = partial(inside, "")
     rows = (islice(unit.run.rows(), PICTURES) for unit in units)
     for row in zip(*rows, strict=True):
         query = next((one.query for one in row if one.query), None)
         yield {
-            "query": picture("image", "The image", [query], SMALL, put) if query else None,
+            "query": picture("image", "The image", [query], SMALL, inside) if query else None,
             "says": f"{row[0].predicted or '?'} → {row[0].target or '?'}",
             "answers": [
                 {
-                    "picture": picture(unit.method, f"The result of {unit.method}", [one.image], SMALL, put)
+                    "picture": picture(unit.method, f"The result of {unit.method}", [one.image], SMALL, inside)
                     if one.image
                     else None,
                     "says": one.status.replace("_", " "),

@@ -24,7 +24,7 @@ from rather.runs.comparison import check_no_comparison, start_comparison
 from rather.runs.request import Request
 from rather.runs.runner import Job, preflight_all, run_config, run_pending, with_same_goals
 from rather.runs.store import STATUSES, Run, folder_name
-from rather.search.goals import check_target
+from rather.search.goals import REFERENCED, check_target
 from rather.search.references import References
 
 #: The best that needs no generative model: a person sees what its edits mean.
@@ -107,7 +107,7 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
 def _requirements(asked: Sequence[Column], request: Request) -> list[frozenset[Requirement]]:
     """What each method requires, and of the first one what choosing the targets does."""
     needs = [requirements(column.plan) for column in asked]
-    if (request.target or DEFAULT_TARGET) in {"nearest", "confused"}:
+    if (request.target or DEFAULT_TARGET) in REFERENCED:
         needs[0] |= {Requirement("references", References)}
     names = {need.name for each in needs for need in each}
     for name in _RESOURCES:
