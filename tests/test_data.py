@@ -24,11 +24,11 @@ import rather.data
 from rather.config.errors import RatherError
 from rather.core import Classifier
 from rather.data import mnist, omniglot
-from rather.data.folder import Folder
+from rather.data.folder import Folder, load_files
 from rather.data.source import Dataset, read_all
 from rather.hub import datasets
 from rather.hub.classifiers import classifier_of, list_classifiers, load_classifier
-from rather.hub.datasets import list_datasets, load_dataset, load_files
+from rather.hub.datasets import list_datasets, load_dataset
 from rather.worlds import shapes
 from refusing import code_of
 
