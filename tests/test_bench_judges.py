@@ -143,7 +143,7 @@ def test_a_classifier_of_other_classes_is_refused_by_their_name(tmp_path):
     file.write_text(
         "from torch import nn\nimport rather\n"
         "def net():\n"
-        "    return rather.adapt(nn.Sequential(nn.Conv2d(1, 2, 5), nn.ReLU(), nn.Flatten(),\n"
+        "    return rather.Classifier(nn.Sequential(nn.Conv2d(1, 2, 5), nn.ReLU(), nn.Flatten(),\n"
         "        nn.Linear(1152, 2)), shape=(1, 28, 28), classes=('low', 'high'), layer='1')\n"
     )
     trust = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"

@@ -15,9 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 
 from rather.classifiers import architectures
-from rather.classifiers.adapters import ensemble
 from rather.config.errors import RatherError
-from rather.core import Classifier
+from rather.core import Classifier, ensemble
 from rather.generators.vae import VAERecipe
 from rather.hub.checkpoints import (
     read_classifier,

@@ -1,6 +1,7 @@
 """Diagnostics: closed forms of linear nets, identities of entropies, and what a row is told of them."""
 
 import math
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -12,17 +13,15 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from analytic import pictures, two_classes
-from rather.classifiers.adapters import ensemble
-from rather.core import Classifier, Counterfactuals, Method, SearchResult
+from rather.core import Classifier, Counterfactuals, Method, SearchResult, ensemble
 from rather.generators.autoencoder import Autoencoder
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.latents.curves import diagnose, latent_space
 from rather.latents.diagnostics import (
-    along_decoded,
-    along_images,
-    along_latents,
-    ask_decoded,
-    asked,
+    along,
+    decoded_logits,
+    encoded,
+    in_batches,
     lattice,
     line,
     plane,
@@ -85,30 +84,33 @@ def test_a_line_has_its_ends_and_goes_straight() -> None:
 
 def test_a_linear_classifier_says_the_sigmoid_of_a_straight_line() -> None:
     net, (first, second) = half_bright(), two()
-    p = along_images(net, first, second, torch.ones(4, dtype=torch.long))
+    p = along(partial(member_logits, net), first, second, torch.ones(4, dtype=torch.long))
     ends = [net(x)[:, 1] - net(x)[:, 0] for x in (first, second)]
     expected = torch.sigmoid(ends[0][:, None] * (1 - T) + ends[1][:, None] * T)
     torch.testing.assert_close(p.together, expected)
     torch.testing.assert_close(p.members[0], expected)
-    of_no = along_images(net, first, second, torch.zeros(4, dtype=torch.long))
+    of_no = along(partial(member_logits, net), first, second, torch.zeros(4, dtype=torch.long))
     torch.testing.assert_close(of_no.together, 1 - expected)
 
 
 def test_an_ensemble_says_what_it_and_each_member_say_alone() -> None:
     net, (first, second) = several(), two()
     target = torch.tensor([0, 1, 0, 1])
-    p = along_images(net, first, second, target, count=3, batch_size=2)
+    p = along(partial(member_logits, net), first, second, target, count=3, batch_size=2)
     assert p.members.shape == (3, 4, 3)
     for m, member in enumerate(net.members):
-        torch.testing.assert_close(p.members[m], along_images(member, first, second, target, count=3).together)
+        torch.testing.assert_close(
+            p.members[m], along(partial(member_logits, member), first, second, target, count=3).together
+        )
     middle = net.probabilities((first + second) / 2)
     torch.testing.assert_close(p.together[:, 1], middle.gather(1, target[:, None])[:, 0])
 
 
 def test_a_lossless_linear_autoencoder_makes_both_interpolations_the_same() -> None:
     net, (first, second), target = several(), two(), torch.tensor([0, 1, 0, 1])
-    images = along_images(net, first, second, target)
-    latents = along_decoded(net, pca(36), first, second, target)
+    images = along(partial(member_logits, net), first, second, target)
+    ends = [encoded(pca(36), x) for x in (first, second)]
+    latents = along(decoded_logits(net, pca(36)), *ends, target)
     torch.testing.assert_close(latents.together, images.together, atol=1e-4, rtol=0)
     torch.testing.assert_close(latents.members, images.members, atol=1e-4, rtol=0)
 
@@ -116,15 +118,15 @@ def test_a_lossless_linear_autoencoder_makes_both_interpolations_the_same() -> N
 def test_latent_classifiers_are_asked_of_the_latents_themselves() -> None:
     latent, (first, second) = of_latents(pca(36)), two()
     net, target = latent.classifier(), torch.tensor([0, 1, 0, 1])
-    p = along_latents(latent, first, second, target)
+    p = along(latent.logits, *(encoded(latent.autoencoder, x) for x in (first, second)), target)
     # The encoder is linear, so that the classifier of images sees the same latents.
-    torch.testing.assert_close(p.members, along_images(net, first, second, target).members)
+    torch.testing.assert_close(p.members, along(partial(member_logits, net), first, second, target).members)
 
 
 def test_parts_of_a_batch_are_asked_alike() -> None:
     net, x = several(), pictures(7)
     whole = member_logits(net, x)
-    torch.testing.assert_close(asked(lambda z: member_logits(net, z), x, batch_size=3), whole)
+    torch.testing.assert_close(in_batches(partial(member_logits, net), x, batch_size=3), whole)
 
 
 # Uncertainty
@@ -195,7 +197,7 @@ def test_points_are_made_where_they_are_asked_about() -> None:
 
 def test_decoded_latents_are_asked_as_images() -> None:
     net, autoencoder, z = several(), pca(2), torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
-    said = ask_decoded(net, autoencoder)(z)
+    said = decoded_logits(net, autoencoder)(z)
     torch.testing.assert_close(said, member_logits(net, autoencoder.decode(z).clamp(0, 1)))
 
 
@@ -214,7 +216,7 @@ class Straight(Method):
         ends = (0.5 - x).sign() * 0.2 + 0.5
         ones = torch.ones(len(x), dtype=torch.long)
         path = {"path": [*line(x, ends, self.frames)]} if self.frames else {}
-        return SearchResult(images=ends, steps=ones, evaluations=ones, pictures=path)
+        return SearchResult(images=ends, steps=ones, evaluations=ones, artifacts=path)
 
 
 def answers_of(method: Method, net: Classifier) -> Counterfactuals:
@@ -287,7 +289,8 @@ def test_latent_classifiers_are_asked_by_the_names_of_their_classes() -> None:
     answers = answers_of(method, net)
     told = diagnose(method, net, answers)[0].curves["interpolation"]["latent classifiers"]["together"]
     other_way = 1 - answers.goal.target
-    p = along_latents(latent, answers.queries, answers.images, other_way).together[0]
+    ends = [encoded(latent.autoencoder, x) for x in (answers.queries, answers.images)]
+    p = along(latent.logits, *ends, other_way).together[0]
     assert told == pytest.approx(p.tolist(), abs=6e-5)
 
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from rather.classifiers.adapters import adapt
 from rather.config.errors import RatherError
 from rather.core import Classifier, Goal
 from rather.generators.autoencoder import Autoencoder
@@ -25,7 +24,7 @@ def identity(**more: object) -> Autoencoder:
 
 def classifier() -> Classifier:
     torch.manual_seed(0)
-    return adapt(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), shape=SHAPE)
+    return Classifier(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), shape=SHAPE)
 
 
 def heads(members: int = 4) -> LatentHeads:

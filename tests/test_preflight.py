@@ -5,10 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rather.classifiers.adapters import adapt, ensemble
-from rather.classifiers.preflight import preflight
 from rather.config.errors import RatherError
-from rather.core import Classifier
+from rather.core import Classifier, ensemble, preflight
 
 SHAPE = (1, 6, 6)
 X = torch.rand(5, *SHAPE, generator=torch.Generator().manual_seed(1))
@@ -102,14 +100,14 @@ FAULTS = {
 def test_adapt_refuses(name):
     net, code = FAULTS[name]
     with pytest.raises(RatherError) as caught:
-        adapt(net, shape=SHAPE)
+        Classifier(net, shape=SHAPE)
     assert caught.value.code == code
     assert caught.value.exit_code == 4
     assert "\n" not in str(caught.value)
 
 
 def by_hand(net):
-    """A classifier that somebody built without `adapt`."""
+    """A classifier that somebody built without `Classifier`."""
     return Classifier(nn.Identity(), net, classes=["a", "b", "c"], shape=SHAPE)
 
 
@@ -138,7 +136,7 @@ def test_preflight_refuses_a_classifier_made_by_hand(name):
 )
 def test_the_line_says_where_or_what_to_do(name, named):
     with pytest.raises(RatherError, match=named):
-        adapt(FAULTS[name][0], shape=SHAPE)
+        Classifier(FAULTS[name][0], shape=SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +150,7 @@ def test_the_line_says_where_or_what_to_do(name, named):
 )
 def test_an_output_that_is_not_what_was_said(net, output, code):
     with pytest.raises(RatherError) as caught:
-        adapt(net, shape=SHAPE, output=output)
+        Classifier(net, shape=SHAPE, output=output)
     assert caught.value.code == code
 
 
@@ -175,12 +173,12 @@ def test_images_of_another_shape_and_too_few_names():
     ],
 )
 def test_a_useless_gradient_is_noted_not_refused(wrong, why):
-    assert why in preflight(adapt(Inner(wrong), shape=SHAPE), X)[0]
+    assert why in preflight(Classifier(Inner(wrong), shape=SHAPE), X)[0]
 
 
 def test_a_classifier_that_is_sure_still_has_a_gradient():
     # The first choice's probability is 1 in float32, and its gradient 0; the target's is not.
-    assert preflight(adapt(Net(lambda logits: logits * 1e4), shape=SHAPE), X) == []
+    assert preflight(Classifier(Net(lambda logits: logits * 1e4), shape=SHAPE), X) == []
 
 
 def test_a_dead_row_and_a_constant_are_noted_not_refused():
@@ -189,14 +187,14 @@ def test_a_dead_row_and_a_constant_are_noted_not_refused():
             return super().forward(F.relu(x - 0.9)[..., :2, :2].repeat(1, 1, 3, 3))
 
     images = torch.stack([torch.zeros(SHAPE), torch.ones(SHAPE)])
-    assert preflight(adapt(Half(), shape=SHAPE), images) == ["1 of 2 images have no gradient"]
-    notes = preflight(adapt(Net(lambda logits: 0 * logits), shape=SHAPE), X)
+    assert preflight(Classifier(Half(), shape=SHAPE), images) == ["1 of 2 images have no gradient"]
+    notes = preflight(Classifier(Net(lambda logits: 0 * logits), shape=SHAPE), X)
     assert notes == ["the gradient is zero everywhere", "every image gets the same answer"]
 
 
 def test_healthy_classifiers_pass_and_nothing_is_changed():
-    one = adapt(Net(), shape=SHAPE)
-    both = ensemble([one, adapt(Inner(F.relu), shape=SHAPE)])
+    one = Classifier(Net(), shape=SHAPE)
+    both = ensemble([one, Classifier(Inner(F.relu), shape=SHAPE)])
     several = [one, both, by_hand(Net(lambda logits: logits.log_softmax(1)))]
     random, images = torch.get_rng_state(), X.clone()
     before = {key: value.clone() for key, value in both.state_dict().items()}
@@ -223,7 +221,7 @@ def test_architectures_of_torchvision_pass_and_have_heads_that_are_chains(name, 
     torch.manual_seed(0)
     net = get_model(name, weights=None, num_classes=10)
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    classifier = adapt(net, shape=(3, 64, 64), mean=mean, std=std, name=name)
+    classifier = Classifier(net, shape=(3, 64, 64), mean=mean, std=std, name=name)
     x = torch.rand(2, 3, 64, 64)
     assert preflight(classifier, x) == []
     assert [type(layer) for layer in classifier.head] == head

@@ -50,7 +50,7 @@ def test_bad_input_is_refused_in_one_line(code: str, x: Tensor, target: Any) -> 
 
 
 def test_a_bare_net_is_to_be_wrapped() -> None:
-    with pytest.raises(RatherError, match=r"rather\.adapt") as error:
+    with pytest.raises(RatherError, match=r"rather\.Classifier") as error:
         Wachter()(torch.nn.Flatten(), GOOD, 0)
     assert error.value.code == "MODEL-INPUT"
 

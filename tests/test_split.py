@@ -8,8 +8,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from rather.classifiers.outputs import OneTensor
-from rather.classifiers.split import split
-from rather.classifiers.tracing import trace
+from rather.classifiers.split import split, trace
 from rather.config.errors import RatherError
 
 X = torch.rand(3, 3, 12, 12, generator=torch.Generator().manual_seed(0))

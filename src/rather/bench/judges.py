@@ -167,7 +167,7 @@ def build_judges(
     second = _second(asked.second_classifier, classifier, trust) if asked.second_classifier else None
     second = second or (None if queried is None else own)
     effects = _effects(oracle, classifier, pictures, kept) if oracle else None
-    net = _features(asked.features, classifier, trust) if asked.features else second or own
+    net = features_of(asked.features, classifier, trust) if asked.features else second or own
     places, reasons = _places(pictures, asked.references)
     judges = Judges(
         classifier=classifier,
@@ -276,7 +276,8 @@ def _labels(oracle: Oracle, pictures: Dataset) -> Tensor | None:
     return torch.stack([source.attribute_values(i) for i in range(min(len(source), _POPULATION))])
 
 
-def _features(spec: str, classifier: Classifier, trust: Sequence[str]) -> FeatureNet:
+def features_of(spec: str, classifier: Classifier, trust: Sequence[str] = ()) -> FeatureNet:
+    """The net of features of this name: `squeezenet`, `inception:FILE`, or a classifier of the same images."""
     kind, _, file = spec.partition(":")
     if spec == "squeezenet":
         return SqueezeNet()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, final
 
 from rather.bench.batch import score_all
-from rather.bench.plan import Progress, Skipped, Unit, plan, run_pending
+from rather.bench.plan import Progress, Skipped, Unit, plan, run_units
 from rather.bench.results import Estimate, estimates_of
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import formats
@@ -34,7 +34,6 @@ class BenchResult:
     counts: Mapping[str, int]  # of each status, in all runs
     notes: tuple[str, ...]
     seconds: float  # of this call
-    working: float  # seconds of it that the runs took
 
     @property
     def page(self) -> Path:
@@ -73,7 +72,7 @@ def bench(
     for place in (folder, runs):
         check_writable(place)
     planned = plan(spec, runs, trust)
-    units, broken, working = run_pending(planned.units, progress)
+    units, broken = run_units(planned.units, progress)
     known = load_metrics()
     metrics = [known[name] for name in spec.metrics or known]
     estimates, unmeasured = estimates_of(units, score_all(units, metrics), metrics)
@@ -97,5 +96,4 @@ def bench(
         counts={status: sum(one[status] for one in counts) for status in STATUSES},
         notes=planned.notes,
         seconds=time.monotonic() - began,
-        working=working,
     )

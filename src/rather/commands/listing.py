@@ -24,6 +24,7 @@ NEEDS: Final = {
     "References": "reference images",
     "Autoencoder": "an autoencoder",
     "Denoiser": "a diffusion model",
+    "DiffusionModel": "a diffusion model",
     "Semantic": "a semantic generator",
     "AttributeEditor": "an attribute editor",
     "Editor": "an attribute editor",

@@ -1,8 +1,10 @@
 """The types that everyone shares: Classifier, Goal, Noise, SearchResult, Counterfactuals, Method."""
 
 from rather.core.classifier import Classifier, fingerprint
+from rather.core.ensembles import ensemble
 from rather.core.goal import Goal, Noise
-from rather.core.method import NOT_GIVEN, Deferred, Loadable, LoadableImages, Method, resource_kind
+from rather.core.inspection import preflight
+from rather.core.method import NOT_GIVEN, Deferred, Loadable, LoadableImages, Method, class_numbers
 from rather.core.result import Counterfactual, Counterfactuals, SearchResult, Status, rows_of
 from rather.types import Features, Image, Images, Labels, Logits, Resource, Target
 
@@ -26,7 +28,9 @@ __all__ = [
     "SearchResult",
     "Status",
     "Target",
+    "class_numbers",
+    "ensemble",
     "fingerprint",
-    "resource_kind",
+    "preflight",
     "rows_of",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import numpy as np
@@ -12,30 +12,38 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rather.classifiers.wrap import PerChannel, Wrapped, wrap
 from rather.config.errors import RatherError, did_you_mean
+from rather.config.output import Output
+from rather.io.images import Shape
 from rather.types import Features, Images, Logits, Resource
 
 
 @final
 class Classifier(Resource, nn.Module):
-    """Logits of images in [0, 1]: `head(body((x - mean) / std))`.
+    """A net or a function as a classifier of images in [0, 1]: `head(body((x - mean) / std))` are its logits.
 
-    `body` gives a map of features (b, d, u, v), `head` its logits (b, k). A net that nobody has cut has the
-    image itself as its map. A classifier is for asking, not for training: it stays in evaluation mode, and
-    its parameters are frozen.
+    The net is copied, frozen and kept in evaluation mode; yours stays as it is. It runs on a few images of noise,
+    which shows what it returns: one logit becomes two, probabilities become their logarithms, and of a dictionary
+    the logits are taken. It is cut into a body, which gives a map of features (b, d, u, v), and a head.
 
     Args:
-        body: images, normalised, to features.
-        head: features to logits.
-        classes: a name for each of the k classes, no two alike.
-        shape: (c, h, w) of the images that it takes.
-        mean: per channel, subtracted from the images; None for 0.
-        std: per channel, divides the images; None for 1.
-        name: what to call it in a report.
-        members: the classifiers of which this one is the ensemble, if it is one.
+        net: images (b, c, h, w), normalised, to one number for each class, or to one for the second of two.
+        head: to take two parts as they are, without a copy and a look: `net` is the body then.
+        shape: (c, h, w) of its images.
+        classes: a name for each class, no two alike; by default its number.
+        mean: per channel, subtracted from images in [0, 1]; 0 by default.
+        std: per channel, divides them; 1 by default.
+        output: what its numbers are.
+        layer: where to cut it into body and head, as `named_modules` calls it; by default where the features
+            are a map for the last time.
+        name: its name in reports.
+        members: the classifiers of an ensemble, if it is one.
 
     Raises:
-        RatherError: two classes of one name, or means or deviations that are not one for each channel.
+        RatherError: MODEL-INPUT, -OUTPUT-TYPE, -OUTPUT-SHAPE, -ONE-OUTPUT, -PROBABILITIES,
+            -NOT-PROBABILITIES, -NONFINITE, -WEIGHTS-NONFINITE, -TRAIN-MODE, -BATCH-DEPENDENT, -LAYER,
+            -CLASSES or -COPY; CFG-SETTING for means or deviations that are not one for each channel.
     """
 
     mean: Tensor
@@ -43,19 +51,32 @@ class Classifier(Resource, nn.Module):
 
     def __init__(
         self,
-        body: nn.Module,
-        head: nn.Module,
+        net: nn.Module | Callable[[Tensor], object],
+        head: nn.Module | None = None,
         *,
-        classes: Sequence[str],
-        shape: tuple[int, int, int],
-        mean: Sequence[float] | Tensor | np.ndarray | None = None,
-        std: Sequence[float] | Tensor | np.ndarray | None = None,
+        shape: Shape | None = None,
+        classes: Sequence[str] | None = None,
+        mean: PerChannel = None,
+        std: PerChannel = None,
+        output: Output = "logits",
+        layer: str | None = None,
         name: str = "classifier",
         members: Sequence[Classifier] = (),
     ) -> None:
         super().__init__()
-        self.body, self.head = body, head
-        self.classes, self.shape, self.name = tuple(classes), shape, name
+        if shape is None:
+            why = "the size of its images is not known"
+            raise RatherError(
+                "MODEL-INPUT", where=name, why=why, do="Give shape=(channels, height, width), or --shape C H W"
+            )
+        if head is None:
+            parts = wrap(net, shape=shape, classes=classes, mean=mean, std=std, output=output, layer=layer, name=name)
+        elif isinstance(net, nn.Module) and classes is not None:
+            parts = Wrapped(net, head, tuple(classes), None)
+        else:
+            raise RatherError("MODEL-CLASSES", where=name, why="a head needs a module before it and names of classes")
+        self.body, self.head, self.classes, device = parts
+        self.shape, self.name = shape, name
         self._members = tuple(members)  # a tuple, so that they are not registered twice
         twice = [one for one, count in Counter(self.classes).items() if count > 1]
         if twice:
@@ -63,6 +84,27 @@ class Classifier(Resource, nn.Module):
         self.register_buffer("mean", _per_channel("mean", 0.0 if mean is None else mean, shape[0]))
         self.register_buffer("std", _per_channel("std", 1.0 if std is None else std, shape[0]))
         self.eval().requires_grad_(requires_grad=False)
+        if device is not None:
+            self.to(device)
+
+    @classmethod
+    def from_torchvision(cls, model: str, *, weights: str | None = None, layer: str | None = None) -> Classifier:
+        """A model of torchvision, such as "resnet50", with its published weights, or with those of a file.
+
+        Raises:
+            RatherError: what `load_classifier` raises.
+        """
+        return _loaded("torchvision", model, weights, layer)
+
+    @classmethod
+    def from_timm(cls, model: str, *, weights: str | None = None, layer: str | None = None) -> Classifier:
+        """A model of timm, likewise; needs `pip install 'rather[timm]'`."""
+        return _loaded("timm", model, weights, layer)
+
+    @classmethod
+    def from_hf(cls, folder: str, *, layer: str | None = None) -> Classifier:
+        """A classifier of transformers from a folder or its hub; needs `pip install 'rather[hf]'`."""
+        return _loaded("hf", folder, None, layer)
 
     def forward(self, x: Images) -> Logits:
         """The logits of images."""
@@ -135,6 +177,12 @@ def fingerprint(net: nn.Module, shape: tuple[int, ...], told: object, device: to
     sums = (answers * weights).sum(1).round(decimals=3) + 0.0  # and not -0.0
     digest.update(repr(sums.tolist()).encode())
     return digest.hexdigest()
+
+
+def _loaded(library: str, model: str, weights: str | None, layer: str | None) -> Classifier:
+    from rather import load_classifier  # the public face knows every library, this module none
+
+    return load_classifier(f"{library}:{model}" if weights is None else f"{library}:{model}={weights}", layer=layer)
 
 
 def _per_channel(name: str, values: float | Sequence[float] | Tensor | np.ndarray, count: int) -> Tensor:

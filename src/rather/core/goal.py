@@ -21,25 +21,26 @@ from rather.types import Labels, Logits
 class Goal:
     """A class and a confidence for each row.
 
-    Reached when the class is the classifier's first choice and has at least that probability. A *criticism*
-    wants another class; a *prototype* wants more confidence in the class that the image has.
+    It is reached when the class is the classifier's first choice and has at least that probability.
     """
 
     target: Labels
     confidence: Float[Tensor, " b"]
 
     @classmethod
-    def criticism(cls, target: Labels, confidence: float = 0.0) -> Goal:
+    def change(cls, target: Labels, confidence: float = 0.0) -> Goal:
         """Another class, with at least `confidence`; 0 asks only that it be the first choice."""
-        _refuse_confidence(confidence)
+        _check_confidence(confidence)
         return cls(target.long(), torch.full(target.shape, confidence, device=target.device))
 
     @classmethod
-    def prototype(cls, logits: Logits, confidence: float = 0.0) -> Goal:
+    def strengthen(cls, logits: Logits, confidence: float = 0.0) -> Goal:
         """More confidence in the class that it is: `confidence`, and half of the remaining doubt gone."""
-        _refuse_confidence(confidence)
+        _check_confidence(confidence)
         top = logits.softmax(1).max(1)
         return cls(top.indices, (1 - (1 - top.values) / 2).clamp(min=confidence))
+
+    criticism, prototype = change, strengthen  # as Liu et al. (2019) call them
 
     def reached(self, logits: Logits) -> Bool[Tensor, " b"]:
         """Which rows of logits are at their goal. NaN never is."""
@@ -55,7 +56,7 @@ class Goal:
         return len(self.target)
 
 
-def _refuse_confidence(confidence: float) -> None:
+def _check_confidence(confidence: float) -> None:
     if not 0 <= confidence <= 1:
         raise RatherError("CFG-SETTING", where=f"confidence {confidence}", why="it is not in [0, 1]")
 

@@ -16,7 +16,7 @@ from rather.config.settings import Settings
 from rather.core.classifier import Classifier
 from rather.core.goal import Goal, Noise
 from rather.core.result import Counterfactuals, SearchResult
-from rather.types import Images, Resource, Target
+from rather.types import Images, Labels, Resource, Target
 
 if TYPE_CHECKING:
     from rather.data.source import Dataset, Source
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         """To a type checker: reads as T, and takes images, a dataset or its name as well."""
 
         def __get__(self, method: object, owner: object = None) -> T: ...
-        def __set__(self, method: object, value: T | str | Tensor | Dataset | Source) -> None: ...
+        def __set__(self, method: object, value: T | str | Tensor | Dataset | Source | None) -> None: ...
 
 else:
 
@@ -103,7 +103,7 @@ class Method(Settings, ABC):
             (rows,) = (~goal.reached(before.log())).nonzero(as_tuple=True)
             every = len(rows) == len(x)
             some, its_goal = (x, goal) if every else (x[rows], goal[rows])
-            method = self._ready(classifier)
+            method = self.for_classifier(classifier)
             found = method.search(classifier, some, its_goal, noise[rows]) if len(rows) else _nothing(some, its_goal)
             _check_found(self.name(), found, some)
             raw = found.images.detach()
@@ -129,7 +129,7 @@ class Method(Settings, ABC):
     @classmethod
     def _by_name(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         """Loads what is given by its name, where the field takes a resource or a method."""
-        kind = resource_kind(cls.model_fields[str(info.field_name)].annotation)
+        kind = _resource_kind(cls.model_fields[str(info.field_name)].annotation)
         if kind is None or value is None or isinstance(value, kind):
             return handler(value)
         from rather import load_resource  # the public face knows every name, this module none
@@ -137,13 +137,13 @@ class Method(Settings, ABC):
         loaded = load_resource(kind, value)
         return loaded if isinstance(loaded, Deferred) else handler(loaded)
 
-    def _ready(self, classifier: Classifier) -> Method:
-        """The same with every deferred resource, at any depth, made for this classifier."""
+    def for_classifier(self, classifier: Classifier) -> Method:
+        """The same, with the resources that depend on the classifier made for it, such as images of its shape."""
         made: dict[str, Any] = {}
         for name, value in self:
             if isinstance(value, Deferred):
                 made[name] = value.resolve(classifier)
-            elif isinstance(value, Method) and (ready := value._ready(classifier)) is not value:  # noqa: SLF001 - of its own kind
+            elif isinstance(value, Method) and (ready := value.for_classifier(classifier)) is not value:
                 made[name] = ready
         return self.model_copy(update=made) if made else self
 
@@ -154,7 +154,7 @@ class Method(Settings, ABC):
         }
 
 
-def resource_kind(annotation: Any) -> type | None:
+def _resource_kind(annotation: Any) -> type | None:
     """The kind of resource or method that a field takes; None for a plain setting."""
     kind = (get_args(annotation) or (annotation,))[0]  # of `Classifier | None`, the first
     return kind if isinstance(kind, type) and issubclass(kind, Resource | Method) else None
@@ -224,6 +224,11 @@ def _plain(value: object, where: str) -> Any:
 def _goal(classifier: Classifier, target: Goal | Target, x: Images) -> Goal:
     if isinstance(target, Goal):
         return Goal(target.target.to(x.device, copy=True), target.confidence.to(x.device, copy=True))
+    return Goal.change(class_numbers(classifier, target, x))
+
+
+def class_numbers(classifier: Classifier, target: Target, x: Images) -> Labels:
+    """The classes that are asked for, by number or name, for all rows or for each, as a number for each row."""
     if isinstance(target, str):
         target = classifier.class_index(target)
     elif isinstance(target, Sequence):
@@ -234,7 +239,7 @@ def _goal(classifier: Classifier, target: Goal | Target, x: Images) -> Goal:
         classes = torch.empty(0)
     if classes.is_floating_point() or classes.dtype == torch.bool:
         raise RatherError("CFG-CLASS", where=f"target {target!r:.60}", why="no class, and not one for each row")
-    return Goal.criticism(classes.expand(len(x)).clone() if classes.ndim == 0 else classes.clone())
+    return classes.expand(len(x)).clone() if classes.ndim == 0 else classes.clone()
 
 
 def _check_kinds(classifier: object, x: object) -> None:
@@ -243,7 +248,7 @@ def _check_kinds(classifier: object, x: object) -> None:
             "MODEL-INPUT",
             where=type(classifier).__name__,
             why="not a Classifier",
-            do="Wrap it: rather.adapt(net, shape=(c, h, w))",
+            do="Wrap it: rather.Classifier(net, shape=(c, h, w))",
         )
     if not isinstance(x, Tensor):
         raise RatherError(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, final, overload
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 #: The outcome of a row, here and in a stored run.
 Status = Literal["found", "not_found", "already", "failed"]
+_STATUS_OF: Final[Mapping[str, Status]] = {
+    "": "found",
+    "BUDGET": "not_found",
+    "LOST-IN-SAVING": "not_found",
+    "ALREADY-TARGET": "already",
+}
 _SHOWN: Final = 4  # rows that a notebook shows by itself
 
 
@@ -61,8 +68,24 @@ class Counterfactuals:
     @property
     def status(self) -> tuple[Status, ...]:
         """The outcome of each row."""
-        outcomes: dict[str, Status] = {"": "found", "ALREADY-TARGET": "already", "NONFINITE": "failed"}
-        return tuple(outcomes.get(reason, "not_found") for reason in self.failure)
+        return tuple(_STATUS_OF.get(reason, "failed") for reason in self.failure)
+
+    @classmethod
+    def cat(cls, parts: Sequence[Counterfactuals]) -> Counterfactuals:
+        """Several batches of one classifier as one."""
+        if len(parts) == 1:
+            return parts[0]
+        goals = [part.goal for part in parts]
+        tensors = ("queries", "images", "before", "after", "success", "steps", "evaluations")
+        return cls(
+            goal=Goal(torch.cat([one.target for one in goals]), torch.cat([one.confidence for one in goals])),
+            classes=parts[0].classes,
+            failure=tuple(reason for part in parts for reason in part.failure),
+            artifacts=_joined([part.artifacts for part in parts], parts, parts[0].queries[:0]),
+            info=_joined([part.info for part in parts], parts, None),
+            ids=tuple(one for part in parts for one in part.ids),
+            **{name: torch.cat([getattr(part, name) for part in parts]) for name in tensors},
+        )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -140,6 +163,15 @@ class Counterfactuals:
         from rather.plots import figure_png
 
         return figure_png(self[:_SHOWN].plot())
+
+
+def _joined(values: Sequence[Mapping[str, Sequence[Any]]], parts: Sequence[Counterfactuals], none: Any) -> Any:
+    """What artifacts or info of several batches are as one; a batch that has no such rows has `none` for each."""
+    names = dict.fromkeys(name for each in values for name in each)
+    return {
+        name: [row for each, part in zip(values, parts, strict=True) for row in each.get(name, [none] * len(part))]
+        for name in names
+    }
 
 
 _PER_ROW: Final = ("queries", "images", "before", "after", "success", "failure", "steps", "evaluations", "ids")

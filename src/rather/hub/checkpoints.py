@@ -119,7 +119,7 @@ def read_classifier(path: File) -> Classifier:
         member.to(memory_format=torch.channels_last)  # faster on a processor
     if plan.members == 1:
         return members["0"]
-    from rather.classifiers.adapters import ensemble
+    from rather.core import ensemble
 
     return ensemble([*members.values()], plan.name)
 

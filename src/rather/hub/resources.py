@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Final, NamedTuple, final, get_args
-from weakref import WeakKeyDictionary
+from typing import Final, NamedTuple, final, get_args
 
 import torch
 from pydantic.fields import FieldInfo
-from torch import Tensor
-from typing_extensions import override
 
 from rather.config.errors import RatherError
-from rather.core import Classifier, Deferred, Method, Resource
+from rather.core import Classifier, Resource
 from rather.data.folder import Folder
 from rather.data.source import Dataset, Source, read_all
 from rather.generators.autoencoder import Autoencoder
 from rather.generators.frozen import Bundled, FrozenNet
 from rather.hub.classifiers import classifier_of, load_classifier
 from rather.hub.datasets import list_datasets, load_dataset
-from rather.hub.methods import load_method, method_class
+from rather.hub.methods import method_class
 from rather.hub.presets import Plan, wrapped
 from rather.io.bundled import list_weights
 from rather.latents.classifiers import LatentClassifiers
@@ -136,12 +132,12 @@ class ResourceSpec:
     def _references(self, net: Classifier) -> References:
         # A bundled net knows pictures like its own; a few pictures of your own rarely show every class.
         own = isinstance(self.pictures.test, Folder)
-        name = self.references or (_data_of(net) if own else None)
+        name = self.references or (data_of(net) if own else None)
         others = load_dataset(name, shape=net.shape, trust=self.trust) if name else self.pictures
         return resolve_references(others.references, net)
 
 
-def _data_of(net: Classifier) -> str | None:
+def data_of(net: Classifier) -> str | None:
     """The dataset of the package that a bundled classifier was trained on."""
     return next((name for name in list_datasets() if classifier_of(name) == net.name), None)
 
@@ -155,61 +151,17 @@ def evenly_spaced(length: int, count: int) -> list[int]:
     return [n * length // count for n in range(count)] if count < length else list(range(length))
 
 
-def load_resource(kind: type, given: Any) -> Any:
-    """What fills a field of a method that takes this kind, from a name, a dataset or images.
-
-    Raises:
-        RatherError: MODEL-KIND for a net of another kind, or what loading it raises.
-    """
-    if issubclass(kind, References) and isinstance(given, str | Dataset | Source | Tensor):
-        return ReferencesFrom(given)
-    if not isinstance(given, str):
-        return given  # for the field itself to refuse
-    if issubclass(kind, Method):
-        return load_method(given)
-    if issubclass(kind, Classifier):
-        return load_classifier(given)
-    if issubclass(kind, LatentClassifiers):
-        return _latent(given, load_classifier(given))
-    return load_net(given, kind) if issubclass(kind, FrozenNet) else given
-
-
-def load_net(spec: str, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
+def load_generator(spec: str, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
     """A generator of this kind by its name or file, or a published diffusion model.
 
     Raises:
         RatherError: MODEL-KIND if it is of another kind, or what loading it raises.
     """
+    from rather.hub import generators
     from rather.hub.checkpoints import require_kind
-    from rather.hub.generators import is_denoiser, load_denoiser, load_generator
 
-    ours = spec in list_weights("generator") or not is_denoiser(spec)
-    return require_kind(load_generator(spec) if ours else load_denoiser(spec), kind)
-
-
-@final
-class ReferencesFrom(Deferred):
-    """Reference images of a dataset, a part of it, a name or a tensor, read at the classifier's shape."""
-
-    def __init__(self, given: str | Dataset | Source | Tensor) -> None:
-        self.given = given
-        self.name = given if isinstance(given, str) else str(getattr(given, "name", "references"))
-
-    @cached_property
-    def _made(self) -> WeakKeyDictionary[Classifier, References]:
-        return WeakKeyDictionary()  # a method that is called again reads nothing again
-
-    @override
-    def resolve(self, classifier: Classifier) -> References:
-        if classifier not in self._made:
-            self._made[classifier] = self._read(classifier)
-        return self._made[classifier]
-
-    def _read(self, classifier: Classifier) -> References:
-        given = load_dataset(self.given, shape=classifier.shape) if isinstance(self.given, str) else self.given
-        if isinstance(given, Tensor):
-            return References(images=given, ids=tuple(str(n) for n in range(len(given))))
-        return resolve_references(given.references if isinstance(given, Dataset) else given, classifier)
+    ours = spec in list_weights("generator") or not generators.is_denoiser(spec)
+    return require_kind(generators.load_generator(spec) if ours else generators.load_denoiser(spec), kind)
 
 
 def resolve_references(source: Source, classifier: Classifier) -> References:
@@ -230,12 +182,12 @@ def resolve_generator(spec: str | None, classifier: Classifier, need: Requiremen
     """The generator of this name or file; by default what the classifier sees through, or a bundled one.
 
     Args:
-        spec: a name or a file, see `load_net`; None for the default.
+        spec: a name or a file, see `load_generator`; None for the default.
         classifier: to explain.
         need: the field that it fills.
 
     Raises:
-        RatherError: GEN-MISSING if there is no default, or what `load_net` raises.
+        RatherError: GEN-MISSING if there is no default, or what `load_generator` raises.
     """
     latent = LatentClassifiers.of(classifier)
     if spec is None and latent is not None and need.kind is Autoencoder:
@@ -248,7 +200,7 @@ def resolve_generator(spec: str | None, classifier: Classifier, need: Requiremen
             do=f"Train one: rather train {need.bundled[0]} --data DATA --out FILE, and give it: --{need.name} FILE",
         )
     assert issubclass(need.kind, FrozenNet)  # noqa: S101 - `generator` is a field of no other type
-    return load_net(spec, need.kind)
+    return load_generator(spec, need.kind)
 
 
 def resolve_latent(spec: str | None, classifier: Classifier, trust: Sequence[str] = ()) -> LatentClassifiers:
@@ -273,7 +225,7 @@ def resolve_latent(spec: str | None, classifier: Classifier, trust: Sequence[str
             where=f"no classifiers of latents come with the package for {classifier.name}",
             do="Train them: rather train latent-classifier --help, and give the file: --latent FILE",
         )
-    latent = _latent(spec, load_classifier(spec, trust=trust))
+    latent = latent_of(spec, load_classifier(spec, trust=trust))
     if latent.classes != classifier.classes:
         raise RatherError(
             "MODEL-CLASSES",
@@ -283,7 +235,8 @@ def resolve_latent(spec: str | None, classifier: Classifier, trust: Sequence[str
     return latent
 
 
-def _latent(spec: str, loaded: Classifier) -> LatentClassifiers:
+def latent_of(spec: str, loaded: Classifier) -> LatentClassifiers:
+    """The classifiers of latents that a classifier is made of; GEN-NOT-FOUND if it is not."""
     latent = LatentClassifiers.of(loaded)
     if latent is None:
         raise RatherError(

@@ -10,19 +10,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from rather.classifiers.preflight import brief
+from rather.classifiers.checks import brief
 from rather.config.errors import RatherError, did_you_mean
 
 _ALLOWED: Final = set[str]()  # hashes of files that may run
 
 
 def run_factory(spec: str, trust: Sequence[str], options: Mapping[str, object]) -> Any:
-    """What a function of the user's returns.
-
-    Args:
-        spec: `module:function` or `path/file.py:function`.
-        trust: `sha256:` and the hash of each file that may run.
-        options: keyword arguments, of which the function gets those that it takes.
+    """What a function of the user's returns; it gets those of the options that it takes.
 
     Raises:
         RatherError: see `trusted`; MODEL-FACTORY if the function fails.
@@ -62,10 +57,12 @@ def trusted(spec: str, trust: Sequence[str] = ()) -> Any:
         raise RatherError(
             "MODEL-CODE", where=path, why=f"sha256 {digest}", do=f"Read it, then say --trust sha256:{digest}"
         )
-    # A name that no module has, so that none is replaced: the file may be called `torch.py`.
-    module = sys.modules.get(f"rather_trusted_{digest[:16]}")
+    # A name that no module has, so that none is replaced: the file may be called `torch.py`. The place counts as
+    # well, because code may read what lies next to it.
+    title = f"rather_trusted_{hashlib.sha256(f'{digest} {path.resolve()}'.encode()).hexdigest()[:16]}"
+    module = sys.modules.get(title)
     if module is None:  # else it has run before, and a class of it is still the same class
-        module = ModuleType(f"rather_trusted_{digest[:16]}")
+        module = ModuleType(title)
         module.__file__ = str(path)
         module.__package__ = "" if place.endswith(".py") else place.rpartition(".")[0]
         sys.modules[module.__name__] = module

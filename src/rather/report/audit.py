@@ -18,7 +18,7 @@ from rather.io.writing import write_whole, writing
 from rather.plots import BRIGHTER, signed_difference
 from rather.report.cards import MEDIUM, SMALL, Picture, picture
 from rather.report.html import inside, question, render
-from rather.report.panels import Measure, Panel
+from rather.report.panels import Measure, Panel, signed
 from rather.runs.store import Row, Run
 from rather.types import Image
 
@@ -79,14 +79,14 @@ def write_audit(found: Audit, run: Run, out: Path | None = None) -> Path:
 
 
 def _example(rows: dict[str, Row], name: str, member: Member | None = None) -> Example:
-    row, put = rows[name], partial(inside, "")
+    row = rows[name]
     assert row.query is not None  # noqa: S101 - the audit reads no other
     target = f" \N{RIGHTWARDS ARROW} {row.target}" if row.status == "found" else ""
     label = "" if row.label is None or row.label == row.predicted else f", label {row.label}"
     return Example(
         id=name,
-        query=picture("image", "The image", [row.query], SMALL, put),
-        counterfactual=picture("counterfactual", "Its counterfactual", [row.image], SMALL, put)
+        query=picture("image", "The image", [row.query], SMALL, inside),
+        counterfactual=picture("counterfactual", "Its counterfactual", [row.image], SMALL, inside)
         if row.image and row.status == "found"
         else None,
         classes=f"{row.predicted}{target}{label}",
@@ -103,7 +103,7 @@ def interval(estimate: Estimate | None) -> str:
     """A signed number and its interval, in short."""
     if estimate is None:
         return _DASH
-    return f"{estimate.value:+.2f} ({estimate.low:+.2f} to {estimate.high:+.2f})".replace("-", "\N{MINUS SIGN}")
+    return f"{signed(estimate.value)} ({signed(estimate.low)} to {signed(estimate.high)})"
 
 
 def _percent(share: float) -> str:
@@ -199,4 +199,4 @@ def _heat(amount: Tensor) -> Picture:
 
 
 def _drawn(image: Image, alt: str) -> Picture:
-    return picture("", alt, [png(image.clamp(0, 1))], MEDIUM, partial(inside, ""))
+    return picture("", alt, [png(image.clamp(0, 1))], MEDIUM, inside)

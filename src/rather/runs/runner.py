@@ -16,9 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rather import __version__
-from rather.classifiers.preflight import preflight
 from rather.config.errors import REASONS, RatherError
-from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, rows_of
+from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, preflight, rows_of
 from rather.data.source import Source
 from rather.generators.frozen import FrozenNet
 from rather.io.memory import peak, was_short

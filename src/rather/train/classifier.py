@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rather.classifiers import architectures as nets
-from rather.classifiers.adapters import ensemble
 from rather.config.errors import RatherError
 from rather.config.settings import Seed
-from rather.core import Classifier, Images
+from rather.core import Classifier, Images, ensemble
 from rather.data.source import Source
 from rather.hub.checkpoints import check_writable, save_classifier
 from rather.stats import wilson
