@@ -61,7 +61,7 @@ class FaceWorld(World[Faces]):
 
     @override
     def read(self, images: Images) -> Float[Tensor, "n a"]:
-        """By the bundled oracle of attributes; the background by how light the upper corners are."""
+        """By the bundled oracle of attributes; the background by the light of the upper corners."""
         corners = torch.cat([images[..., :_CORNER, :_CORNER], images[..., :_CORNER, -_CORNER:]], 3)
         low, high, _ = NUISANCES["above"]
         light = (corners.flatten(1).mean(1, keepdim=True) - low) / (high - low)

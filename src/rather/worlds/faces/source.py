@@ -1,4 +1,4 @@
-"""Drawn faces as a data set: pictures that are drawn when they are asked for, and kept once drawn."""
+"""Drawn faces as a data set: pictures are drawn when they are read, and kept in a cache."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rather.worlds.faces.drawing import draw
 from rather.worlds.faces.sample import RULES, Faces, Population, sample
 
 SIDE: Final = 64
-BLOCK: Final = 32  # faces that are drawn when one of them is asked for
+BLOCK: Final = 32  # faces that are drawn when one of them is read
 WORTH_KEEPING: Final = 1_000  # of fewer faces, drawing takes seconds
 
 Part = Literal["train", "test"]
