@@ -205,6 +205,7 @@ def test_the_bundled_ones_by_name_and_cut_elsewhere():
     refused("CFG-OPTIONS", load_classifier, "digits", output="probabilities")
     refused("CFG-OPTIONS", load_classifier, "digits", shape=(3, 28, 28))
     assert "logits" in refused("CFG-SETTING", load_classifier, "digits", output="logit").do
+    assert "logits" in refused("CFG-SETTING", Classifier, net(), shape=SHAPE, output="logit").do
     refused("MODEL-CLASSES", load_classifier, "digits", classes=["one"])
 
 

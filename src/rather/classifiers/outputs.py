@@ -75,11 +75,11 @@ class Log(nn.Module):
         return p.clamp(min=torch.finfo(p.dtype).tiny).log()
 
 
-def output_of(text: str) -> Output:
-    """A user's word as an `Output`, or CFG-SETTING."""
-    if text not in get_args(Output):
-        raise RatherError("CFG-SETTING", where=f"output {text}", why="unknown", do=did_you_mean(text, get_args(Output)))
-    return cast("Output", text)
+def check_output(output: str) -> None:
+    """Refuse a word that is no `Output`."""
+    if output not in get_args(Output):
+        do = did_you_mean(output, get_args(Output))
+        raise RatherError("CFG-SETTING", where=f"output {output}", why="unknown", do=do)
 
 
 def key_of(returned: object) -> str | int | None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rather.classifiers.checks import brief, check_finite, check_steady, check_weights, noise, run
-from rather.classifiers.outputs import Function, OneTensor, finish, key_of, to_logits
+from rather.classifiers.outputs import Function, OneTensor, check_output, finish, key_of, to_logits
 from rather.classifiers.split import split
 from rather.config.errors import RatherError
 from rather.config.output import Output
@@ -43,6 +43,7 @@ def wrap(
     name: str,
 ) -> Wrapped:
     """A copy of a net whose head gives logits; the net itself stays as it is. See `core.Classifier`."""
+    check_output(output)
     centre, scale = _per_channel("mean", mean, 0.0, shape), _per_channel("std", std, 1.0, shape)
     if scale.min() <= 0:
         raise RatherError("MODEL-INPUT", where=f"std of {float(scale.min()):.3g}", why="it divides the images")

@@ -66,7 +66,9 @@ class Classifier(Resource, nn.Module):
         super().__init__()
         if shape is None:
             why = "the size of its images is not known"
-            raise RatherError("MODEL-INPUT", where=name, why=why, do="Give it: shape=(channels, height, width)")
+            raise RatherError(
+                "MODEL-INPUT", where=name, why=why, do="Give shape=(channels, height, width), or --shape C H W"
+            )
         if head is None:
             parts = wrap(net, shape=shape, classes=classes, mean=mean, std=std, output=output, layer=layer, name=name)
         elif isinstance(net, nn.Module) and classes is not None:

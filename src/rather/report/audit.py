@@ -79,14 +79,14 @@ def write_audit(found: Audit, run: Run, out: Path | None = None) -> Path:
 
 
 def _example(rows: dict[str, Row], name: str, member: Member | None = None) -> Example:
-    row, put = rows[name], partial(inside, "")
+    row = rows[name]
     assert row.query is not None  # noqa: S101 - the audit reads no other
     target = f" \N{RIGHTWARDS ARROW} {row.target}" if row.status == "found" else ""
     label = "" if row.label is None or row.label == row.predicted else f", label {row.label}"
     return Example(
         id=name,
-        query=picture("image", "The image", [row.query], SMALL, put),
-        counterfactual=picture("counterfactual", "Its counterfactual", [row.image], SMALL, put)
+        query=picture("image", "The image", [row.query], SMALL, inside),
+        counterfactual=picture("counterfactual", "Its counterfactual", [row.image], SMALL, inside)
         if row.image and row.status == "found"
         else None,
         classes=f"{row.predicted}{target}{label}",
@@ -199,4 +199,4 @@ def _heat(amount: Tensor) -> Picture:
 
 
 def _drawn(image: Image, alt: str) -> Picture:
-    return picture("", alt, [png(image.clamp(0, 1))], MEDIUM, partial(inside, ""))
+    return picture("", alt, [png(image.clamp(0, 1))], MEDIUM, inside)

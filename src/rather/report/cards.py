@@ -14,6 +14,7 @@ from rather.report.charts import Chart, charts, confidence_chart
 from rather.report.panels import LAYOUT, Panel, panels
 from rather.runs.export import file_name
 from rather.runs.store import Row
+from rather.types import Image
 
 Put = Callable[[str, bytes], str]  # puts a PNG of this name somewhere and returns its address
 
@@ -80,7 +81,7 @@ class Card:
     charts: Sequence[Chart]
     trajectory: Picture | None
     panels: Sequence[Panel]
-    layout: Picture | None  # beside the panel of its regions
+    layout: Picture | None  # next to the panel of its regions
     bars: Sequence[Bar]
     info: Sequence[tuple[str, str]]
     tile: Sequence[bytes]  # the image and its counterfactual, small, for an overview
@@ -97,16 +98,12 @@ def look(row: Row, classes: Sequence[str], put: Put, *, side: int = LARGE, scale
         scale: the change that the difference shows in full colour; by default the row's own largest.
     """
     image = row.image if row.status in {"found", "not_found"} else None
-    before, after = (unpng(data) if data else None for data in (row.query, image))
-    alike = before is not None and after is not None and before.shape == after.shape
-    pair = (before, after) if before is not None and after is not None and alike else None
-    scale = scale or (difference_scale(*pair) if pair else None)
+    pair = same_shape(row.query, image)
+    scale = (scale or difference_scale(*pair)) if pair else None
     end, target = _end(row), row.target or "?"
 
     def shown(role: str, name: str, alt: str, data: bytes | None) -> Picture | None:
-        return (
-            data and picture(name, alt, [data], side, lambda png: put(f"{file_name(row.id)}.{role}.png", png))
-        ) or None
+        return picture(name, alt, [data], side, put, file=f"{file_name(row.id)}.{role}.png") if data else None
 
     return Look(
         row=replace(row, query=None, image=None, artifacts={}),
@@ -116,32 +113,37 @@ def look(row: Row, classes: Sequence[str], put: Put, *, side: int = LARGE, scale
         counterfactual=shown("counterfactual", end, f"The {end} for {target}", image),
         difference=shown("change", "what changed", CHANGED, png(signed_difference(*pair, scale)) if pair else None),
         change=float((pair[1] - pair[0]).abs().mean()) if pair else None,
-        scale=scale if pair else None,
+        scale=scale,
         coloured=pair is not None and len(pair[0]) > 1,
     )
+
+
+def same_shape(query: bytes | None, image: bytes | None) -> tuple[Image, Image] | None:
+    """An image and its counterfactual, if there are both and they have the same shape."""
+    if not (query and image):
+        return None
+    before, after = unpng(query), unpng(image)
+    return (before, after) if before.shape == after.shape else None
 
 
 def card(row: Row, classes: Sequence[str], put: Put) -> Card:
     """The card of a row that has both its pictures; see `look`."""
     if not (row.query and row.image):
         raise ValueError(f"row {row.id} has no pictures")
-
-    def put_as(role: str) -> Callable[[bytes], str]:
-        return lambda data: put(f"{file_name(row.id)}.{role}.png", data)
-
     seen = look(row, classes, put)
     target = seen.target.name
     drawn, shown, info = _drawn(row.info, target, _end(row))
-    beside = {TRAJECTORY, *(panel.picture for panel in shown)}
-    alone = {key: series for key, series in row.artifacts.items() if key in beside and len(series) == 1}
+    elsewhere = {TRAJECTORY, *(panel.picture for panel in shown)}
+    alone = {key: series for key, series in row.artifacts.items() if key in elsewhere and len(series) == 1}
 
     def single(key: str, alt: str, side: int) -> Picture | None:
-        return picture(key, alt, alone[key], side, put_as(key)) if key in alone else None
+        file = f"{file_name(row.id)}.{key}.png"
+        return picture(key, alt, alone[key], side, put, file=file) if key in alone else None
 
     return Card(
         look=seen,
         predicted=_bar(row, row.predicted, classes),
-        strips=_strips(row, put_as, alone),
+        strips=_strips(row, put, alone),
         bars=_likely(row, classes),
         charts=drawn,
         trajectory=single(TRAJECTORY, f"{WAY} {target}", WIDE),
@@ -161,7 +163,7 @@ def _bar(row: Row, name: str | None, classes: Sequence[str]) -> Bar:
     return next((bar for bar in bars if bar.name == name), Bar(name=name or "?", before=math.nan, after=math.nan))
 
 
-def picture(name: str, alt: str, series: Sequence[bytes], side: int, put: Callable[[bytes], str]) -> Picture:
+def picture(name: str, alt: str, series: Sequence[bytes], side: int, put: Put, *, file: str = "") -> Picture:
     """A picture, or a series side by side, each with a longer side of about `side` on the page.
 
     A small picture is enlarged by a whole number, so that its pixels have one size. At most `FRAMES` of a series are
@@ -177,7 +179,7 @@ def picture(name: str, alt: str, series: Sequence[bytes], side: int, put: Callab
     height, width = png_size(data)
     return Picture(
         name=name,
-        src=put(data),
+        src=put(file, data),
         alt=alt,
         width=round(width * factor),
         height=round(height * factor),
@@ -253,7 +255,7 @@ def _likely(row: Row, classes: Sequence[str]) -> list[Bar]:
     return [*first, *sorted(likely, key=lambda bar: -max(bar.before, bar.after))[: BARS - len(first)]]
 
 
-def _strips(row: Row, put: Callable[[str], Callable[[bytes], str]], beside: Container[str]) -> list[Picture]:
+def _strips(row: Row, put: Put, elsewhere: Container[str]) -> list[Picture]:
     """All other pictures, each with its attention drawn on it; the path of the search first."""
     own = {"query": row.query, "counterfactual": row.image}
     pictures = {key: [data] for key, data in own.items() if data} | row.artifacts
@@ -261,14 +263,15 @@ def _strips(row: Row, put: Callable[[str], Callable[[bytes], str]], beside: Cont
     for key in sorted(row.artifacts, key=lambda key: key != "path"):
         series, side = row.artifacts[key], SMALL if key == "path" else MEDIUM
         below = pictures.get(key.removesuffix(ATTENTION)) if key.endswith(ATTENTION) else None
-        if f"{key}{ATTENTION}" in row.artifacts or not series or key in beside:
+        if f"{key}{ATTENTION}" in row.artifacts or not series or key in elsewhere:
             continue
         if below:
             # Of one picture and several maps (one for each edit), each map is drawn on that picture.
             bases = below if len(below) == len(series) else [below[0]] * len(series)
             side = _on_page(max(png_size(below[0])), side)
             series = [_overlay(base, attention) for base, attention in zip(bases, series, strict=True)]
-        strips.append(picture(words(key), _alt(key, series), series, side, put(file_name(key))))
+        file = f"{file_name(row.id)}.{file_name(key)}.png"
+        strips.append(picture(words(key), _alt(key, series), series, side, put, file=file))
     return strips
 
 

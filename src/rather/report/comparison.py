@@ -13,15 +13,14 @@ from statistics import median
 from typing import Final, final
 from urllib.parse import quote
 
-from rather.io.png import unpng
 from rather.io.writing import write_whole, writing
 from rather.plots import difference_scale
-from rather.report.cards import MEDIUM, NARROW, Look, look, plain
+from rather.report.cards import MEDIUM, NARROW, Look, look, plain, same_shape
 from rather.report.html import inside, question, render
 from rather.runs.comparison import open_comparison
 from rather.runs.store import Row, Run
 
-PICTURES_A_PAGE: Final = 480  # about; each counterfactual has its change beside it
+PICTURES_A_PAGE: Final = 480  # about; each counterfactual comes with its change
 
 
 @final
@@ -150,8 +149,6 @@ def _cells(rows: Sequence[Row | None], runs: Sequence[Run]) -> list[Look | None]
 
 def _scale(row: Row, run: Run) -> float:
     """The largest change of a row, or 0 if it has no pictures of the same shape."""
-    if not (row.query and row.image):
-        return 0.0
     with run.reading(row.id):
-        query, image = unpng(row.query), unpng(row.image)
-    return difference_scale(query, image) if query.shape == image.shape else 0.0
+        pair = same_shape(row.query, row.image)
+    return difference_scale(*pair) if pair else 0.0
