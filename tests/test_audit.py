@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from rather.audit import Attribute, Estimate, Place, Region, Share, audit
-from rather.audit.attributes import APPEARANCES, appearances
-from rather.audit.dependence import FEWEST, dependence
+from rather.audit.attributes import APPEARANCES, FEWEST, appearances, dependence
 from rather.audit.groups import cluster, coarse, spread
 from rather.audit.load import load
 from rather.audit.rules import suspicious_attributes, suspicious_places, suspicious_regions

@@ -186,15 +186,17 @@ def test_on_the_front_are_the_unbeaten():
     )
     assert drawn is not None
     unbeaten = {str(n) for n in range(12) if not any((x[m] < x[n]) and (y[m] > y[n]) for m in range(12))}
-    assert {point.name for point in drawn.points if point.on_front} == unbeaten
+    assert {*drawn.unbeaten} == unbeaten
     assert front([figure("a", "l1", 1.0)], [figure("b", "confidence", 1.0)]) is None
 
 
 def test_a_ranking_has_the_best_first():
-    bars = ranking([figure("a", "l1", 0.3), figure("b", "l1", 0.1)]).bars
-    assert [bar.name for bar in bars] == ["b", "a"]
-    assert bars[0].low < bars[0].x < bars[0].high < bars[1].high
-    assert [b.name for b in ranking([figure("a", "found", 0.3), figure("b", "found", 0.1)]).bars] == ["a", "b"]
+    drawn = ranking([figure("a", "l1", 0.3), figure("b", "l1", 0.1)])
+    assert [one.method for one in drawn.estimates] == ["b", "a"]
+    places = [drawn.axis.place(value) for value in (0.09, 0.1, 0.11, 0.31)]
+    assert places == sorted({*places})
+    higher = ranking([figure("a", "found", 0.3), figure("b", "found", 0.1)])
+    assert [one.method for one in higher.estimates] == ["a", "b"]
 
 
 def test_numbers_as_a_person_reads_them():

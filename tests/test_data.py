@@ -21,16 +21,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import rather.data
-from rather.config.errors import RatherError
 from rather.core import Classifier
 from rather.data import mnist, omniglot
-from rather.data.folder import Folder
+from rather.data.folder import Folder, load_files
 from rather.data.source import Dataset, read_all
 from rather.hub import datasets
 from rather.hub.classifiers import classifier_of, list_classifiers, load_classifier
-from rather.hub.datasets import list_datasets, load_dataset, load_files
+from rather.hub.datasets import list_datasets, load_dataset
 from rather.worlds import shapes
-from refusing import code_of
+from refusing import code_of, refusal
 
 pytestmark = pytest.mark.shapes
 
@@ -63,10 +62,8 @@ def test_listing_names_does_not_load_torch():
 
 def test_names_that_are_none(tmp_path):
     assert code_of(load_dataset, str(tmp_path / "nothing")) == "DATA-NOT-FOUND"
-    with pytest.raises(RatherError, match="Did you mean digits"):
-        load_dataset("digit")
-    with pytest.raises(RatherError, match="Write mnist:FOLDER"):
-        load_dataset("mnist")
+    assert refusal(load_dataset, "digit").do == "Did you mean digits"
+    assert refusal(load_dataset, "mnist").do == "Write mnist:FOLDER"
 
 
 def test_every_listed_name_is_known(tmp_path):
@@ -113,8 +110,7 @@ def test_a_dataset_is_one_file(dropped):
     assert both.test.name == str(dropped)
     assert both.images.shape == (2, 3, 4, 5)
     assert both.ids == ("mine-0", "mine-1")
-    with pytest.raises(RatherError, match="Write mine/two:FOLDER"):
-        load_dataset("mine/two")
+    assert refusal(load_dataset, "mine/two").do == "Write mine/two:FOLDER"
 
 
 def test_a_choice_or_a_path_that_a_dataset_does_not_have(idx):
@@ -129,8 +125,7 @@ def test_the_code_of_a_user_makes_a_dataset_once_it_is_trusted(tmp_path):
     assert code_of(load_dataset, f"{file}:load") == "MODEL-CODE"
     for name in ("load", "source"):
         assert load_dataset(f"{file}:{name}", shape=(3, 4, 5), trust=trust).images.shape == (1, 3, 4, 5)
-    with pytest.raises(RatherError, match="int, not a Dataset"):
-        load_dataset(f"{file}:number", trust=trust)
+    assert "int, not a Dataset" in str(refusal(load_dataset, f"{file}:number", trust=trust))
 
 
 def test_an_installed_package_adds_a_dataset(monkeypatch):
@@ -418,9 +413,7 @@ def test_files_by_name(tmp_path):
 
 
 def test_no_pictures(tmp_path):
-    with pytest.raises(RatherError, match=r"looked for \.png, \.jpg, \.jpeg, \.webp, \.bmp") as refused:
-        load_dataset(str(tmp_path))
-    assert refused.value.code == "DATA-EMPTY"
+    assert refusal(load_dataset, str(tmp_path)).why == "looked for .png, .jpg, .jpeg, .webp, .bmp"
     (tmp_path / "a.txt").write_text("")
     (tmp_path / "folder").mkdir()
     assert code_of(load_dataset, str(tmp_path)) == "DATA-EMPTY"

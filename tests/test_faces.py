@@ -417,11 +417,11 @@ def test_twins_are_the_same_faces_with_one_thing_changed():
 
 def test_pictures_and_their_twins_are_read_together():
     known = DrawnFaces("few", "test", 3, seed=3, population=Population(RULES["age"]), side=32)
-    pictures, left_out = read_pictures(known, labelled=True, columns=("attributes", "edited", "asked"))
+    pictures, left_out = read_pictures(known, labelled=True, columns=("attributes", "edited", "edited_attributes"))
     assert not left_out
     assert torch.equal(pictures.images[1].float() / 255, known.read(1))
     assert torch.equal(pictures.edited[1].float() / 255, known.twins.read(1))
-    assert torch.equal(pictures.asked[1], known.twins.attribute_values(1))
+    assert torch.equal(pictures.edited_attributes[1], known.twins.attribute_values(1))
     assert torch.equal(pictures[torch.tensor([2, 0])].edited, pictures.edited[[2, 0]])
     assert len(read_pictures(known, labelled=True, columns=("images", "probabilities"))[0]) == 3
     alone = source.InMemory("own", ("a",), torch.rand(2, 3, 8, 8), [0, 0], ["1", "2"])

@@ -80,9 +80,10 @@ def known(kind: str, images: Tensor) -> list[Tensor]:
         "attributes": torch.stack([x[..., :16].flatten(1).mean(1), x[:, :, :16].flatten(1).mean(1)], 1) > 0.04,
         "probabilities": brightness().probabilities(x),
     }
-    columns["edited"], columns["asked"] = images.roll(1, 0), columns["attributes"].roll(1, 0)
+    columns["edited"], columns["edited_attributes"] = images.roll(1, 0), columns["attributes"].roll(1, 0)
     return [
-        columns[key].float() if key in {"attributes", "asked"} else columns[key] for key in generator_class(kind).reads
+        columns[key].float() if key in {"attributes", "edited_attributes"} else columns[key]
+        for key in generator_class(kind).reads
     ]
 
 
@@ -609,74 +610,3 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path, monkeypatch):
         file.write_bytes(bad)
         assert again(Line(), a=1) == "TRAIN-CHECKPOINT"
         assert file.read_bytes() == bad  # nothing of a person's is thrown away
-
-
-# ---------------------------------------------------------------- bad files
-
-
-def saved(tmp_path: Path) -> Path:
-    file = tmp_path / "good.safetensors"
-    generator = tiny("vae")
-    save_generator(file, generator, generator.build((1, 28, 28)).product("good"), {})
-    return file
-
-
-def test_files_of_another_kind_are_told_apart(tmp_path):
-    from rather.hub.classifiers import load_classifier
-    from rather.io.bundled import weights_file
-
-    file = saved(tmp_path)
-    assert code_of(load_generator, str(weights_file("digits", "classifier"))) == "MODEL-KIND"
-    assert code_of(load_classifier, str(file)) == "MODEL-KIND"
-    assert code_of(load_generator, "no-such") == "GEN-NOT-FOUND"
-    assert code_of(load_generator, str(tmp_path)) == "MODEL-NOT-FOUND"
-
-
-def test_damaged_files_are_refused(tmp_path):
-    whole = saved(tmp_path).read_bytes()
-    length = int.from_bytes(whole[:8], "little")
-    header = json.loads(whole[8 : 8 + length])
-    plan = json.loads(header["__metadata__"]["rather"])
-
-    def forged(**changes: object) -> bytes:
-        return raw(json.dumps({**plan, **changes}))
-
-    def raw(told: str) -> bytes:
-        text = json.dumps({**header, "__metadata__": {"rather": told}}).encode()
-        return len(text).to_bytes(8, "little") + text + whole[8 + length :]
-
-    marker = tmp_path / "marker"
-
-    class Evil:
-        def __reduce__(self):
-            return marker.touch, ()
-
-    bad = {
-        "truncated": (whole[: len(whole) // 2], "MODEL-FILE-DAMAGED"),
-        "empty": (b"", "MODEL-FILE-DAMAGED"),
-        "text": (b"<html>not here</html>", "MODEL-FILE-DAMAGED"),
-        "pickle": (pickle.dumps(Evil()), "MODEL-CODE"),
-        "unknown": (forged(generator={"name": "os"}), "MODEL-FILE-DAMAGED"),
-        "setting": (forged(generator={**plan["generator"], "width": "x"}), "MODEL-FILE-DAMAGED"),
-        "giant": (forged(generator={**plan["generator"], "latent": 10**9}), "MODEL-FILE-DAMAGED"),
-        "endless": (forged(generator={"name": "gan", "refine": 10**15}), "MODEL-FILE-DAMAGED"),
-        "deep": (raw("[" * 100_000), "MODEL-FILE-DAMAGED"),
-        "number": (raw("1" + "0" * 5000), "MODEL-FILE-DAMAGED"),
-        "list": (raw("[1]"), "MODEL-FILE-DAMAGED"),
-        "wide": (forged(generator={**plan["generator"], "width": 8}), "MODEL-FILE-DAMAGED"),
-        "shape": (forged(shape=[1, 32, 32]), "MODEL-FILE-DAMAGED"),
-    }
-    for name, (data, code) in bad.items():
-        file = tmp_path / f"{name}.safetensors"
-        file.write_bytes(data)
-        assert code_of(load_generator, str(file)) == code, name
-    assert not marker.exists()
-
-
-def test_weights_that_are_not_finite_are_refused(tmp_path):
-    generator = tiny("vae")
-    autoencoder = generator.build((1, 28, 28)).product("bad")
-    next(autoencoder.parameters()).data[:] = torch.nan
-    file = tmp_path / "bad.safetensors"
-    save_generator(file, generator, autoencoder, {})
-    assert code_of(load_generator, str(file)) == "MODEL-FILE-DAMAGED"

@@ -100,11 +100,6 @@ def test_a_series_of_bins_is_a_line_with_both_bins_marked(tmp_path):
     assert "the image, bin 1 the counterfactual, bin 3 cells 3 photos/0.png" in told
 
 
-def test_the_confidence_of_edits_is_no_series_of_bins(tmp_path):
-    told = words(tmp_path, found(info={"confidence": [0.25, 0.75], "edits": 2}))
-    assert "confidence [0.25, 0.75] edits 2" in told
-
-
 def test_the_layout_stands_beside_its_regions_and_else_among_the_strips():
     shown = {"layout": [picture(1)], "answers": [picture(2)]}
     files, card = kept(found(artifacts=shown, info={"regions": REGIONS}))
@@ -143,8 +138,24 @@ def test_what_is_drawn_is_not_listed(tmp_path):
         lambda odd: SERIES | {"counterfactual_bin": odd},
     ],
 )
-def test_facts_of_another_form_are_listed_as_they_are(make, odd):
-    info = make(odd)
+def test_info_of_another_form_is_listed_as_it_is(make, odd):
+    listed_as_it_is(make(odd))
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        *({"regions": {"skin": {"style": style, "change": 0.5}}} for style in (-1, math.nan, 10**400, "x")),
+        {"regions": {str(n): {"style": 0.0, "change": 0.6} for n in range(2)}},  # more than all
+        {"confidence": [0.25, 0.75], "edits": 2},  # of edits, not of bins
+    ],
+    ids=repr,
+)
+def test_some_info_is_no_region_and_no_series(info):
+    listed_as_it_is(info)
+
+
+def listed_as_it_is(info):
     _, card = kept(found(info=info))
     assert card.panels == card.charts == []
     assert dict(card.info) == {key.replace("_", " "): plain(value) for key, value in info.items()}
@@ -161,17 +172,6 @@ def test_frequencies_of_another_form_are_listed_beside_the_attributes(often):
     (panel,), rest = panels(info)
     assert [len(each.cells) for each in panel.measures] == [1, 1, 1]
     assert rest == {"attributes_in_references": often}
-
-
-@pytest.mark.parametrize("style", [-1, math.nan, 10**400, "x"])
-def test_a_style_is_a_distance(style):
-    regions = {"skin": {"style": style, "change": 0.5}}
-    assert panels({"regions": regions}) == ([], {"regions": regions})
-
-
-def test_shares_of_more_than_all_are_none():
-    regions = {str(n): {"style": 0.0, "change": 0.6} for n in range(2)}
-    assert panels({"regions": regions}) == ([], {"regions": regions})
 
 
 def test_ten_thousand_names_make_no_long_page(tmp_path):

@@ -55,7 +55,7 @@ class Table:
     def _explained(self, metric: Metric) -> str:
         nets = dict.fromkeys(one.nets for (_, name), one in self.estimates.items() if name == metric.name and one.nets)
         by = f" By {', '.join(nets)}." if nets else ""
-        return f"{metric.what.removesuffix('.')} ({metric.better} is better). Unit: {metric.unit}.{by}"
+        return f"{metric.explained} Unit: {metric.unit}.{by}"
 
     def rows(self) -> Iterator[tuple[str, list[Estimate | None]]]:
         """The cells of each method."""

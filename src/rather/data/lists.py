@@ -98,7 +98,7 @@ def check_paths(path: Path, files: Sequence[str]) -> None:
     """Refuse a list in which a name may lead out of the dataset's folder, or occurs twice."""
     outside = next(filter(_ESCAPE.search, files), None)
     if outside is not None:
-        raise damaged(path, f"{outside[:60]!r} is no path inside the data set")
+        raise damaged(path, f"{outside[:60]!r} is no path inside the dataset")
     if len(set(files)) != len(files):
         twice, _ = Counter(files).most_common(1)[0]
         raise damaged(path, f"{twice[:60]!r} is there twice")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, final
+from typing import Final, final
 
 import torch
 from jaxtyping import Float
@@ -34,7 +34,7 @@ class Autoencoder(ReconstructingNet):
         name: for reports.
     """
 
-    kind: ClassVar[str] = "autoencoder"
+    kind = "autoencoder"
     black: Tensor
     span: Tensor
 

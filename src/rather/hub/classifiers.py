@@ -128,8 +128,8 @@ def _read(path: Path) -> Classifier:
     raise RatherError(
         "MODEL-FILE-DAMAGED",
         where=path,
-        why="a state dict does not say which net it is of",
-        do=f"Say it: torchvision:NAME={path}",
+        why="a state dict holds weights and no net",
+        do=f"Name the net: torchvision:NAME={path}, or FILE.py:FUNCTION for code of yours that loads it",
     )
 
 

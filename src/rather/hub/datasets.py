@@ -65,15 +65,10 @@ def load_dataset(
     if before.endswith(".py") and path:
         return _made_by_code(name, shape, trust)
     if Path(name).expanduser().exists():
-        return load_files([Path(name).expanduser()], shape=shape)
+        from rather.data import folder
+
+        return folder.load_files([Path(name).expanduser()], shape=shape or folder.SHAPE)
     raise RatherError("DATA-NOT-FOUND", where=name, do=_suggestion(before))
-
-
-def load_files(paths: Sequence[Path], *, shape: Shape | None = None) -> Dataset:
-    """Image files and folders of them; see `rather.data.folder.load_files`."""
-    from rather.data import folder
-
-    return folder.load_files(paths, shape=shape or folder.SHAPE)
 
 
 @cache

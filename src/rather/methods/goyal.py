@@ -56,9 +56,9 @@ class Goyal(Method):
     @model_validator(mode="after")
     def _relaxed_in_features(self) -> Goyal:
         if self.solver == "relaxed" and self.score_on == "picture":
-            raise ValueError("the relaxed solver mixes features, so it cannot judge by the picture")
+            raise ValueError("solver=relaxed mixes features: it needs score_on=features")
         if self.prescreen != "none" and (self.solver, self.score_on) != ("exhaustive", "features"):
-            raise ValueError("a screen is for the exhaustive solver, judging by features")
+            raise ValueError("prescreen needs solver=exhaustive and score_on=features")
         return self
 
     @torch.no_grad()

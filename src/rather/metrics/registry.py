@@ -85,9 +85,14 @@ class Metric:
         """Whether each row has a value. A metric that takes `weights` has one value for a set of rows."""
         return "weights" not in self.needs
 
+    @property
+    def explained(self) -> str:
+        """What it is, and which way is better."""
+        return f"{self.what.removesuffix('.')} ({self.better} is better)."
+
     def __str__(self) -> str:
         """As a list shows it."""
-        return f"{self.what} ({self.better} is better) [{self.home}]"
+        return f"{self.explained} [{self.home}]"
 
 
 metric = Metric  #: as a decorator

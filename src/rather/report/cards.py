@@ -81,7 +81,7 @@ class Card:
     charts: Sequence[Chart]
     trajectory: Picture | None
     panels: Sequence[Panel]
-    layout: Picture | None  # beside the panel of its regions
+    layout: Picture | None  # next to the panel of its regions
     bars: Sequence[Bar]
     info: Sequence[tuple[str, str]]
     tile: Sequence[bytes]  # the image and its counterfactual, small, for an overview
@@ -133,8 +133,8 @@ def card(row: Row, classes: Sequence[str], put: Put) -> Card:
     seen = look(row, classes, put)
     target = seen.target.name
     drawn, shown, info = _drawn(row.info, target, _end(row))
-    beside = {TRAJECTORY, *(panel.picture for panel in shown)}
-    alone = {key: series for key, series in row.artifacts.items() if key in beside and len(series) == 1}
+    elsewhere = {TRAJECTORY, *(panel.picture for panel in shown)}
+    alone = {key: series for key, series in row.artifacts.items() if key in elsewhere and len(series) == 1}
 
     def single(key: str, alt: str, side: int) -> Picture | None:
         file = f"{file_name(row.id)}.{key}.png"
@@ -255,7 +255,7 @@ def _likely(row: Row, classes: Sequence[str]) -> list[Bar]:
     return [*first, *sorted(likely, key=lambda bar: -max(bar.before, bar.after))[: BARS - len(first)]]
 
 
-def _strips(row: Row, put: Put, beside: Container[str]) -> list[Picture]:
+def _strips(row: Row, put: Put, elsewhere: Container[str]) -> list[Picture]:
     """All other pictures, each with its attention drawn on it; the path of the search first."""
     own = {"query": row.query, "counterfactual": row.image}
     pictures = {key: [data] for key, data in own.items() if data} | row.artifacts
@@ -263,7 +263,7 @@ def _strips(row: Row, put: Put, beside: Container[str]) -> list[Picture]:
     for key in sorted(row.artifacts, key=lambda key: key != "path"):
         series, side = row.artifacts[key], SMALL if key == "path" else MEDIUM
         below = pictures.get(key.removesuffix(ATTENTION)) if key.endswith(ATTENTION) else None
-        if f"{key}{ATTENTION}" in row.artifacts or not series or key in beside:
+        if f"{key}{ATTENTION}" in row.artifacts or not series or key in elsewhere:
             continue
         if below:
             # Of one picture and several maps (one for each edit), each map is drawn on that picture.

@@ -20,7 +20,7 @@ from rather.report.html import inside, question, render
 from rather.runs.comparison import open_comparison
 from rather.runs.store import Row, Run
 
-PICTURES_A_PAGE: Final = 480  # about; each counterfactual has its change beside it
+PICTURES_A_PAGE: Final = 480  # about; each counterfactual comes with its change
 
 
 @final

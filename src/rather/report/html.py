@@ -54,7 +54,7 @@ def inside(name: str, data: bytes) -> str:
 
 
 def _policy(*styles: str) -> str:
-    """Allows pictures in or beside the page, and exactly our own styles and script."""
+    """Allows pictures in the page or in its folder, and exactly our own styles and script."""
 
     def source(name: str) -> str:
         text = environment().get_template(name).render()

@@ -22,7 +22,7 @@ _NONE: Final = "\N{EN DASH}"
 @final
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A name, a bar, and the cells beside it."""
+    """A name, a bar, and the cells next to it."""
 
     name: str
     value: float  # in [0, 1], or in [-1, 1] if the panel is signed
@@ -39,7 +39,7 @@ class Panel:
     signed: bool
     measures: Sequence[Measure]
     note: str = ""
-    picture: str | None = None  # of the row, to show beside the panel
+    picture: str | None = None  # of the row, to show next to the panel
 
 
 def panels(info: Mapping[str, Any]) -> tuple[list[Panel], dict[str, Any]]:
@@ -77,8 +77,8 @@ def panels(info: Mapping[str, Any]) -> tuple[list[Panel], dict[str, Any]]:
 def summary(rows: Iterable[Row]) -> list[Panel]:
     """The mean changes of regions and attributes over the found rows of a run.
 
-    Attributes have a panel for each target, those with most rows first: what makes a face older and what makes
-    it younger would cancel out.
+    Attributes have a panel for each target, those with most rows first: what makes a face older and what makes it
+    younger would cancel out.
     """
     by_region: list[Mapping[str, float]] = []
     by_target = defaultdict[str, list[Mapping[str, float]]](list)
@@ -121,14 +121,14 @@ def _attributes_of_all(target: str, rows: Sequence[Mapping[str, float]]) -> Pane
 
 
 def _unsigned(
-    title: tuple[str, str, str], heads: Sequence[str], measures: Sequence[Measure], beside: str | None = None
+    title: tuple[str, str, str], heads: Sequence[str], measures: Sequence[Measure], shown: str | None = None
 ) -> Panel:
     """A panel of the first measures, and of all others as one."""
     first, rest = [*measures[:SHOWN]], measures[SHOWN:]
     if rest:
         value = min(math.fsum(each.value for each in rest), 1.0)
         first.append(Measure(name=f"{len(rest):,} others", value=value, cells=(_percent(value), _NONE)))
-    return Panel(title=title, heads=heads, signed=False, measures=first, picture=beside)
+    return Panel(title=title, heads=heads, signed=False, measures=first, picture=shown)
 
 
 def _images(count: int) -> str:

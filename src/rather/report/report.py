@@ -56,7 +56,7 @@ def write_report(run: Run, out: Path | None = None, *, single_file: bool | None 
     Args:
         run: what to report; finished or not.
         out: the folder to write to, by default the run's own: `report.html`, or `report/index.html` with
-            its other pages and `assets/` beside it.
+            its other pages and `assets/` next to it.
         single_file: one file with the pictures inside, all rows on one page; by default for up to 50 rows.
 
     Raises:
@@ -99,7 +99,7 @@ def _remove(page: Path) -> None:
 
 
 def _pages(run: Run, place: Put, first: str, rows_a_page: int | None) -> Iterator[tuple[str, str]]:
-    """Name and text of each page, the first one last: when it is there, all of them are."""
+    """Name and text of each page, the first one last: when it exists, all of them do."""
     classes = [str(name) for name in run.config.get("classes") or []]
     cards, others = _read(run, classes, place)
     size = rows_a_page or max(len(cards), 1)

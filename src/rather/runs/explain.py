@@ -11,11 +11,11 @@ from typing import Any, Final, final
 
 from rather.config.errors import RatherError
 from rather.core import Classifier, Resource
-from rather.data.folder import Folder
+from rather.data.folder import Folder, load_files
 from rather.data.source import Dataset, read_all
 from rather.hub.classifiers import check_same_images, classifier_of, load_classifier
 from rather.hub.columns import Column, columns
-from rather.hub.datasets import load_dataset, load_files
+from rather.hub.datasets import load_dataset
 from rather.hub.methods import build_method
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of, requirements
 from rather.hub.trusted import allow

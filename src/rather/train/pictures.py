@@ -26,13 +26,13 @@ class Pictures:
     layouts: Int16[Tensor, "n h w"] | None = None
     attributes: Float[Tensor, "n a"] | None = None
     edited: UInt8[Tensor, "n c h w"] | None = None  # the same with the attributes of others
-    asked: Float[Tensor, "n a"] | None = None  # the attributes of `edited`
+    edited_attributes: Float[Tensor, "n a"] | None = None  # the attributes of `edited`
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: Tensor) -> Pictures:
-        columns = (self.layouts, self.attributes, self.edited, self.asked)
+        columns = (self.layouts, self.attributes, self.edited, self.edited_attributes)
         known = [None if column is None else column[rows] for column in columns]
         return Pictures(self.images[rows], self.labels[rows], *known)
 
@@ -77,11 +77,9 @@ def read_parts(
 
 def read_pictures(source: Source, *, labelled: bool, columns: Sequence[str] = ()) -> tuple[Pictures, int]:
     """All pictures that can be read, and how many are left out; arguments and errors as in `read_parts`."""
-    known = {
-        "layouts": source.regions,
-        "attributes": source.attributes,
-        **({} if {"edited", "asked"}.isdisjoint(columns) else {"edited": source.twins, "asked": source.twins}),
-    }
+    known: dict[str, object] = {"layouts": source.regions, "attributes": source.attributes}
+    if not {"edited", "edited_attributes"}.isdisjoint(columns):
+        known |= dict.fromkeys(("edited", "edited_attributes"), source.twins)
     columns = [column for column in columns if column in known]  # not the classifier's probabilities
     for column in columns:
         if not known[column]:

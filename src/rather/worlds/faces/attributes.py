@@ -66,7 +66,7 @@ NUISANCES: Final[Mapping[str, Nuisance]] = MappingProxyType(
         "shift_x": Nuisance(-0.05, 0.05),
         "shift_y": Nuisance(-0.01, 0.05),
         "tilt": Nuisance(-0.12, 0.12),  # radians
-        "turn": Nuisance(-0.035, 0.035),  # how far the features lie beside the middle of the head
+        "turn": Nuisance(-0.035, 0.035),  # distance of the features from the middle of the head
         "scale": Nuisance(1.06, 1.20),
         # light
         "light": Nuisance(-1, 1),  # from the left or from the right

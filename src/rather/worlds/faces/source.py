@@ -1,4 +1,4 @@
-"""Drawn faces as a data set: pictures that are drawn when they are asked for, and kept once drawn."""
+"""Drawn faces as a data set: pictures are drawn when they are read, and kept in a cache."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rather.worlds.faces.drawing import draw
 from rather.worlds.faces.sample import RULES, Faces, Population, sample
 
 SIDE: Final = 64
-BLOCK: Final = 32  # faces that are drawn when one of them is asked for
+BLOCK: Final = 32  # faces that are drawn when one of them is read
 WORTH_KEEPING: Final = 1_000  # of fewer faces, drawing takes seconds
 
 Part = Literal["train", "test"]
@@ -155,10 +155,10 @@ class DrawnFaces(Source):
 
     @override
     def true_effects(self, classifier: Classifier, count: int) -> dict[str, float]:
-        from rather.worlds.faces.effects import effects  # it imports the world, which imports this file
+        from rather.worlds import WORLDS  # it imports the faces
 
-        found = effects(classifier, self.faces[:count], 1)
-        return {name: float(effect.log_odds.mean()) for name, effect in found.items()}
+        found = WORLDS["faces"].effects(classifier, self.faces[:count], 1)
+        return {name: float(found[name].log_odds.mean()) for name in ATTRIBUTES}
 
     @override
     def true_counterfactuals(self, indices: list[int], cause: str, more: Bool[Tensor, " b"]) -> Images:
