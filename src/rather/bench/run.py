@@ -14,6 +14,7 @@ from rather.bench.plan import Progress, Skipped, Unit, plan, run_units
 from rather.bench.results import Estimate, estimates_of
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import formats
+from rather.hub.trusted import allow
 from rather.io.writing import check_writable, write_whole, writing
 from rather.metrics import load_metrics
 from rather.runs.store import STATUSES
@@ -67,6 +68,7 @@ def bench(
         RatherError: for a mistake of the spec, a net or data that cannot be used, or the machine.
     """
     began = time.monotonic()
+    allow(trust)
     spec = read_spec(spec, given) if isinstance(spec, str) else spec
     folder = out or runs / f"bench-{spec.name}"
     for place in (folder, runs):
