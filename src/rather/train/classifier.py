@@ -11,13 +11,13 @@ from typing import Annotated, Any, final
 
 import torch
 from jaxtyping import Float, UInt8
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rather.classifiers import architectures as nets
 from rather.config.errors import RatherError
-from rather.config.settings import Seed
+from rather.config.settings import Seed, Settings
 from rather.core import Classifier, Images, ensemble
 from rather.data.source import Source
 from rather.hub.checkpoints import check_writable, save_classifier
@@ -27,10 +27,8 @@ from rather.train.pictures import Pictures, load_to_train, read_parts
 
 
 @final
-class ClassifierRecipe(BaseModel):
+class ClassifierRecipe(Settings):
     """How to train: Adam on the cross-entropy, its learning rate falling linearly to zero."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     architecture: str | None = None
     """A key of `classifiers.architectures`; by default goyal for 28 x 28 pixels, small for other sizes."""

@@ -10,12 +10,12 @@ from typing import Annotated, final
 import torch
 from accelerate import PartialState
 from jaxtyping import Float, Int, UInt8
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rather.config.errors import RatherError
-from rather.config.settings import Seed
+from rather.config.settings import Seed, Settings
 from rather.data.source import Source
 from rather.generators.autoencoder import Autoencoder, Latents
 from rather.generators.recipe import Phase
@@ -29,10 +29,8 @@ from rather.train.pictures import read_parts
 
 
 @final
-class LatentRecipe(BaseModel):
+class LatentRecipe(Settings):
     """How to train: Adam on the cross-entropy, its learning rate falling linearly to zero."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     members: Annotated[int, Field(gt=0, le=1000)] = 10
     """Number of classifiers; they differ in their first weights and in how often they see each picture."""
