@@ -23,7 +23,7 @@ from rather.data.source import Source
 from rather.hub.checkpoints import check_writable, save_classifier
 from rather.stats import wilson
 from rather.train.fit import Progress
-from rather.train.pictures import Pictures, load_to_train, read_parts
+from rather.train.pictures import Pictures, load_to_train, parts, read_parts
 
 
 @final
@@ -104,8 +104,7 @@ def train_to_file(
     check_writable(Path(out))
     recipe = recipe or ClassifierRecipe()
     pictures = load_to_train(data, size)
-    train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
-    classifier, figures = train_classifier(train, test, recipe, name=Path(out).stem, progress=progress)
+    classifier, figures = train_classifier(*parts(pictures), recipe, name=Path(out).stem, progress=progress)
     architecture = recipe.architecture or nets.suited(classifier.shape)
     card = {"data": pictures.name, "recipe": recipe.model_dump() | {"architecture": architecture}}
     save_classifier(out, classifier, architecture=architecture, card=card | figures.card())
@@ -143,6 +142,7 @@ def train_classifier(
     c, h, w = data.images.shape[1:]
     architecture = recipe.architecture or nets.suited((c, h, w))
 
+    means, stds = mean.tolist(), std.tolist()
     members: list[Classifier] = []
     losses: list[tuple[float, ...]] = []
     for number in range(recipe.members):
@@ -154,17 +154,8 @@ def train_classifier(
                 history.append(loss)
                 progress(number * recipe.epochs + len(history), recipe.members * recipe.epochs, loss)
         losses.append(tuple(history))
-        members.append(
-            Classifier(
-                body,
-                head,
-                classes=train.classes,
-                shape=(c, h, w),
-                mean=mean.tolist(),
-                std=std.tolist(),
-                name=name if recipe.members == 1 else f"{name}-{number}",
-            )
-        )
+        own = name if recipe.members == 1 else f"{name}-{number}"
+        members.append(Classifier(body, head, classes=train.classes, shape=(c, h, w), mean=means, std=stds, name=own))
     classifier = members[0] if recipe.members == 1 else ensemble(members, name)
     return classifier, ClassifierFigures(
         trained_on=len(data),

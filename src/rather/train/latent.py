@@ -25,7 +25,7 @@ from rather.hub.generators import generator_file
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.train.classifier import ClassifierFigures, check_classes
 from rather.train.fit import Progress, Schedule, fit
-from rather.train.pictures import read_parts
+from rather.train.pictures import parts, read_parts
 
 
 @final
@@ -101,8 +101,7 @@ def train_latent(
     file = generator_file(generator)
     autoencoder, settings = read_autoencoder(file), read_metadata(file)["generator"]
     pictures = load_dataset(data, shape=autoencoder.shape)
-    train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
-    latent, figures = train_heads(autoencoder, train, test, recipe, name=out.stem, progress=progress)
+    latent, figures = train_heads(autoencoder, *parts(pictures), recipe, name=out.stem, progress=progress)
     if not PartialState().is_main_process:
         return None
     card = {"data": pictures.name, "generator": autoencoder.name, "recipe": recipe.model_dump()}

@@ -50,6 +50,11 @@ def load_to_train(data: str, size: int | None) -> Dataset:
     return load_dataset(data, shape=(3, size, size) if size else None)
 
 
+def parts(dataset: Dataset) -> tuple[Source, Source | None]:
+    """Where the pictures to train on and to measure on are; None for the latter if there is one part only."""
+    return (dataset.test, None) if dataset.train is None else (dataset.train, dataset.test)
+
+
 def read_parts(
     train: Source, test: Source | None, *, labelled: bool, seed: int, columns: Sequence[str] = ()
 ) -> tuple[Pictures, Pictures, int]:
