@@ -262,7 +262,7 @@ def test_the_margin_is_carlini_and_wagner_s() -> None:
 def test_an_even_square_or_a_mask_search_without_refinement_is_refused() -> None:
     for wrong, says in (
         ({"dilation": 4}, r"ace\.dilation"),
-        ({"refine": False, "mask_search_steps": 2}, "without refine"),
+        ({"refine": False, "mask_search_steps": 2}, "needs refine=true"),
     ):
         with pytest.raises(RatherError, match=says) as refused:
             ACE(generator=convolved(), **wrong)
