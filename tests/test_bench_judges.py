@@ -46,7 +46,7 @@ def test_a_classifier_that_is_explained_judges_nothing(tmp_path):
     assert same.lacks("feature_net") == "the net whose features measure is the one that is explained"
     apart = judges_of(tmp_path, second_classifier="digits-ensemble")
     assert apart.second_classifier is apart.feature_net is not None
-    assert apart.lacks("second_classifier") == apart.lacks("feature_net") == ""
+    assert apart.lacks("second_classifier") == apart.lacks("feature_net") == apart.lacks("alike") == ""
     other = apart.for_classifier(load_classifier("digits-ensemble"))
     assert other.lacks("second_classifier") == "the second classifier is the one that is explained"
     assert "second_classifier" not in other.question()

@@ -21,7 +21,6 @@ from rather.latents.diagnostics import (
     along,
     decoded_logits,
     encoded,
-    in_batches,
     lattice,
     line,
     plane,
@@ -123,12 +122,6 @@ def test_latent_classifiers_are_asked_of_the_latents_themselves() -> None:
     torch.testing.assert_close(p.members, along(partial(member_logits, net), first, second, target).members)
 
 
-def test_parts_of_a_batch_are_asked_alike() -> None:
-    net, x = several(), pictures(7)
-    whole = member_logits(net, x)
-    torch.testing.assert_close(in_batches(partial(member_logits, net), x, batch_size=3), whole)
-
-
 # Uncertainty
 
 
@@ -151,15 +144,12 @@ def test_members_that_agree_leave_nothing_epistemic(values: np.ndarray, count: i
     assert uncertainty(same).epistemic.abs().max() < 1e-7
 
 
-def test_two_members_certain_of_different_classes_are_ln_2_and_all_of_it_epistemic() -> None:
+def test_certain_members_that_disagree_are_epistemic_and_members_that_toss_a_coin_are_aleatoric() -> None:
     for certain in (100.0, math.inf):
         parts = uncertainty(torch.tensor([[[0.0, -certain]], [[-certain, 0.0]]]))
         assert parts.total.item() == pytest.approx(math.log(2))
         assert parts.epistemic.item() == pytest.approx(math.log(2))
         assert parts.aleatoric.item() == pytest.approx(0, abs=1e-12)
-
-
-def test_members_that_all_toss_a_coin_are_aleatoric() -> None:
     parts = uncertainty(torch.zeros(5, 1, 2))
     assert parts.aleatoric.item() == pytest.approx(math.log(2))
     assert parts.epistemic.item() == pytest.approx(0, abs=1e-12)
@@ -275,16 +265,13 @@ def test_the_interpolation_is_told_in_each_space_there_is() -> None:
                 assert told["image space"]["together"][:: len(T) - 1] == pytest.approx(ends, abs=1e-4)
 
 
-def test_latent_classifiers_that_know_other_classes_are_not_asked() -> None:
+def test_latent_classifiers_are_asked_by_the_names_of_their_classes_if_they_have_them() -> None:
     net = several()
     method = Straight(latent=of_latents(pca(2), classes=("yes", "perhaps")))
     row = diagnose(method, net, answers_of(method, net))[0]
     assert row.curves["interpolation"].keys() == {"image space", "latent space"}
     assert row.trajectory is not None
-
-
-def test_latent_classifiers_are_asked_by_the_names_of_their_classes() -> None:
-    net, latent = several(), of_latents(pca(36), classes=("yes", "no"))
+    latent = of_latents(pca(36), classes=("yes", "no"))
     method = Straight(latent=latent, frames=0)
     answers = answers_of(method, net)
     told = diagnose(method, net, answers)[0].curves["interpolation"]["latent classifiers"]["together"]
@@ -307,7 +294,7 @@ def test_the_space_of_a_method_comes_before_that_of_the_classifier() -> None:
 
 
 @pytest.mark.parametrize("frames", [0, 4])
-def test_a_plane_of_latents_is_drawn(frames: int) -> None:
+def test_a_plane_of_latents_is_drawn_and_no_larger_space(frames: int) -> None:
     net = several()
     method = Straight(latent=of_latents(pca(2)), frames=frames)
     rows = diagnose(method, net, answers_of(method, net))
@@ -317,11 +304,8 @@ def test_a_plane_of_latents_is_drawn(frames: int) -> None:
         assert 0 <= row.trajectory.min() <= row.trajectory.max() <= 1
         assert row.trajectory[:, 0, 0].tolist() == [1, 1, 1]  # on white
     assert not torch.equal(rows[0].trajectory, rows[1].trajectory)  # type: ignore[arg-type] # the loop above says that they are there
-
-
-def test_more_dimensions_are_not_drawn() -> None:
-    net, method = several(), Straight(generator=pca(3))
-    assert all(row.trajectory is None for row in diagnose(method, net, answers_of(method, net)))
+    solid = Straight(generator=pca(3))
+    assert all(row.trajectory is None for row in diagnose(solid, net, answers_of(solid, net)))
 
 
 class Broken(nn.Module):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, get_args
 
 import torch
-from pydantic import ValidationInfo, ValidatorFunctionWrapHandler, field_validator
+from pydantic import field_validator
 from torch import Tensor
 
 from rather.config.errors import RatherError
@@ -127,7 +127,7 @@ class Method(Settings, ABC):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _by_name(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    def _by_name(cls, value: Any, handler: Callable[[Any], Any], info: Any) -> Any:
         """Loads what is given by its name, where the field takes a resource or a method."""
         kind = _resource_kind(cls.model_fields[str(info.field_name)].annotation)
         if kind is None or value is None or isinstance(value, kind):

@@ -19,7 +19,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, LoadableImages, Method, Noise, SearchResult
 from rather.feature_cells.cell_editor import CellEditor, Prescreen, cell_editor
 from rather.feature_cells.composite import PictureEdits, edit_result, highlights
 from rather.feature_cells.edits import AnyHead, check_cell_count, edited
@@ -32,7 +32,7 @@ from rather.search.references import Choice, References
 class Goyal(Method):
     """Copy cells of a distractor's features into the query's, the best first, until the prediction changes."""
 
-    references: References
+    references: LoadableImages[References]
     """Images to copy from; each query takes one that the classifier assigns to the target class."""
     distractor: Choice = "random"
     """Reference to copy from: a random one, or the nearest in the classifier's features or in pixels."""
@@ -56,14 +56,14 @@ class Goyal(Method):
     @model_validator(mode="after")
     def _relaxed_in_features(self) -> Goyal:
         if self.solver == "relaxed" and self.score_on == "picture":
-            raise ValueError("the relaxed solver mixes features, so it cannot judge by the picture")
+            raise ValueError("solver=relaxed mixes features: it needs score_on=features")
         if self.prescreen != "none" and (self.solver, self.score_on) != ("exhaustive", "features"):
-            raise ValueError("a screen is for the exhaustive solver, judging by features")
+            raise ValueError("prescreen needs solver=exhaustive and score_on=features")
         return self
 
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """Images: `path`, `distractor`, where both were looked at. Info: `edits`, p(target) after each."""
+        """Images: `path`, `distractor`, `query_attention`, `distractor_attention`. Info: `edits`, `confidence`."""
         chosen = self.references.choose(classifier, x, goal.target, noise, self.distractor, confidence=goal.confidence)
         distractors = self.references.images[chosen]
         query, other = classifier.features(x), classifier.features(distractors)

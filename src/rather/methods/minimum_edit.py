@@ -19,7 +19,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from rather.core import Classifier, Goal, Images, Labels, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Labels, LoadableImages, Method, Noise, SearchResult
 from rather.feature_cells.cell_editor import cell_editor
 from rather.feature_cells.composite import edit_result
 from rather.feature_cells.edits import Edits, check_cell_count
@@ -35,7 +35,7 @@ Pairs = Sequence[tuple[int, int]]  # (query cell, distractor cell)
 class MinimumEdit(Method):
     """Copy the fewest cells of a distractor's features into the query's that change the prediction."""
 
-    references: References
+    references: LoadableImages[References]
     """Images to copy from; each query takes one that the classifier assigns to the target class."""
     distractor: Choice = "random"
     """Reference to copy from: a random one, or the nearest in the classifier's features or in pixels."""
@@ -46,7 +46,7 @@ class MinimumEdit(Method):
 
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """Images: `path`, `distractor`, where both were looked at. Info: `edits`, `minimum`, the certificate."""
+        """Images: `path`, `distractor`, `query_attention`, `distractor_attention`. Info: `edits`, `minimum`."""
         chosen = self.references.choose(classifier, x, goal.target, noise, self.distractor, confidence=goal.confidence)
         distractors = self.references.images[chosen]
         query, other = classifier.features(x), classifier.features(distractors)

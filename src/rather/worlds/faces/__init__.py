@@ -6,7 +6,6 @@ from typing import Final
 
 from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS, NUISANCES, REGIONS
 from rather.worlds.faces.drawing import draw
-from rather.worlds.faces.effects import effects
 from rather.worlds.faces.sample import RULES, Faces, Population, sample, set_attributes
 from rather.worlds.faces.source import VARIANTS, DrawnFaces, load
 
@@ -22,7 +21,6 @@ __all__ = [
     "Faces",
     "Population",
     "draw",
-    "effects",
     "load",
     "sample",
     "set_attributes",

@@ -155,10 +155,10 @@ class DrawnFaces(Source):
 
     @override
     def true_effects(self, classifier: Classifier, count: int) -> dict[str, float]:
-        from rather.worlds.faces.effects import effects  # it imports the world, which imports this file
+        from rather.worlds import WORLDS  # it imports the faces
 
-        found = effects(classifier, self.faces[:count], 1)
-        return {name: float(effect.log_odds.mean()) for name, effect in found.items()}
+        found = WORLDS["faces"].effects(classifier, self.faces[:count], 1)
+        return {name: float(found[name].log_odds.mean()) for name in ATTRIBUTES}
 
     @override
     def true_counterfactuals(self, indices: list[int], cause: str, more: Bool[Tensor, " b"]) -> Images:
