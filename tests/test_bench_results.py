@@ -23,7 +23,7 @@ JUDGES = Judges(
 
 
 def answered(name: str, statuses: list[str], seeds: int = 1, **columns: np.ndarray) -> MethodScores:
-    there = torch.tensor([float(status == "found") for status in statuses])
+    successes = torch.tensor([float(status == "found") for status in statuses])
     return MethodScores(
         name,
         JUDGES,
@@ -31,7 +31,7 @@ def answered(name: str, statuses: list[str], seeds: int = 1, **columns: np.ndarr
         np.tile(np.arange(N), seeds),
         np.repeat(np.arange(seeds), N),
         tuple(statuses),
-        {key: torch.from_numpy(value) for key, value in columns.items()} | {"found": there},
+        {key: torch.from_numpy(value) for key, value in columns.items()} | {"found": successes},
     )
 
 
@@ -205,8 +205,8 @@ def test_numbers_as_a_person_reads_them():
 
 
 def test_a_table_names_the_nets_that_measure():
-    mine = [replace(figure("m", "kid", 0.1), nets="squeezenet-128"), figure("m", "l1", 0.1)]
-    lines = markdown(mine, [], "some").splitlines()
+    estimates = [replace(figure("m", "kid", 0.1), nets="squeezenet-128"), figure("m", "l1", 0.1)]
+    lines = markdown(estimates, [], "some").splitlines()
     assert [line for line in lines if line.startswith("- ") and line.endswith("By squeezenet-128.")] == [
         line for line in lines if line.startswith("- KID")
     ]

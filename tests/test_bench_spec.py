@@ -26,16 +26,16 @@ def read(folder: Path, text: str) -> Spec:
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "said"),
+    ("good", "bad", "message"),
     [
-        ("seeds = [0, 1]", "seeds = [1, 1]", "seeds 1 .there twice"),
-        ('["found", "l1"]', '["found", "found"]', "metrics found .there twice"),
-        ('["digits", "digits-latent"]', '["digits", "digits"]', "classifier digits .there twice"),
-        ('["digits", "digits-latent"]', '"digits"\n[[data]]\ndata = "digits"', "data digits .there twice"),
+        ("seeds = [0, 1]", "seeds = [1, 1]", "seeds 1 .named twice"),
+        ('["found", "l1"]', '["found", "found"]', "metrics found .named twice"),
+        ('["digits", "digits-latent"]', '["digits", "digits"]', "classifier digits .named twice"),
+        ('["digits", "digits-latent"]', '"digits"\n[[data]]\ndata = "digits"', "data digits .named twice"),
         (
             '["digits", "digits-latent"]',
             '["a", "b"]\n[[data]]\nlabel = "digits, b"\ndata = "faces"',
-            "data digits, b .there twice",
+            "data digits, b .named twice",
         ),
         ("{ steps = 2 }", '{ name = "schut" }', "the method is not a setting"),
         ("[[data]]", "[[data]]\nshape = [1, 28]", "shape"),
@@ -51,13 +51,13 @@ def read(folder: Path, text: str) -> Spec:
         ("[[data]]", '[[data]]\njudge = "digits"', "called second_classifier"),
         ("method = ", 'lable = "w", method = ', "Did you mean label"),
         ("{ steps = 2 }", '{ steps = 2 }, only = "digit"', "Did you mean digits"),
-        ("{ steps = 2 }", '{ steps = 2 }, label = "wachter"', "there twice"),
+        ("{ steps = 2 }", '{ steps = 2 }, label = "wachter"', "named twice"),
     ],
 )
-def test_it_is_refused(tmp_path, good, bad, said):
+def test_it_is_refused(tmp_path, good, bad, message):
     assert good in SPEC
     read(tmp_path, SPEC)
-    with pytest.raises(RatherError, match=said) as error:
+    with pytest.raises(RatherError, match=message) as error:
         read(tmp_path, SPEC.replace(good, bad))
     assert error.value.code == "CFG-SETTING"
     assert "\n" not in str(error.value)

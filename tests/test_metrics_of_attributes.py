@@ -1,4 +1,4 @@
-"""What changed beside what was asked: attributes that an oracle sees, and who it is."""
+"""What else changed than the queried attribute, as an oracle sees it."""
 
 import numpy as np
 import pytest

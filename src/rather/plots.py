@@ -90,12 +90,12 @@ def sheet(counterfactuals: Counterfactuals) -> Figure:
     for row, panels in enumerate(figure.subplots(rows, 3, squeeze=False) if rows else ()):
         query, image = c.queries[row].cpu(), c.images[row].cpu()
         predicted, target = int(c.before[row].argmax()), int(c.goal.target[row])
-        said = ", ".join(f"{c.classes[k]} {c.before[row, k]:.0%}" for k in dict.fromkeys((predicted, target)))
-        says = ", ".join(f"{c.classes[k]} {c.after[row, k]:.0%}" for k in dict.fromkeys((target, predicted)))
+        before = ", ".join(f"{c.classes[k]} {c.before[row, k]:.0%}" for k in dict.fromkeys((predicted, target)))
+        after = ", ".join(f"{c.classes[k]} {c.after[row, k]:.0%}" for k in dict.fromkeys((target, predicted)))
         scale = difference_scale(query, image)
         titles = (
-            f"{c.classes[predicted]} \N{RIGHTWARDS ARROW} {c.classes[target]}\n{said}",
-            f"{'found' if c.success[row] else 'not found (' + c.failure[row] + ')'}\n{says}",
+            f"{c.classes[predicted]} \N{RIGHTWARDS ARROW} {c.classes[target]}\n{before}",
+            f"{'found' if c.success[row] else 'not found (' + c.failure[row] + ')'}\n{after}",
             f"what changed\nfull colour at \N{PLUS-MINUS SIGN}{scale:g}",
         )
         for panel, picture, title in zip(

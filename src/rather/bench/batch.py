@@ -39,7 +39,6 @@ _JUDGE_OF: Final = {
     "second_target": "second_classifier",
     "features_before": "feature_net",
     "features_after": "feature_net",
-    "alike": "feature_net",
     "attributes_before": "oracle",
     "attributes_after": "oracle",
     "changes": "oracle",

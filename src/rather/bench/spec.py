@@ -46,7 +46,7 @@ def _each_once(where: str, names_of: Callable[[Any], Iterable[object]] = lambda 
         names = [name for one in values for name in names_of(one)]
         for name in names:
             if names.count(name) > 1:
-                raise RatherError("CFG-SETTING", where=f"{where} {name}", why="there twice", do=do)
+                raise RatherError("CFG-SETTING", where=f"{where} {name}", why="named twice", do=do)
         return values
 
     return AfterValidator(check)

@@ -119,7 +119,8 @@ def markdown(estimates: Sequence[Estimate], skipped: Sequence[Skipped], name: st
 
 def skip_line(one: Skipped) -> str:
     """What is skipped, and why, in a line."""
-    return f"{one.task}, {one.method}: {one.reason}" if one.method else f"{one.task}, {one.reason}"
+    where = ", ".join(filter(None, (one.task, one.method)))
+    return f"{where}{':' if one.method else ','} {one.reason}" if where else one.reason
 
 
 def _cell(one: Estimate | None) -> str:

@@ -36,9 +36,12 @@ DiffusionModel = Loadable[
     Annotated[Denoiser, Bundled("ddpm"), Field(description="Diffusion model; trained on images of the queries' kind.")]
 ]
 Tau = Annotated[
-    PositiveInt, Field(description="Noise levels to go up, of num_inference_steps; more change the image more.")
+    PositiveInt, Field(description="Noise levels to go up, of num_inference_steps; more of them change the image more.")
 ]
-InferenceSteps = Annotated[PositiveInt, Field(description="Noise levels of the respaced schedule; more are finer.")]
+InferenceSteps = Annotated[
+    PositiveInt,
+    Field(description="Noise levels of the respaced schedule; with more of them, tau levels reach less noise."),
+]
 
 
 def lowest_levels(generator: Denoiser, num_inference_steps: int, tau: int) -> NoiseSchedule:

@@ -173,7 +173,7 @@ def edit_result(
     ids: Sequence[str],
     evaluations: Sequence[int],
 ) -> SearchResult:
-    """The result of a search among edits: composites, the path to each, and where both images were looked at.
+    """The result of a search among edits: composites, the path to each, and the highlights of the edited cells.
 
     Args:
         classifier: its feature cells were edited.

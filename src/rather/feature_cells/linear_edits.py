@@ -30,7 +30,7 @@ Step = Callable[[Float[Tensor, "m c"]], Float[Tensor, "k c"]]
 _UNDERFLOW: Final = 1e-28  # below it a sum of float32 may have lost terms that count
 _LARGE: Final = 2**20  # numbers in the table of a pair that is worth looking for units that are dead
 _UNITS: Final = 256  # whose weights stay in the cache while they are used
-#: Numbers in a layer at once. Of 32 MiB or more, malloc keeps nothing: each use faults in its pages anew.
+#: Numbers in a layer at once. Of 32 MiB or more, malloc keeps nothing: each use faults in its pages again.
 _BLOCK: Final = 6 * 2**20
 
 

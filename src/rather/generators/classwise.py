@@ -50,7 +50,7 @@ class Classwise(FrozenNet):
         everything: nn.Module,
         *,
         classes: tuple[str, ...],
-        shape: tuple[int, int, int],
+        shape: Shape,
         name: str = "classwise",
     ) -> None:
         super().__init__()

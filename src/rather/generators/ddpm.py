@@ -62,7 +62,7 @@ class Denoiser(ReconstructingNet):
         self,
         net: nn.Module,
         *,
-        shape: tuple[int, int, int],
+        shape: Shape,
         alpha_bar: Float[Tensor, " t"],
         prediction_type: PredictionType = "noise",
         variance: Variance = "posterior",

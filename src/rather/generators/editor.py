@@ -56,7 +56,7 @@ class AttributeEditor(ReconstructingNet):
         decoder: nn.Module,
         reader: nn.Module,
         *,
-        shape: tuple[int, int, int],
+        shape: Shape,
         attributes: Sequence[str],
         name: str = "editor",
     ) -> None:

@@ -55,7 +55,7 @@ class Exaggerator(FrozenNet):
         encoder: nn.Module,
         decoder: nn.Module,
         *,
-        shape: tuple[int, int, int],
+        shape: Shape,
         bins: int,
         classes: tuple[str, ...],
         name: str = "exaggerator",

@@ -43,9 +43,7 @@ class Oracle(FrozenNet):
 
     kind = "oracle"
 
-    def __init__(
-        self, net: nn.Module, *, shape: tuple[int, int, int], attributes: Sequence[str], name: str = "oracle"
-    ) -> None:
+    def __init__(self, net: nn.Module, *, shape: Shape, attributes: Sequence[str], name: str = "oracle") -> None:
         super().__init__()
         self.net, self.shape, self.attributes, self.name = net, shape, tuple(attributes), name
         self.freeze()

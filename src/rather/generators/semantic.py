@@ -87,7 +87,7 @@ class Semantic(ReconstructingNet):
         encoder: nn.Module,
         generator: nn.Module,
         *,
-        shape: tuple[int, int, int],
+        shape: Shape,
         regions: Sequence[str],
         size: int,
         name: str = "semantic",

@@ -46,7 +46,7 @@ class Encoder(FrozenNet):
 
     kind = "encoder"
 
-    def __init__(self, net: nn.Module, *, shape: tuple[int, int, int], name: str = "encoder") -> None:
+    def __init__(self, net: nn.Module, *, shape: Shape, name: str = "encoder") -> None:
         super().__init__()
         self.net, self.shape, self.name = net, shape, name
         self.freeze()

@@ -46,7 +46,7 @@ class MinimumEdit(Method):
 
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """Images: `path`, `distractor`, where both were looked at. Info: `edits`, `minimum`, the certificate."""
+        """Images: `path`, `distractor`, `query_attention`, `distractor_attention`. Info: `edits`, `minimum`."""
         chosen = self.references.choose(classifier, x, goal.target, noise, self.distractor, confidence=goal.confidence)
         distractors = self.references.images[chosen]
         query, other = classifier.features(x), classifier.features(distractors)

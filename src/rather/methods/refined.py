@@ -1,4 +1,4 @@
-"""Wraps a method: undoes the small parts of its change by a diffusion model. Jeanneret et al., CVPR 2023.
+"""Wraps a method: undoes small parts of its change by diffusion. Jeanneret et al., CVPR 2023.
 
     m = [ dilated |z - x| / max |z - x| >= threshold ],   z inpainted by a denoiser where m, x elsewhere
 

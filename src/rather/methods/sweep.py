@@ -1,4 +1,4 @@
-"""Wraps a method: gives one answer for each of several values of a setting. Jacob et al., ECCV 2022.
+"""Wraps a method: gives one answer for each value of a setting. Jacob et al., ECCV 2022.
 
 P. Jacob et al., "STEEX: steering counterfactual explanations with semantics", ECCV 2022, figure 9 of the
 supplement: a smaller weight of the distance distorts more, and the weight chosen is the largest at which more

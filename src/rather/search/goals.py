@@ -24,7 +24,7 @@ RULES: Final[dict[str, str]] = {
 }
 
 
-#: Rules that look at reference images.
+#: Rules that need reference images.
 REFERENCED: Final = frozenset({"nearest", "confused"})
 
 
