@@ -113,14 +113,12 @@ def compare(
     net = as_classifier(classifier, images)
     check_target(target, net)
     pictures = as_dataset(images, net)
-    asked = dict(methods) if isinstance(methods, Mapping) else {name: name for name in methods}
-    made = {name: as_method(method, net, pictures) for name, method in asked.items()}
+    named = methods if isinstance(methods, Mapping) else {name: name for name in methods}
+    made = {name: as_method(method, net, pictures) for name, method in named.items()}
     jobs = _jobs(made, net, pictures, target=target, confidence=confidence, count=count, seed=seed)
-    judges = Judges(
-        classifier=net,
-        second_classifier=None if second_classifier is None else as_classifier(second_classifier, images),
-        feature_net=features_of(features, net) if _of_features(chosen) else None,
-    )
+    second = None if second_classifier is None else as_classifier(second_classifier, images)
+    feature_net = features_of(features, net) if _of_features(chosen) else None
+    judges = Judges(classifier=net, second_classifier=second, feature_net=feature_net)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) if out is None else Path(out)
         ids = [jobs[0].source.id(index) for index in jobs[0].indices]
