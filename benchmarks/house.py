@@ -39,11 +39,11 @@ def graph_of(home: Path) -> dict[str, dict[str, list[str]]]:
     rooms = {file.relative_to(home).parts[0].removesuffix(".py") for file in files} - {"__init__", "__main__"}
     graph: dict[str, dict[str, list[str]]] = {room: {} for room in rooms}
     for file in files:
-        mine = file.relative_to(home).parts[0].removesuffix(".py")
-        for name in imported(ast.parse(file.read_text("utf-8"))) if mine in rooms else ():
+        own = file.relative_to(home).parts[0].removesuffix(".py")
+        for name in imported(ast.parse(file.read_text("utf-8"))) if own in rooms else ():
             other = room_of(name, rooms)
-            if other and other != mine:
-                graph[mine].setdefault(other, []).append(str(file.relative_to(home)))
+            if other and other != own:
+                graph[own].setdefault(other, []).append(str(file.relative_to(home)))
     return graph
 
 
@@ -100,16 +100,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tree", type=Path, nargs="?", default=Path(__file__).parent.parent)
     parser.add_argument("--edges", action="store_true", help="say which files tie two rooms together")
-    told = parser.parse_args()
-    home = told.tree / "src" / "rather"
+    asked = parser.parse_args()
+    home = asked.tree / "src" / "rather"
     graph = graph_of(home)
     chain = longest_chain(graph)
     print(f"rooms {len(graph)}, edges {sum(map(len, graph.values()))}")
     print(f"longest chain {len(chain)}: {' > '.join(chain)}")
     print(f"circles {len(circles(graph))}: {'; '.join(', '.join(sorted(one)) for one in circles(graph))}")
-    print(", ".join(f"{name} {lines(told.tree / name)} lines" for name in ("src", "tests", "benchmarks")))
+    print(", ".join(f"{name} {lines(asked.tree / name)} lines" for name in ("src", "tests", "benchmarks")))
     print("\n".join(long_functions(home)) or "no function above 60 lines, no file above 350")
-    for room, others in sorted(graph.items()) if told.edges else ():
+    for room, others in sorted(graph.items()) if asked.edges else ():
         for other, files in sorted(others.items()):
             print(f"{room} -> {other}: {', '.join(sorted(set(files)))}")
 

@@ -1,8 +1,8 @@
-"""Kill -9 a run at random moments, repeat its command, and compare with a run that nobody disturbed.
+"""Kill a run (kill -9) at random moments, repeat its command, and compare the rows with those of a whole run.
 
     python benchmarks/kills.py --kills 50 --rows 500
 
-A run that happens to end is begun anew, so that every kill hits one that works. Written to docs/kills.md.
+A run that ends is deleted and started again, so that every kill hits one that works. `--write` writes docs/kills.md.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from rather.runs.store import Row, Run
 
 def command(run: Path, rows: int) -> list[str]:
     """500 rows in chunks of 8: many commits, so that many kills fall into one."""
-    asked = ["--data", "digits", "--count", str(rows), "--method", "wachter", "--target", "random"]
-    return [sys.executable, "-m", "rather", "explain", *asked, "--batch-size", "8", "--out", str(run), "--json"]
+    options = ["--data", "digits", "--count", str(rows), "--method", "wachter", "--target", "random"]
+    return [sys.executable, "-m", "rather", "explain", *options, "--batch-size", "8", "--out", str(run), "--json"]
 
 
 def rows_of(run: Path) -> dict[str, Row]:

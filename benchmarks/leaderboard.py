@@ -1,10 +1,10 @@
-"""The leaderboard: `rather bench leaderboard`, whole or light, as docs/leaderboard.md and .json.
+"""Run `rather bench leaderboard`, whole or in part, and write docs/leaderboard.md and .json.
 
     python benchmarks/leaderboard.py                      # hours
-    python benchmarks/leaderboard.py --count 30 --seeds 1 # light: about an hour
-    python benchmarks/leaderboard.py --count 2 --seeds 1 --only digits --out FOLDER   # does it work?
+    python benchmarks/leaderboard.py --count 30 --seeds 1 # about an hour
+    python benchmarks/leaderboard.py --count 2 --seeds 1 --only digits --out FOLDER   # a check
 
-It goes on where it was stopped. What a person writes above the tables is kept.
+The same command resumes an interrupted one. What stands above the tables in the page is kept.
 """
 
 from __future__ import annotations
@@ -12,20 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
-from collections.abc import Mapping
-from dataclasses import astuple, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import pyarrow.parquet as pq
 import torch
 
-from rather.bench.plan import Skipped
-from rather.bench.results import Estimate
-from rather.bench.run import RUNS, bench
+from rather.bench.run import RUNS, BenchResult, bench
 from rather.bench.spec import Spec, read_spec
-from rather.bench.tables import markdown
-from rather.metrics import load_metrics
 from rather.report.benchmark import write_page
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
@@ -35,86 +29,60 @@ READING: Final = """\
 
 How to read the tables: [bench.md](bench.md). Agreement with the papers: [claims.md](claims.md).
 
-## What wins where
-
-Not written yet.
-
-## What is not significant
-
-Not written yet.
-
-## What was surprising
-
-Not written yet.
-
 """
-COLUMNS: Final = [field.name for field in fields(Estimate)]
 
 
-def page(known: Mapping[str, Any], reading: str = READING) -> str:
-    """The page of what was measured, below what a person has made of it."""
-    load_metrics()
-    figures = [Estimate(**dict(zip(known["columns"], one, strict=True))) for one in known["figures"]]
-    skipped = [Skipped(**one) for one in known["skipped"]]
-    made = f"Made by `{known['command']}`: {known['asked']}.\n\n"
-    tables = markdown(figures, skipped, "The tables").replace("\n#", "\n##")
-    return f"{reading.partition(MARK)[0]}{MARK}\n#{tables.partition(chr(10))[0]}\n\n{made}" + (
-        tables.partition("\n")[2].lstrip("\n")
-    )
+def part_of(spec: Spec, asked: argparse.Namespace) -> Spec:
+    """The spec with fewer images, seeds or datasets."""
+    unknown = {*asked.only} - {data.label for data in spec.data}
+    if unknown:
+        raise SystemExit(f"no data {', '.join(sorted(unknown))}")
+    data = tuple(data for data in spec.data if not asked.only or data.label in asked.only)
+    update = {"count": asked.count or spec.count, "seeds": spec.seeds[: asked.seeds], "data": data}
+    return spec.model_copy(update=update)
 
 
-def rounded(one: object) -> object:
-    """Six digits are enough for a page."""
-    return float(f"{one:.6g}") if isinstance(one, float) else one
+def command_of(asked: argparse.Namespace) -> str:
+    """The command line without folders."""
+    words = [f"--{name} {getattr(asked, name)}" for name in ("count", "seeds") if getattr(asked, name)]
+    only = [f"--only {shlex.join(asked.only)}"] if asked.only else []
+    return " ".join(["python benchmarks/leaderboard.py", *words, *only])
 
 
-def smaller(spec: Spec, count: int | None, seeds: int | None, only: list[str]) -> Spec:
-    """Of fewer images, seeds or data."""
-    wrong = {*only} - {asked.label for asked in spec.data}
-    if wrong:
-        raise SystemExit(f"no data {', '.join(sorted(wrong))}")
-    return spec.model_copy(
-        update={
-            "count": count or spec.count,
-            "seeds": spec.seeds[:seeds],
-            "data": tuple(asked for asked in spec.data if not only or asked.label in only),
-        }
-    )
+def write(result: BenchResult, command: str, folder: Path) -> None:
+    """Write the JSON file, and the page below its mark."""
+    spec = result.spec
+    what = f"{spec.count} images of each data set, {len(spec.seeds)} seeds, {len(result.units)} runs"
+    figures = pq.read_table(result.folder / "figures.parquet").to_pylist()
+    head = json.dumps({"command": command, "asked": what, "columns": [*figures[0]]}, indent=1).rstrip("\n}")
+    lines = ",\n".join(json.dumps([rounded(value) for value in one.values()]) for one in figures)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "leaderboard.json").write_text(f'{head},\n "figures": [\n{lines}\n]}}\n', "utf-8")
+    page = folder / "leaderboard.md"
+    reading = page.read_text("utf-8").partition(MARK)[0] if page.exists() else READING
+    tables = (result.folder / "tables.md").read_text("utf-8").partition("\n")[2].lstrip("\n").replace("\n#", "\n##")
+    page.write_text(f"{reading}{MARK}\n## The tables\n\nMade by `{command}`: {what}.\n\n{tables}", "utf-8")
 
 
-def typed(asked: argparse.Namespace) -> list[str]:
-    """Which part of a spec was asked for, as it was typed."""
-    said = [f"--{name} {getattr(asked, name)}" for name in ("count", "seeds") if getattr(asked, name)]
-    return [*said, f"--only {shlex.join(asked.only)}"] if asked.only else said
+def rounded(value: object) -> object:
+    """Six digits are enough."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("--count", type=int, help="images of each data set")
-    words.add_argument("--seeds", type=int, help="how many")
-    words.add_argument("--only", nargs="+", default=[], help="labels of the data")
-    words.add_argument("--runs", type=Path, default=RUNS)
-    words.add_argument("--out", type=Path, default=DOCS)
-    asked = words.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, help="images of each dataset")
+    parser.add_argument("--seeds", type=int, help="number of seeds")
+    parser.add_argument("--only", nargs="+", default=[], help="labels of the data")
+    parser.add_argument("--runs", type=Path, default=RUNS)
+    parser.add_argument("--out", type=Path, default=DOCS)
+    asked = parser.parse_args()
     torch.set_num_threads(1)
-    spec = smaller(read_spec("leaderboard"), asked.count, asked.seeds, asked.only)
-    benched = bench(spec, runs=asked.runs, progress=lambda done, of: print(f"\r{done} of {of}", end=""))
-    write_page(benched)
-    known = {
-        "command": " ".join(["python benchmarks/leaderboard.py", *typed(asked)]),
-        "asked": f"{spec.count} images of each data set, {len(spec.seeds)} seeds, {len(benched.units)} runs",
-        "skipped": [vars(one) for one in benched.skipped],
-        "columns": COLUMNS,
-        "figures": [[rounded(value) for value in astuple(figure)] for figure in benched.estimates],
-    }
-    asked.out.mkdir(parents=True, exist_ok=True)
-    lines = ",\n".join(json.dumps(one) for one in known.pop("figures"))  # type: ignore[attr-defined]
-    head = json.dumps(known, indent=1).rstrip("\n}")
-    (asked.out / "leaderboard.json").write_text(f'{head},\n "figures": [\n{lines}\n]}}\n', "utf-8")
-    known = json.loads((asked.out / "leaderboard.json").read_text("utf-8"))
-    file = asked.out / "leaderboard.md"
-    file.write_text(page(known, file.read_text("utf-8") if file.exists() else READING), "utf-8")
-    print(f"\n{file}, {benched.page}", file=sys.stderr)
+    spec = part_of(read_spec("leaderboard"), asked)
+    result = bench(spec, runs=asked.runs, progress=lambda done, total: print(f"\r{done} of {total}", end=""))
+    write_page(result)
+    write(result, command_of(asked), asked.out)
+    print(f"\n{asked.out / 'leaderboard.md'}, {result.page}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rather.data import mnist
-from rather.data.digits import CARD, FILE
+from rather.data.mnist import FILE
 
 TRAIN, TEST = 10_000, 2_000
 
@@ -46,7 +46,7 @@ def main() -> None:
         "test_images_per_class": np.bincount(test_labels[:TEST]).tolist(),
         "sha256": hashlib.sha256(FILE.read_bytes()).hexdigest(),
     }
-    CARD.write_text(json.dumps(card, indent=2) + "\n", "utf-8")
+    FILE.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", "utf-8")
     print(f"{FILE}: {FILE.stat().st_size} bytes, sha256 {card['sha256']}")
 
 

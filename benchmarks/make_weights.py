@@ -1,4 +1,4 @@
-"""Train the nets of the package anew: python benchmarks/make_weights.py [NAME ...]."""
+"""Train the bundled nets: python benchmarks/make_weights.py [NAME ...]."""
 
 from __future__ import annotations
 
@@ -26,18 +26,16 @@ from rather.train import (
 )
 
 CC_BY_SA = "CC BY-SA 3.0, as the pictures that it was trained on (MNIST, Yann LeCun and Corinna Cortes)"
+DRAWN = "Apache-2.0"
 
 
-def told(done: int, of: int, loss: float) -> None:
+def report(done: int, of: int, loss: float) -> None:
     if of <= 200 or not done % 100:
         print(f"{done}/{of}: loss {loss:.4f}", flush=True)
 
 
-DRAWN = "Apache-2.0"
-
-
 def classifier(data: str, recipe: ClassifierRecipe, what: str) -> Callable[[Path], str]:
-    return lambda file: f"{what}; {share(train_to_file(data, file, recipe, progress=told))}"
+    return lambda file: f"{what}; {share(train_to_file(data, file, recipe, progress=report))}"
 
 
 def face(data: str, what: str, architecture: str = "small") -> Callable[[Path], str]:
@@ -46,31 +44,31 @@ def face(data: str, what: str, architecture: str = "small") -> Callable[[Path], 
 
 
 def latent(data: str, generator: str, recipe: LatentRecipe, what: str) -> Callable[[Path], str]:
-    return lambda file: f"{what}; {share(train_latent(data, generator, file, recipe, progress=told))}"
+    return lambda file: f"{what}; {share(train_latent(data, generator, file, recipe, progress=report))}"
 
 
 def generator(
     kind: str, what: str, *, data: str = "digits", judge: str = "digits", **settings: float | str
 ) -> Callable[[Path], str]:
+    recipe = generator_class(kind).of(settings)  # here, so that a wrong setting is found before anything is trained
+
     def make(file: Path) -> str:
-        figures = train_generator(
-            generator_class(kind).of(settings), data, file, judge=load_classifier(judge), progress=told
-        )
+        figures = train_generator(recipe, data, file, judge=load_classifier(judge), progress=report)
         file.with_suffix(".preview.png").unlink(missing_ok=True)
         assert figures is not None
-        return f"{what}; {said(figures)}"
+        return f"{what}; {quality(figures)}"
 
     return make
 
 
-def said(figures: GeneratorFigures) -> str:
-    told, tested = figures.said, f"of {figures.tested_on:,} test pictures"
-    if "worst_right" in told:
-        return f"right on {100 * float(told['right']):.1f} % of the attributes {tested}"
-    if told.get("same_class") is None:
+def quality(figures: GeneratorFigures) -> str:
+    found, tested = figures.values, f"of {figures.tested_on:,} test pictures"
+    if "worst_right" in found:
+        return f"right on {100 * float(found['right']):.1f} % of the attributes {tested}"
+    if found.get("same_class") is None:
         return str(figures)
-    kept = f"{100 * int(told['same_class']) / figures.tested_on:.1f} % {tested} keep their class"
-    psnr = f", {told['psnr']:.1f} dB" if "psnr" in told else ""
+    kept = f"{100 * int(found['same_class']) / figures.tested_on:.1f} % {tested} keep their class"
+    psnr = f", {found['psnr']:.1f} dB" if "psnr" in found else ""
     return f"{kept} in reconstruction{psnr}"
 
 
@@ -123,7 +121,7 @@ NETS = {
         CC_BY_SA,
     ),
     "digits-simsiam": (
-        generator("simsiam", "an encoder of the digits that was told no classes, for S3", width=16, steps=1500),
+        generator("simsiam", "an encoder of the digits, trained without classes, for S3", width=16, steps=1500),
         CC_BY_SA,
     ),
     "digits-classwise": (
@@ -142,7 +140,7 @@ NETS = {
             ClassifierRecipe(architecture="patches", shift=0),
             "a net for the drawn shapes whose 4 x 4 x 32 features see a cell each",
         ),
-        "Apache-2.0",
+        DRAWN,
     ),
     "faces-smile": (face("faces", "not smiling or smiling"), DRAWN),
     "faces-age": (face("faces/age", "young or old"), DRAWN),
@@ -160,7 +158,7 @@ NETS = {
     "faces-semantic": (
         generator(
             "semantic",
-            "segments drawn faces, and makes them anew with a style for each region",
+            "segments drawn faces, and redraws them with a style for each region",
             data="faces",
             judge="faces-smile",
             loose="skin,lips,mouth,beard",
@@ -172,7 +170,7 @@ NETS = {
     "faces-simsiam": (
         generator(
             "simsiam",
-            "an encoder of drawn faces that was told no attributes, for S3",
+            "an encoder of drawn faces, trained without attributes, for S3",
             data="faces",
             judge="faces-smile",
             width=16,

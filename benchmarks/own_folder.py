@@ -1,10 +1,10 @@
-"""A person's own folder of images, from PNGs to explanations, with no code written.
+"""Explain the images of an ordinary folder, from PNGs to counterfactuals, by commands alone.
 
     python benchmarks/own_folder.py --idx FOLDER [--work FOLDER] [--write]
 
 Unpacks clothes of Fashion-MNIST (Debian: dataset-fashion-mnist) into a folder for each class, as grey images
-of 28 x 28 pixels and as coloured ones of 64 x 64, then runs the commands that a person would, and writes what
-they print to docs/own-folder.md.
+of 28 x 28 pixels and as coloured ones of 64 x 64, runs the commands that a user would run, and writes what they
+print to docs/own-folder.md.
 """
 
 from __future__ import annotations
@@ -21,10 +21,26 @@ from typing import Any
 import torch
 from PIL import Image
 
-from estimate import Estimate
+from markdown import share
 from rather.data.mnist import read
+from rather.stats import wilson
 
 CLASSES = ["top", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+INTRODUCTION = """# From a folder of PNGs to explanations, without writing code
+
+This is what `rather` does with a folder of ordinary pictures: 10 folders with {each} clothes each (Fashion-MNIST),
+one folder for each class. A tenth of them is held out to measure on; shares come with their 95 % interval
+(Wilson). `python benchmarks/own_folder.py --write` makes this page.
+
+The steps: train a classifier (or bring your own), train a VAE, explain with `revise`; or train latent classifiers
+and explain with `clarity`. Before you look at a counterfactual, look at *keep their class in reconstruction*: the
+other pictures change their class by passing through the VAE alone, so blur accounts for some of the flips.
+"""
+SHARES = {
+    "test pictures right": ("correct", "tested_on"),
+    "test pictures keep their class in reconstruction": ("same_class", "tested_on"),
+    "queries with a counterfactual": ("found", "queries"),
+}
 PAGE = Path(__file__).parents[1] / "docs" / "own-folder.md"
 
 
@@ -42,7 +58,7 @@ def unpack(idx: Path, folder: Path, each: int, side: int, *, colour: bool) -> No
             picture.save(folder / name / f"{n:05d}.png")
 
 
-def rather(*words: object) -> tuple[str, float]:
+def run(*words: object) -> tuple[str, float]:
     """What the command prints as JSON, and its seconds."""
     began = time.monotonic()
     command = [sys.executable, "-m", "rather", *map(str, words), "--json"]
@@ -54,7 +70,7 @@ def rather(*words: object) -> tuple[str, float]:
 
 
 def flow(data: Path, work: Path, size: list[object], steps: int) -> list[str]:
-    """The four commands, and a line on what each said."""
+    """Run the commands, and return a line about each."""
     vae, net, latent = (work / f"{name}.safetensors" for name in ("vae", "net", "latent"))
     lines = []
     for words in (
@@ -67,47 +83,33 @@ def flow(data: Path, work: Path, size: list[object], steps: int) -> list[str]:
         ["explain", data, "--classifier", latent, "--method", "clarity", "--target", "random",
          "--confidence", 0.9, "--count", 60, "--out", work / "clarity"],
     ):  # fmt: skip
-        said, seconds = rather(*words)
+        result, seconds = run(*words)
         plain = " ".join(Path(word).name if isinstance(word, Path) else str(word) for word in words)
-        lines.append(f"- `rather {plain}` ({seconds:.0f} s): {summary(json.loads(said))}")
+        lines.append(f"- `rather {plain}` ({seconds:.0f} s): {summary(json.loads(result))}")
     return lines
 
 
-def summary(told: dict[str, Any]) -> str:
-    """The shares among what a command said, with rows and interval, and what else it measured."""
-    shares = {
-        "test pictures right": ("correct", "tested_on"),
-        "test pictures keep their class in reconstruction": ("same_class", "tested_on"),
-        "queries with a counterfactual": ("found", "queries"),
-    }
-    parts = [
-        f"{told[count]} of {told[of]} {what}, {share([1.0] * told[count] + [0.0] * (told[of] - told[count]))}"
-        for what, (count, of) in shares.items()
-        if count in told
-    ]
-    return "; ".join([*parts, *(f"{key} {told[key]}" for key in ("pixel_error",) if key in told)])
-
-
-def share(values: list[float]) -> str:
-    e = Estimate.of(torch.tensor(values) > 0)
-    return f"{100 * e.mean:.1f} % ({100 * max(e.low, 0):.1f} to {100 * min(e.high, 1):.1f})"
+def summary(result: dict[str, Any]) -> str:
+    """The shares in the result of a command, with their intervals, and the error of the pixels."""
+    parts = []
+    for what, (key, total) in SHARES.items():
+        if key in result:
+            count, of = result[key], result[total]
+            parts.append(f"{count} of {of} {what}, {share([count / of, *wilson(count, of)])}")
+    return "; ".join([*parts, *(f"{key} {result[key]}" for key in ("pixel_error",) if key in result)])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--idx", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
-    parser.add_argument("--work", type=Path, help="where to keep what is made; by default it is thrown away")
+    parser.add_argument("--work", type=Path, help="the folder for all files; by default a temporary one")
     parser.add_argument("--each", type=int, default=200, help="pictures of a class")
     parser.add_argument("--steps", type=int, default=300, help="training steps of the VAE")
     parser.add_argument("--write", action="store_true", help="write docs/own-folder.md")
     asked = parser.parse_args()
-    told = (
-        f"{asked.each} clothes of each of 10 classes (Fashion-MNIST), a tenth of them to measure on; shares\n"
-        "with their 95 % interval (Wilson). Made anew by `python benchmarks/own_folder.py --write`.\n"
-    )
-    pages = [f"# {__doc__.splitlines()[0].rstrip('.')}\n", told]
-    with tempfile.TemporaryDirectory() as aside:
-        work = asked.work or Path(aside)
+    pages = [INTRODUCTION.format(each=asked.each)]
+    with tempfile.TemporaryDirectory() as temporary:
+        work = asked.work or Path(temporary)
         for name, side, colour in (("grey, 28 x 28", 28, False), ("colour, 64 x 64", 64, True)):
             here = work / str(side)
             unpack(asked.idx, here / "clothes", asked.each, side, colour=colour)

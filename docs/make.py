@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rather.commands.listing import needs
 from rather.config.errors import CODES
 from rather.hub.generators import list_generators
 from rather.hub.methods import list_methods
@@ -20,9 +21,12 @@ def errors() -> str:
 
 
 def methods() -> str:
-    """Every method and the first line of its file."""
-    rows = "".join(f"| `{name}` | {line} |\n" for name, line in sorted(list_methods().items()))
-    return f"| method | what it is |\n|---|---|\n{rows}"
+    """Every method, the first line of its file, and what it needs besides a classifier."""
+    rows = "".join(
+        f"| `{name}` | {line} | {' and '.join(needs(name)) or 'nothing'} |\n"
+        for name, line in sorted(list_methods().items())
+    )
+    return f"| method | what it does | needs |\n|---|---|---|\n{rows}"
 
 
 def presets() -> str:

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from rather.audit import Attribute, Estimate, Place, Region, Share, audit
-from rather.audit.attributes import APPEARANCES, appearances
-from rather.audit.dependence import FEWEST, dependence
+from rather.audit.attributes import APPEARANCES, FEWEST, appearances, dependence
 from rather.audit.groups import cluster, coarse, spread
 from rather.audit.load import load
 from rather.audit.rules import suspicious_attributes, suspicious_places, suspicious_regions
@@ -104,12 +103,14 @@ def a_run(folder, classifier, *, count=40, labelled=40, target="next", answered=
     return run
 
 
-def test_dependence_is_the_difference_of_means_of_one_attribute():
+def test_dependence_of_one_attribute_is_the_difference_of_means_with_wider_intervals_over_more_calls():
     has = torch.arange(40) % 2 == 0
     values = torch.where(has, 0.9, 0.2) + 0.01 * torch.sin(torch.arange(40.0))
-    (effect,) = dependence(values[:, None], has[:, None])[0]
-    assert effect.value == pytest.approx(float(values[has].mean() - values[~has].mean()), abs=1e-6)
-    assert effect.low < effect.value < effect.high
+    one, ten = (dependence(values[:, None], has[:, None], calls=calls)[0][0] for calls in (1, 10))
+    assert one.value == ten.value == pytest.approx(float(values[has].mean() - values[~has].mean()), abs=1e-6)
+    assert one.low < one.value < one.high
+    # z of 0.05 / 10 over z of 0.05, both sides
+    assert (ten.high - ten.low) / (one.high - one.low) == pytest.approx(2.807034 / 1.959964, rel=1e-5)
 
 
 def test_dependence_holds_the_others_fixed():
@@ -121,28 +122,15 @@ def test_dependence_holds_the_others_fixed():
     assert found[1][0].value == pytest.approx(0, abs=1e-9)
 
 
-def test_dependence_leaves_out_what_few_have_and_what_the_others_say():
+def test_dependence_leaves_out_what_few_have_and_what_the_others_determine_minor_ones_first():
     draw = torch.Generator().manual_seed(0)
     colour = torch.randint(3, (90,), generator=draw)
     has = torch.stack([*(colour == k for k in range(3)), torch.arange(90) < FEWEST - 1], 1)
     found = dependence((colour == 1).double()[:, None], has)
-    assert 1 in found  # goes with the value most
     assert len(found) == 2
+    assert 1 in found  # correlates with the value most
     assert 3 not in found
     assert dependence(torch.zeros(5, 1), torch.ones(5, 2, dtype=torch.bool)) == {}
-
-
-def test_intervals_over_more_calls_are_wider_around_the_same_effects():
-    has = torch.arange(40) % 2 == 0
-    values = torch.where(has, 0.9, 0.2) + 0.01 * torch.sin(torch.arange(40.0))
-    one, ten = (dependence(values[:, None], has[:, None], calls=calls)[0][0] for calls in (1, 10))
-    assert one.value == ten.value
-    # z of 0.05 / 10 over z of 0.05, both sides
-    assert (ten.high - ten.low) / (one.high - one.low) == pytest.approx(2.807034 / 1.959964, rel=1e-5)
-
-
-def test_dependence_leaves_out_minor_attributes_first():
-    draw = torch.Generator().manual_seed(0)
     first = torch.rand(60, generator=draw) < 0.5
     values = (first.double() + torch.randn(60, generator=draw))[:, None]
     assert [*dependence(values, torch.stack([first, first], 1), minor=1)] == [0]
@@ -215,13 +203,11 @@ def test_appearances_say_what_their_names_say():
     assert change["light lower border"] == pytest.approx(0, abs=1e-6)
 
 
-def attribute(answer, label=None, excess=None):
-    each = [None if value is None else Estimate(value=value, low=value - 0.05, high=value + 0.05) for value in
-            (answer, label, excess)]  # fmt: skip
-    return Attribute(
-        name="hat", has=Share(count=20, of=50), towards="old", answer=each[0], label=each[1], excess=each[2],
-        changed=Share(count=3, of=50), amount=0.1, examples=["a"],
-    )  # fmt: skip
+def attribute(*effects):
+    names = ("answer", "label", "excess")
+    some = [None if one is None else Estimate(value=one, low=one - 0.05, high=one + 0.05) for one in effects]
+    rest = {"has": Share(count=20, of=50), "changed": Share(count=3, of=50), "amount": 0.1, "examples": ["a"]}
+    return Attribute(name="hat", towards="old", **dict.fromkeys(names) | dict(zip(names, some, strict=False)), **rest)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +229,16 @@ def test_the_rule_of_attributes(one, expected, warned):
     assert bool([*suspicious_attributes([one], expected)]) is warned
 
 
+def test_the_evidence_is_a_sentence():
+    (warning,) = suspicious_attributes([attribute(-0.8, 0.0, -0.8)], ())
+    assert warning.evidence == (
+        "With all else equal, the probability of `old` is 0.80 lower (95 % interval 0.75 to 0.85) in images with "
+        "`hat`. The share of images labelled `old` is about the same (95 % interval \N{MINUS SIGN}0.05 to 0.05). The "
+        "difference is \N{MINUS SIGN}0.80 (\N{MINUS SIGN}0.85 to \N{MINUS SIGN}0.75). The attribute changed in 3 of 50 "
+        "counterfactuals."
+    )
+
+
 def test_the_rule_of_places_names_the_smallest_that_does_it():
     def place(name, repairs, cells=1):
         return Place(
@@ -262,8 +258,21 @@ def test_the_rule_of_places_names_the_smallest_that_does_it():
     assert [*suspicious_places([])] == []
 
 
-def test_no_region_is_suspicious_without_an_expectation():
-    assert [*suspicious_regions([], ("mouth",))] == []
+def test_the_rule_of_regions():
+    def region(share, area=0.01):
+        estimate = Estimate(value=share, low=share - 0.05, high=share + 0.05)
+        return Region(name="mouth", share=estimate, area=area, examples=[])
+
+    (warning,) = suspicious_regions([region(0.4)], ("hat",))
+    assert warning.strength == pytest.approx(0.35)
+    assert "40 % of the change (95 % interval 35 % to 45 %) and 1 % of the picture" in warning.evidence
+    for found, expected in (
+        (region(0.4), ()),
+        (region(0.4), ("mouth",)),
+        (region(0.12), ("hat",)),
+        (region(0.4, 0.2), ("hat",)),
+    ):
+        assert [*suspicious_regions([found], expected)] == []
 
 
 @pytest.mark.parametrize("part", [MIDDLE, CORNER], ids=["clean", "biased"])
@@ -324,47 +333,32 @@ def test_images_without_a_label_are_left_out_of_what_goes_by_labels(tmp_path):
     assert few.attributes[0].label is None
 
 
-def test_a_run_that_is_not_finished_says_how_far_it_is(tmp_path):
-    found = audit(a_run(tmp_path / "run", net(CORNER), answered=12))
-    assert found.notes[0] == "The run is not finished: 12 of 40 images are explained."
+def test_runs_that_cannot_be_audited_are_refused_and_unfinished_ones_say_so(tmp_path):
+    run = a_run(tmp_path / "run", net(CORNER), answered=12)
+    assert audit(run).notes[0] == "The run is not finished: 12 of 40 images are explained."
+    goals = a_run(tmp_path / "goals", net(CORNER), target={"name": "prototype", "goals": "0" * 64})
+    empty = Run.start(tmp_path / "empty", {"classes": list(CLASSES)}, ["a"], chunk=1)
+    for refused, more, code, why in (
+        (run, {"oracle": ORACLE, "expect": ("middel",)}, "CFG-UNKNOWN", "middle"),
+        (goals, {}, "CFG-OPTIONS", "more confidence"),
+        (empty, {}, "DATA-EMPTY", "classified"),
+    ):
+        with pytest.raises(RatherError, match=why) as error:
+            audit(refused, **more)
+        assert error.value.code == code
 
 
-def test_a_target_is_known_by_its_name_where_goals_stand_beside_it(tmp_path):
-    goals = {"name": "prototype", "goals": "0" * 64}
-    with pytest.raises(RatherError, match="more confidence"):
-        audit(a_run(tmp_path / "run", net(CORNER), target=goals))
-
-
-def test_an_expectation_that_nobody_reads_is_refused(tmp_path):
-    run = a_run(tmp_path / "run", net(CORNER))
-    with pytest.raises(RatherError) as refused:
-        audit(run, oracle=ORACLE, expect=("middel",))
-    assert refused.value.code == "CFG-UNKNOWN"
-    assert "middle" in str(refused.value)
-
-
-def test_the_page_tells_and_asks_nothing_of_the_network(tmp_path):
+def test_the_page_shows_the_findings_and_loads_nothing_from_the_network(tmp_path):
     run = a_run(tmp_path / "<b>run", net(CORNER))
-    page = write_audit(audit(run, classifier=net(CORNER), oracle=ORACLE), run).read_text("utf-8")
+    found = audit(run, classifier=net(CORNER), oracle=ORACLE)
+    assert "top, left" in write_audit(replace(found, pairs=[], found=0), run).read_text("utf-8")
+    page = write_audit(found, run).read_text("utf-8")
     assert "<b>run" not in page
     assert "&lt;b&gt;run" in page
     assert "top, left" in page
     for address in re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", page):
         assert address.startswith(("data:image/png;base64,", "#"))
     assert "default-src &#39;none&#39;" in page
-
-
-def test_the_page_shows_places_where_there_is_no_counterfactual(tmp_path):
-    run = a_run(tmp_path / "run", net(CORNER))
-    found = replace(audit(run, classifier=net(CORNER)), pairs=[], found=0)
-    assert "top, left" in write_audit(found, run).read_text("utf-8")
-
-
-def test_a_run_without_rows_is_refused(tmp_path):
-    run = Run.start(tmp_path / "run", {"classes": list(CLASSES)}, ["a"], chunk=1)
-    with pytest.raises(RatherError) as refused:
-        audit(run)
-    assert refused.value.code == "DATA-EMPTY"
 
 
 def command(capsys, *words):

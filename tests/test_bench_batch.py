@@ -104,20 +104,20 @@ def test_places_are_not_known_of_pictures_from_elsewhere(tmp_path):
 
 def test_cells_inside_the_object_are_those_of_each_picture_and_a_damaged_mask_is_no_zero(shapes):
     upper, left, all_of_it = slice(0, 2), slice(0, 1), slice(None)
-    queries, distractors = Animals(mine=(upper, all_of_it)), Animals(other=(all_of_it, left))
+    queries, distractors = Animals(own=(upper, all_of_it)), Animals(other=(all_of_it, left))
     judges = replace(shapes[0], objects_of=(queries, distractors))
     assert judges.lacks("objects_of") == ""
     rows = [
         answered(name, edits=edits, distractor=distractor)
         for name, edits, distractor in (
-            ("mine", [[3, 12]], "other"),  # both inside, and neither if they were taken for each other
-            ("mine", [[12, 3]], "other"),  # neither, though the other way round both
-            ("mine", [[0, 1], [15, 15]], "other"),  # one of four
+            ("own", [[3, 12]], "other"),  # both inside, and neither if they were taken for each other
+            ("own", [[12, 3]], "other"),  # neither, though the other way round both
+            ("own", [[0, 1], [15, 15]], "other"),  # one of four
             ("torn", [[0, 0]], "other"),
-            ("mine", [[0, 0]], "torn"),
+            ("own", [[0, 0]], "torn"),
         )
     ]
-    found = scored("inside_object", [answered("mine"), *rows], judges)
+    found = scored("inside_object", [answered("own"), *rows], judges)
     assert found.isnan().tolist() == [True, False, False, False, True, True]
     assert found[1:4].tolist() == [1, 0, 0.25]
 

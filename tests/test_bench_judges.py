@@ -46,7 +46,7 @@ def test_a_classifier_that_is_explained_judges_nothing(tmp_path):
     assert same.lacks("feature_net") == "the net whose features measure is the one that is explained"
     apart = judges_of(tmp_path, second_classifier="digits-ensemble")
     assert apart.second_classifier is apart.feature_net is not None
-    assert apart.lacks("second_classifier") == apart.lacks("feature_net") == ""
+    assert apart.lacks("second_classifier") == apart.lacks("feature_net") == apart.lacks("alike") == ""
     other = apart.for_classifier(load_classifier("digits-ensemble"))
     assert other.lacks("second_classifier") == "the second classifier is the one that is explained"
     assert "second_classifier" not in other.question()
@@ -79,9 +79,9 @@ def test_a_net_of_other_images_is_refused(tmp_path, field, name):
 )
 def test_autoencoders_of_other_classes_or_images_are_refused(tmp_path, shape, labels, code):
     generator = generator_class("classwise").of({"labels": labels, "width": 4, "latent": 2})
-    file = tmp_path / "mine.safetensors"
-    save_generator(file, generator, generator.build(shape).product("mine"), {})
-    with pytest.raises(RatherError, match="mine") as caught:
+    file = tmp_path / "own.safetensors"
+    save_generator(file, generator, generator.build(shape).product("own"), {})
+    with pytest.raises(RatherError, match="own") as caught:
         judges_of(tmp_path, autoencoders=str(file))
     assert caught.value.code == code
 
@@ -90,16 +90,16 @@ def test_the_true_counterfactual_has_the_mirrored_amount_of_the_cause():
     source = DrawnFaces("some", "test", 6, seed=3, population=Population(RULES["smile"]))
     world, ids = WORLDS["faces"], [source.id(n) for n in range(6)]
     amount = world.amount(source.faces, "smile")
-    there = amount > 0.5
-    assert there.any()
-    assert not there.all()
+    high = amount > 0.5
+    assert high.any()
+    assert not high.all()
     assert not {0.0, 1.0} & {*amount.tolist()}  # to set it to the ends would be another picture
     truth = Truth(source, "smile", rises=True)
     pictures = torch.stack([source.read(n) for n in range(6)])
-    assert torch.equal(truth.images(ids, there), pictures)
+    assert torch.equal(truth.images(ids, high), pictures)
     turned = world.draw(world.give(source.faces, "smile", 1 - amount))
-    assert torch.equal(truth.images(ids, ~there), turned)
-    assert torch.equal(Truth(source, "smile", rises=False).images(ids, there), turned)
+    assert torch.equal(truth.images(ids, ~high), turned)
+    assert torch.equal(Truth(source, "smile", rises=False).images(ids, high), turned)
 
 
 def test_a_method_of_another_classifier_explains_it_for_the_same_targets(tmp_path):
@@ -122,7 +122,7 @@ def test_a_classifier_of_other_images_is_skipped(tmp_path):
 
 
 def test_code_is_run_with_consent_and_told_its_shape_and_classes(tmp_path):
-    file = tmp_path / "mine.py"
+    file = tmp_path / "own.py"
     file.write_text(
         "from torch import nn\n"
         "def net():\n"
@@ -139,11 +139,11 @@ def test_code_is_run_with_consent_and_told_its_shape_and_classes(tmp_path):
 
 
 def test_a_classifier_of_other_classes_is_refused_by_their_name(tmp_path):
-    file = tmp_path / "mine.py"
+    file = tmp_path / "own.py"
     file.write_text(
         "from torch import nn\nimport rather\n"
         "def net():\n"
-        "    return rather.adapt(nn.Sequential(nn.Conv2d(1, 2, 5), nn.ReLU(), nn.Flatten(),\n"
+        "    return rather.Classifier(nn.Sequential(nn.Conv2d(1, 2, 5), nn.ReLU(), nn.Flatten(),\n"
         "        nn.Linear(1152, 2)), shape=(1, 28, 28), classes=('low', 'high'), layer='1')\n"
     )
     trust = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"

@@ -23,7 +23,7 @@ JUDGES = Judges(
 
 
 def answered(name: str, statuses: list[str], seeds: int = 1, **columns: np.ndarray) -> MethodScores:
-    there = torch.tensor([float(status == "found") for status in statuses])
+    successes = torch.tensor([float(status == "found") for status in statuses])
     return MethodScores(
         name,
         JUDGES,
@@ -31,7 +31,7 @@ def answered(name: str, statuses: list[str], seeds: int = 1, **columns: np.ndarr
         np.tile(np.arange(N), seeds),
         np.repeat(np.arange(seeds), N),
         tuple(statuses),
-        {key: torch.from_numpy(value) for key, value in columns.items()} | {"found": there},
+        {key: torch.from_numpy(value) for key, value in columns.items()} | {"found": successes},
     )
 
 
@@ -45,8 +45,8 @@ def values(shift: float, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random(N) + shift
 
 
-def test_a_failed_row_counts_as_not_found_and_a_skipped_one_not_at_all():
-    statuses = ["found"] * 20 + ["not_found"] * 5 + ["failed"] * 5 + ["skipped"] * 10
+def test_a_failed_row_counts_as_not_found_and_one_at_its_target_not_at_all():
+    statuses = ["found"] * 20 + ["not_found"] * 5 + ["failed"] * 5 + ["already"] * 10
     figure = estimated([answered("m", statuses)], "found")["m"]
     assert (figure.value, figure.rows) == (20 / 30, 30)
     assert (figure.low, figure.high) == wilson(20, 30)
@@ -186,15 +186,17 @@ def test_on_the_front_are_the_unbeaten():
     )
     assert drawn is not None
     unbeaten = {str(n) for n in range(12) if not any((x[m] < x[n]) and (y[m] > y[n]) for m in range(12))}
-    assert {point.name for point in drawn.points if point.on_front} == unbeaten
+    assert {*drawn.unbeaten} == unbeaten
     assert front([figure("a", "l1", 1.0)], [figure("b", "confidence", 1.0)]) is None
 
 
 def test_a_ranking_has_the_best_first():
-    bars = ranking([figure("a", "l1", 0.3), figure("b", "l1", 0.1)]).bars
-    assert [bar.name for bar in bars] == ["b", "a"]
-    assert bars[0].low < bars[0].x < bars[0].high < bars[1].high
-    assert [b.name for b in ranking([figure("a", "found", 0.3), figure("b", "found", 0.1)]).bars] == ["a", "b"]
+    drawn = ranking([figure("a", "l1", 0.3), figure("b", "l1", 0.1)])
+    assert [one.method for one in drawn.estimates] == ["b", "a"]
+    places = [drawn.axis.place(value) for value in (0.09, 0.1, 0.11, 0.31)]
+    assert places == sorted({*places})
+    higher = ranking([figure("a", "found", 0.3), figure("b", "found", 0.1)])
+    assert [one.method for one in higher.estimates] == ["a", "b"]
 
 
 def test_numbers_as_a_person_reads_them():
@@ -203,8 +205,8 @@ def test_numbers_as_a_person_reads_them():
 
 
 def test_a_table_names_the_nets_that_measure():
-    mine = [replace(figure("m", "kid", 0.1), nets="squeezenet-128"), figure("m", "l1", 0.1)]
-    lines = markdown(mine, [], "some").splitlines()
+    estimates = [replace(figure("m", "kid", 0.1), nets="squeezenet-128"), figure("m", "l1", 0.1)]
+    lines = markdown(estimates, [], "some").splitlines()
     assert [line for line in lines if line.startswith("- ") and line.endswith("By squeezenet-128.")] == [
         line for line in lines if line.startswith("- KID")
     ]

@@ -23,12 +23,13 @@ from rather.metrics import (
     rank_agreement,
 )
 from rather.stats import mid_ranks, rank_correlation
-from rather.worlds import faces
+from rather.worlds import WORLDS, faces
 from rather.worlds.faces import ATTRIBUTES, HAIR_COLOURS, REGIONS
 from tolerance import assert_same_floats
 
 pytestmark = pytest.mark.numbers
-SIDE = 32
+SIDE = 64
+WORLD = WORLDS["faces"]
 few = st.lists(st.integers(-3, 3), min_size=3, max_size=9)  # so few values that many are equal
 
 
@@ -67,19 +68,10 @@ def test_agreement_is_spearman_of_mean_amounts(seed, n, a):
     assume(len(sizes.unique()) > 1)
     expected = spearmanr(amounts.numpy(), sizes.numpy()).statistic
     assert rank_agreement(changes, effects).item() == pytest.approx(expected, abs=1e-12)
-
-
-def test_agreement_by_hand():
-    # Mean amounts 2, 1, 0.5, 0.5: ranks 4, 3, 1.5, 1.5. Effects 5, 0.1, 0.2, 0: ranks 4, 2, 3, 1.
-    changes = torch.tensor([[2.0, -1.0, 1.0, 0.0], [-2.0, 1.0, 0.0, -1.0]])
-    effects = torch.tensor([-5.0, 0.1, 0.2, 0.0])
-    expected = (1.5 * 1.5 + 0.5 * -0.5 + -1 * 0.5 + -1 * -1.5) / math.sqrt(4.5 * 5)
-    assert rank_agreement(changes, effects).item() == pytest.approx(expected)
-    # Only the order counts, and signs do not.
-    assert rank_agreement(effects[None] ** 3, -effects).item() == pytest.approx(1)
-    assert rank_agreement(torch.zeros(2, 4), effects).isnan()
+    assert rank_agreement(changes.abs() * 7, -effects).item() == pytest.approx(expected, abs=1e-12)  # order alone
+    assert rank_agreement(torch.zeros(2, a), effects).isnan()
     with pytest.raises(RatherError, match="one row"):
-        rank_agreement(torch.zeros(0, 4), effects)
+        rank_agreement(torch.zeros(0, a), effects)
 
 
 def test_the_order_of_what_hardly_matters_is_nothing_to_the_cosine():
@@ -134,7 +126,7 @@ def test_largest_changes_are_the_mean_over_orders_of_equal_ones(seed, n, a, firs
         larger = sum(other > amount for other, _ in entries)
         equal = sum(other == amount for other, _ in entries)
         expected[k] += (amount > 0) * min(max(first - larger, 0), equal) / equal / first
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=4 * np.finfo(np.float32).eps)  # a quotient and a product
 
 
 @settings(deadline=None)
@@ -214,8 +206,8 @@ def drawn(given):
 
 def test_effects_of_the_mean_of_red_are_differences_of_it():
     some = faces.sample(6, seed=3)
-    found = faces.effects(red(), some, 1)
-    assert list(found) == list(ATTRIBUTES)
+    found = WORLD.effects(red(), some, 1)
+    assert list(found) == [*ATTRIBUTES, "background"]
     for name in ATTRIBUTES:
         if name not in HAIR_COLOURS:
             with_it, without = (
@@ -226,14 +218,14 @@ def test_effects_of_the_mean_of_red_are_differences_of_it():
                 found[name].probability.float(), with_it.sigmoid() - without.sigmoid(), atol=1e-5, rtol=0
             )
     # The gain cancels: an effect on the one of two classes is the opposite of that on the other.
-    for one, other in zip(found.values(), faces.effects(red(), some, 0).values(), strict=True):
+    for one, other in zip(found.values(), WORLD.effects(red(), some, 0).values(), strict=True):
         torch.testing.assert_close(one.log_odds, -other.log_odds)
         torch.testing.assert_close(one.probability, -other.probability)
 
 
 def test_hair_colours_have_effects_against_each_other():
     some = faces.sample(5, seed=4)
-    found = faces.effects(red(), some, 1)
+    found = WORLD.effects(red(), some, 1)
     said = {name: 4 * drawn(faces.set_attributes(some, {name: 1}))[:, 0].mean((1, 2)) for name in HAIR_COLOURS}
     rest = (said["black_hair"] + said["brown_hair"] + said["red_hair"]) / 3
     torch.testing.assert_close(found["blond_hair"].log_odds.float(), said["blond_hair"] - rest, atol=1e-5, rtol=0)
@@ -241,30 +233,28 @@ def test_hair_colours_have_effects_against_each_other():
     torch.testing.assert_close(total, torch.zeros_like(total), atol=1e-6, rtol=0)
 
 
-def test_who_sees_the_region_of_glasses_alone_is_moved_by_them_and_by_nothing_out_of_sight():
+def test_a_classifier_that_sees_only_the_region_of_glasses_is_moved_by_them_and_by_nothing_out_of_sight():
     some = faces.sample(8, seed=5)
     layouts = faces.draw(faces.set_attributes(some, {"glasses": 1}), SIDE)[1]
     where = (layouts == REGIONS.index("glasses")).any(0).nonzero()
     (top, left), (bottom, right) = where.amin(0).tolist(), where.amax(0).tolist()
-    found = faces.effects(red(slice(top, bottom + 1), slice(left, right + 1)), some, 1)
+    found = WORLD.effects(red(slice(top, bottom + 1), slice(left, right + 1)), some, 1)
     assert found["hat"].log_odds.abs().max() == 0
     sizes = {name: effect.log_odds.mean().abs().item() for name, effect in found.items()}
     del sizes["dark_skin"]  # whose red is seen wherever there is skin
     assert max(sizes, key=sizes.__getitem__) == "glasses"
-    corner = faces.effects(red(slice(SIDE - 2, SIDE), slice(0, 2)), some, 1)
+    corner = WORLD.effects(red(slice(SIDE - 2, SIDE), slice(0, 2)), some, 1)
     assert corner["glasses"].log_odds.abs().max() == 0
 
 
 def test_effects_do_not_depend_on_the_other_faces():
     some = faces.sample(4, seed=6)
-    alone, together = (faces.effects(red(), given, 1) for given in (some[[2]], some))
+    alone, together = (WORLD.effects(red(), given, 1) for given in (some[[2]], some))
     for name in ATTRIBUTES:
         one, other = alone[name].log_odds[0], together[name].log_odds[2]
         assert_same_floats(one.float(), other.float(), terms=SIDE * SIDE, scale=4.0)  # which is the gain
 
 
-def test_classifiers_of_other_pictures_and_no_faces_are_refused():
-    with pytest.raises(RatherError, match=r"faces are \(3, side, side\)"):
-        faces.effects(red(shape=(3, 32, 64)), faces.sample(2), 1)
+def test_no_faces_have_no_effects():
     with pytest.raises(RatherError, match="Give one"):
-        faces.effects(red(), faces.sample(0), 1)
+        WORLD.effects(red(), faces.sample(0), 1)

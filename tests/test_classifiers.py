@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from rather.classifiers.adapters import adapt, ensemble
 from rather.classifiers.outputs import Log, LogOdds
 from rather.config.errors import RatherError
-from rather.core import Classifier
+from rather.core import Classifier, ensemble
 from rather.hub.classifiers import load_classifier
+from rather.hub.trusted import run_factory
 from rather.io.state_dicts import read_state
 
 SHAPE = (1, 6, 6)
@@ -54,10 +54,10 @@ def refused(code, call, *arguments, **settings):
 
 def test_logits_stay_and_normalisation_goes_inside():
     own = net()
-    classifier = adapt(own, shape=SHAPE, mean=[0.3], std=[0.5], classes=["a", "b", "c"])
+    classifier = Classifier(own, shape=SHAPE, mean=[0.3], std=[0.5], classes=["a", "b", "c"])
     assert torch.equal(classifier(X), own((X - 0.3) / 0.5).detach())
     assert classifier.classes == ("a", "b", "c")
-    assert adapt(own, shape=SHAPE).classes == ("0", "1", "2")
+    assert Classifier(own, shape=SHAPE).classes == ("0", "1", "2")
 
 
 @pytest.mark.parametrize("last", [nn.Identity(), nn.Sigmoid()])
@@ -66,7 +66,7 @@ def test_one_number_becomes_two_logits(last, known):
     """With a chain of layers the last one is widened; of a function all that is known is its answer."""
     own = net(1, last).eval()
     output = "binary-probability" if isinstance(last, nn.Sigmoid) else "binary-logit"
-    classifier = adapt(own if known else lambda x: own(x)[:, 0], shape=SHAPE, output=output)
+    classifier = Classifier(own if known else lambda x: own(x)[:, 0], shape=SHAPE, output=output)
     logit = own[:4](X)[:, 0].detach()
     both = torch.stack([torch.zeros(4), logit], 1).log_softmax(1)
     torch.testing.assert_close(classifier(X).log_softmax(1).detach(), both)
@@ -79,7 +79,7 @@ def test_one_number_becomes_two_logits(last, known):
 def test_probabilities_and_their_logarithms_become_logits(last, known):
     own = net(3, last).eval()
     output = "probabilities" if isinstance(last, nn.Softmax) else "logits"
-    classifier = adapt(own if known else own.__call__, shape=SHAPE, output=output)
+    classifier = Classifier(own if known else own.__call__, shape=SHAPE, output=output)
     torch.testing.assert_close(classifier(X).softmax(1).detach(), own[:4](X).softmax(1).detach())
     assert (type(list(classifier.head)[-1]) is nn.Linear) == known if known else True
 
@@ -111,8 +111,8 @@ def test_the_one_tensor_is_taken_of_any_answer(dress):
             return dress(self.inner(x))
 
     own = Dressed()
-    assert torch.equal(adapt(own, shape=SHAPE)(X), own.inner(X).detach())
-    assert torch.equal(adapt(own.__call__, shape=SHAPE)(X).detach(), own.inner(X).detach())
+    assert torch.equal(Classifier(own, shape=SHAPE)(X), own.inner(X).detach())
+    assert torch.equal(Classifier(own.__call__, shape=SHAPE)(X).detach(), own.inner(X).detach())
 
 
 def test_nothing_of_the_net_is_changed():
@@ -124,7 +124,7 @@ def test_nothing_of_the_net_is_changed():
     state = {key: value.clone() for key, value in own.state_dict().items()}
     gradient = own[0].weight.grad.clone()
     random = torch.get_rng_state()
-    classifier = adapt(own, shape=SHAPE)
+    classifier = Classifier(own, shape=SHAPE)
     classifier(X)
     assert own.training
     assert own[4].training
@@ -139,30 +139,30 @@ def test_nothing_of_the_net_is_changed():
 
 def test_a_half_precision_net_is_brought_to_full():
     own = net().half()
-    assert adapt(own, shape=SHAPE)(X).dtype == torch.float32
+    assert Classifier(own, shape=SHAPE)(X).dtype == torch.float32
 
 
 def test_a_net_that_cannot_be_copied_or_normalised_is_refused():
     unborn = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
-    assert "uninitialized" in refused("MODEL-COPY", adapt, unborn, shape=SHAPE).why
-    refused("MODEL-INPUT", adapt, net(), shape=SHAPE, mean=[0.5, 0.5, 0.5])
-    refused("MODEL-INPUT", adapt, net(), shape=SHAPE, std=[0.0])
-    refused("MODEL-CLASSES", adapt, net(), shape=SHAPE, classes=["a", "b"])
-    refused("MODEL-LAYER", adapt, lambda x: x.flatten(1), shape=SHAPE, layer="0")
+    assert "uninitialized" in refused("MODEL-COPY", Classifier, unborn, shape=SHAPE).why
+    refused("MODEL-INPUT", Classifier, net(), shape=SHAPE, mean=[0.5, 0.5, 0.5])
+    refused("MODEL-INPUT", Classifier, net(), shape=SHAPE, std=[0.0])
+    refused("MODEL-CLASSES", Classifier, net(), shape=SHAPE, classes=["a", "b"])
+    refused("MODEL-LAYER", Classifier, lambda x: x.flatten(1), shape=SHAPE, layer="0")
 
 
 def test_a_parallel_net_is_taken_out_of_its_wrapper():
     own = net()
-    assert torch.equal(adapt(nn.DataParallel(own), shape=SHAPE, layer="1")(X), own(X).detach())
+    assert torch.equal(Classifier(nn.DataParallel(own), shape=SHAPE, layer="1")(X), own(X).detach())
 
 
 # Ensembles
 
 
 def members():
-    plain = adapt(net(3), shape=SHAPE, name="plain")
+    plain = Classifier(net(3), shape=SHAPE, name="plain")
     wide = nn.Sequential(nn.Conv2d(1, 7, 3), nn.Flatten(), nn.Linear(7 * 16, 3))
-    return [plain, adapt(wide, shape=SHAPE, mean=[0.4], std=[0.3], name="wide")]
+    return [plain, Classifier(wide, shape=SHAPE, mean=[0.4], std=[0.3], name="wide")]
 
 
 def test_an_ensemble_is_the_mean_of_log_probabilities_over_maps_side_by_side():
@@ -178,7 +178,7 @@ def test_an_ensemble_is_the_mean_of_log_probabilities_over_maps_side_by_side():
 
 def test_an_ensemble_of_maps_of_different_sizes_has_the_image_as_its_map():
     small = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(16, 3))
-    both = [members()[0], adapt(small, shape=SHAPE)]
+    both = [members()[0], Classifier(small, shape=SHAPE)]
     one = ensemble(both)
     assert torch.equal(one.features(X), X)
     torch.testing.assert_close(one(X), torch.stack([m(X).log_softmax(1) for m in both]).mean(0))
@@ -186,8 +186,8 @@ def test_an_ensemble_of_maps_of_different_sizes_has_the_image_as_its_map():
 
 def test_members_that_do_not_fit_are_refused():
     refused("MODEL-MEMBERS", ensemble, [])
-    refused("MODEL-MEMBERS", ensemble, [members()[0], adapt(net(4), shape=SHAPE)])
-    named = adapt(net(), shape=SHAPE, classes=["a", "b", "c"])
+    refused("MODEL-MEMBERS", ensemble, [members()[0], Classifier(net(4), shape=SHAPE)])
+    named = Classifier(net(), shape=SHAPE, classes=["a", "b", "c"])
     refused("MODEL-MEMBERS", ensemble, [members()[0], named])
 
 
@@ -205,6 +205,7 @@ def test_the_bundled_ones_by_name_and_cut_elsewhere():
     refused("CFG-OPTIONS", load_classifier, "digits", output="probabilities")
     refused("CFG-OPTIONS", load_classifier, "digits", shape=(3, 28, 28))
     assert "logits" in refused("CFG-SETTING", load_classifier, "digits", output="logit").do
+    assert "logits" in refused("CFG-SETTING", Classifier, net(), shape=SHAPE, output="logit").do
     refused("MODEL-CLASSES", load_classifier, "digits", classes=["one"])
 
 
@@ -454,6 +455,16 @@ def test_code_is_run_only_if_its_hash_is_named(code):
     assert mark.exists()
     file.write_text(file.read_text() + "# changed\n")
     refused("MODEL-CODE", load_classifier, f"{file}:make", shape=SHAPE, trust=trust)
+
+
+def test_the_same_code_in_two_places_reads_what_lies_next_to_it(tmp_path):
+    text = "from pathlib import Path\n\ndef make():\n    return Path(__file__).parent.name\n"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.py").write_text(text)
+    trust = [f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"]
+    made = [run_factory(f"{tmp_path / name}/mine.py:make", trust, {}) for name in ("one", "two")]
+    assert made == ["one", "two"]
 
 
 def test_code_that_makes_a_classifier(code):

@@ -29,17 +29,16 @@ from rather.runs.store import Run
 FAST = ["--method", "wachter", "--count", "3"]
 
 
-def told_to(*words, capsys=None):
-    """Exit code, standard output, standard error."""
-    with pytest.raises(SystemExit) as end:
-        main(list(map(str, words)))
-    out, err = capsys.readouterr()
-    return end.value.code, out, err
-
-
 @pytest.fixture
 def run(capsys):
-    return lambda *words: told_to(*words, capsys=capsys)
+    """Run a command: its exit code, standard output and standard error."""
+
+    def run(*words):
+        with pytest.raises(SystemExit) as end:
+            main(list(map(str, words)))
+        return end.value.code, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture(autouse=True)
@@ -81,21 +80,14 @@ def test_the_default_path_needs_neither_torchvision_nor_plots():
 
 def test_with_no_arguments_twelve_digits_are_explained(run):
     code, out, err = run("explain", "--json")
-    told = json.loads(out)
+    result = json.loads(out)
     assert code == 0
     assert err == ""
-    assert told["queries"] == 12
-    assert told["found"] + told["not_found"] + told["skipped"] + told["failed"] == 12
-    assert told["found"] >= 10
-    assert {"run", "report", "seconds"} <= told.keys()
-    assert os.path.getsize(told["report"]) > 10_000  # noqa: PTH202 - a path as the command printed it
-
-
-def test_a_person_gets_a_table_and_the_place_of_the_report(run):
-    code, out, _ = run("explain", *FAST)
-    assert code == 0
-    assert re.search(r"image +before +after +target", out)
-    assert re.search(r"report: \S+\.html", out)
+    assert result["queries"] == 12
+    assert result["found"] + result["not_found"] + result["already"] + result["failed"] == 12
+    assert result["found"] >= 10
+    assert {"run", "report", "seconds"} <= result.keys()
+    assert os.path.getsize(result["report"]) > 10_000  # noqa: PTH202 - a path as the command printed it
 
 
 def pictures(folder):
@@ -116,16 +108,6 @@ def test_a_finished_run_is_not_done_again(run):
     assert code == 0
     assert json.loads(out)["found"] == 3
     assert {file: file.stat().st_mtime_ns for file in Run.open("one").folder.glob("rows-*")} == shards
-
-
-def test_a_run_that_lacks_a_chunk_goes_on_to_the_same_end(run):
-    words = ["explain", "--method", "wachter", "--count", "5", "--batch-size", "2"]
-    run(*words, "--out", "one")
-    whole = pictures("one")
-    sorted(Run.open("one").folder.glob("rows-*"))[1].unlink()
-    code, _, _ = run(*words, "--out", "one")
-    assert code == 0
-    assert pictures("one") == whole
 
 
 def test_a_file_of_settings_is_read_and_the_command_line_wins(run, tmp_path):
@@ -167,30 +149,6 @@ def test_prototypes_want_more_of_the_same(run):
 def save(path, size=(28, 28), mode="L"):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, 128 if mode == "L" else (200, 100, 50)).save(path)
-
-
-def test_own_pictures_good_and_bad(run, tmp_path):
-    save(tmp_path / "mine" / "good.png")
-    (tmp_path / "mine" / "text.png").write_text("not a picture")
-    save(tmp_path / "mine" / "cut.jpg", size=(64, 64))
-    whole = (tmp_path / "mine" / "cut.jpg").read_bytes()
-    (tmp_path / "mine" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    code, out, err = run("explain", "mine", "--method", "wachter", "--json", "--out", "one")
-    told = json.loads(out)
-    assert code == 3
-    assert told["failed"] == 2
-    assert told["queries"] == 3
-    assert "no --classifier" in err
-    codes = {row.where.rpartition("/")[2]: row.code for row in Run.open("one").rows()}
-    assert codes["text.png"] == "IMG-UNREADABLE"
-    assert codes["cut.jpg"] == "IMG-TRUNCATED"
-
-
-def test_every_row_at_its_target_is_skipped_and_that_is_no_error(run):
-    code, out, _ = run("explain", "--count", 2, "--target", "7", "--json", "--method", "wachter", "--out", "one")
-    assert code == 0
-    rows = list(Run.open("one").rows())
-    assert [row.code for row in rows if row.predicted == "7"] == ["ALREADY-TARGET"] * json.loads(out)["skipped"]
 
 
 MISTAKES = {
@@ -286,13 +244,13 @@ def columns(folder):
 def test_several_methods_answer_the_same_question(run):
     code, out, err = run(*COMPARED, "--set", "wachter.steps=50", "--set", "2.steps=4", "--out", "one", "--json")
     assert code == 0, err
-    told = json.loads(out)
-    assert told["report"] == "one/comparison.html"
-    assert told["queries"] == 6 == told["found"] + told["not_found"] + told["skipped"] + told["failed"]
-    assert [one["method"] for one in told["methods"]] == ["wachter", "wachter@digits-ensemble"]
-    assert sum(one["found"] for one in told["methods"]) == told["found"]
+    result = json.loads(out)
+    assert result["report"] == "one/comparison.html"
+    assert result["queries"] == 6 == result["found"] + result["not_found"] + result["already"] + result["failed"]
+    assert [one["method"] for one in result["methods"]] == ["wachter", "wachter@digits-ensemble"]
+    assert sum(one["found"] for one in result["methods"]) == result["found"]
     runs = open_comparison(Path("one"))
-    assert [one["run"] for one in told["methods"]] == [str(one.folder) for one in runs.values()]
+    assert [one["run"] for one in result["methods"]] == [str(one.folder) for one in runs.values()]
     first, second = (one.config for one in runs.values())
     assert (first["classifier"]["name"], second["classifier"]["name"]) == ("digits", "digits-ensemble")
     assert (first["method"]["steps"], second["method"]["steps"]) == (50, 4)
@@ -309,23 +267,34 @@ def test_a_column_is_what_its_method_alone_would_say(run):
     assert pictures("alone") == pictures("one/1-wachter")
 
 
-def test_a_person_gets_a_line_for_each_method(run):
-    code, out, _ = run(*COMPARED)
+@pytest.mark.parametrize(
+    ("words", "line", "report"),
+    [
+        (["explain", *FAST], "before", r"\S+\.html"),
+        (COMPARED, r"wachter@digits-ensemble\s+digits-ensemble\s+3", r"runs/comparison-\w+/comparison.html"),
+    ],
+)
+def test_a_person_gets_a_table_and_the_place_of_the_report(run, words, line, report):
+    code, out, _ = run(*words)
     assert code == 0
-    assert re.search(r"wachter@digits-ensemble\s+digits-ensemble\s+3", out)
-    assert re.search(r"report: runs/comparison-\w+/comparison.html", out)
+    assert re.search(line, out)
+    assert re.search(f"report: {report}", out)
 
 
-def test_a_comparison_that_lacks_a_chunk_goes_on_to_the_same_end(run):
-    run(*COMPARED, "--batch-size", "1", "--out", "one")
-    whole = [pictures("one/1-wachter"), pictures("one/2-wachter-digits-ensemble")]
-    for folder in ("1-wachter", "2-wachter-digits-ensemble"):
+@pytest.mark.parametrize(
+    ("words", "folders"), [(["explain", *FAST], ["."]), (COMPARED, ["1-wachter", "2-wachter-digits-ensemble"])]
+)
+def test_what_lacks_a_chunk_goes_on_to_the_same_end(run, words, folders):
+    command = [*words, "--batch-size", "1", "--out", "one"]
+    run(*command)
+    whole = [pictures(Path("one", folder)) for folder in folders]
+    for folder in folders:
         sorted(Path("one", folder).glob("rows-*"))[1].unlink()
-    kept = {file: file.stat().st_mtime_ns for file in Path("one").glob("*/rows-*")}
-    assert len(kept) == 4
-    run(*COMPARED, "--batch-size", "1", "--out", "one")
-    assert [pictures("one/1-wachter"), pictures("one/2-wachter-digits-ensemble")] == whole
-    assert kept.items() <= {file: file.stat().st_mtime_ns for file in Path("one").glob("*/rows-*")}.items()
+    kept = {file: file.stat().st_mtime_ns for file in Path("one").rglob("rows-*")}
+    assert len(kept) == 2 * len(folders)
+    assert run(*command)[0] == 0
+    assert [pictures(Path("one", folder)) for folder in folders] == whole
+    assert kept.items() <= {file: file.stat().st_mtime_ns for file in Path("one").rglob("rows-*")}.items()
 
 
 def test_another_comparison_does_not_go_into_the_same_folder(run):
@@ -336,7 +305,7 @@ def test_another_comparison_does_not_go_into_the_same_folder(run):
     assert (code, "RUN-MISMATCH" in err) == (6, True)
 
 
-def test_the_page_of_a_comparison_is_written_anew(run):
+def test_the_page_of_a_comparison_is_written_again(run):
     run(*COMPARED, "--out", "one")
     Path("one/comparison.html").unlink()
     code, out, _ = run("report", "one")
@@ -344,22 +313,33 @@ def test_the_page_of_a_comparison_is_written_anew(run):
     assert Path("one/comparison.html").is_file()
 
 
-def test_pictures_that_cannot_be_read_fail_in_every_column(run, tmp_path):
-    save(tmp_path / "mine" / "good.png")
-    (tmp_path / "mine" / "text.png").write_text("not a picture")
-    code, out, _ = run("explain", "mine", "--method", "wachter,attack", "--json", "--out", "one")
-    assert code == 3
-    assert json.loads(out)["failed"] == 2
-    assert [[row.code for row in rows].count("IMG-UNREADABLE") for rows in columns("one").values()] == [1, 1]
+@pytest.mark.parametrize("methods", ["wachter", "wachter,attack"])
+def test_own_pictures_good_and_bad(run, tmp_path, methods):
+    for name, size in (("good.png", (28, 28)), ("text.png", (28, 28)), ("cut.jpg", (64, 64))):
+        save(tmp_path / "own" / name, size)
+    (tmp_path / "own" / "text.png").write_text("not a picture")
+    whole = (tmp_path / "own" / "cut.jpg").read_bytes()
+    (tmp_path / "own" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    code, out, err = run("explain", "own", "--method", methods, "--json", "--out", "one")
+    found, count = json.loads(out), len(methods.split(","))
+    assert (code, found["failed"], found["queries"]) == (3, 2 * count, 3 * count)
+    assert "no --classifier" in err
+    for rows in columns("one").values() if count > 1 else [Run.open("one").rows()]:
+        codes = {row.where.rpartition("/")[2]: row.code for row in rows}
+        assert (codes["text.png"], codes["cut.jpg"]) == ("IMG-UNREADABLE", "IMG-TRUNCATED")
 
 
-def test_what_is_at_its_target_for_one_classifier_is_skipped_there(run):
-    words = ["--method", "wachter,wachter@digits-ensemble", "--target", "7", "--count", "4", "--out", "one"]
-    code, _, err = run("explain", *words)
+@pytest.mark.parametrize("methods", ["wachter", "wachter,wachter@digits-ensemble"])
+def test_every_row_at_its_target_is_left_alone_and_that_is_no_error(run, methods):
+    words = ["--method", methods, "--target", "7", "--count", "4", "--json", "--out", "one"]
+    code, out, err = run("explain", *words)
     assert code == 0, err
-    for rows in columns("one").values():
+    each = [*columns("one").values()] if "," in methods else [[*Run.open("one").rows()]]
+    for rows in each:
         assert {row.target for row in rows} == {"7"}
-        assert [row.status == "skipped" for row in rows] == [row.predicted == "7" for row in rows]
+        assert [row.status == "already" for row in rows] == [row.predicted == "7" for row in rows]
+        assert {row.code for row in rows if row.status == "already"} <= {"ALREADY-TARGET"}
+    assert json.loads(out)["already"] == sum(row.status == "already" for rows in each for row in rows)
 
 
 def test_a_file_of_settings_may_compare(run, tmp_path):
@@ -377,35 +357,35 @@ def latents(monkeypatch):
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, 8))
     generator = Autoencoder(encoder, decoder, shape=(1, 28, 28), size=8, name="tiny")
     latent = LatentClassifiers(generator, LatentHeads(2, 8, 6, 10), list("0123456789"), name="tiny-latent")
-    bring = rather.runs.explain.load_classifier
+    load = rather.runs.explain.load_classifier
     monkeypatch.setattr(rather.hub.generators, "load_generator", lambda spec: {"tiny": generator}[spec])
     for module in (rather.runs.explain, rather.hub.resources):
         monkeypatch.setattr(
             module,
             "load_classifier",
-            lambda spec, **more: latent.classifier() if spec == "tiny-latent" else bring(spec, **more),
+            lambda spec, **more: latent.classifier() if spec == "tiny-latent" else load(spec, **more),
         )
 
 
 @pytest.mark.usefixtures("latents")
-def test_generators_and_classifiers_of_latents_are_given_and_told(run):
+def test_generators_and_classifiers_of_latents_are_given_and_recorded(run):
     methods = "wachter,xgem,clarity,revise@tiny-latent,clarity@tiny-latent"
     words = ["--set", "xgem.steps=3", "--set", "clarity.steps=3", "--set", "revise.steps=3", "--count", "2"]
     words += ["--generator", "tiny", "--latent", "tiny-latent", "--set", "wachter.steps=3"]
     code, _, err = run("explain", "--method", methods, *words, "--out", "one")
     assert code == 0, err
     assert err.count("GEN-RECONSTRUCTION") <= 2
-    told = {label: one.config for label, one in open_comparison(Path("one")).items()}
-    assert [("generator" in one, "latent" in one) for one in told.values()] == [
+    result = {label: one.config for label, one in open_comparison(Path("one")).items()}
+    assert [("generator" in one, "latent" in one) for one in result.values()] == [
         (False, False),
         (True, False),
         (False, True),
         (True, False),
         (False, True),
     ]
-    assert told["xgem"]["generator"]["name"] == "tiny"
-    assert told["xgem"]["method"]["distance"] == "l2"
-    assert told["clarity"]["latent"]["name"] == "tiny-latent"
+    assert result["xgem"]["generator"]["name"] == "tiny"
+    assert result["xgem"]["method"]["distance"] == "l2"
+    assert result["clarity"]["latent"]["name"] == "tiny-latent"
 
 
 def test_digits_have_generators_and_classifiers_of_latents_in_the_package(run):
@@ -434,10 +414,10 @@ def test_every_preset_is_described(run, name):
     assert code == 0
     assert re.search(r"stands for: --method \w+ --set \w+=", out)
     code, out, _ = run("describe", name, "--json")
-    told = json.loads(out)
-    assert (code, told["name"]) == (0, name)
-    defaults = {setting["name"]: setting["default"] for setting in told["settings"]}
-    assert all(defaults[key] == value for key, value in told["plan"].items() if key != "name")
+    result = json.loads(out)
+    assert (code, result["name"]) == (0, name)
+    defaults = {setting["name"]: setting["default"] for setting in result["settings"]}
+    assert all(defaults[key] == value for key, value in result["plan"].items() if key != "name")
 
 
 @pytest.mark.parametrize("name", ["vae", "tcvae", "gan", "latent-classifier"])
@@ -469,12 +449,12 @@ def test_what_digits_get_by_default_is_described(run, name, option, net):
 def test_every_method_is_described(run, method):
     code, out, _ = run("describe", method, "--json")
     assert code == 0
-    told = json.loads(out)
-    assert told["name"] == method
-    assert all(setting["text"] and setting["values"] for setting in told["settings"])
+    result = json.loads(out)
+    assert result["name"] == method
+    assert all(setting["text"] and setting["values"] for setting in result["settings"])
     code, out, _ = run("describe", method)
     assert code == 0
-    assert all(setting["name"] in out for setting in told["settings"])
+    assert all(setting["name"] in out for setting in result["settings"])
 
 
 def test_a_list_of_methods_fits_a_terminal_and_says_what_each_needs(run):
@@ -526,10 +506,10 @@ def test_a_folder_called_like_a_data_set_does_not_hide_it(run, tmp_path):
 
 def test_own_pictures_by_data_or_by_name_are_the_same(run, tmp_path):
     for n in range(3):
-        save(tmp_path / "mine" / f"{n}.png")
-    _, one, _ = run("explain", "mine", "--json", "--out", "one")
-    _, two, _ = run("explain", "--data", "mine", "--json", "--out", "two")
-    keys = "queries", "found", "not_found", "skipped", "failed"
+        save(tmp_path / "own" / f"{n}.png")
+    _, one, _ = run("explain", "own", "--json", "--out", "one")
+    _, two, _ = run("explain", "--data", "own", "--json", "--out", "two")
+    keys = "queries", "found", "not_found", "already", "failed"
     assert [json.loads(one)[key] for key in keys] == [json.loads(two)[key] for key in keys]
 
 

@@ -367,7 +367,7 @@ class Plain(Method):
 
 
 def test_lists_and_tables_are_settings_too() -> None:
-    plainly = {"name": "test_core", "numbers": [1, 2], "table": {"a": (1.5, None)}, "lr": 0.1}
+    plainly = {"name": "plain", "numbers": [1, 2], "table": {"a": (1.5, None)}, "lr": 0.1}
     assert Plain().settings() == plainly | {"other": None}
     assert Plain(other=Wachter(steps=3)).settings()["other"]["steps"] == 3
     assert Plain(other=Resource()).settings() == plainly
@@ -375,7 +375,7 @@ def test_lists_and_tables_are_settings_too() -> None:
 
 @pytest.mark.parametrize("lost", [torch.zeros(1), [{"deep": torch.zeros(1)}]])
 def test_a_setting_is_never_dropped_in_silence(lost: object) -> None:
-    with pytest.raises(TypeError, match=r"test_core\.other.*Tensor"):
+    with pytest.raises(TypeError, match=r"plain\.other.*Tensor"):
         Plain(other=lost).settings()
 
 

@@ -185,141 +185,87 @@ def test_folders_that_are_damaged_or_something_else_are_refused_in_a_line(folder
 
 
 class Layout:
-    """A net of guided-diffusion, layer by layer as its tensors are called."""
+    """A net of guided-diffusion, written as its forward pass; it draws each layer's tensors when it first runs."""
 
-    def __init__(  # noqa: C901 - as one writes it down
-        self, *, layers=1, attention=(1,), by_block=True, shifts=True, heads=4, says=2, widths=(32, 64)
-    ):
+    def __init__(self, *, layers=1, attention=(1,), by_block=True, shifts=True, heads=4, says=2, widths=(32, 64)):
         self.layers, self.attention, self.by_block, self.shifts = layers, attention, by_block, shifts
-        self.heads, self.widths, self.state = heads, widths, {}
+        self.heads, self.says, self.widths, self.state = heads, says, widths, {}
         self.rng = torch.Generator().manual_seed(0)
-        first, deep = widths[0], 4 * widths[0]
-        self.linear("time_embed.0", first, deep), self.linear("time_embed.2", deep, deep)
-        self.conv("input_blocks.0.0", 1, first)
-        n, before, skips = 1, first, [first]
-        for level, width in enumerate(widths):
-            for _ in range(layers):
-                self.residual(f"input_blocks.{n}.0", before, width)
-                if level in attention:
-                    self.attends(f"input_blocks.{n}.1", width)
-                n, before, skips = n + 1, width, [*skips, width]
-            if level < len(widths) - 1:
-                if by_block:
-                    self.residual(f"input_blocks.{n}.0", width, width)
-                else:
-                    self.conv(f"input_blocks.{n}.0.op", width, width)
-                n, skips = n + 1, [*skips, width]
-        self.residual("middle_block.0", before, before)
-        self.attends("middle_block.1", before)
-        self.residual("middle_block.2", before, before)
-        n = 0
-        for level, width in reversed([*enumerate(widths)]):
-            for layer in range(layers + 1):
-                self.residual(f"output_blocks.{n}.0", before + skips.pop(), width)
-                if level in attention:
-                    self.attends(f"output_blocks.{n}.1", width)
-                if level and layer == layers:
-                    place = f"output_blocks.{n}.{2 if level in attention else 1}"
-                    if by_block:
-                        self.residual(place, width, width)
-                    else:
-                        self.conv(f"{place}.conv", width, width)
-                n, before = n + 1, width
-        self.norm("out.0", first)
-        self.conv("out.2", first, says)
+        self(torch.zeros(1, 1, 16, 8), torch.zeros(1))
 
-    def draw(self, *shape):
-        return torch.randn(shape, generator=self.rng) / math.prod(shape[1:]) ** 0.5
-
-    def linear(self, key, before, after, *sides):
-        self.state[f"{key}.weight"] = self.draw(after, before, *sides)
-        self.state[f"{key}.bias"] = self.draw(after) * 0.1
-
-    def conv(self, key, before, after):
-        self.linear(key, before, after, 3, 3)
-
-    def norm(self, key, width):
-        self.state[f"{key}.weight"], self.state[f"{key}.bias"] = (1 + 0.1 * self.draw(width), 0.1 * self.draw(width))
-
-    def residual(self, key, before, after):
-        self.norm(f"{key}.in_layers.0", before)
-        self.conv(f"{key}.in_layers.2", before, after)
-        self.linear(f"{key}.emb_layers.1", 4 * self.widths[0], after * (2 if self.shifts else 1))
-        self.norm(f"{key}.out_layers.0", after)
-        self.conv(f"{key}.out_layers.3", after, after)
-        if before != after:
-            self.linear(f"{key}.skip_connection", before, after, 1, 1)
-
-    def attends(self, key, width):
-        self.norm(f"{key}.norm", width)
-        self.linear(f"{key}.qkv", width, 3 * width, 1)
-        self.linear(f"{key}.proj_out", width, width, 1)
-
-    # -- what it says
-
-    def of(self, key):
+    def of(self, key, *shape):
+        """Weight and bias of a layer; of one dimension, a norm's."""
+        if f"{key}.weight" not in self.state:
+            drawn = torch.randn(shape, generator=self.rng) / math.prod(shape[1:]) ** 0.5
+            self.state[f"{key}.weight"] = drawn if len(shape) > 1 else 1 + 0.1 * drawn
+            self.state[f"{key}.bias"] = 0.1 * torch.randn(shape[0], generator=self.rng)
         return self.state[f"{key}.weight"], self.state[f"{key}.bias"]
 
-    def run_residual(self, key, h, emb, resize=lambda h: h):
-        left = F.silu(F.group_norm(h, 32, *self.of(f"{key}.in_layers.0")))
-        left = F.conv2d(resize(left), *self.of(f"{key}.in_layers.2"), padding=1)
-        said = F.linear(F.silu(emb), *self.of(f"{key}.emb_layers.1"))[:, :, None, None]
-        if self.shifts:
-            scale, shift = said.chunk(2, 1)
-            left = F.group_norm(left, 32, *self.of(f"{key}.out_layers.0")) * (1 + scale) + shift
-        else:
-            left = F.group_norm(left + said, 32, *self.of(f"{key}.out_layers.0"))
-        left = F.conv2d(F.silu(left), *self.of(f"{key}.out_layers.3"), padding=1)
-        if f"{key}.skip_connection.weight" in self.state:
-            h = F.conv2d(h, *self.of(f"{key}.skip_connection"))
-        return resize(h) + left
+    def conv(self, key, h, width, side=3, **more):
+        return F.conv2d(h, *self.of(key, width, h.shape[1], side, side), padding=side // 2, **more)
 
-    def run_attention(self, key, h):
+    def norm(self, key, h):
+        return F.group_norm(h, 32, *self.of(key, h.shape[1]))
+
+    def linear(self, key, h, width):
+        return F.linear(h, *self.of(key, width, h.shape[1]))
+
+    def residual(self, key, h, emb, width, resize=lambda h: h):
+        left = self.conv(f"{key}.in_layers.2", resize(F.silu(self.norm(f"{key}.in_layers.0", h))), width)
+        effect = self.linear(f"{key}.emb_layers.1", F.silu(emb), width * (2 if self.shifts else 1))[:, :, None, None]
+        if self.shifts:
+            scale, shift = effect.chunk(2, 1)
+            left = self.norm(f"{key}.out_layers.0", left) * (1 + scale) + shift
+        else:
+            left = self.norm(f"{key}.out_layers.0", left + effect)
+        left = self.conv(f"{key}.out_layers.3", F.silu(left), width)
+        return resize(h if h.shape[1] == width else self.conv(f"{key}.skip_connection", h, width, 1)) + left
+
+    def attend(self, key, h):
         c = h.shape[1]
-        flat = h.flatten(2)
-        qkv = F.conv1d(F.group_norm(flat, 32, *self.of(f"{key}.norm")), *self.of(f"{key}.qkv"))
+        flat = self.norm(f"{key}.norm", h.flatten(2))
+        qkv = F.conv1d(flat, *self.of(f"{key}.qkv", 3 * c, c, 1))
         heads = []
         for part in qkv.chunk(self.heads, 1):  # of each head its queries, keys and values
             q, k, v = part.chunk(3, 1)
             weights = (torch.einsum("bct,bcs->bts", q, k) / (c // self.heads) ** 0.5).softmax(2)
             heads.append(torch.einsum("bts,bcs->bct", weights, v))
-        return h + F.conv1d(torch.cat(heads, 1), *self.of(f"{key}.proj_out")).reshape(h.shape)
+        return h + F.conv1d(torch.cat(heads, 1), *self.of(f"{key}.proj_out", c, c, 1)).reshape(h.shape)
 
-    def __call__(self, z, steps):  # noqa: C901 - as one writes it down
-        half = self.widths[0] // 2
-        angles = steps[:, None].float() * torch.exp(-math.log(10_000) * torch.arange(half) / half)
-        emb = F.linear(torch.cat([angles.cos(), angles.sin()], 1), *self.of("time_embed.0"))
-        emb = F.linear(F.silu(emb), *self.of("time_embed.2"))
-        h = F.conv2d(z, *self.of("input_blocks.0.0"), padding=1)
-        n, maps = 1, [h]
-        for level in range(len(self.widths)):
+    def block(self, key, h, emb, level):
+        h = self.residual(f"{key}.0", h, emb, self.widths[level])
+        return self.attend(f"{key}.1", h) if level in self.attention else h
+
+    def halve(self, key, h, emb, width):
+        if self.by_block:
+            return self.residual(f"{key}.0", h, emb, width, lambda h: F.avg_pool2d(h, 2))
+        return self.conv(f"{key}.0.op", h, width, stride=2)
+
+    def double(self, key, h, emb, width):
+        if self.by_block:
+            return self.residual(key, h, emb, width, lambda h: F.interpolate(h, scale_factor=2))
+        return self.conv(f"{key}.conv", F.interpolate(h, scale_factor=2), width)
+
+    def __call__(self, z, steps):
+        first = self.widths[0]
+        angles = steps[:, None].float() * torch.exp(-math.log(10_000) * torch.arange(first // 2) / (first // 2))
+        emb = self.linear("time_embed.0", torch.cat([angles.cos(), angles.sin()], 1), 4 * first)
+        emb = self.linear("time_embed.2", F.silu(emb), 4 * first)
+        maps = [self.conv("input_blocks.0.0", z, first)]
+        for level, width in enumerate(self.widths):
             for _ in range(self.layers):
-                h = self.run_residual(f"input_blocks.{n}.0", h, emb)
-                if level in self.attention:
-                    h = self.run_attention(f"input_blocks.{n}.1", h)
-                n, maps = n + 1, [*maps, h]
+                maps.append(self.block(f"input_blocks.{len(maps)}", maps[-1], emb, level))
             if level < len(self.widths) - 1:
-                if self.by_block:
-                    h = self.run_residual(f"input_blocks.{n}.0", h, emb, lambda h: F.avg_pool2d(h, 2))
-                else:
-                    h = F.conv2d(h, *self.of(f"input_blocks.{n}.0.op"), stride=2, padding=1)
-                n, maps = n + 1, [*maps, h]
-        h = self.run_residual("middle_block.0", h, emb)
-        h = self.run_residual("middle_block.2", self.run_attention("middle_block.1", h), emb)
-        n = 0
-        for level in reversed(range(len(self.widths))):
-            for layer in range(self.layers + 1):
-                h = self.run_residual(f"output_blocks.{n}.0", torch.cat([h, maps.pop()], 1), emb)
-                if level in self.attention:
-                    h = self.run_attention(f"output_blocks.{n}.1", h)
-                if level and layer == self.layers:
-                    place = f"output_blocks.{n}.{2 if level in self.attention else 1}"
-                    if self.by_block:
-                        h = self.run_residual(place, h, emb, lambda h: F.interpolate(h, scale_factor=2))
-                    else:
-                        h = F.conv2d(F.interpolate(h, scale_factor=2), *self.of(f"{place}.conv"), padding=1)
-                n += 1
-        return F.conv2d(F.silu(F.group_norm(h, 32, *self.of("out.0"))), *self.of("out.2"), padding=1)
+                maps.append(self.halve(f"input_blocks.{len(maps)}", maps[-1], emb, width))
+        h = self.residual("middle_block.0", maps[-1], emb, self.widths[-1])
+        h = self.residual("middle_block.2", self.attend("middle_block.1", h), emb, self.widths[-1])
+        ways = [(level, layer) for level in reversed(range(len(self.widths))) for layer in range(self.layers + 1)]
+        for n, (level, layer) in enumerate(ways):
+            h = self.block(f"output_blocks.{n}", torch.cat([h, maps.pop()], 1), emb, level)
+            if level and layer == self.layers:
+                place = f"output_blocks.{n}.{2 if level in self.attention else 1}"
+                h = self.double(place, h, emb, self.widths[level])
+        return self.conv("out.2", F.silu(self.norm("out.0", h)), self.says)
 
 
 NETS = {

@@ -1,6 +1,7 @@
 """Diagnostics: closed forms of linear nets, identities of entropies, and what a row is told of them."""
 
 import math
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -12,17 +13,14 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from analytic import pictures, two_classes
-from rather.classifiers.adapters import ensemble
-from rather.core import Classifier, Counterfactuals, Method, SearchResult
+from rather.core import Classifier, Counterfactuals, Method, SearchResult, ensemble
 from rather.generators.autoencoder import Autoencoder
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.latents.curves import diagnose, latent_space
 from rather.latents.diagnostics import (
-    along_decoded,
-    along_images,
-    along_latents,
-    ask_decoded,
-    asked,
+    along,
+    decoded_logits,
+    encoded,
     lattice,
     line,
     plane,
@@ -85,30 +83,33 @@ def test_a_line_has_its_ends_and_goes_straight() -> None:
 
 def test_a_linear_classifier_says_the_sigmoid_of_a_straight_line() -> None:
     net, (first, second) = half_bright(), two()
-    p = along_images(net, first, second, torch.ones(4, dtype=torch.long))
+    p = along(partial(member_logits, net), first, second, torch.ones(4, dtype=torch.long))
     ends = [net(x)[:, 1] - net(x)[:, 0] for x in (first, second)]
     expected = torch.sigmoid(ends[0][:, None] * (1 - T) + ends[1][:, None] * T)
     torch.testing.assert_close(p.together, expected)
     torch.testing.assert_close(p.members[0], expected)
-    of_no = along_images(net, first, second, torch.zeros(4, dtype=torch.long))
+    of_no = along(partial(member_logits, net), first, second, torch.zeros(4, dtype=torch.long))
     torch.testing.assert_close(of_no.together, 1 - expected)
 
 
 def test_an_ensemble_says_what_it_and_each_member_say_alone() -> None:
     net, (first, second) = several(), two()
     target = torch.tensor([0, 1, 0, 1])
-    p = along_images(net, first, second, target, count=3, batch_size=2)
+    p = along(partial(member_logits, net), first, second, target, count=3, batch_size=2)
     assert p.members.shape == (3, 4, 3)
     for m, member in enumerate(net.members):
-        torch.testing.assert_close(p.members[m], along_images(member, first, second, target, count=3).together)
+        torch.testing.assert_close(
+            p.members[m], along(partial(member_logits, member), first, second, target, count=3).together
+        )
     middle = net.probabilities((first + second) / 2)
     torch.testing.assert_close(p.together[:, 1], middle.gather(1, target[:, None])[:, 0])
 
 
 def test_a_lossless_linear_autoencoder_makes_both_interpolations_the_same() -> None:
     net, (first, second), target = several(), two(), torch.tensor([0, 1, 0, 1])
-    images = along_images(net, first, second, target)
-    latents = along_decoded(net, pca(36), first, second, target)
+    images = along(partial(member_logits, net), first, second, target)
+    ends = [encoded(pca(36), x) for x in (first, second)]
+    latents = along(decoded_logits(net, pca(36)), *ends, target)
     torch.testing.assert_close(latents.together, images.together, atol=1e-4, rtol=0)
     torch.testing.assert_close(latents.members, images.members, atol=1e-4, rtol=0)
 
@@ -116,15 +117,9 @@ def test_a_lossless_linear_autoencoder_makes_both_interpolations_the_same() -> N
 def test_latent_classifiers_are_asked_of_the_latents_themselves() -> None:
     latent, (first, second) = of_latents(pca(36)), two()
     net, target = latent.classifier(), torch.tensor([0, 1, 0, 1])
-    p = along_latents(latent, first, second, target)
+    p = along(latent.logits, *(encoded(latent.autoencoder, x) for x in (first, second)), target)
     # The encoder is linear, so that the classifier of images sees the same latents.
-    torch.testing.assert_close(p.members, along_images(net, first, second, target).members)
-
-
-def test_parts_of_a_batch_are_asked_alike() -> None:
-    net, x = several(), pictures(7)
-    whole = member_logits(net, x)
-    torch.testing.assert_close(asked(lambda z: member_logits(net, z), x, batch_size=3), whole)
+    torch.testing.assert_close(p.members, along(partial(member_logits, net), first, second, target).members)
 
 
 # Uncertainty
@@ -149,15 +144,12 @@ def test_members_that_agree_leave_nothing_epistemic(values: np.ndarray, count: i
     assert uncertainty(same).epistemic.abs().max() < 1e-7
 
 
-def test_two_members_certain_of_different_classes_are_ln_2_and_all_of_it_epistemic() -> None:
+def test_certain_members_that_disagree_are_epistemic_and_members_that_toss_a_coin_are_aleatoric() -> None:
     for certain in (100.0, math.inf):
         parts = uncertainty(torch.tensor([[[0.0, -certain]], [[-certain, 0.0]]]))
         assert parts.total.item() == pytest.approx(math.log(2))
         assert parts.epistemic.item() == pytest.approx(math.log(2))
         assert parts.aleatoric.item() == pytest.approx(0, abs=1e-12)
-
-
-def test_members_that_all_toss_a_coin_are_aleatoric() -> None:
     parts = uncertainty(torch.zeros(5, 1, 2))
     assert parts.aleatoric.item() == pytest.approx(math.log(2))
     assert parts.epistemic.item() == pytest.approx(0, abs=1e-12)
@@ -195,7 +187,7 @@ def test_points_are_made_where_they_are_asked_about() -> None:
 
 def test_decoded_latents_are_asked_as_images() -> None:
     net, autoencoder, z = several(), pca(2), torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
-    said = ask_decoded(net, autoencoder)(z)
+    said = decoded_logits(net, autoencoder)(z)
     torch.testing.assert_close(said, member_logits(net, autoencoder.decode(z).clamp(0, 1)))
 
 
@@ -214,7 +206,7 @@ class Straight(Method):
         ends = (0.5 - x).sign() * 0.2 + 0.5
         ones = torch.ones(len(x), dtype=torch.long)
         path = {"path": [*line(x, ends, self.frames)]} if self.frames else {}
-        return SearchResult(images=ends, steps=ones, evaluations=ones, pictures=path)
+        return SearchResult(images=ends, steps=ones, evaluations=ones, artifacts=path)
 
 
 def answers_of(method: Method, net: Classifier) -> Counterfactuals:
@@ -273,21 +265,19 @@ def test_the_interpolation_is_told_in_each_space_there_is() -> None:
                 assert told["image space"]["together"][:: len(T) - 1] == pytest.approx(ends, abs=1e-4)
 
 
-def test_latent_classifiers_that_know_other_classes_are_not_asked() -> None:
+def test_latent_classifiers_are_asked_by_the_names_of_their_classes_if_they_have_them() -> None:
     net = several()
     method = Straight(latent=of_latents(pca(2), classes=("yes", "perhaps")))
     row = diagnose(method, net, answers_of(method, net))[0]
     assert row.curves["interpolation"].keys() == {"image space", "latent space"}
     assert row.trajectory is not None
-
-
-def test_latent_classifiers_are_asked_by_the_names_of_their_classes() -> None:
-    net, latent = several(), of_latents(pca(36), classes=("yes", "no"))
+    latent = of_latents(pca(36), classes=("yes", "no"))
     method = Straight(latent=latent, frames=0)
     answers = answers_of(method, net)
     told = diagnose(method, net, answers)[0].curves["interpolation"]["latent classifiers"]["together"]
     other_way = 1 - answers.goal.target
-    p = along_latents(latent, answers.queries, answers.images, other_way).together[0]
+    ends = [encoded(latent.autoencoder, x) for x in (answers.queries, answers.images)]
+    p = along(latent.logits, *ends, other_way).together[0]
     assert told == pytest.approx(p.tolist(), abs=6e-5)
 
 
@@ -304,7 +294,7 @@ def test_the_space_of_a_method_comes_before_that_of_the_classifier() -> None:
 
 
 @pytest.mark.parametrize("frames", [0, 4])
-def test_a_plane_of_latents_is_drawn(frames: int) -> None:
+def test_a_plane_of_latents_is_drawn_and_no_larger_space(frames: int) -> None:
     net = several()
     method = Straight(latent=of_latents(pca(2)), frames=frames)
     rows = diagnose(method, net, answers_of(method, net))
@@ -314,11 +304,8 @@ def test_a_plane_of_latents_is_drawn(frames: int) -> None:
         assert 0 <= row.trajectory.min() <= row.trajectory.max() <= 1
         assert row.trajectory[:, 0, 0].tolist() == [1, 1, 1]  # on white
     assert not torch.equal(rows[0].trajectory, rows[1].trajectory)  # type: ignore[arg-type] # the loop above says that they are there
-
-
-def test_more_dimensions_are_not_drawn() -> None:
-    net, method = several(), Straight(generator=pca(3))
-    assert all(row.trajectory is None for row in diagnose(method, net, answers_of(method, net)))
+    solid = Straight(generator=pca(3))
+    assert all(row.trajectory is None for row in diagnose(solid, net, answers_of(solid, net)))
 
 
 class Broken(nn.Module):

@@ -1,4 +1,6 @@
-"""DiME, FastDiME and MaskDiME: the ladder of noise, what they cost, their guidance against closed forms."""
+"""DiME, FastDiME and MaskDiME: the ladder of noise, cost, guidance in closed form; errors of all with a denoiser."""
+
+from functools import partial
 
 import pytest
 import torch
@@ -12,9 +14,12 @@ from rather.diffusion.guidance import guidance_gradient, log_odds
 from rather.diffusion.refinement import change_mask
 from rather.generators.ddpm import Denoiser
 from rather.generators.noise_schedule import linear, to_pm1, to_unit
+from rather.methods.ace import ACE
 from rather.methods.dime import DiME
 from rather.methods.fastdime import FastDiME
 from rather.methods.maskdime import MaskDiME, _largest
+from rather.methods.refined import Refined
+from rather.methods.wachter import Wachter
 
 pytestmark = pytest.mark.shapes
 IDS = ("ann", "bob", "cy", "dee")
@@ -186,9 +191,8 @@ def test_outside_of_the_mask_the_picture_is_its_query(method) -> None:
 def test_the_second_time_fastdime_has_the_mask_of_the_first_answer(variant) -> None:
     x = pictures(len(IDS))
     method = FastDiME(generator=grey_denoiser(), variant=variant, dilation=1, threshold=0.5, scales=(8.0,))
-    masked = method._everywhere if variant == "twice" else method._where_changed
-    noise, _ = Noise(0, IDS).split(2)
-    first, _ = method._guided(spatial(), x, goal_of(spatial(), x), 8.0, noise, masked=masked)
+    once = method.having("variant", "once").having("warmup", 1.0 if variant == "twice" else 0.5)
+    first = once.search(spatial(), x, goal_of(spatial(), x), Noise(0, IDS)).images
     assert torch.equal(torch.stack([*ask(method).artifacts["mask"]]), change_mask(first, x, 0.5, 1))
 
 
@@ -208,7 +212,7 @@ def test_the_inner_mask_lies_in_the_outer_one() -> None:
     assert (inner <= outer).all()
 
 
-# What goes wrong
+# What goes wrong, for these and the other methods with a denoiser
 
 
 class Broken(nn.Module):
@@ -216,10 +220,17 @@ class Broken(nn.Module):
 
     def forward(self, z: Tensor, step: Tensor) -> Tensor:
         del step
-        return torch.where(z[:, :1, :1, :1] > 0, torch.nan, z)
+        return torch.where(z[:, :1, :1, :1] > 0.2, torch.nan, z)
 
 
-@pytest.mark.parametrize("method", EVERY)
+def refined(generator: Denoiser, tau: int = 5, **options: int) -> Refined:
+    return Refined(method=Wachter(steps=40, lr=0.02), denoiser=generator, tau=tau, **options)
+
+
+WITH_DENOISER = (*EVERY, ACE, refined)
+
+
+@pytest.mark.parametrize("method", [*WITH_DENOISER, partial(ACE, refine=False, select="last")])
 def test_a_denoiser_that_gives_nan_fails_its_row_alone(method) -> None:
     net = Denoiser(Broken(), shape=(1, 6, 6), alpha_bar=linear(500), prediction_type="image")
     classifier, x = spatial(), pictures(len(IDS))
@@ -227,15 +238,19 @@ def test_a_denoiser_that_gives_nan_fails_its_row_alone(method) -> None:
     x[2, 0, 0, 0] = 1
     result = method(generator=net, tau=3)(classifier, x, others(classifier, x), ids=IDS)
     assert [why == "NONFINITE" for why in result.failure] == [False, False, True, False]
+    if method not in EVERY:
+        assert result.success[[0, 1, 3]].all()
 
 
-@pytest.mark.parametrize("method", EVERY)
+@pytest.mark.parametrize("method", WITH_DENOISER)
 def test_a_generator_of_other_images_or_of_fewer_levels_is_refused(method) -> None:
     other = Denoiser(Noted(), shape=(1, 8, 8), alpha_bar=linear(500))
     with pytest.raises(RatherError, match=r"\(1, 8, 8\)") as refused:
         ask(method(generator=other))
     assert refused.value.code == "GEN-SIZE"
     short = Denoiser(Noted(), shape=(1, 6, 6), alpha_bar=linear(500), reach=60)
-    with pytest.raises(RatherError, match="tau=6") as refused:
-        method(generator=short)
-    assert refused.value.code == "CFG-SETTING"
+    for wrong, says in (({"tau": 51}, "tau 51"), ({"num_inference_steps": 501}, "501 levels"), ({"tau": 7}, "tau=6")):
+        with pytest.raises(RatherError, match=says) as refused:
+            method(generator=short, **wrong)
+        assert refused.value.code == "CFG-SETTING"
+        assert "\n" not in str(refused.value)

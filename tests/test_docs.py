@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rather.config.errors import CODES
+from test_house import FLOORS
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = runpy.run_path(str(ROOT / "docs" / "commands.py"))
@@ -52,6 +53,12 @@ def test_commands_are_read_as_a_shell_reads_them():
     (unknown,) = COMMANDS["shell"]("page", "ls photos")
     with pytest.raises(SystemExit, match="ls photos"):
         unknown.argv()
+
+
+def test_the_page_on_design_names_every_floor_from_the_top():
+    rows = re.findall(r"^\| (`.+`) \| [^|]+ \|$", (ROOT / "docs" / "design.md").read_text("utf-8"), re.MULTILINE)
+    floors = [{room.strip("`") for room in row.split(", ")} for row in rows]
+    assert floors == [set(floor.split()) for floor in reversed(FLOORS)]
 
 
 def test_links_in_pages_lead_somewhere():

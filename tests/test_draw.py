@@ -32,6 +32,7 @@ def test_an_image_on_the_grid_comes_back_exactly(pixels):
 def test_any_image_is_rounded_to_the_nearest_level(pixels):
     image = torch.from_numpy(pixels)
     assert torch.equal(unpng(png(image)), (image * 255).round() / 255)
+    assert torch.equal(unpng(png(image * 3 - 1)), ((image * 3 - 1).clamp(0, 1) * 255).round() / 255)  # not wrapped
 
 
 def test_a_png_holds_the_picture_and_nothing_else():
@@ -43,42 +44,31 @@ def test_a_png_holds_the_picture_and_nothing_else():
     assert kinds == [b"IHDR", b"IDAT", b"IEND"]
 
 
-def test_values_outside_are_clamped_not_wrapped():
-    assert unpng(png(torch.tensor([[[-0.5, 1.5]]]))).tolist() == [[[0.0, 1.0]]]
+@pytest.mark.parametrize(
+    ("act", "code", "says"),
+    [
+        (lambda: png(torch.rand(2, 4, 4)), "DATA-SHAPE", "1 or 3 channels"),
+        (lambda: png(torch.rand(4, 4, 4)), "DATA-SHAPE", "1 or 3 channels"),
+        (lambda: unpng(b""), "IMG-UNREADABLE", None),
+        (lambda: unpng(b"GIF89a"), "IMG-UNREADABLE", None),
+        (lambda: unpng(png(torch.rand(3, 32, 32))[:200]), "IMG-UNREADABLE", None),
+        (lambda: unpng(strip([png(torch.rand(1, 2, 2))] * 2, gap=1)), "IMG-FORMAT", "RGBA"),
+    ],
+)
+def test_what_is_no_picture_of_1_or_3_channels_is_refused(act, code, says):
+    with pytest.raises(RatherError, match=says) as refused:
+        act()
+    assert refused.value.code == code
 
 
-@pytest.mark.parametrize("channels", [2, 4])
-def test_other_channels_than_1_and_3_are_refused(channels):
-    with pytest.raises(RatherError, match="1 or 3 channels") as told:
-        png(torch.rand(channels, 4, 4))
-    assert told.value.code == "DATA-SHAPE"
-
-
-@pytest.mark.parametrize("data", [b"", b"GIF89a", png(torch.rand(3, 32, 32))[:200]])
-def test_a_damaged_png_is_named(data):
-    with pytest.raises(RatherError) as told:
-        unpng(data)
-    assert told.value.code == "IMG-UNREADABLE"
-
-
-def test_a_png_of_another_mode_is_refused():
-    with pytest.raises(RatherError, match="RGBA") as told:
-        unpng(strip([png(torch.rand(1, 2, 2))] * 2, gap=1))
-    assert told.value.code == "IMG-FORMAT"
-
-
-def test_write_png_makes_the_folder(tmp_path):
+def test_write_png_makes_the_folder_and_refuses_a_file_in_its_place(tmp_path):
     image = torch.rand(3, 4, 5)
     file = write_png(image, tmp_path / "a" / "b", "7")
     assert file == tmp_path / "a" / "b" / "7.png"
     assert file.read_bytes() == png(image)
-
-
-def test_write_png_into_a_file_is_a_clear_error(tmp_path):
-    (tmp_path / "a").write_text("")
-    with pytest.raises(RatherError) as told:
-        write_png(torch.rand(1, 2, 2), tmp_path / "a", "7")
-    assert told.value.code == "STORE-NOT-WRITABLE"
+    with pytest.raises(RatherError) as refused:
+        write_png(image, file, "8")
+    assert refused.value.code == "STORE-NOT-WRITABLE"
 
 
 def test_a_thumbnail_is_smaller_by_means_and_leaves_a_small_one_alone():
@@ -170,16 +160,13 @@ def answers(count: int) -> Counterfactuals:
     return Wachter(steps=2, num_path_frames=0)(classifier, x, target)
 
 
-def test_a_sheet_has_a_row_of_three_for_each_image():
-    figure = sheet(answers(3))
+def test_a_sheet_has_a_row_of_three_for_each_image_and_says_that_it_is_cut():
+    figure, long = sheet(answers(3)), sheet(answers(25))
     assert len(figure.axes) == 9
     assert "what changed" in figure.axes[2].get_title(loc="left")
-
-
-def test_a_long_sheet_says_that_it_is_cut():
-    figure = sheet(answers(25))
-    assert len(figure.axes) == 24 * 3
-    assert figure.get_suptitle() == "The first 24 of 25"
+    assert len(long.axes) == 24 * 3
+    assert long.get_suptitle() == "The first 24 of 25"
+    assert sheet(answers(0)).axes == []
 
 
 def test_a_notebook_gets_the_same_picture_each_time():
@@ -187,7 +174,3 @@ def test_a_notebook_gets_the_same_picture_each_time():
     data = c._repr_png_()
     assert data.startswith(b"\x89PNG")
     assert data == figure_png(c.plot())
-
-
-def test_an_empty_sheet_is_a_figure():
-    assert sheet(answers(0)).axes == []

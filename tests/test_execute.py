@@ -179,9 +179,9 @@ def test_a_row_that_was_searched_says_what_its_call_took(monkeypatch):
     assert [row.memory for row in answer(told, range(5))] == [5_000_000] * 3 + [None, 5_000_000]
 
 
-def test_a_row_at_its_target_is_skipped_by_name():
+def test_a_row_at_its_target_is_named_so():
     rows = answer(work(target="a"), range(5))
-    assert {(row.status, row.code) for row in rows} == {("skipped", "ALREADY-TARGET")}
+    assert {(row.status, row.code) for row in rows} == {("already", "ALREADY-TARGET")}
 
 
 def test_success_is_what_the_classifier_says_of_the_stored_png():

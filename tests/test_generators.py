@@ -21,6 +21,7 @@ import rather
 from rather.config.errors import RatherError
 from rather.core import Classifier
 from rather.generators._conditional import coin_divergence as asked_for
+from rather.generators.autoencoder import Autoencoder
 from rather.generators.classwise import by_class
 from rather.generators.gan import Inversion
 from rather.generators.recipe import GeneratorRecipe, Phase
@@ -28,7 +29,7 @@ from rather.generators.simsiam import Encoder, agreement, view
 from rather.generators.tcvae import decomposed, log_normal
 from rather.generators.vae import divergence
 from rather.hub.checkpoints import read_generator, save_generator
-from rather.hub.generators import generator_class, list_generators, load_generator
+from rather.hub.generators import generator_class, list_generators, load_generator, makers
 from rather.io.png import png
 from rather.train.fit import Schedule, fit
 from rather.train.generator import train_generator
@@ -79,9 +80,10 @@ def known(kind: str, images: Tensor) -> list[Tensor]:
         "attributes": torch.stack([x[..., :16].flatten(1).mean(1), x[:, :, :16].flatten(1).mean(1)], 1) > 0.04,
         "probabilities": brightness().probabilities(x),
     }
-    columns["edited"], columns["asked"] = images.roll(1, 0), columns["attributes"].roll(1, 0)
+    columns["edited"], columns["edited_attributes"] = images.roll(1, 0), columns["attributes"].roll(1, 0)
     return [
-        columns[key].float() if key in {"attributes", "asked"} else columns[key] for key in generator_class(kind).reads
+        columns[key].float() if key in {"attributes", "edited_attributes"} else columns[key]
+        for key in generator_class(kind).reads
     ]
 
 
@@ -262,6 +264,60 @@ def test_file_gives_back_what_was_saved(kind, tmp_path):
     )
     assert load_generator(str(file)).fingerprint() == autoencoder.fingerprint()
     assert not any(p.requires_grad for p in again.parameters())
+
+
+# ---------------------------------------------------------------- kinds of other packages
+
+LINEAR = '''"""Linear autoencoder, a kind of another package."""
+from torch import nn
+from rather.generators.autoencoder import Autoencoder
+from rather.generators.recipe import GeneratorNet, GeneratorRecipe, Phase
+
+class LinearRecipe(GeneratorRecipe):
+    makes = Autoencoder
+    latent: int = 2
+    """Numbers in a latent."""
+
+    def build(self, shape, *, count=1, classifier=None):
+        return LinearNet(shape, self.latent)
+
+class LinearNet(GeneratorNet):
+    def __init__(self, shape, latent):
+        super().__init__()
+        self.shape, self.latent, size = shape, latent, shape[0] * shape[1] * shape[2]
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(size, latent))
+        self.decoder = nn.Sequential(nn.Linear(latent, size), nn.Sigmoid(), nn.Unflatten(1, shape))
+
+    def phases(self):
+        return {"linear": Phase([*self.parameters()])}
+
+    def forward(self, phase, *batch):
+        return (self.decoder(self.encoder(batch[0])) - batch[0]).square().flatten(1).sum(1)
+
+    def product(self, name):
+        return Autoencoder(self.encoder, self.decoder, shape=self.shape, size=self.latent, name=name)
+'''
+
+
+def test_a_kind_of_another_package_is_one_file(tmp_path, monkeypatch):
+    site, out = tmp_path / "site", tmp_path / "mine.safetensors"
+    (site / "linear-1.dist-info").mkdir(parents=True)
+    (site / "linear-1.dist-info" / "METADATA").write_text("Name: linear\nVersion: 1\n")
+    (site / "linear-1.dist-info" / "entry_points.txt").write_text("[rather.generators]\nlinear = linear:LinearRecipe\n")
+    (site / "linear.py").write_text(LINEAR)
+    (tmp_path / "data").mkdir()
+    for n in range(20):
+        (tmp_path / "data" / f"{n}.png").write_bytes(png(torch.full((3, 8, 8), n / 20)))
+    monkeypatch.syspath_prepend(site)
+    assert list_generators()["linear"] == "from linear:LinearRecipe"
+    command = [sys.executable, "-m", "rather", "train", "linear", "--data", tmp_path / "data", "--size", "8"]
+    command += ["--out", out, "--set", "steps=4", "--set", "latent=3", "--json"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(HOME.parent.parent)])}
+    done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=300)
+    assert json.loads(done.stdout)["tested_on"] == 2
+    autoencoder = load_generator(str(out))
+    assert (autoencoder.kind, autoencoder.size, autoencoder.shape) == ("autoencoder", 3, (3, 8, 8))
+    assert sorted(makers(Autoencoder)) == ["gan", "linear", "tcvae", "vae"]
 
 
 # ---------------------------------------------------------------- the losses, against closed forms
@@ -554,74 +610,3 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path, monkeypatch):
         file.write_bytes(bad)
         assert again(Line(), a=1) == "TRAIN-CHECKPOINT"
         assert file.read_bytes() == bad  # nothing of a person's is thrown away
-
-
-# ---------------------------------------------------------------- bad files
-
-
-def saved(tmp_path: Path) -> Path:
-    file = tmp_path / "good.safetensors"
-    generator = tiny("vae")
-    save_generator(file, generator, generator.build((1, 28, 28)).product("good"), {})
-    return file
-
-
-def test_files_of_another_kind_are_told_apart(tmp_path):
-    from rather.hub.classifiers import load_classifier
-    from rather.io.bundled import weights_file
-
-    file = saved(tmp_path)
-    assert code_of(load_generator, str(weights_file("digits", "classifier"))) == "MODEL-KIND"
-    assert code_of(load_classifier, str(file)) == "MODEL-KIND"
-    assert code_of(load_generator, "no-such") == "GEN-NOT-FOUND"
-    assert code_of(load_generator, str(tmp_path)) == "MODEL-NOT-FOUND"
-
-
-def test_damaged_files_are_refused(tmp_path):
-    whole = saved(tmp_path).read_bytes()
-    length = int.from_bytes(whole[:8], "little")
-    header = json.loads(whole[8 : 8 + length])
-    plan = json.loads(header["__metadata__"]["rather"])
-
-    def forged(**changes: object) -> bytes:
-        return raw(json.dumps({**plan, **changes}))
-
-    def raw(told: str) -> bytes:
-        text = json.dumps({**header, "__metadata__": {"rather": told}}).encode()
-        return len(text).to_bytes(8, "little") + text + whole[8 + length :]
-
-    marker = tmp_path / "marker"
-
-    class Evil:
-        def __reduce__(self):
-            return marker.touch, ()
-
-    bad = {
-        "truncated": (whole[: len(whole) // 2], "MODEL-FILE-DAMAGED"),
-        "empty": (b"", "MODEL-FILE-DAMAGED"),
-        "text": (b"<html>not here</html>", "MODEL-FILE-DAMAGED"),
-        "pickle": (pickle.dumps(Evil()), "MODEL-CODE"),
-        "unknown": (forged(generator={"name": "os"}), "MODEL-FILE-DAMAGED"),
-        "setting": (forged(generator={**plan["generator"], "width": "x"}), "MODEL-FILE-DAMAGED"),
-        "giant": (forged(generator={**plan["generator"], "latent": 10**9}), "MODEL-FILE-DAMAGED"),
-        "endless": (forged(generator={"name": "gan", "refine": 10**15}), "MODEL-FILE-DAMAGED"),
-        "deep": (raw("[" * 100_000), "MODEL-FILE-DAMAGED"),
-        "number": (raw("1" + "0" * 5000), "MODEL-FILE-DAMAGED"),
-        "list": (raw("[1]"), "MODEL-FILE-DAMAGED"),
-        "wide": (forged(generator={**plan["generator"], "width": 8}), "MODEL-FILE-DAMAGED"),
-        "shape": (forged(shape=[1, 32, 32]), "MODEL-FILE-DAMAGED"),
-    }
-    for name, (data, code) in bad.items():
-        file = tmp_path / f"{name}.safetensors"
-        file.write_bytes(data)
-        assert code_of(load_generator, str(file)) == code, name
-    assert not marker.exists()
-
-
-def test_weights_that_are_not_finite_are_refused(tmp_path):
-    generator = tiny("vae")
-    autoencoder = generator.build((1, 28, 28)).product("bad")
-    next(autoencoder.parameters()).data[:] = torch.nan
-    file = tmp_path / "bad.safetensors"
-    save_generator(file, generator, autoencoder, {})
-    assert code_of(load_generator, str(file)) == "MODEL-FILE-DAMAGED"

@@ -205,6 +205,6 @@ def test_settings_have_bounds_and_survive_a_round_trip():
 
 
 @pytest.mark.parametrize("wrong", [{"solver": "relaxed"}, {"score_on": "picture"}])
-def test_a_screen_that_nobody_would_look_through_is_refused(wrong):
-    with pytest.raises(RatherError, match="a screen is for"):
+def test_a_prescreen_of_another_solver_or_score_is_refused(wrong):
+    with pytest.raises(RatherError, match="prescreen needs"):
         Goyal.of({"references": REFERENCES, "prescreen": "bf16"} | wrong)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from rather.classifiers.adapters import adapt
 from rather.config.errors import RatherError
 from rather.core import Classifier, Goal
 from rather.generators.autoencoder import Autoencoder
@@ -25,7 +24,7 @@ def identity(**more: object) -> Autoencoder:
 
 def classifier() -> Classifier:
     torch.manual_seed(0)
-    return adapt(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), shape=SHAPE)
+    return Classifier(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), shape=SHAPE)
 
 
 def heads(members: int = 4) -> LatentHeads:
@@ -136,8 +135,8 @@ FLAT, OTHER = nn.Unflatten(1, SHAPE), nn.Unflatten(1, (1, 2, 8))
         (made_of(OTHER), "GEN-SIZE", "decoder gives (8, 1, 2, 8)"),
         (encoded_by(Both()), "GEN-SIZE", "encoder (it gives a tuple, not one tensor)"),
         (made_of(FLAT, Both()), "GEN-SIZE", "decoder (it gives a tuple, not one tensor)"),
-        (encoded_by(nn.Sequential(nn.Flatten(), nn.Linear(9, 16))), "GEN-SIZE", "encoder fails (of (8, 1, 4,"),
-        (made_of(nn.Linear(9, 16), FLAT), "GEN-SIZE", "decoder fails (of (8, 16): RuntimeError: mat1"),
+        (encoded_by(nn.Sequential(nn.Flatten(), nn.Linear(9, 16))), "GEN-SIZE", "encoder fails (for (8, 1, 4,"),
+        (made_of(nn.Linear(9, 16), FLAT), "GEN-SIZE", "decoder fails (for (8, 16): RuntimeError: mat1"),
         (made_of(nn.Hardtanh(-1, -0.5), FLAT), "GEN-RANGE", "pixels=(-1, 1)"),
         (made_of(nn.Threshold(9, 255), FLAT), "GEN-RANGE", "pixels=(0, 255)"),
         (made_of(nn.Threshold(9, torch.nan), FLAT), "GEN-NONFINITE", "NaN"),

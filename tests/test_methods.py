@@ -70,10 +70,19 @@ def test_reaches_its_goal(name: str) -> None:
     assert torch.equal(result.after.argmax(1), result.goal.target)
 
 
-def test_refuses_what_is_there_already(name: str, classifier: Classifier, x: Tensor) -> None:
-    with pytest.raises(RatherError) as error:
-        example(name)(classifier, x, classifier.probabilities(x).argmax(1))
-    assert error.value.code == "GOAL-REACHED"
+def test_a_row_at_its_target_already_comes_back_unchanged_and_changes_no_other(
+    name: str, classifier: Classifier, x: Tensor
+) -> None:
+    target, whole = others(classifier, x), together(name)
+    target[1::2] = classifier.probabilities(x).argmax(1)[1::2]
+    result = example(name)(classifier, x, target, ids=IDS)
+    assert result.status[1::2] == ("already",) * 3
+    assert torch.equal(result.images[1::2], x[1::2])
+    assert torch.equal(result.after[1::2], result.before[1::2])
+    assert not result.success[1::2].any()
+    some = ask(name, ALL[::2])
+    assert torch.equal(result.images[::2], some.images)
+    assert result.status[::2] == some.status == whole.status[::2]
 
 
 def test_gives_8_bit_pictures(name: str, x: Tensor) -> None:
@@ -239,6 +248,4 @@ def test_is_short(name: str) -> None:
 
 
 def test_is_imported_by_its_class_s_name(name: str) -> None:
-    assert getattr(rather.methods, method_class(name).__name__) is method_class(name)
-    assert not hasattr(rather.methods, f"{name}_er")
-    assert not hasattr(rather.methods, f"{method_class(name).__name__}Er")
+    assert getattr(rather, method_class(name).__name__) is method_class(name)

@@ -38,11 +38,11 @@ def test_flips_are_told_apart_over_all_answers_and_truths_of_three_classes():
 
 
 def test_the_flip_rate_counts_what_teaches_nothing():
-    said, after = torch.tensor([0, 0, 0]), torch.tensor([1, 1, 1])
+    before, after = torch.tensor([0, 0, 0]), torch.tensor([1, 1, 1])
     truth, became = torch.tensor([0, 0, 0]), torch.tensor([1, 1, 0])
-    assert (said != after).float().mean() == 1
-    assert sce(said, after, truth, became).tolist() == [False, False, True]
-    assert trivial_flip(said, after, truth, became).tolist() == [True, True, False]
+    assert (before != after).float().mean() == 1
+    assert sce(before, after, truth, became).tolist() == [False, False, True]
+    assert trivial_flip(before, after, truth, became).tolist() == [True, True, False]
 
 
 def bright():

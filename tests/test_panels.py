@@ -88,29 +88,25 @@ def test_they_have_the_colours_of_the_difference():
 
 
 def test_a_series_of_bins_is_a_line_with_both_bins_marked(tmp_path):
-    chart = confidence_chart(SERIES, "fox", "counterfactual")
+    chart, rest = confidence_chart({**SERIES, "cells": 3}, "fox", "counterfactual")
+    assert rest == {"cells": 3}
     assert chart.lines[0].d == "M44 122L126.7 93.5L209.3 65L292 8"
     assert [(mark.name, mark.x, mark.y) for mark in chart.marks] == [
-        ("the image's own, bin 1", 126.7, 93.5),
+        ("the image, bin 1", 126.7, 93.5),
         ("the counterfactual, bin 3", 292, 8),
     ]
     assert chart.alt.startswith("Probability of fox in each bin. the classifier: 0%, 25%, 50%, 100%; ")
     told = words(tmp_path, found(info={**SERIES, "cells": 3}))
-    assert "the image's own, bin 1 the counterfactual, bin 3 cells 3 photos/0.png" in told
-
-
-def test_the_confidence_of_edits_is_no_series_of_bins(tmp_path):
-    told = words(tmp_path, found(info={"confidence": [0.25, 0.75], "edits": 2}))
-    assert "confidence [0.25, 0.75] edits 2" in told
+    assert "the image, bin 1 the counterfactual, bin 3 cells 3 photos/0.png" in told
 
 
 def test_the_layout_stands_beside_its_regions_and_else_among_the_strips():
     shown = {"layout": [picture(1)], "answers": [picture(2)]}
-    files, card = kept(found(pictures=shown, info={"regions": REGIONS}))
+    files, card = kept(found(artifacts=shown, info={"regions": REGIONS}))
     assert [strip.name for strip in card.strips] == ["answers"]
     assert files[card.layout.src] == shown["layout"][0]
     for info in ({}, {"regions": "none"}, {"attributes": ATTRIBUTES}):
-        _, card = kept(found(pictures=shown, info=info))
+        _, card = kept(found(artifacts=shown, info=info))
         assert [strip.name for strip in card.strips] == ["layout", "answers"]
         assert card.layout is None
 
@@ -142,8 +138,24 @@ def test_what_is_drawn_is_not_listed(tmp_path):
         lambda odd: SERIES | {"counterfactual_bin": odd},
     ],
 )
-def test_facts_of_another_form_are_listed_as_they_are(make, odd):
-    info = make(odd)
+def test_info_of_another_form_is_listed_as_it_is(make, odd):
+    listed_as_it_is(make(odd))
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        *({"regions": {"skin": {"style": style, "change": 0.5}}} for style in (-1, math.nan, 10**400, "x")),
+        {"regions": {str(n): {"style": 0.0, "change": 0.6} for n in range(2)}},  # more than all
+        {"confidence": [0.25, 0.75], "edits": 2},  # of edits, not of bins
+    ],
+    ids=repr,
+)
+def test_some_info_is_no_region_and_no_series(info):
+    listed_as_it_is(info)
+
+
+def listed_as_it_is(info):
     _, card = kept(found(info=info))
     assert card.panels == card.charts == []
     assert dict(card.info) == {key.replace("_", " "): plain(value) for key, value in info.items()}
@@ -160,17 +172,6 @@ def test_frequencies_of_another_form_are_listed_beside_the_attributes(often):
     (panel,), rest = panels(info)
     assert [len(each.cells) for each in panel.measures] == [1, 1, 1]
     assert rest == {"attributes_in_references": often}
-
-
-@pytest.mark.parametrize("style", [-1, math.nan, 10**400, "x"])
-def test_a_style_is_a_distance(style):
-    regions = {"skin": {"style": style, "change": 0.5}}
-    assert panels({"regions": regions}) == ([], {"regions": regions})
-
-
-def test_shares_of_more_than_all_are_none():
-    regions = {str(n): {"style": 0.0, "change": 0.6} for n in range(2)}
-    assert panels({"regions": regions}) == ([], {"regions": regions})
 
 
 def test_ten_thousand_names_make_no_long_page(tmp_path):
@@ -215,7 +216,7 @@ def test_the_regions_of_a_run_are_the_mean_over_all_found():
         found(3),
     ]
     (panel,) = summary(rows)
-    assert panel.title[0] == "Where the change is, mean of 2 found images"
+    assert panel.title[0] == "Share of the change in each region, mean of 2 found images"
     assert table(panel) == [("skin", 0.6, "60 %", "2"), ("mouth", 0.35, "35 %", "1"), ("hat", 0.0, "0 %", "1")]
 
 
@@ -224,13 +225,13 @@ def test_the_attributes_of_a_run_are_told_for_each_target_apart():
     old.append(found(2, target="fox", info={"attributes": {"smile": -0.25, "hat": 0.125}}))
     young = found(3, target="dog", info={"attributes": {"glasses": -0.75}})
     first, second = summary([young, *old, found(4, info={"attributes": "x"})])
-    assert first.title == ("What changes towards", "fox", "mean of 3 found images")
+    assert first.title == ("Change of the attributes towards", "fox", "mean of 3 found images")
     assert table(first)[:3] == [
         ("glasses", 0.5, "+0.50", "67 %"),
         ("smile", pytest.approx(-1.25 / 3), "\N{MINUS SIGN}0.42", "100 %"),
         ("hat", pytest.approx(0.125 / 3), "+0.04", "33 %"),
     ]
-    assert second.title == ("What changes towards", "dog", "mean of 1 found image")
+    assert second.title == ("Change of the attributes towards", "dog", "mean of 1 found image")
     assert table(second) == [("glasses", -0.75, "\N{MINUS SIGN}0.75", "100 %")]
 
 
@@ -250,9 +251,9 @@ def test_of_many_targets_those_with_most_rows_are_told():
 def test_the_summary_of_a_run_stands_on_its_first_page_alone(tmp_path):
     rows = [found(n, info={"regions": REGIONS}) for n in range(102)]
     index = write_report(run_of(tmp_path, rows), single_file=False)
-    assert "Where the change is, mean of 102 found images" in read(index).words
+    assert "Share of the change in each region, mean of 102 found images" in read(index).words
     assert "mouth 70 % 102" in read(index).words
-    assert "Where the change is" not in read(index.parent / "page-2.html").words
+    assert "mean of 102" not in read(index.parent / "page-2.html").words
 
 
 # Of the methods
@@ -269,7 +270,7 @@ def test_what_a_method_says_is_drawn(name, said):
         key: [png(image) for image in series.view(-1, *series.shape[-3:])]
         for key, series in rows_of(result.artifacts, 0)
     }
-    _, card = kept(found(info=info, pictures=drawn))
+    _, card = kept(found(info=info, artifacts=drawn))
     assert len(card.panels) + len(card.charts) == 1
     assert {key for key, _ in card.info} == {key.replace("_", " ") for key in info.keys() - said}
     assert (card.layout is not None) == (name == "steex")

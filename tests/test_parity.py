@@ -310,7 +310,7 @@ def of_survival(metric):
 
 
 def of_cells(metric, slow):
-    """The mean over edits of what is said of each."""
+    """The mean over edits of what is measured of each."""
 
     def case(draw):
         query, other = draw.random((2, 3, 4, 6)) < 0.3
@@ -336,10 +336,10 @@ def of_sets_of_changes(draw):
         max(
             size
             for size in range(8)
-            for some in combinations([c for c, s in zip(row, told, strict=True) if s and c.any()], size)
+            for some in combinations([c for c, s in zip(row, counts, strict=True) if s and c.any()], size)
             if all(apart(a, b) for a, b in combinations(some, 2))
         )
-        for row, told in zip(changes, successful, strict=True)
+        for row, counts in zip(changes, successful, strict=True)
     ]
     return cardinality(*tensors(changes, successful), threshold), expected
 

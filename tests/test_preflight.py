@@ -5,10 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rather.classifiers.adapters import adapt, ensemble
-from rather.classifiers.preflight import preflight
-from rather.config.errors import RatherError
-from rather.core import Classifier
+from rather.core import Classifier, ensemble, preflight
+from refusing import code_of, refusal
 
 SHAPE = (1, 6, 6)
 X = torch.rand(5, *SHAPE, generator=torch.Generator().manual_seed(1))
@@ -70,27 +68,28 @@ def overflowing():
     return net
 
 
+#: A net, the code that refuses it, and for some what the line says where or what to do.
 FAULTS = {
-    "channels": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 3)), "MODEL-INPUT"),
+    "channels": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 3)), "MODEL-INPUT", "3 channels"),
     "size": (nn.Sequential(nn.Flatten(), nn.Linear(49, 3)), "MODEL-INPUT"),
-    "softmax": (Net(lambda logits: logits.softmax(1)), "MODEL-PROBABILITIES"),
-    "one logit": (Net(classes=1), "MODEL-ONE-OUTPUT"),
+    "softmax": (Net(lambda logits: logits.softmax(1)), "MODEL-PROBABILITIES", "output probabilities"),
+    "one logit": (Net(classes=1), "MODEL-ONE-OUTPUT", "binary-logit"),
     "one logit, flat": (Net(lambda logits: logits[:, 0], classes=1), "MODEL-ONE-OUTPUT"),
-    "one sigmoid": (Net(torch.sigmoid, classes=1), "MODEL-ONE-OUTPUT"),
+    "one sigmoid": (Net(torch.sigmoid, classes=1), "MODEL-ONE-OUTPUT", "binary-probability"),
     "nothing": (Net(lambda _: None), "MODEL-OUTPUT-TYPE"),
     "two tensors": (Net(lambda logits: (logits, logits)), "MODEL-OUTPUT-TYPE"),
-    "named tensors": (Net(lambda logits: {"main": logits, "aux": logits}), "MODEL-OUTPUT-TYPE"),
+    "named tensors": (Net(lambda logits: {"main": logits, "aux": logits}), "MODEL-OUTPUT-TYPE", "main, aux"),
     "argmax": (Net(lambda logits: logits.argmax(1)), "MODEL-OUTPUT-TYPE"),
     "no batch": (Net(lambda logits: logits[0], classes=4), "MODEL-OUTPUT-SHAPE"),
-    "a map": (nn.Conv2d(1, 3, 1), "MODEL-OUTPUT-SHAPE"),
+    "a map": (nn.Conv2d(1, 3, 1), "MODEL-OUTPUT-SHAPE", "(3, 3, 6, 6)"),
     "one more": (Net(lambda logits: torch.cat([logits, logits[:1]])), "MODEL-OUTPUT-SHAPE"),
-    "NaN": (Inner(lambda x: (x - 100).sqrt()), "MODEL-NONFINITE"),
-    "overflow": (overflowing(), "MODEL-NONFINITE"),
-    "NaN weight": (poisoned(), "MODEL-WEIGHTS-NONFINITE"),
+    "NaN": (Inner(lambda x: (x - 100).sqrt()), "MODEL-NONFINITE", "first seen in out"),
+    "overflow": (overflowing(), "MODEL-NONFINITE", "first seen in conv"),
+    "NaN weight": (poisoned(), "MODEL-WEIGHTS-NONFINITE", "out.weight"),
     "live dropout": (Net(F.dropout), "MODEL-TRAIN-MODE"),
     "noise": (Net(lambda logits: logits + torch.randn(())), "MODEL-TRAIN-MODE"),
     "own train, dropout": (Stays(nn.Dropout()), "MODEL-TRAIN-MODE"),
-    "own train, norm": (Stays(nn.BatchNorm2d(4)), "MODEL-TRAIN-MODE"),
+    "own train, norm": (Stays(nn.BatchNorm2d(4)), "MODEL-TRAIN-MODE", "layer"),
     "live norm": (LiveNorm(), "MODEL-BATCH-DEPENDENT"),
     "centred": (Net(lambda logits: logits - logits.mean(0)), "MODEL-BATCH-DEPENDENT"),
     "by place": (Net(lambda logits: logits + torch.arange(len(logits))[:, None]), "MODEL-BATCH-DEPENDENT"),
@@ -98,47 +97,18 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_adapt_refuses(name):
-    net, code = FAULTS[name]
-    with pytest.raises(RatherError) as caught:
-        adapt(net, shape=SHAPE)
-    assert caught.value.code == code
-    assert caught.value.exit_code == 4
-    assert "\n" not in str(caught.value)
-
-
 def by_hand(net):
-    """A classifier that somebody built without `adapt`."""
+    """A classifier that a user built of two parts, which nothing has checked."""
     return Classifier(nn.Identity(), net, classes=["a", "b", "c"], shape=SHAPE)
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_preflight_refuses_a_classifier_made_by_hand(name):
-    net, code = FAULTS[name]
-    with pytest.raises(RatherError) as caught:
-        preflight(by_hand(net), X)
-    assert caught.value.code == code
-
-
-@pytest.mark.parametrize(
-    ("name", "named"),
-    [
-        ("own train, norm", "layer"),
-        ("NaN", "first seen in out"),
-        ("overflow", "first seen in conv"),
-        ("NaN weight", "out.weight"),
-        ("softmax", "output probabilities"),
-        ("one logit", "binary-logit"),
-        ("one sigmoid", "binary-probability"),
-        ("named tensors", "main, aux"),
-        ("a map", r"\(3, 3, 6, 6\)"),
-        ("channels", "3 channels"),
-    ],
-)
-def test_the_line_says_where_or_what_to_do(name, named):
-    with pytest.raises(RatherError, match=named):
-        adapt(FAULTS[name][0], shape=SHAPE)
+def test_a_faulty_net_is_refused_and_so_is_a_classifier_of_it_made_by_hand(name):
+    net, code, *line = FAULTS[name]
+    error = refusal(Classifier, net, shape=SHAPE)
+    assert (error.code, error.exit_code) == (code, 4)
+    assert all(part in str(error) for part in line)
+    assert code_of(preflight, by_hand(net), X) == code
 
 
 @pytest.mark.parametrize(
@@ -151,18 +121,12 @@ def test_the_line_says_where_or_what_to_do(name, named):
     ],
 )
 def test_an_output_that_is_not_what_was_said(net, output, code):
-    with pytest.raises(RatherError) as caught:
-        adapt(net, shape=SHAPE, output=output)
-    assert caught.value.code == code
+    assert code_of(Classifier, net, shape=SHAPE, output=output) == code
 
 
 def test_images_of_another_shape_and_too_few_names():
-    with pytest.raises(RatherError, match="takes") as caught:
-        preflight(by_hand(Net()), torch.rand(2, 3, 6, 6))
-    assert caught.value.code == "MODEL-INPUT"
-    with pytest.raises(RatherError, match="4 outputs") as caught:
-        preflight(by_hand(Net(classes=4)), X)
-    assert caught.value.code == "MODEL-CLASSES"
+    assert code_of(preflight, by_hand(Net()), torch.rand(2, 3, 6, 6)) == "MODEL-INPUT"
+    assert code_of(preflight, by_hand(Net(classes=4)), X) == "MODEL-CLASSES"
 
 
 @pytest.mark.parametrize(
@@ -175,12 +139,12 @@ def test_images_of_another_shape_and_too_few_names():
     ],
 )
 def test_a_useless_gradient_is_noted_not_refused(wrong, why):
-    assert why in preflight(adapt(Inner(wrong), shape=SHAPE), X)[0]
+    assert why in preflight(Classifier(Inner(wrong), shape=SHAPE), X)[0]
 
 
 def test_a_classifier_that_is_sure_still_has_a_gradient():
     # The first choice's probability is 1 in float32, and its gradient 0; the target's is not.
-    assert preflight(adapt(Net(lambda logits: logits * 1e4), shape=SHAPE), X) == []
+    assert preflight(Classifier(Net(lambda logits: logits * 1e4), shape=SHAPE), X) == []
 
 
 def test_a_dead_row_and_a_constant_are_noted_not_refused():
@@ -189,14 +153,14 @@ def test_a_dead_row_and_a_constant_are_noted_not_refused():
             return super().forward(F.relu(x - 0.9)[..., :2, :2].repeat(1, 1, 3, 3))
 
     images = torch.stack([torch.zeros(SHAPE), torch.ones(SHAPE)])
-    assert preflight(adapt(Half(), shape=SHAPE), images) == ["1 of 2 images have no gradient"]
-    notes = preflight(adapt(Net(lambda logits: 0 * logits), shape=SHAPE), X)
+    assert preflight(Classifier(Half(), shape=SHAPE), images) == ["1 of 2 images have no gradient"]
+    notes = preflight(Classifier(Net(lambda logits: 0 * logits), shape=SHAPE), X)
     assert notes == ["the gradient is zero everywhere", "every image gets the same answer"]
 
 
 def test_healthy_classifiers_pass_and_nothing_is_changed():
-    one = adapt(Net(), shape=SHAPE)
-    both = ensemble([one, adapt(Inner(F.relu), shape=SHAPE)])
+    one = Classifier(Net(), shape=SHAPE)
+    both = ensemble([one, Classifier(Inner(F.relu), shape=SHAPE)])
     several = [one, both, by_hand(Net(lambda logits: logits.log_softmax(1)))]
     random, images = torch.get_rng_state(), X.clone()
     before = {key: value.clone() for key, value in both.state_dict().items()}
@@ -223,7 +187,7 @@ def test_architectures_of_torchvision_pass_and_have_heads_that_are_chains(name, 
     torch.manual_seed(0)
     net = get_model(name, weights=None, num_classes=10)
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    classifier = adapt(net, shape=(3, 64, 64), mean=mean, std=std, name=name)
+    classifier = Classifier(net, shape=(3, 64, 64), mean=mean, std=std, name=name)
     x = torch.rand(2, 3, 64, 64)
     assert preflight(classifier, x) == []
     assert [type(layer) for layer in classifier.head] == head

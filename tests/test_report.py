@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import rather.report.report
 from rather.config.errors import RatherError
+from rather.hub.methods import list_methods
 from rather.io.png import png, unpng
 from rather.report.cards import FRAMES, card, percent, plain, reason
 from rather.report.charts import charts
@@ -84,7 +85,7 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.content: dict[str, list[str]] = {"script": [], "style": []}
+        self.content: dict[str, list[str]] = {"script": [], "style": []}  # of each
         self.text, self._inside = "", ""
         self.feed(text)
         self.close()
@@ -92,6 +93,8 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
         self._inside = tag if tag in self.content else ""
+        if self._inside:
+            self.content[tag].append("")
         if tag not in {"b", "bdi"}:
             self.text += " "
 
@@ -100,7 +103,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self._inside:
-            self.content[self._inside].append(data)
+            self.content[self._inside][-1] += data
         else:
             self.text += data
 
@@ -156,116 +159,114 @@ def written(tmp_path: Path, *rows: Row) -> str:
 # What it says
 
 
-def test_a_found_row_is_told_as_a_person_would(tmp_path):
-    words = written(tmp_path, found())
-    assert "Why cat rather than fox?" in words
-    assert "With this change the classifier says fox (97 %) instead of cat (90 %)." in words
-    assert "A change was found for 1 of 1 image" in words
+FAILED = {"status": "not_found", "code": "BUDGET"}
+#: Rows, what their report says (a line each), and what it does not say.
+SAYS = {
+    "found": (
+        [found()],
+        f"""A change was found for 1 of 1 image
+        wachter searched for a change
+        {list_methods()["wachter"]}
+        Why cat rather than fox?
+        With this change the classifier predicts fox (97 %) instead of cat (90 %).
+        class before after cat 90 % 2 % fox 4 % 97 % dog 6 % 1 %
+        classifier net method wachter data photos target random confidence 0.25 seed 7
+        method, inner, lr 0.3
+        classifier, sha256 {"ab" * 32}
+        classes cat, dog, fox""",
+        "prediction is wrong",
+    ),
+    "prototype": (
+        [found(target="cat", after=[0.97, 0.02, 0.01])],
+        """What would make the classifier surer of cat?
+        With this change the classifier is 97 % sure of cat, instead of 90 %.""",
+        "predicts cat",
+    ),
+    "not found": (
+        [found(**FAILED, after=[0.5, 0.2, 0.3], info={"flipped_in_features": False})],
+        """A change was found for 0 of 1 image
+        No counterfactual within the budget; the best attempt is shown. The probability of fox went from 4 % to 30 %.
+        flipped in features 0 %""",
+        "The edited features",
+    ),
+    "found in the features alone": (
+        [found(**FAILED, info={"flipped_in_features": True})],
+        "The edited features reach the target, but the picture made from them, shown here, does not.",
+        "No counterfactual within the budget",
+    ),
+    "others with their reasons": (
+        [
+            found(),
+            found(1, status="already", code="ALREADY-TARGET", image=None, after=[]),
+            Row(id="b-1", where="photos/bad.png", status="failed", code="IMG-TRUNCATED"),
+            Row(id="b-2", where="photos/worse.png", status="failed", code="X", message="the disk said no"),
+        ],
+        f"""A change was found for 1 of 1 image
+        1 already at the target, 2 failed
+        photos/1.png photo-0001 already {reason(found(status="already", code="ALREADY-TARGET"))} ALREADY-TARGET
+        photos/bad.png b-1 failed Image file ends early IMG-TRUNCATED
+        photos/worse.png b-2 failed The disk said no X""",
+        "not done yet",
+    ),
+    "figures of the run": (
+        [
+            found(0, info={"edits": [[1, 2]], "flipped_in_features": True}),
+            found(1, info={"edits": [[1, 2], [3, 4]], "flipped_in_features": False}),
+            found(2, **FAILED, info={"edits": 6, "flipped_in_features": True}),
+        ],
+        """found 66.7 %
+        steps, median 20
+        classifier evaluations, median 20
+        time per image, median 0.5 s
+        edits, mean 3.00
+        flipped in features 66.7 %""",
+        "not done yet",
+    ),
+    "a mistake": ([found(label="dog")], "label dog, the prediction is wrong", "not found (BUDGET)"),
+    "no label": ([found(label=None)], "photos/0.png", "prediction is wrong"),
+    "info": (
+        [found(info={"cells_used": [1, 2.34567], "note": "n" * 200, "proved": None})],
+        f"""cells used [1, 2.35]
+        {"n" * 120}…
+        {"n" * 200}
+        proved \N{EN DASH}""",
+        "cells_used",
+    ),
+}
 
 
-def test_a_prototype_is_told_as_one(tmp_path):
-    words = written(tmp_path, found(target="cat", after=[0.97, 0.02, 0.01]))
-    assert "What would make it surer of cat?" in words
-    assert "With this change the classifier is 97 % sure of cat, instead of 90 %." in words
-
-
-def test_a_row_that_was_not_found_shows_its_best_attempt_and_says_why(tmp_path):
-    words = written(tmp_path, found(status="not_found", code="BUDGET", after=[0.5, 0.2, 0.3]))
-    assert "No counterfactual within the budget; the best attempt is shown. fox went from 4 % to 30 %." in words
-    assert "A change was found for 0 of 1 image" in words
-
-
-def test_a_flip_in_the_features_alone_is_told_apart(tmp_path):
-    rows = [
-        found(n, status="not_found", code="BUDGET", info={"flipped_in_features": flipped})
-        for n, flipped in enumerate((True, False))
-    ]
+@pytest.mark.parametrize("case", SAYS)
+def test_what_a_report_says(tmp_path, case):
+    rows, expected, absent = SAYS[case]
     words = written(tmp_path, *rows)
-    assert words.count("The edited features reach the goal; the picture made of them, which is shown, does not.") == 1
-    assert words.count("No counterfactual within the budget") == 1
-
-
-def test_rows_without_an_answer_are_listed_with_their_reason(tmp_path):
-    skipped = found(1, status="skipped", code="ALREADY-TARGET", image=None, after=[])
-    failed = Row(id="b-1", where="photos/bad.png", status="failed", code="IMG-TRUNCATED")
-    told = Row(id="b-2", where="photos/worse.png", status="failed", code="X", message="the disk said no")
-    words = written(tmp_path, found(), skipped, failed, told)
-    assert "1 skipped, 2 failed" in words
-    assert "photos/1.png photo-0001 skipped The classifier says so already. ALREADY-TARGET" in words
-    assert "photos/bad.png b-1 failed Image file ends early IMG-TRUNCATED" in words
-    assert "photos/worse.png b-2 failed The disk said no X" in words
-    assert "A change was found for 1 of 1 image" in words
+    for text in expected.splitlines():
+        assert text.strip() in words
+    assert absent not in words
 
 
 def test_an_unfinished_run_says_what_is_missing(tmp_path):
-    run = run_of(tmp_path, [found()], asked=["photo-0000", "photo-0001", "photo-0002"])
+    run = run_of(tmp_path / "some", [found()], asked=["photo-0000", "photo-0001", "photo-0002"])
     assert "2 not done yet" in read(write_report(run)).words
-
-
-def test_an_empty_run_has_a_report(tmp_path):
-    words = read(write_report(run_of(tmp_path, [], asked=["a"]))).words
+    words = read(write_report(run_of(tmp_path / "none", [], asked=["a"]))).words
     assert "No image was searched" in words
     assert "1 not done yet" in words
 
 
-def test_the_summary_is_over_all_rows(tmp_path):
-    rows = [
-        found(0, info={"edits": [[1, 2]], "flipped_in_features": True}),
-        found(1, info={"edits": [[1, 2], [3, 4]], "flipped_in_features": False}),
-        found(2, status="not_found", code="BUDGET", info={"edits": 6, "flipped_in_features": True}),
-    ]
-    words = written(tmp_path, *rows)
-    assert "steps, median 20" in words
-    assert "evaluations, median 20" in words
-    assert "an image, median 0.5 s" in words
-    assert "edits, mean 3.00" in words
-    assert "flipped in features 66.7 %" in words
-    assert "found, on the picture 66.7 %" in words
-
-
-def test_what_no_row_could_claim_is_told_as_well(tmp_path):
-    rows = [found(n, info={"flipped_in_features": False}) for n in range(2)]
-    assert "flipped in features 0 %" in written(tmp_path, *rows)
+def test_a_configuration_of_another_shape_is_no_error(tmp_path):
+    run = run_of(tmp_path, [found()], question={"note": None})
+    assert "With this change the classifier predicts fox" in read(write_report(run)).words
 
 
 def test_the_mean_change_is_that_of_the_found(tmp_path):
     black, grey, white = (png(torch.full((1, 2, 2), value)) for value in (0.0, 0.2, 1.0))
-    rows = [found(0, query=black, image=grey), found(1, query=black, image=white, status="not_found", code="BUDGET")]
-    assert "mean change, where found 20 %" in written(tmp_path, *rows)
+    rows = [found(0, query=black, image=grey), found(1, query=black, image=white, **FAILED)]
+    assert "pixel change of the found, mean 20 %" in written(tmp_path, *rows)
 
 
-def test_the_question_is_shown_with_all_settings(tmp_path):
-    words = written(tmp_path, found())
-    assert "classifier net method wachter data photos target random confidence 0.25 seed 7" in words
-    assert "method, inner, lr 0.3" in words
-    assert f"classifier, sha256 {'ab' * 32}" in words
-    assert "classes cat, dog, fox" in words
-
-
-def test_a_question_of_another_shape_is_no_error(tmp_path):
-    run = run_of(tmp_path, [found()], question={"note": None})
-    assert "With this change the classifier says fox" in read(write_report(run)).words
-
-
-def test_a_mistake_of_the_classifier_is_pointed_out(tmp_path):
-    words = written(tmp_path, found(0, label="dog"))
-    assert "label dog, the classifier is mistaken" in words
-    assert "mistaken" not in written(tmp_path / "other", found(0), found(2, label=None))
-
-
-def test_probabilities_stand_as_numbers_beside_their_bars(tmp_path):
+def test_bars_are_as_long_as_their_probabilities(tmp_path):
     page = read(write_report(run_of(tmp_path, [found()])))
-    assert "class before after cat 90 % 2 % fox 4 % 97 % dog 6 % 1 %" in page.words
     widths = [tag["width"] for tag in page.all("rect") if tag.get("class") in {"before", "after"}]
     assert [float(width) for width in widths] == [90, 2, 4, 97, 6, 1]
-
-
-def test_facts_are_shown_as_text_and_long_ones_folded(tmp_path):
-    words = written(tmp_path, found(info={"cells_used": [1, 2.34567], "note": "n" * 200, "proved": None}))
-    assert "cells used [1, 2.35]" in words
-    assert "n" * 120 + "…" in words
-    assert "n" * 200 in words
-    assert "proved \N{EN DASH}" in words
 
 
 def test_pairs_come_in_the_order_of_the_classes(tmp_path):
@@ -285,12 +286,9 @@ def test_a_percentage_is_short_and_not_off_by_more_than_it_shows(p):
     assert (">" in told) == (p > 0.9995)
 
 
-def test_what_is_not_a_number_is_a_dash():
-    assert percent(float("nan")) == "\N{EN DASH}"
-
-
-def test_plain_data_is_text():
+def test_plain_data_is_text_and_what_is_not_a_number_a_dash():
     assert plain({"a_b": [True, None, "x", 1, 0.5, ["y", "z"]]}) == "a b: [yes, \N{EN DASH}, x, 1, 0.5, y, z]"
+    assert percent(float("nan")) == "\N{EN DASH}"
 
 
 def test_every_reason_is_a_sentence():
@@ -318,13 +316,15 @@ def test_query_and_counterfactual_are_the_stored_bytes():
     files, shown = kept(row)
     assert files["photo-0000.query.png"] == row.query
     assert files["photo-0000.counterfactual.png"] == row.image
-    assert files["photo-0000.change.png"] == files[shown.difference.src]
+    assert files["photo-0000.change.png"] == files[shown.look.difference.src]
+    _, shown = kept(found(query=picture(0, 1), image=picture(1, 3)))  # of different shape
+    assert (shown.look.difference, shown.look.change) == (None, None)
 
 
 @pytest.mark.parametrize(("side", "width", "pixelated"), [(28, 168, True), (64, 192, True), (224, 176, False)])
 def test_small_pictures_are_enlarged_by_a_whole_number_and_large_ones_scaled_down(side, width, pixelated):
     _, shown = kept(found(query=picture(0, 3, side), image=picture(1, 3, side)))
-    assert (shown.query.width, shown.query.height, shown.query.pixelated) == (width, width, pixelated)
+    assert (shown.look.query.width, shown.look.query.height, shown.look.query.pixelated) == (width, width, pixelated)
 
 
 def test_the_path_comes_first_as_one_strip_of_at_most_so_many_frames():
@@ -353,12 +353,6 @@ def test_attention_is_drawn_on_the_picture_that_it_is_named_after():
     assert drawn.shape == (3, 224, 224)
     assert torch.equal(drawn[0, 14::28, 14::28], unpng(picture(5))[0])
     assert files["photo-0000.lonely_attention.png"] == attention
-
-
-def test_pictures_of_different_shape_have_no_difference():
-    _, shown = kept(found(query=picture(0, 1), image=picture(1, 3)))
-    assert shown.difference is None
-    assert shown.change is None
 
 
 @pytest.mark.parametrize(
@@ -415,15 +409,10 @@ def test_curves_are_drawn_and_not_listed(tmp_path):
         "Uncertainty along the search, in nats",
         "Probability of fox along the interpolation",
     ]
-    assert "thin: each of the 2 members" in page.words
+    assert "thin lines: the 2 members" in page.words
     assert "curves" not in page.words
     assert "cells 3" in page.words
     assert len([tag for tag in page.all("path") if tag.get("class") == "line"]) == 5 + 5  # drawn, explained
-
-
-def test_the_end_of_a_failed_search_is_called_what_it_is(tmp_path):
-    words = written(tmp_path, found(status="not_found", code="BUDGET", info={"curves": CURVES}))
-    assert "image, t = 0 best attempt, t = 1" in words
 
 
 @pytest.mark.parametrize(
@@ -449,16 +438,12 @@ def test_curves_that_are_none_are_listed_as_they_are(tmp_path, curves):
     assert f"curves {plain(curves)}".replace("\u202f", " ") in written(tmp_path, found(info={"curves": curves}))
 
 
-def test_what_of_the_curves_failed_is_told_beside_the_others(tmp_path):
-    words = written(tmp_path, found(info={"curves": CURVES | {"trajectory": "RuntimeError: no"}}))
+def test_the_curves_that_failed_are_listed_beside_the_others(tmp_path):
+    info = {"curves": CURVES | {"trajectory": "RuntimeError: no"}}
+    words = written(tmp_path, found(**FAILED, info=info))
     assert "Probability of fox along the search" in words
+    assert "image, t = 0 best attempt, t = 1" in words
     assert "curves trajectory: RuntimeError: no" in words
-
-
-def test_rows_without_curves_have_no_charts(tmp_path):
-    page = read(write_report(run_of(tmp_path / "run", [found(info={"curves": {}}), found(1)])))
-    assert not page.all("path")
-    assert "curves" not in page.words
 
 
 @given(st.lists(st.floats(0, 2.3), min_size=2, max_size=30))
@@ -478,12 +463,9 @@ def test_a_trajectory_is_shown_large_and_not_among_the_strips():
     files, shown = kept(row)
     assert [strip.name for strip in shown.strips] == ["path"]
     assert shown.trajectory.width == 400
-    assert shown.trajectory.alt.endswith("over the probability of fox")
+    assert shown.trajectory.alt.endswith("on the probability of fox")
     assert files["photo-0000.trajectory.png"] == row.artifacts["trajectory"][0]
-
-
-def test_somebody_elses_series_of_that_name_stays_a_strip():
-    _, shown = kept(found(artifacts={"trajectory": [picture(1), picture(2)]}))
+    _, shown = kept(found(artifacts={"trajectory": [picture(1), picture(2)]}))  # a series of this name is none
     assert shown.trajectory is None
     assert [strip.name for strip in shown.strips] == ["trajectory"]
 
@@ -551,17 +533,13 @@ def test_what_somebody_else_wrote_under_our_names_stays(tmp_path):
     assert all(file.read_text() == "theirs" for file in theirs)
 
 
-def test_it_goes_where_it_is_told_to_and_leaves_the_run_alone(tmp_path):
-    run = run_of(tmp_path / "run", [found()])
+def test_it_is_made_of_the_store_alone_and_goes_where_it_should(tmp_path):
+    run = run_of(tmp_path / "run", [found(n) for n in range(3)])
     before = sorted(file.name for file in run.folder.iterdir())
-    assert write_report(run, tmp_path / "a" / "b") == tmp_path / "a" / "b" / "report.html"
+    page = write_report(run, tmp_path / "a" / "b")
+    assert page == tmp_path / "a" / "b" / "report.html"
     assert sorted(file.name for file in run.folder.iterdir()) == before
-
-
-def test_it_is_a_function_of_the_store(tmp_path):
-    run = run_of(tmp_path, [found(n) for n in range(3)])
-    first = write_report(run).read_bytes()
-    assert write_report(Run.open(tmp_path)).read_bytes() == first
+    assert write_report(Run.open(run.folder)).read_bytes() == page.read_bytes()
 
 
 @pytest.mark.parametrize("single", [True, False])
@@ -575,9 +553,9 @@ def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path, single):
 # What it must not do
 
 
-def hostile(tmp_path: Path, payloads: list[str]) -> Run:
-    """A run whose every text is a payload."""
-    rows = [
+def hostile_rows(payloads: list[str]) -> list[Row]:
+    """Rows whose every text is a payload."""
+    return [
         Row(
             id=f"{text}{n}{status}",
             where=text,
@@ -611,9 +589,13 @@ def hostile(tmp_path: Path, payloads: list[str]) -> Run:
             },
         )
         for n, text in enumerate(payloads)
-        for status in ("found", "not_found", "skipped", "failed")
+        for status in ("found", "not_found", "already", "failed")
     ]
-    first = payloads[0]
+
+
+def hostile(tmp_path: Path, payloads: list[str]) -> Run:
+    """A run of such rows with such a configuration."""
+    rows, first = hostile_rows(payloads), payloads[0]
     question = {
         "classes": [row.predicted for row in rows[:2]],
         "classifier": {"name": first, first: first},
@@ -635,18 +617,29 @@ OURS = {
 }
 
 
+def harmless(page: Page, address: str, styles: int = 1) -> None:
+    """No text has become a tag, a handler, a style or an address; the policy allows what there is, word for word."""
+    assert {tag for tag, _ in page.tags} <= OURS
+    assert page.all("script") == [{}]
+    assert len(page.all("dialog")) == 1
+    assert page.all("style") == [{}] * styles
+    for tag, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"], tag
+        for name in ("href", "src", "action", "data"):
+            assert re.fullmatch(address, attributes.get(name) or ""), attributes[name]
+    (policy,) = (tag["content"] for tag in page.all("meta") if tag.get("http-equiv"))
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data: 'self' file:"
+    for kind in ("script", "style"):
+        sums = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in page.content[kind]]
+        assert rules[f"{kind}-src"] == " ".join(f"'sha256-{one}'" for one in sums)
+
+
 def test_no_text_of_a_run_is_more_than_text(tmp_path):
     file = write_report(hostile(tmp_path, PAYLOADS), single_file=False)
     for part in file.parent.glob("*.html"):
-        page = read(part)
-        assert {tag for tag, _ in page.tags} <= OURS
-        assert len(page.all("script")) == len(page.all("style")) == len(page.all("dialog")) == 1
-        assert page.all("script") == page.all("style") == [{}]
-        for tag, attributes in page.tags:
-            assert not [name for name in attributes if name.startswith("on") or name == "style"], tag
-            for name in ("href", "src", "action", "data"):
-                address = attributes.get(name) or ""
-                assert re.fullmatch(r"((assets/[\w.-]+\.png)|([\w-]+\.html))?(#[\w-]+)?", address), address
+        harmless(read(part), r"((assets/[\w.-]+\.png)|([\w-]+\.html))?(#[\w-]+)?")
     words = read(file).text
     for payload in PAYLOADS:
         if payload.isprintable():
@@ -663,17 +656,6 @@ def test_names_cannot_leave_the_folder(tmp_path):
         "run.json",
         "report",
     }
-
-
-def test_the_policy_allows_our_script_and_style_word_for_word_and_nothing_else(tmp_path):
-    page = read(write_report(run_of(tmp_path, [found()])))
-    (policy,) = (tag["content"] for tag in page.all("meta") if tag.get("http-equiv"))
-    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
-    assert rules["default-src"] == "'none'"
-    for kind in ("script", "style"):
-        digest = hashlib.sha256("".join(page.content[kind]).encode()).digest()
-        assert rules[f"{kind}-src"] == f"'sha256-{base64.b64encode(digest).decode()}'"
-    assert rules["img-src"] == "data: 'self' file:"
 
 
 def test_the_templates_trust_nothing():

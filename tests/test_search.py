@@ -28,14 +28,13 @@ def valley(bottom: Tensor, near: float = 0.0, asked: list[int] | None = None) ->
     return objective
 
 
-def test_plain_descent_on_a_quadratic_is_a_geometric_series() -> None:
+def test_sgd_on_a_quadratic_is_a_geometric_series_and_a_signed_step_is_as_long_as_the_learning_rate() -> None:
     path = descend(valley(torch.tensor([[2.0]])), torch.tensor([[0.0]]), steps=5, lr=0.25, optimizer=sgd)
     assert path.end.item() == pytest.approx(2 * (1 - 0.75**5))
+    assert path.loss.item() == pytest.approx(2 * 0.75**10)
     assert path.steps.item() == 5
     assert path.evaluations.item() == 6
-
-
-def test_a_signed_step_is_as_long_as_the_learning_rate() -> None:
+    assert path.frames == []
     start = torch.tensor([[0.0, 1.0, 5.0]])
     path = descend(valley(torch.tensor([[3.0, -3.0, 5.0]])), start, steps=2, lr=0.1, optimizer=sign_sgd)
     torch.testing.assert_close(path.end, torch.tensor([[0.2, 0.8, 5.0]]))
@@ -118,6 +117,16 @@ def test_without_patience_the_first_success_is_the_end() -> None:
     assert path.steps.tolist() == [2, 1]
 
 
+def test_an_end_that_is_not_judged_costs_nothing_and_is_no_success() -> None:
+    start = torch.tensor([[0.0], [0.25], [-9.0]])
+    path = descend(overshoot, start, steps=2, lr=0.25, optimizer=sign_sgd, frames=3, judge_end=False)
+    assert path.end[:, 0].tolist() == [0.5, 0.5, -8.5]
+    assert path.steps.tolist() == [2, 1, 2]
+    assert path.evaluations.tolist() == [2, 2, 2]
+    assert path.loss.tolist() == [-0.25, -0.5, 8.75]
+    assert [frames[:, 0].tolist() for frames in path.frames[:2]] == [[0, 0.25, 0.5], [0.25, 0.5]]
+
+
 def test_with_patience_the_nearest_success_is_the_end() -> None:
     asked: list[float] = []
 
@@ -166,10 +175,6 @@ def test_frames_are_evenly_spread_and_their_number_is_bounded(frames: int, steps
     assert places[-1] == steps
     strides = {b - a for a, b in pairwise(places[:-1])}
     assert len(strides) <= 1
-
-
-def test_nothing_is_filmed_that_nobody_asked_for() -> None:
-    assert descend(valley(torch.ones(1, 1)), torch.zeros(1, 1), steps=2, lr=0.1).frames == []
 
 
 def test_the_start_is_left_alone() -> None:

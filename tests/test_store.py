@@ -36,7 +36,7 @@ texts = st.text(st.characters(blacklist_categories=["Cs"]))
         Row,
         id=st.just(ASKED[0]),
         where=texts,
-        status=st.sampled_from(["found", "not_found", "skipped", "failed"]),
+        status=st.sampled_from(["found", "not_found", "already", "failed"]),
         code=texts,
         message=texts,
         label=st.none() | texts,
@@ -64,7 +64,7 @@ def test_pending_is_asked_minus_stored_chunk_by_chunk(tmp_path):
     run.commit([row(6)])
     assert run.pending() == []
     assert [stored.id for stored in run.rows()] == ASKED
-    assert run.counts() == {"found": 6, "not_found": 0, "skipped": 0, "failed": 1}
+    assert run.counts() == {"found": 6, "not_found": 0, "already": 0, "failed": 1}
 
 
 def test_a_row_that_two_workers_stored_counts_once(tmp_path):
@@ -81,6 +81,7 @@ def test_what_an_older_version_wrote_is_read(tmp_path):
     first = SCHEMA.remove(SCHEMA.get_field_index("memory")).names
     first = pa.schema([(former.get(name, name), SCHEMA.field(name).type) for name in first])
     told = [record(row(n, memory=7)) for n in range(3)]
+    told[1]["status"] = "skipped"
     sink = pa.BufferOutputStream()
     pq.write_table(
         pa.Table.from_pylist([{former.get(key, key): value for key, value in one.items()} for one in told], first), sink
@@ -88,13 +89,14 @@ def test_what_an_older_version_wrote_is_read(tmp_path):
     data = sink.getvalue().to_pybytes()
     name = f"rows-00000000-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
     (tmp_path / name).write_bytes(data)
-    assert [*run.rows()] == [row(n) for n in range(3)]
+    assert [*run.rows()] == [row(0), row(1, status="already"), row(2)]
+    assert run.counts()["already"] == 1
     file = tmp_path / "run.json"
-    text = file.read_text("utf-8").replace('"format": 3', '"format": 1')
+    text = file.read_text("utf-8").replace('"format": 4', '"format": 1')
     file.write_text(text.replace('"config":', '"question":').replace('"ids":', '"asked":'), "utf-8")
     assert Run.open(tmp_path).pending() == [range(3, 6), range(6, 7)]
     again = start(tmp_path)
-    assert '"format": 3' in file.read_text("utf-8")  # for what comes now is not read by older ones
+    assert '"format": 4' in file.read_text("utf-8")  # for what comes now is not read by older ones
     again.commit([row(n, memory=7) for n in range(3, 6)])
     assert [one.memory for one in again.rows()] == [None] * 3 + [7] * 3
 

@@ -1,7 +1,6 @@
 """Classifiers of latents: trained, saved, brought back; and the generators' commands from end to end."""
 
 import json
-import pickle
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,7 @@ from rather.commands.cli import main
 from rather.config.errors import RatherError
 from rather.data.source import InMemory
 from rather.generators.autoencoder import Autoencoder
-from rather.generators.vae import VAERecipe
-from rather.hub.checkpoints import read_latent, save_latent
 from rather.hub.classifiers import load_classifier
-from rather.latents.classifiers import LatentClassifiers
 from rather.train import LatentRecipe, train_heads
 
 SHAPE = (1, 8, 8)
@@ -86,34 +82,6 @@ def test_pictures_of_one_class_are_refused():
     with pytest.raises(RatherError) as caught:
         train_heads(flat(), alone, alone, QUICK)
     assert caught.value.code == "TRAIN-DATA"
-
-
-def test_file_is_a_classifier_that_gives_back_its_latents(tmp_path):
-    vae = VAERecipe(latent=3, width=4)
-    torch.manual_seed(0)
-    autoencoder = vae.build((1, 16, 16)).product("small")
-    heads = train_heads(flat(), blobs(), None, QUICK)[0].heads
-    wrong = LatentClassifiers(autoencoder, heads, ["a", "b", "c"], "mine")
-    file = tmp_path / "mine.safetensors"
-    save_latent(file, wrong, vae.settings(), {})  # heads of 64 latents where there are 3
-    with pytest.raises(RatherError) as caught:
-        read_latent(file)
-    assert caught.value.code == "MODEL-FILE-DAMAGED"
-    from rather.latents.classifiers import LatentHeads
-
-    latent = LatentClassifiers(autoencoder, LatentHeads(4, 3, 8, 3), ["a", "b", "c"], "mine")
-    save_latent(file, latent, vae.settings(), {"seed": 0})
-    x = torch.rand(5, 1, 16, 16)
-    brought = load_classifier(str(file))
-    torch.testing.assert_close(brought(x), latent.classifier()(x))
-    assert len(brought.members) == 4
-    again = LatentClassifiers.of(brought)
-    assert again is not None
-    assert again.autoencoder.fingerprint() == autoencoder.fingerprint()
-    assert (again.name, again.autoencoder.name, again.classes) == ("mine", "small", ("a", "b", "c"))
-    file.write_bytes(pickle.dumps({}))
-    with pytest.raises(RatherError):
-        load_classifier(str(file))
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict:

@@ -1,4 +1,4 @@
-"""Drawings of results: what changed, what was looked at, a sheet of all of it, the way of a search."""
+"""Drawings of results: what changed, where a method looked, a sheet of all rows, the path of a search."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from rather.io.png import Image
+from rather.types import Image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 Drawing = Float[Tensor, "3 h w"]
 
-#: What became brighter, and what darker: orange and blue stay apart for every kind of colour blindness.
+#: Colours of pixels that became brighter or darker: orange and blue differ for every kind of colour blindness.
 BRIGHTER: Final = (0.88, 0.40, 0.02)
 DARKER: Final = (0.05, 0.27, 0.68)
 RECOLOURED: Final = (0.36, 0.35, 0.37)
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _SCALES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
-_SHEET_ROWS = 24  # a longer sheet is no longer looked at
+_SHEET_ROWS = 24
 _TINTS = ("#fbfaf7", "#fdeadb", "#fac79c", "#f59c55")  # from no to full probability; light enough to draw on
 _INK = 0.5  # how strong a background of small images may be
 
@@ -39,10 +39,10 @@ def difference_scale(query: Image, counterfactual: Image) -> float:
 
 
 def signed_difference(query: Image, counterfactual: Image, scale: float | None = None) -> Drawing:
-    """What changed: orange where brighter, blue where darker, dark grey where only the colour is another.
+    """What changed: orange where brighter, blue where darker, dark grey where only the colour changed.
 
     The strength is the largest change among the channels, the hue the share of it that is a change of
-    luminance. A faint ghost of the query, in light greys, says where on the picture one is.
+    luminance. The query is in the background, in light greys.
 
     Args:
         query: the image.
@@ -60,12 +60,12 @@ def signed_difference(query: Image, counterfactual: Image, scale: float | None =
 
 
 def highlight(image: Image, attention: Float[Tensor, "1 u v"], side: int = 224) -> Float[Tensor, "3 height width"]:
-    """An image with what was looked at in clear and outlined, the rest veiled.
+    """An image whose attended region is outlined, and veiled elsewhere.
 
     Args:
-        image: to draw on; a small one is enlarged, with its pixels kept square, for a fine line around.
-        attention: how much each place counts, from 0 to 1; stretched to the image, outlined at one half.
-        side: the length, in pixels, that the longer side of the drawing has at least.
+        image: to draw on; a small one is enlarged with square pixels, so that the outline is fine.
+        attention: weight of each place, from 0 to 1; stretched to the image, outlined at one half.
+        side: least length, in pixels, of the longer side of the drawing.
     """
     factor = max(1, math.ceil(side / max(image.shape[1:])))
     large = F.interpolate(image[None].expand(-1, 3, -1, -1), scale_factor=factor, mode="nearest")[0]
@@ -73,13 +73,13 @@ def highlight(image: Image, attention: Float[Tensor, "1 u v"], side: int = 224) 
     veiled = torch.lerp(large, torch.full_like(large, 0.5), 0.5 * (1 - weight))
     inside = (weight >= 0.5).float()  # noqa: PLR2004 - one half
     line = max(1, round(max(large.shape[1:]) / 80))
-    # White within black: one of the two is seen on any image.
+    # White within black: one of the two is visible on any image.
     black, white = _grown(inside, line) - inside, inside - (1 - _grown(1 - inside, line))
     return torch.where(white > 0, 1.0, torch.where(black > 0, 0.0, veiled))
 
 
 def sheet(counterfactuals: Counterfactuals) -> Figure:
-    """Query, counterfactual and what changed, a row each, with what the classifier says of them."""
+    """Query, counterfactual and what changed, with the classifier's probabilities, one row for each image."""
     from matplotlib.figure import Figure
 
     c = counterfactuals
@@ -90,12 +90,12 @@ def sheet(counterfactuals: Counterfactuals) -> Figure:
     for row, panels in enumerate(figure.subplots(rows, 3, squeeze=False) if rows else ()):
         query, image = c.queries[row].cpu(), c.images[row].cpu()
         predicted, target = int(c.before[row].argmax()), int(c.goal.target[row])
-        said = ", ".join(f"{c.classes[k]} {c.before[row, k]:.0%}" for k in dict.fromkeys((predicted, target)))
-        says = ", ".join(f"{c.classes[k]} {c.after[row, k]:.0%}" for k in dict.fromkeys((target, predicted)))
+        before = ", ".join(f"{c.classes[k]} {c.before[row, k]:.0%}" for k in dict.fromkeys((predicted, target)))
+        after = ", ".join(f"{c.classes[k]} {c.after[row, k]:.0%}" for k in dict.fromkeys((target, predicted)))
         scale = difference_scale(query, image)
         titles = (
-            f"{c.classes[predicted]} \N{RIGHTWARDS ARROW} {c.classes[target]}\n{said}",
-            f"{'found' if c.success[row] else 'not found (' + c.failure[row] + ')'}\n{says}",
+            f"{c.classes[predicted]} \N{RIGHTWARDS ARROW} {c.classes[target]}\n{before}",
+            f"{'found' if c.success[row] else 'not found (' + c.failure[row] + ')'}\n{after}",
             f"what changed\nfull colour at \N{PLUS-MINUS SIGN}{scale:g}",
         )
         for panel, picture, title in zip(
@@ -113,10 +113,10 @@ def trajectory(
     window: tuple[float, float, float, float],
     manifold: Float[Tensor, "r s c h w"] | None = None,
 ) -> Figure:
-    """The way of a search through a two-dimensional latent space, over the probability of its target.
+    """The path of a search through a two-dimensional latent space, over the probability of its target.
 
     Args:
-        path: points on the way, from the image to the end.
+        path: points on the path, from the image to the end.
         probability: of the target, on an even grid over the window, its lowest row first.
         window: left, right, bottom and top of what is shown.
         manifold: images of the latents in the middle of r x s even cells of the window, lowest row first.

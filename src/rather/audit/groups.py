@@ -130,8 +130,7 @@ def spread(shares: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
 def cluster(points: Float[Tensor, "n c"]) -> Clustering:
     """k-means, begun with points that are far apart, with the k of the largest mean silhouette.
 
-    One cluster if no k from 2 to 5 has a mean silhouette (P. Rousseeuw, 1987) of 0.15
-    and at least three rows in each.
+    One cluster if no k from 2 to 5 has a mean silhouette (P. Rousseeuw, 1987) of 0.15 and at least three rows in each.
     """
     best, silhouette = torch.zeros(len(points), dtype=torch.long), _APART
     distances = torch.cdist(points, points)

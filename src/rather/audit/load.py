@@ -77,11 +77,9 @@ def load(run: Run, classes: Sequence[str]) -> LoadedRun:
     for row in run.rows():
         if not row.query or len(row.before) != len(classes):
             continue
-        try:
+        with run.reading(row.id):
             query = unpng(row.query)
             image = unpng(row.image) if row.image and row.status == "found" else None
-        except RatherError as error:
-            raise run.damaged(row.id, str(error)) from None
         if images and query.shape != images[0].shape:
             raise run.damaged(row.id, f"an image of shape {tuple(query.shape)}")
         if image is not None and image.shape == query.shape and row.target in number:

@@ -39,7 +39,6 @@ _JUDGE_OF: Final = {
     "second_target": "second_classifier",
     "features_before": "feature_net",
     "features_after": "feature_net",
-    "alike": "feature_net",
     "attributes_before": "oracle",
     "attributes_after": "oracle",
     "changes": "oracle",
@@ -91,11 +90,6 @@ class EvalBatch:
         return torch.tensor([row.after for row in self.rows], dtype=torch.float64).log()
 
     @cached_property
-    def before(self) -> Labels:
-        """The classifier's prediction of the queries, as `predicted`."""
-        return self.predicted
-
-    @cached_property
     def after(self) -> Labels:
         """The classifier's prediction of the counterfactuals."""
         return self.logits.argmax(1)
@@ -128,7 +122,7 @@ class EvalBatch:
     @cached_property
     def successful(self) -> Bool[Tensor, " b"]:
         """Which rows are successful counterfactual explanations."""
-        return sce(self.before, self.after, self.truth_before, self.truth_after)
+        return sce(self.predicted, self.after, self.truth_before, self.truth_after)
 
     @cached_property
     def features_before(self) -> Tensor:
@@ -227,22 +221,15 @@ def _count(fact: object) -> float:
 
 def key_points_in_cells(source: Source, ids: Sequence[str | None], grid: Grid) -> Bool[Tensor, "b p n"]:
     """Which cells show which key point, those of both sides as one; for a source that knows key points."""
-
-    def cells(index: int) -> Bool[Tensor, "p n"]:
-        return cells_of_points(source.key_points(index)[None], grid)[0]
-
-    names = source.point_names
-    return sides_merged(_of_each(cells, source, ids, (len(names), grid[0] * grid[1])), names)
+    names, (u, v) = source.point_names, grid
+    shown = _of_each(lambda n: cells_of_points(source.key_points(n)[None], grid)[0], source, ids, (len(names), u * v))
+    return sides_merged(shown, names)
 
 
 def objects_in_cells(source: Source, ids: Sequence[str | None], grid: Grid) -> Bool[Tensor, "b n"]:
     """Which cells the object fills by half; for a source that knows the background."""
-    ground = source.regions.index(GROUND)
-
-    def cells(index: int) -> Bool[Tensor, " n"]:
-        return cells_of_object((source.layout(index) != ground)[None], grid)[0]
-
-    return _of_each(cells, source, ids, (grid[0] * grid[1],))
+    ground, (u, v) = source.regions.index(GROUND), grid
+    return _of_each(lambda n: cells_of_object((source.layout(n) != ground)[None], grid)[0], source, ids, (u * v,))
 
 
 def _of_each(

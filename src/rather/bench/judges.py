@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,6 +46,7 @@ Pair = tuple[Source, Source]  # of queries and of distractors
 _MISSING: Final[Mapping[str, str]] = {
     "second_classifier": "no second classifier",
     "feature_net": "no net whose features measure",
+    "alike": "it is not measured how alike different pictures are in these features",
     "encoder": "no encoder that was trained without classes",
     "autoencoders": "no autoencoders of the classes",
     "filter": "no diffusion model to filter by",
@@ -89,7 +89,7 @@ class Judges:
     classifier: Classifier  # that is explained
     second_classifier: Classifier | None = None
     feature_net: FeatureNet | None = None
-    alike: float = math.nan  # the cosine of its features that hardly two different pictures exceed
+    alike: float | None = None  # the cosine of its features that hardly two different pictures exceed
     encoder: Encoder | None = None
     autoencoders: Classwise | None = None
     filter: Denoiser | None = None
@@ -137,7 +137,7 @@ class Judges:
             for name, net in nets.items()
         } | {
             "queried": self.queried,
-            "alike": None if math.isnan(self.alike) else round(self.alike, 6),
+            "alike": None if self.alike is None else round(self.alike, 6),
             "effects": None if self.effects is None else self.effects.tolist(),
             "truth": self.truth and [self.truth.cause, self.truth.rises],
             "key_points_of": self.key_points_of and [one.name for one in self.key_points_of],
@@ -167,13 +167,13 @@ def build_judges(
     second = _second(asked.second_classifier, classifier, trust) if asked.second_classifier else None
     second = second or (None if queried is None else own)
     effects = _effects(oracle, classifier, pictures, kept) if oracle else None
-    net = _features(asked.features, classifier, trust) if asked.features else second or own
+    net = features_of(asked.features, classifier, trust) if asked.features else second or own
     places, reasons = _places(pictures, asked.references)
     judges = Judges(
         classifier=classifier,
         second_classifier=second,
         feature_net=net,
-        alike=math.nan if net is None else _alike(net, pictures),
+        alike=None if net is None else _alike(net, pictures),
         encoder=None if asked.encoder is None else _of_images(asked.encoder, Encoder, classifier),
         autoencoders=None if asked.autoencoders is None else _classwise(asked.autoencoders, classifier),
         filter=None if asked.filter is None else _of_images(asked.filter, Denoiser, classifier),
@@ -276,7 +276,8 @@ def _labels(oracle: Oracle, pictures: Dataset) -> Tensor | None:
     return torch.stack([source.attribute_values(i) for i in range(min(len(source), _POPULATION))])
 
 
-def _features(spec: str, classifier: Classifier, trust: Sequence[str]) -> FeatureNet:
+def features_of(spec: str, classifier: Classifier, trust: Sequence[str] = ()) -> FeatureNet:
+    """The net of features of this name: `squeezenet`, `inception:FILE`, or a classifier of the same images."""
     kind, _, file = spec.partition(":")
     if spec == "squeezenet":
         return SqueezeNet()

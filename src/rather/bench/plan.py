@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final, final
 
 from rather.bench.judges import Judges, build_judges
 from rather.bench.spec import AskedData, AskedMethod, Spec, missing
-from rather.classifiers.preflight import preflight
 from rather.config.errors import REFUSED, RatherError
-from rather.core import Classifier, Images, Method, Resource
+from rather.core import Classifier, Images, Method, Resource, preflight
 from rather.data.source import Dataset, read_all
 from rather.hub.classifiers import check_same_images, classifier_of, load_classifier
 from rather.hub.datasets import load_dataset
@@ -27,14 +25,13 @@ from rather.hub.resources import (
     references_of,
     requirements,
 )
-from rather.runs.runner import Job, execute, preflight_resources, run_config, with_same_goals
+from rather.runs.runner import Job, preflight_resources, run_config, run_pending, with_same_goals
 from rather.runs.store import Run, folder_name
-from rather.search.goals import check_target
+from rather.search.goals import REFERENCED, check_target
 from rather.search.references import References
 
 Progress = Callable[[int, int], None]
 _SEED: Final = 0  # of targets that are drawn: the same, whatever the seeds of the methods are
-_REFERENCED: Final = {"nearest", "confused"}  # rules for targets that look at reference images
 
 
 @final
@@ -212,7 +209,7 @@ def _units(spec: Spec, task: Task, built: Sequence[Built], runs: Path) -> Iterat
         indices=task.indices,
         classifier=task.judges.classifier,
         method=built[0].method,
-        references=_references(task) if task.target in _REFERENCED else None,
+        references=_references(task) if task.target in REFERENCED else None,
         target=task.target,
         confidence=spec.confidence if confidence is None else confidence,
         seed=_SEED,
@@ -234,35 +231,30 @@ def _references(task: Task) -> References | None:
     return references_of(fill_resources([Requirement("references", References)], task.judges.classifier, task.take))
 
 
-def run_pending(units: Sequence[Unit], progress: Progress) -> tuple[list[Unit], list[Skipped], float]:
+def run_units(units: Sequence[Unit], progress: Progress) -> tuple[list[Unit], list[Skipped]]:
     """Compute all that is not stored yet.
 
     Returns:
-        The runs that are whole; those of which no row can have an answer, with the reason; and the seconds that the
-        runs took now.
+        The runs that are whole; and those of which no row can have an answer, with the reason.
 
     Raises:
         RatherError: for what is wrong with the machine or with a run's folder, not with a method.
     """
     whole: list[Unit] = []
     skipped: list[Skipped] = []
-    seconds = 0.0
-    asked = sum(len(unit.run.ids) for unit in units)
+    total = sum(len(unit.run.ids) for unit in units)
     done = 0
-    progress(done, asked)
+
+    def advance(start: int, rows: int, _: int) -> None:
+        progress(start + rows, total)
+
     for unit in units:
-        began = time.monotonic()
-        stored = len(unit.run.ids) - sum(map(len, unit.run.pending()))
         try:
-            for rows in execute(unit.run, unit.job):
-                stored += rows
-                progress(done + stored, asked)
+            run_pending([unit.run], [unit.job], partial(advance, done))
             whole.append(unit)
         except RatherError as error:
             if error.exit_code != REFUSED:
                 raise
             skipped.append(Skipped(task=unit.task, method=unit.method, reason=str(error)))
-        seconds += time.monotonic() - began
         done += len(unit.run.ids)
-        progress(done, asked)
-    return whole, skipped, seconds
+    return whole, skipped

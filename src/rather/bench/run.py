@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final, final
 
 from rather.bench.batch import score_all
-from rather.bench.plan import Progress, Skipped, Unit, plan, run_pending
+from rather.bench.plan import Progress, Skipped, Unit, plan, run_units
 from rather.bench.results import Estimate, estimates_of
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import formats
+from rather.hub.trusted import allow
 from rather.io.writing import check_writable, write_whole, writing
 from rather.metrics import load_metrics
 from rather.runs.store import STATUSES
@@ -34,7 +35,6 @@ class BenchResult:
     counts: Mapping[str, int]  # of each status, in all runs
     notes: tuple[str, ...]
     seconds: float  # of this call
-    working: float  # seconds of it that the runs took
 
     @property
     def page(self) -> Path:
@@ -68,12 +68,13 @@ def bench(
         RatherError: for a mistake of the spec, a net or data that cannot be used, or the machine.
     """
     began = time.monotonic()
+    allow(trust)
     spec = read_spec(spec, given) if isinstance(spec, str) else spec
     folder = out or runs / f"bench-{spec.name}"
     for place in (folder, runs):
         check_writable(place)
     planned = plan(spec, runs, trust)
-    units, broken, working = run_pending(planned.units, progress)
+    units, broken = run_units(planned.units, progress)
     known = load_metrics()
     metrics = [known[name] for name in spec.metrics or known]
     estimates, unmeasured = estimates_of(units, score_all(units, metrics), metrics)
@@ -97,5 +98,4 @@ def bench(
         counts={status: sum(one[status] for one in counts) for status in STATUSES},
         notes=planned.notes,
         seconds=time.monotonic() - began,
-        working=working,
     )

@@ -4,24 +4,59 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
 from rather.bench import bench_file, list_benches
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
-from rather.config.settings import Seed, refusal
+from rather.config.settings import Seed, format_error
 from rather.hub.columns import Column
 from rather.hub.presets import expand
 from rather.metrics import METRICS, list_metrics
 
 _PLACE: Final = re.compile(r"\{([\w-]+)\}")  # `celeba:{celeba}`: what only the user has
 
-_FORMER: Final = {"judge": "second_classifier", "measures": "metrics"}
+#: Names that earlier specs have.
+_FORMER: Final = {
+    "judge": "second_classifier",
+    "measures": "metrics",
+    "telling": "sce",
+    "survives_jpeg": "robustness_jpeg",
+    "survives_filter": "robustness_filter",
+}
 
+
+def _each_once(where: str, names_of: Callable[[Any], Iterable[object]] = lambda one: [one], do: str = "") -> Any:
+    """Refuses a name that a tuple has twice."""
+
+    def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [name for one in values for name in names_of(one)]
+        for name in names:
+            if names.count(name) > 1:
+                raise RatherError("CFG-SETTING", where=f"{where} {name}", why="named twice", do=do)
+        return values
+
+    return AfterValidator(check)
+
+
+def _instead(name: str, known: Iterable[str]) -> str:
+    return f"It is called {_FORMER[name]}" if name in _FORMER else did_you_mean(name, known)
+
+
+_LABEL: Final = "Give each a label of its own"
 Words = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
 
 
@@ -69,6 +104,9 @@ class AskedMethod(Part):
         return Column(name, classifier or None, expand({"name": name} | self.settings))
 
 
+Asked = Annotated[AskedMethod, BeforeValidator(lambda given: {"method": given} if isinstance(given, str) else given)]
+
+
 @final
 class AskedData(Part):
     """Images, the classifiers that are explained on them, and the nets that measure."""
@@ -77,7 +115,7 @@ class AskedData(Part):
     """As of `rather explain --data`."""
     label: str = ""
     """What to call it; by default the data's name, and of several classifiers theirs as well."""
-    classifier: Words = ()
+    classifier: Annotated[Words, _each_once("classifier")] = ()
     """The classifier that is explained; by default the bundled one of the data. Each is a task of its own."""
     layer: str | None = None
     """Where to cut the classifier into body and head, as of `rather explain`, and so are the next three."""
@@ -110,12 +148,6 @@ class AskedData(Part):
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     count: PositiveInt | None = None
 
-    @field_validator("classifier")
-    @classmethod
-    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        _refuse_twice("classifier", names)
-        return names
-
     @property
     def name(self) -> str:
         """What it is called, by the methods that are only for it."""
@@ -146,19 +178,16 @@ class Spec(Part):
     """Letters, digits, `.`, `_` and `-`: it names a folder."""
     what: str = ""
     """A line on what it shows."""
-    methods: tuple[
-        Annotated[AskedMethod, BeforeValidator(lambda given: {"method": given} if isinstance(given, str) else given)],
-        ...,
-    ] = Field(min_length=1)
-    data: tuple[AskedData, ...] = Field(min_length=1)
-    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
+    methods: Annotated[tuple[Asked, ...], _each_once("methods", lambda one: [one.name], _LABEL)] = Field(min_length=1)
+    data: Annotated[tuple[AskedData, ...], _each_once("data", lambda one: one.tasks, _LABEL)] = Field(min_length=1)
+    seeds: Annotated[tuple[Seed, ...], _each_once("seeds")] = Field((0,), min_length=1)
     """Of the methods' random numbers; images and targets are the same for all seeds."""
     target: str = "nearest"
     confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
     count: PositiveInt = 12
     """Images of each data set, evenly spread."""
     batch_size: PositiveInt = 32
-    metrics: tuple[str, ...] = ()
+    metrics: Annotated[tuple[str, ...], _each_once("metrics")] = ()
     """Names of metrics, see `rather list metrics`; by default all that can be computed."""
 
     @field_validator("metrics")
@@ -167,34 +196,8 @@ class Spec(Part):
         known = list_metrics() | METRICS
         for name in names:
             if name not in known:
-                raise RatherError("CFG-SETTING", where=f"metrics {name}", why="unknown", do=did_you_mean(name, known))
-        _refuse_twice("metrics", names)
+                raise RatherError("CFG-SETTING", where=f"metrics {name}", why="unknown", do=_instead(name, known))
         return names
-
-    @field_validator("seeds")
-    @classmethod
-    def _drawn_once(cls, seeds: tuple[Seed, ...]) -> tuple[Seed, ...]:
-        _refuse_twice("seeds", seeds)
-        return seeds
-
-    @field_validator("methods")
-    @classmethod
-    def _apart(cls, methods: tuple[AskedMethod, ...]) -> tuple[AskedMethod, ...]:
-        _refuse_twice("methods", [method.name for method in methods], "Give each a label of its own")
-        return methods
-
-    @field_validator("data")
-    @classmethod
-    def _apart_as_well(cls, data: tuple[AskedData, ...]) -> tuple[AskedData, ...]:
-        names = [name for asked in data for name in asked.tasks]  # two of one name would be taken for seeds
-        _refuse_twice("data", names, "Give each a label of its own")
-        return data
-
-
-def _refuse_twice(where: str, names: Sequence[object], do: str = "") -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise RatherError("CFG-SETTING", where=f"{where} {name}", why="there twice", do=do)
 
 
 def read_spec(name: str, given: Mapping[str, str] | None = None) -> Spec:
@@ -275,9 +278,8 @@ def _refusal(error: ValidationError, file: Path) -> RatherError:
     place = error.errors()[0]["loc"]
     parts: dict[str, type[BaseModel]] = {"methods": AskedMethod, "data": AskedData}
     model = parts.get(str(place[0]), Spec) if len(place) > 1 else Spec
-    refused = refusal(error, model, file.name)
+    refused = format_error(error, model, file.name)
     if error.errors()[0]["type"] != "extra_forbidden":
         return refused
-    name = str(place[-1])
-    do = f"It is called {_FORMER[name]}" if name in _FORMER else did_you_mean(name, model.model_fields)
+    do = _instead(str(place[-1]), model.model_fields)
     return RatherError(refused.code, where=refused.where, why=refused.why, do=do)

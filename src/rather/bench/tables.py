@@ -55,7 +55,7 @@ class Table:
     def _explained(self, metric: Metric) -> str:
         nets = dict.fromkeys(one.nets for (_, name), one in self.estimates.items() if name == metric.name and one.nets)
         by = f" By {', '.join(nets)}." if nets else ""
-        return f"{metric.what.removesuffix('.')} ({metric.better} is better). Unit: {metric.unit}.{by}"
+        return f"{metric.explained} Unit: {metric.unit}.{by}"
 
     def rows(self) -> Iterator[tuple[str, list[Estimate | None]]]:
         """The cells of each method."""
@@ -119,7 +119,8 @@ def markdown(estimates: Sequence[Estimate], skipped: Sequence[Skipped], name: st
 
 def skip_line(one: Skipped) -> str:
     """What is skipped, and why, in a line."""
-    return f"{one.task}, {one.method}: {one.reason}" if one.method else f"{one.task}, {one.reason}"
+    where = ", ".join(filter(None, (one.task, one.method)))
+    return f"{where}{':' if one.method else ','} {one.reason}" if where else one.reason
 
 
 def _cell(one: Estimate | None) -> str:

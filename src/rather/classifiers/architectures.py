@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from rather.config.errors import RatherError, did_you_mean
-from rather.core import Images
 from rather.io.images import Shape
+from rather.types import Images
 
 Architecture = Callable[[Shape, int], tuple[nn.Sequential, nn.Sequential]]
 
@@ -117,11 +117,7 @@ def suited(shape: Shape) -> str:
 
 
 def build(architecture: str, shape: Shape, classes: int) -> tuple[nn.Sequential, nn.Sequential]:
-    """Body and head of a net by its name, with new random weights from torch's global stream.
-
-    Raises:
-        RatherError: CFG-UNKNOWN for another name, TRAIN-DATA for pictures that are too small for the net.
-    """
+    """Body and head of a net by its name, with new random weights from torch's global stream."""
     if architecture not in ARCHITECTURES:
         raise RatherError(
             "CFG-UNKNOWN", where=f"architecture {architecture}", do=did_you_mean(architecture, ARCHITECTURES)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
-from rather.core import Logits
+from rather.types import Logits
 
 _SUM: Final = 1e-3  # how far from 1 a row of probabilities may sum, in half precision as well
 
@@ -75,23 +75,15 @@ class Log(nn.Module):
         return p.clamp(min=torch.finfo(p.dtype).tiny).log()
 
 
-def output_of(text: str) -> Output:
-    """A user's word as an `Output`.
-
-    Raises:
-        RatherError: CFG-SETTING for another word.
-    """
-    if text not in get_args(Output):
-        raise RatherError("CFG-SETTING", where=f"output {text}", why="unknown", do=did_you_mean(text, get_args(Output)))
-    return cast("Output", text)
+def check_output(output: str) -> None:
+    """Refuse a word that is no `Output`."""
+    if output not in get_args(Output):
+        do = did_you_mean(output, get_args(Output))
+        raise RatherError("CFG-SETTING", where=f"output {output}", why="unknown", do=do)
 
 
 def key_of(returned: object) -> str | int | None:
-    """Which part of what a net returns is its tensor; None if all of it is.
-
-    Raises:
-        RatherError: MODEL-OUTPUT-TYPE if that is not clear.
-    """
+    """Which part of what a net returns is its tensor; None if all of it is, MODEL-OUTPUT-TYPE if that is unclear."""
     if isinstance(returned, Tensor):
         return None
     if isinstance(returned, Mapping):
@@ -113,16 +105,11 @@ def key_of(returned: object) -> str | int | None:
 
 
 def to_logits(numbers: Tensor, output: Output, rows: int) -> nn.Module | None:
-    """The layer that makes logits (b, k) of what a net returns; None if these are logits already.
-
-    Args:
-        numbers: finite, what the net returned for `rows` images.
-        output: what its user says that they are.
-        rows: how many images.
+    """The layer that makes logits (b, k) of finite numbers for `rows` images; None if these are logits already.
 
     Raises:
         RatherError: MODEL-OUTPUT-TYPE, MODEL-OUTPUT-SHAPE, MODEL-ONE-OUTPUT, MODEL-PROBABILITIES or
-            MODEL-NOT-PROBABILITIES if they are something else.
+            MODEL-NOT-PROBABILITIES if they are not what `output` says.
     """
     shape = tuple(numbers.shape)
     if not numbers.is_floating_point():

@@ -24,9 +24,9 @@ NEEDS: Final = {
     "References": "reference images",
     "Autoencoder": "an autoencoder",
     "Denoiser": "a diffusion model",
+    "DiffusionModel": "a diffusion model",
     "Semantic": "a semantic generator",
     "AttributeEditor": "an attribute editor",
-    "Editor": "an attribute editor",
     "Exaggerator": "an exaggerator",
     "Method": "another method",
 }

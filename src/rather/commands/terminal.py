@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json as jsonlib
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import cleandoc
 from itertools import islice
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rather.config.errors import RatherError, did_you_mean
+from rather.config.settings import bounds, kind_of
 from rather.hub.generators import generator_class, list_generators
 from rather.hub.methods import list_methods, method_class
 from rather.hub.presets import Plan, expand, list_presets, preset
@@ -133,7 +134,7 @@ def description(name: str, *, json: bool) -> None:
             "required": field.is_required() and key not in plan,
             "values": f"--{key}"  # not a setting
             if key in NAMES and plan
-            else " ".join([_kind(field.annotation), *_bounds(field.metadata)]),
+            else " ".join([kind_of(field.annotation), *bounds(field.metadata)]),
             "text": field.description or "",
         }
         for key, field in found.model_fields.items()
@@ -142,7 +143,8 @@ def description(name: str, *, json: bool) -> None:
         print(jsonlib.dumps({"name": name, "text": line, "plan": plan, "settings": settings, "bundled": bundled}))
         return
     console = Console()
-    console.print(Text(f"{name}: {line}\n\n{cleandoc(found.__doc__ or '')}"))
+    summary, _, _ = cleandoc(found.__doc__ or "").partition("\n\nArgs:\n")  # the settings follow below
+    console.print(Text(f"{name}: {line}\n\n{summary}"))
     if preset(name):
         console.print(Text(f"\nA preset; it stands for: {' '.join(_words(plan))}"), soft_wrap=True)
     if bundled:
@@ -203,23 +205,3 @@ def _words(plan: Plan, above: str = "") -> Iterator[str]:
             yield from _words(value, f"{above}{key}.")
         elif key != "name":
             yield f"--set {above}{key}={value}"
-
-
-def _kind(annotation: Any) -> str:
-    """A type as a person reads it: `exhaustive | relaxed`, `int > 0 | none`."""
-    if annotation is type(None):
-        return "none"
-    parts = get_args(annotation)
-    if get_origin(annotation) is Annotated:
-        return " ".join([_kind(parts[0]), *_bounds(parts[1:])])
-    if parts and get_origin(annotation) is Literal:
-        return " | ".join(map(str, parts))
-    if get_origin(annotation) is tuple:
-        return f"list of {_kind(parts[0])}"
-    return " | ".join(map(_kind, parts)) if parts else getattr(annotation, "__name__", str(annotation))
-
-
-def _bounds(metadata: Iterable[Any]) -> list[str]:
-    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-    every = ((name, sign, bound) for bound in metadata for name, sign in signs.items())
-    return [f"{sign} {getattr(bound, name)}" for name, sign, bound in every if hasattr(bound, name)]

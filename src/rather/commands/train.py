@@ -56,7 +56,7 @@ def train_classifier(
         json: Print one JSON object and nothing else.
     """
     from rather.commands.terminal import progress_bar
-    from rather.config.settings import checked
+    from rather.config.settings import validate
     from rather.train import ClassifierRecipe, train_to_file
 
     given = {
@@ -68,7 +68,7 @@ def train_classifier(
         "members": members,
         "seed": seed,
     }
-    recipe = checked(ClassifierRecipe, {key: value for key, value in given.items() if value is not None}, "recipe")
+    recipe = validate(ClassifierRecipe, {key: value for key, value in given.items() if value is not None}, "recipe")
     with progress_bar("training", shown=not json) as progress:
         figures = train_to_file(data, out, recipe, size=size, progress=lambda done, total, _loss: progress(done, total))
     return _done(out, figures, json=json)
@@ -99,10 +99,10 @@ def train_latent_classifier(
         json: Print one JSON object and nothing else.
     """
     from rather.commands.terminal import progress_bar
-    from rather.config.settings import checked
+    from rather.config.settings import validate
     from rather.train import LatentRecipe, train_latent
 
-    recipe = checked(LatentRecipe, settings_of(set_ or []), "latent-classifier")
+    recipe = validate(LatentRecipe, settings_of(set_ or []), "latent-classifier")
     with progress_bar("training", shown=not json) as progress:
         figures = train_latent(data, generator, out, recipe, progress=lambda done, total, _loss: progress(done, total))
     return _done(out, figures, json=json)

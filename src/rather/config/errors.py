@@ -58,7 +58,6 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "MODEL-LAYER": (REFUSED, "the classifier cannot be cut at this layer"),
     "MODEL-CLASSES": (REFUSED, "the names of the classes do not fit the classifier"),
     "MODEL-MEMBERS": (REFUSED, "these classifiers make no ensemble"),
-    "GOAL-REACHED": (REFUSED, "the image is already at its goal"),
     "GEN-MISSING": (REFUSED, "this method needs a generator"),
     "GEN-NOT-FOUND": (REFUSED, "no such generator"),
     "GEN-SIZE": (REFUSED, "the shapes of the generator do not fit"),

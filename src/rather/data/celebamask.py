@@ -47,12 +47,7 @@ class MaskedFaces(ImageFiles):
 
     @override
     def layout(self, index: int) -> UInt8[Tensor, "h w"]:
-        """The part of the face that each pixel shows; a part without a mask does not occur in the picture.
-
-        Raises:
-            RatherError: DATA-NOT-FOUND if there is no mask at all, DATA-DAMAGED if they differ in size, IMG-*
-                if one cannot be read.
-        """
+        """The part of the face that each pixel shows; a part without a mask does not occur in the picture."""
         number = int(Path(self.files[index]).stem)
         place = self.masks / str(number // A_FOLDER)
         regions: NDArray[np.uint8] | None = None

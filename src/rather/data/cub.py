@@ -39,11 +39,7 @@ class Birds(ImageFiles):
 
     @override
     def key_points(self, index: int) -> Float[Tensor, "p 3"]:
-        """Where each part is; a part that is hidden or cut off is not seen.
-
-        Raises:
-            RatherError: IMG-* if the picture, whose size is needed, cannot be read.
-        """
+        """Where each part is; a part that is hidden or cut off is not seen. Reads the picture, for its size."""
         left, top, right, bottom = self.view(self.picture(index).size, self.shape)
         points = self.points[index].clone()
         points[:, :2] = (points[:, :2] - torch.tensor([left, top])) / torch.tensor([right - left, bottom - top])
@@ -53,11 +49,7 @@ class Birds(ImageFiles):
 
     @override
     def layout(self, index: int) -> UInt8[Tensor, "h w"]:
-        """Which pixels show the bird: those that at least half of the annotators gave it.
-
-        Raises:
-            RatherError: IMG-* if the file cannot be read.
-        """
+        """Which pixels show the bird: those that at least half of the annotators gave it."""
         if self.segmentations is None:
             return super().layout(index)
         bird = mask((self.segmentations / self.files[index]).with_suffix(".png")) > 127  # noqa: PLR2004 - half

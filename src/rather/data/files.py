@@ -137,11 +137,7 @@ def is_picture(name: str) -> bool:
 
 
 def pictures_in(folder: Path) -> list[str]:
-    """The names of the pictures in a folder, sorted.
-
-    Raises:
-        RatherError: DATA-NOT-FOUND or DATA-EMPTY.
-    """
+    """The names of the pictures in a folder, sorted; DATA-NOT-FOUND or DATA-EMPTY without any."""
     try:
         names = sorted(filter(is_picture, os.listdir(folder)))  # noqa: PTH208 - names; 70,000 Paths take their time
     except OSError as error:

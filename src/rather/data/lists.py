@@ -23,11 +23,7 @@ _ESCAPE: Final = re.compile(r"^\.{0,2}(?:/|$)|/\.{0,2}(?:/|$)|[\\:\0]")
 
 
 def find(folder: Path, *places: str) -> Path:
-    """The first of these files or folders that exists.
-
-    Raises:
-        RatherError: DATA-NOT-FOUND that names them all.
-    """
+    """The first of these files or folders that exists; DATA-NOT-FOUND names them all."""
     for place in places:
         if (folder / place).exists():
             return folder / place
@@ -35,11 +31,7 @@ def find(folder: Path, *places: str) -> Path:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text, with the line ends of any system, without blank ones at the end.
-
-    Raises:
-        RatherError: DATA-NOT-FOUND, or DATA-DAMAGED if it is empty or not in UTF-8.
-    """
+    """The lines of a text in UTF-8, with the line ends of any system, without blank ones at the end."""
     try:
         text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -53,19 +45,9 @@ def read_lines(path: Path) -> list[str]:
 
 
 def numbers(path: Path, columns: Sequence[int], dtype: DTypeLike = np.float64, *, skip: int = 0) -> NDArray[Any]:
-    """Some columns of a list that blanks separate; the others are ignored.
+    """Some columns (rows, columns) of a list that blanks separate, counted from 0, as finite numbers of a type.
 
-    Args:
-        path: of the list.
-        columns: counted from 0.
-        dtype: of the numbers; others are refused.
-        skip: how many lines to leave out at the start.
-
-    Returns:
-        Finite numbers (rows, columns).
-
-    Raises:
-        RatherError: DATA-NOT-FOUND or DATA-DAMAGED.
+    `skip` lines at the start are left out. Other columns are ignored, and other numbers refused.
     """
     if not path.is_file():  # opening a pipe might wait for ever
         raise not_found(path)
@@ -116,7 +98,7 @@ def check_paths(path: Path, files: Sequence[str]) -> None:
     """Refuse a list in which a name may lead out of the dataset's folder, or occurs twice."""
     outside = next(filter(_ESCAPE.search, files), None)
     if outside is not None:
-        raise damaged(path, f"{outside[:60]!r} is no path inside the data set")
+        raise damaged(path, f"{outside[:60]!r} is no path inside the dataset")
     if len(set(files)) != len(files):
         twice, _ = Counter(files).most_common(1)[0]
         raise damaged(path, f"{twice[:60]!r} is there twice")

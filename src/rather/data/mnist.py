@@ -1,12 +1,15 @@
-"""MNIST: 70,000 handwritten digits (LeCun, Cortes and Burges; see Deng, 2012)."""
+"""MNIST: 70,000 handwritten digits (LeCun, Cortes and Burges; see Deng, 2012), of which 12,000 are in the package."""
 
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
+import json
 import math
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,22 +21,36 @@ from rather.data.lists import check_values, damaged, not_found
 from rather.data.source import Dataset, InMemory
 
 Bytes = NDArray[np.uint8]
-NAMES: Final = {"mnist:FOLDER": "all 70,000 handwritten digits, from the four official files in a folder"}
+NAMES: Final = {
+    "digits": "handwritten digits, in the package: 10,000 to train on, 2,000 to explain",
+    "mnist:FOLDER": "all 70,000 handwritten digits, from the four official files in a folder",
+}
+FILE: Final = Path(__file__).with_name("digits.npz")  # described by digits.json
 CLASSES: Final = tuple("0123456789")
 SIDE: Final = 28
 _COUNTS: Final = {"train": 60_000, "t10k": 10_000}
 
 
-def load(folder: Path) -> Dataset:
-    """All 60,000 training and 10,000 test digits.
+def load(folder: Path | None = None) -> Dataset:
+    """All 60,000 training and 10,000 test digits, or without a folder the first 10,000 and 2,000 of them.
 
     The folder holds `train-images-idx3-ubyte.gz` and its three companions, packed or unpacked.
     """
-    return Dataset(
-        "mnist",
-        test=as_source("mnist", "test", *read(folder, "t10k")),
-        train=as_source("mnist", "train", *read(folder, "train")),
-    )
+    name = "mnist" if folder else "digits"
+    test, train = (read(folder, "t10k"), read(folder, "train")) if folder else _bundled()
+    return Dataset(name, test=_source(name, "test", *test), train=_source(name, "train", *train))
+
+
+def _bundled() -> Iterator[tuple[Bytes, Bytes]]:
+    """Images and labels of the test and the training digits in the package."""
+    try:
+        data, card = FILE.read_bytes(), json.loads(FILE.with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(FILE, str(error), "Install rather again") from None
+    if hashlib.sha256(data).hexdigest() != card["sha256"]:
+        raise damaged(FILE, "its sha256 is not the card's", "Install rather again")
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        yield from ((arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("test", "train"))
 
 
 def read(folder: Path, part: str) -> tuple[Bytes, Bytes]:
@@ -46,7 +63,7 @@ def read(folder: Path, part: str) -> tuple[Bytes, Bytes]:
     return images, labels
 
 
-def as_source(name: str, part: str, images: Bytes, labels: Iterable[Any]) -> InMemory:
+def _source(name: str, part: str, images: Bytes, labels: Iterable[Any]) -> InMemory:
     """Digits in memory; a digit has one id in `digits` and in `mnist`, because it is the same picture."""
     return InMemory(
         name=name,

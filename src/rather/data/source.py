@@ -66,11 +66,7 @@ class Source(ABC):
         raise NotImplementedError(f"{self.name} knows no regions")
 
     def key_points(self, index: int) -> Float[Tensor, "p 3"]:
-        """Where its key points are in the pixels of `read`.
-
-        Returns:
-            Per point x and y, from 0 (left, top) to 1 (right, bottom), and 1; or NaN, NaN, 0 if it is hidden.
-        """
+        """Per key point x and y, from 0 (left, top) to 1 (right, bottom), and 1; or NaN, NaN, 0 if it is hidden."""
         raise NotImplementedError(f"{self.name} knows no key points")
 
     def true_effects(self, classifier: Classifier, count: int) -> dict[str, float]:
@@ -99,7 +95,7 @@ class InMemory(Source):
     name: str
     classes: tuple[str, ...]
     images: Images
-    labels: Sequence[int]
+    labels: Sequence[int | None]
     ids: Sequence[str]
 
     @override
@@ -155,12 +151,7 @@ class Dataset:
 def read_all(
     source: Source, indices: Iterable[int] | None = None, *, limit: int | None = None
 ) -> tuple[Images, list[int]]:
-    """The pictures that can be read, all of one shape, and their indices; the others are left out.
-
-    Args:
-        source: of the pictures.
-        indices: which of them; all by default.
-        limit: how many at most.
+    """The pictures that can be read, at most `limit`, all of one shape, and their indices; the others are left out.
 
     Raises:
         RatherError: DATA-ALL-BAD if none can be read.

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from rather.config.errors import RatherError
-from rather.core import Images
+from rather.core import Images, Loadable
 from rather.generators.ddpm import Denoiser
 from rather.generators.frozen import Bundled
 from rather.generators.noise_schedule import NoiseSchedule, Noisy, to_pm1, to_unit
@@ -32,13 +32,16 @@ Checkpoint = Literal["auto", "always", "never"]
 _SHARE: Final = 4  # a fourth of the free memory: the classifier and other processes need some as well
 
 # Settings that the methods of diffusion share.
-DiffusionModel = Annotated[
-    Denoiser, Bundled("ddpm"), Field(description="Diffusion model; trained on images of the queries' kind.")
+DiffusionModel = Loadable[
+    Annotated[Denoiser, Bundled("ddpm"), Field(description="Diffusion model; trained on images of the queries' kind.")]
 ]
 Tau = Annotated[
-    PositiveInt, Field(description="Noise levels to go up, of num_inference_steps; more change the image more.")
+    PositiveInt, Field(description="Noise levels to go up, of num_inference_steps; more of them change the image more.")
 ]
-InferenceSteps = Annotated[PositiveInt, Field(description="Noise levels of the respaced schedule; more are finer.")]
+InferenceSteps = Annotated[
+    PositiveInt,
+    Field(description="Noise levels of the respaced schedule; with more of them, tau levels reach less noise."),
+]
 
 
 def lowest_levels(generator: Denoiser, num_inference_steps: int, tau: int) -> NoiseSchedule:

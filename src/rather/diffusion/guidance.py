@@ -33,7 +33,7 @@ Scales = Annotated[
 ]
 SignWeight = Annotated[
     NonNegativeFloat,
-    Field(description="Weight of the distance, the sum of absolute pixel differences; larger keeps the image closer."),
+    Field(description="Weight of the distance, the sum of absolute pixel differences; larger keeps the answer closer."),
 ]
 #: (scale, queries, goal, noise) -> images and, of a method that has them, masks of what may change.
 Guided = Callable[[float, Images, Goal, Noise], tuple[Images, Mask | None]]

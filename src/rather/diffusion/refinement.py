@@ -40,11 +40,15 @@ Thresholds = Float[Tensor, " b"]
 Side = Annotated[
     PositiveInt,
     AfterValidator(_odd),
-    Field(description="Side, in pixels, of the square of the mask around each changed pixel; odd."),
+    Field(description="Side, in pixels, of the square that the mask has around each changed pixel; an odd number."),
 ]
 Threshold = Annotated[
     float,
-    Field(ge=0, le=1, description="Least change that the mask keeps, as a share of the image's largest; 0 keeps all."),
+    Field(
+        ge=0,
+        le=1,
+        description="Least change inside the mask, as a share of the image's largest; at 0 it is everywhere.",
+    ),
 ]
 
 

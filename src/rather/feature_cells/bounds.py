@@ -1,8 +1,8 @@
-"""The most that a ReLU network can answer while its first layer stays in a box: Zhang et al. (2018), CROWN.
+"""Upper bounds of a ReLU network's output while its first layer stays in a box: CROWN, Zhang et al. (2018).
 
 H. Zhang, T.-W. Weng, P.-Y. Chen, C.-J. Hsieh, L. Daniel, "Efficient neural network robustness certification
 with general activation functions", NeurIPS 2018. Each ReLU lies between two lines, its chord above and a line
-through 0 below; going backwards through the layers, every unit takes the one that makes the answer larger.
+through 0 below; backwards through the layers, every unit takes the one that makes the output larger.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def upper_line(
 ) -> tuple[Float[Tensor, "b m"], Float[Tensor, " b"]]:
     """Slope and constant with `weight . f(h) <= slope . h + constant` for every h with low <= h <= high.
 
-    f is a ReLU and a linear layer, again and again; without layers f(h) = h. Where no unit can change its
-    sign within the box, the line is the function.
+    f alternates ReLUs and linear layers; without layers f(h) = h. If no unit can change its sign within the
+    box, the line equals the function.
 
     Args:
         layers: the linear layers of f, in order.

@@ -1,4 +1,4 @@
-"""The fastest exact way to score the edits of the maps that a head reads."""
+"""Chooses the fastest exact way to score the edits of a feature map, by the structure of the head."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from rather.feature_cells.linear_edits import LinearFirst, PooledLinear
 from rather.feature_cells.linear_head import LinearHead, linear_head
 
 Prescreen = Literal["none", "bf16"]
-Start = Callable[[Features, Features], Edits]
+Start = Callable[[Features, Features], Edits]  # (queries, distractors) -> their edits
 
-_CACHE: Final = 2**21  # numbers in the tables of pairs in lock-step: many more would leave the cache
-_TABLE: Final = 2**27  # numbers in the table of one pair; where it would be larger, the head is asked instead
+_CACHE: Final = 2**21  # numbers in the tables of all pairs at once: many more would leave the cache
+_TABLE: Final = 2**27  # numbers in the table of one pair; if it would be larger, the head is called instead
 
 
 @final
 @dataclass(frozen=True)
 class CellEditor:
-    """Starts the edits of maps that one head reads, of at most `at_once` pairs (queries, distractors)."""
+    """Starts the edits of the maps of one head, of at most `at_once` pairs (query, distractor)."""
 
     start: Start
     at_once: int
 
 
 def cell_editor(head: nn.Module, shape: tuple[int, int, int], screen: Prescreen = "none") -> CellEditor:
-    """Looks at the structure of a head; one that is not known is asked about every edit.
+    """The editor for a head; a head of unknown structure is called for every edit.
 
     Args:
         head: maps (b, d, u, v) to logits (b, k), in evaluation mode.
         shape: (d, u, v).
-        screen: `bf16` scores all edits in bf16 and has the head itself check the best, see `Prescreened`. A
-            pooled linear head has no use for it, and ignores it.
+        screen: `bf16` scores all edits in bf16 and checks the best by the head itself, see `Prescreened`. A
+            pooled linear head does not need it, and ignores it.
     """
     d, n = shape[0], shape[1] * shape[2]
     known = linear_head(head, shape)

@@ -1,4 +1,4 @@
-"""Edits of feature cells shown in the image: highlights by the receptive field, and the composite picture.
+"""Edits of feature cells shown in the image: highlights by the receptive field, and the composite image.
 
 Goyal et al. (2019), section 4.1: a cell is highlighted by the receptive field of its feature; the composite
 aligns the centres of the two highlighted regions and lays the distractor's over the query's, with the
@@ -17,28 +17,28 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
-from rather.core import Classifier, Images, Labels, Logits
+from rather.core import Classifier, Images, Labels, Logits, SearchResult
 from rather.feature_cells.edits import BLOCK, Edit, Edits, OpenEdits, Scores
 from rather.search.descend import on_grid
 from rather.search.losses import log_probability
 
 Highlights = Float[Tensor, "n h w"]
 
-#: Of classifiers already measured: it takes a pass for each cell, and a classifier does not change.
+#: By classifier, which does not change: measuring takes a pass for each cell.
 _MEASURED: Final[WeakKeyDictionary[Classifier, Highlights]] = WeakKeyDictionary()
 
 
 def highlights(classifier: Classifier, like: Images) -> Highlights:
-    """How much each of the n = u * v feature cells looks at each pixel, from 0 to 1.
+    """How strongly each of the n = u * v feature cells depends on each pixel, from 0 to 1.
 
-    The field is measured, not computed from the layers, so that any net will do: it is the box of pixels on
-    which the cell's features have a gradient, for a few noise images. Within it the intensity falls off as a
-    Gaussian from the cell's own place, as effective receptive fields do (Luo et al., 2016), with the cell's
-    pitch as its standard deviation.
+    The receptive field is measured, so that any net will do: it is the box of pixels on which the cell's
+    features have a gradient, for a few noise images. Within it the intensity falls off as a Gaussian from the
+    cell's place, as effective receptive fields do (Luo et al., 2016), with the cells' spacing as its standard
+    deviation.
 
     Args:
-        classifier: whose map it is.
-        like: images of the right shape and device; their values are not looked at.
+        classifier: its feature map is measured.
+        like: images of the right shape and device; their values do not matter.
     """
     if classifier not in _MEASURED:
         _MEASURED[classifier] = _measured(classifier, like)
@@ -66,7 +66,7 @@ def _measured(classifier: Classifier, like: Images) -> Highlights:
 
 
 def _box(seen: Tensor) -> Tensor:
-    """The smallest box of ones around what is true; everything, where nothing is."""
+    """The smallest box around the true pixels; the whole image if there are none."""
     if not seen.any():
         return torch.ones_like(seen)
     box = torch.zeros_like(seen)
@@ -76,7 +76,7 @@ def _box(seen: Tensor) -> Tensor:
 
 
 def attention(cells: Sequence[int], highlight: Highlights) -> Float[Tensor, "1 h w"]:
-    """The highlights of some cells together: what an edit, or all of them, looked at."""
+    """The highlights of some cells together, by their maximum."""
     if not cells:
         return torch.zeros_like(highlight[:1])
     return highlight[list(cells)].amax(0, keepdim=True)
@@ -89,7 +89,7 @@ def composite(
     highlight: Highlights,
     grid: tuple[int, int],
 ) -> Float[Tensor, "c h w"]:
-    """The query with each edited cell's region laid over by the distractor cell's, centres aligned.
+    """The query with the distractor cell's region laid over each edited cell's region, centres aligned.
 
     Args:
         x: the query.
@@ -99,14 +99,14 @@ def composite(
         grid: (u, v) of the feature map.
     """
     result, v = x, grid[1]
-    for mine, theirs in edits:
-        moved = _moved(distractor, mine // v - theirs // v, mine % v - theirs % v, grid)
-        result = torch.lerp(result, moved, highlight[mine])
+    for i, j in edits:
+        moved = _moved(distractor, i // v - j // v, i % v - j % v, grid)
+        result = torch.lerp(result, moved, highlight[i])
     return result
 
 
 def _moved(image: Float[Tensor, "c h w"], down: int, right: int, grid: tuple[int, int]) -> Float[Tensor, "c h w"]:
-    """An image moved by so many cells; what comes in from outside are its nearest pixels."""
+    """An image moved by so many cells; at the border its nearest pixels are repeated."""
     _, height, width = image.shape
     down, right = round(down * height / grid[0]), round(right * width / grid[1])
     pad = max(abs(down), abs(right))
@@ -116,10 +116,10 @@ def _moved(image: Float[Tensor, "c h w"], down: int, right: int, grid: tuple[int
 
 @final
 class PictureEdits(Edits):
-    """Edits judged by the composite picture: the classifier is asked about that of every open edit.
+    """Edits scored by the composite image: one forward pass of the classifier for each open edit.
 
     Args:
-        classifier: whom to ask.
+        classifier: scores the composites.
         highlight: of every cell, from `highlights`.
         grid: (u, v) of the feature map whose cells are edited.
         query: images to edit.
@@ -130,32 +130,84 @@ class PictureEdits(Edits):
         self, classifier: Classifier, highlight: Highlights, grid: tuple[int, int], query: Images, distractor: Images
     ) -> None:
         self.classifier, self.highlight, self.grid = classifier, highlight, grid
-        self.mine, self.theirs = query.clone(), distractor
+        self.images, self.distractor = query.clone(), distractor
 
     @override
     def logits(self) -> Logits:
-        given: Tensor = self.classifier(on_grid(self.mine))
-        return given
+        logits: Tensor = self.classifier(on_grid(self.images))
+        return logits
 
     @override
     def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
-        found = self.mine.new_full(open_edits.shape, -torch.inf)
-        (u, v), block = self.grid, max(1, BLOCK // (8 * self.mine[0].numel()))
+        found = self.images.new_full(open_edits.shape, -torch.inf)
+        (u, v), block = self.grid, max(1, BLOCK // (8 * self.images[0].numel()))
         for row, wanted in enumerate(target):
             # Many edits move the distractor by as many cells: each move is made once.
             moves = [(down, right) for down in range(1 - u, u) for right in range(1 - v, v)]
-            moved = torch.stack([_moved(self.theirs[row], *move, self.grid) for move in moves])
+            moved = torch.stack([_moved(self.distractor[row], *move, self.grid) for move in moves])
             for i, j in (part.T for part in open_edits[row].nonzero().split(block)):
                 move = (i // v - j // v + u - 1) * (2 * v - 1) + i % v - j % v + v - 1
-                pictures = torch.lerp(self.mine[row], moved[move], self.highlight[i, None])
+                pictures = torch.lerp(self.images[row], moved[move], self.highlight[i, None])
                 found[row, i, j] = log_probability(self.classifier(on_grid(pictures)), wanted.expand(len(i)))
         return found
 
     @override
     def apply(self, edit: Edit) -> None:
         for row, (i, j) in enumerate(edit.tolist()):
-            self.mine[row] = composite(self.mine[row], self.theirs[row], [(i, j)], self.highlight, self.grid)
+            self.images[row] = composite(self.images[row], self.distractor[row], [(i, j)], self.highlight, self.grid)
 
     @override
     def keep(self, rows: Bool[Tensor, " b"]) -> None:
-        self.mine, self.theirs = self.mine[rows], self.theirs[rows]
+        self.images, self.distractor = self.images[rows], self.distractor[rows]
+
+
+def edit_result(
+    classifier: Classifier,
+    x: Images,
+    distractors: Images,
+    grid: tuple[int, int],
+    edits: Sequence[Sequence[tuple[int, int]]],
+    *,
+    log_p: Sequence[Tensor],
+    success: Sequence[bool],
+    ids: Sequence[str],
+    evaluations: Sequence[int],
+) -> SearchResult:
+    """The result of a search among edits: composites, the path to each, and the highlights of the edited cells.
+
+    Args:
+        classifier: its feature cells were edited.
+        x: the queries.
+        distractors: the image that each was edited with.
+        grid: (u, v) of the feature map.
+        edits: of each row, in order: (query cell, distractor cell).
+        log_p: of each row, log p(target) before the first edit and after each.
+        success: whether the edited features are at the goal.
+        ids: of the distractors.
+        evaluations: forward passes of the head, of each row.
+    """
+    light = highlights(classifier, x)
+    paths = []
+    for image, distractor, pairs in zip(x, distractors, edits, strict=True):
+        path = [image]
+        for pair in pairs:
+            path.append(composite(path[-1], distractor, [pair], light, grid))
+        paths.append(torch.stack(path))
+    return SearchResult(
+        images=torch.stack([path[-1] for path in paths]) if paths else x,
+        steps=torch.tensor([len(pairs) for pairs in edits], dtype=torch.long),
+        evaluations=torch.tensor(evaluations, dtype=torch.long),
+        artifacts={
+            "path": paths,
+            "distractor": list(distractors),
+            "query_attention": [attention([i for i, _ in pairs], light) for pairs in edits],
+            "distractor_attention": [attention([j for _, j in pairs], light) for pairs in edits],
+        },
+        info={
+            "edits": edits,
+            "log_probability": [each.tolist() for each in log_p],
+            "confidence": [each.exp().tolist() for each in log_p],
+            "flipped_in_features": success,
+            "distractor": ids,
+        },
+    )

@@ -1,8 +1,7 @@
 """Every edit of one cell of a feature map, scored by the head (Goyal et al., 2019, section 2.2).
 
-Edit (i, j) puts cell j of a distractor's map in the place of cell i of the query's. Here is what a search
-wants to know of edits, and how any head whatever can answer; `linear_edits` has a faster way for heads that
-begin with a linear layer, and `editor` chooses.
+Edit (i, j) replaces cell i of a query's map by cell j of a distractor's. `AnyHead` works for any head;
+`linear_edits` has a faster way for heads that begin with a linear layer; `cell_editor` chooses.
 """
 
 from __future__ import annotations
@@ -22,33 +21,33 @@ from rather.core import Features, Labels, Logits
 Scores = Float[Tensor, "b n n"]  # of edits (query cell, distractor cell)
 OpenEdits = Bool[Tensor, "b n n"]  # which of them may be made
 Edit = Int[Tensor, "b 2"]
-#: Of queries as they are edited so far, distractors, targets and open edits: the best edit of each query.
+#: (queries as edited so far, distractors, targets, open edits) -> the best edit of each query.
 Solver = Callable[[Features, Features, Labels, OpenEdits], Edit]
 
-#: Scores this close, relative to their size or to 1, differ by rounding: the first of them wins.
+#: Scores this close, relative to their size or to 1, differ by rounding only: the first of them wins.
 HAIR: Final = 1e-5
-#: Cells of a map, at most.
+#: Maximum number of cells of a map.
 CELLS: Final = 400
-#: Numbers in the maps that a head is given at once.
+#: Numbers in the maps of one forward pass of a head.
 BLOCK: Final = 2**24
-#: Edits that a screen checks at first, and how many times as many whenever it is not sure.
+#: Edits that `Prescreened` checks at first, and the factor by which it checks more until it is sure.
 CHECKED, MORE = 16, 4
 
 
 class Edits(ABC):
-    """A batch of maps that are edited cell by cell, and what the head says of every next edit."""
+    """A batch of maps that are edited cell by cell, and the head's score of every next edit."""
 
     @abstractmethod
     def logits(self) -> Logits:
-        """Of the maps as they are now."""
+        """The logits of the maps as they are now."""
 
     @abstractmethod
     def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
-        """The log-probability of the target after each open edit; closed ones may hold anything."""
+        """Log-probability of the target after each open edit; the scores of closed ones are arbitrary."""
 
     @abstractmethod
     def apply(self, edit: Edit) -> None:
-        """Make one edit in each map, of a query cell that has not been edited before."""
+        """Make one edit in each map, of a query cell that was not edited before."""
 
     @abstractmethod
     def keep(self, rows: Bool[Tensor, " b"]) -> None:
@@ -60,7 +59,7 @@ class Edits(ABC):
 
 
 def check_cell_count(u: int, v: int) -> None:
-    """Edits are pairs of cells: of a map as large as an image there are far too many to look at.
+    """Raise for a map with too many cells: edits are pairs of cells.
 
     Raises:
         RatherError: MODEL-LAYER.
@@ -75,11 +74,11 @@ def check_cell_count(u: int, v: int) -> None:
 
 
 def edited(query: Features, distractor: Features, edits: Sequence[Sequence[tuple[int, int]]]) -> Features:
-    """The queries' maps with the edits (query cell, distractor cell) of each made."""
-    maps, theirs = query.flatten(2).clone(), distractor.flatten(2)
+    """The queries' maps after the edits (query cell, distractor cell) of each."""
+    maps, source = query.flatten(2).clone(), distractor.flatten(2)
     for row, pairs in enumerate(edits):
         for i, j in pairs:
-            maps[row, :, i] = theirs[row, :, j]
+            maps[row, :, i] = source[row, :, j]
     return maps.view_as(query)
 
 
@@ -96,38 +95,38 @@ def first_best(scores: Scores, open_edits: OpenEdits) -> Edit:
 
 
 def nearly(score: Tensor) -> Tensor:
-    """What is equal to a score but for rounding begins here."""
+    """The least score that equals this one up to rounding."""
     return score - HAIR * score.abs().clamp(min=1)
 
 
 @final
 class AnyHead(Edits):
-    """Asks the head about every open edit, in blocks of bounded memory; or leaves the best one to a solver.
+    """Scores every open edit by the head, in blocks of bounded memory, or finds the best one by a solver.
 
     Args:
         head: maps (b, d, u, v) to logits.
         query: maps to edit.
         distractor: maps to copy from.
-        solver: finds the best edit in another way than by the scores of all.
+        solver: finds the best edit without the scores of all.
     """
 
     def __init__(
         self, head: Callable[[Features], Logits], query: Features, distractor: Features, solver: Solver | None = None
     ) -> None:
         self.head, self.solver, self.grid = head, solver, query.shape[2:]
-        self.mine, self.theirs = query.flatten(2).clone(), distractor.flatten(2)
+        self.maps, self.distractor = query.flatten(2).clone(), distractor.flatten(2)
 
     @override
     def logits(self) -> Logits:
-        return self.head(self.mine.unflatten(2, self.grid))
+        return self.head(self.maps.unflatten(2, self.grid))
 
     @override
     def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
-        found = self.mine.new_full(open_edits.shape, -torch.inf)
-        block = 1 + BLOCK // self.mine[0].numel()
+        found = self.maps.new_full(open_edits.shape, -torch.inf)
+        block = 1 + BLOCK // self.maps[0].numel()
         for row, i, j in (part.T for part in open_edits.nonzero().split(block)):
-            cells = self.mine[row]
-            cells[torch.arange(len(row)), :, i] = self.theirs[row, :, j]
+            cells = self.maps[row]
+            cells[torch.arange(len(row)), :, i] = self.distractor[row, :, j]
             log_p = self.head(cells.unflatten(2, self.grid)).log_softmax(1)
             found[row, i, j] = log_p.gather(1, target[row, None])[:, 0]
         return found
@@ -136,26 +135,26 @@ class AnyHead(Edits):
     def best(self, target: Labels, open_edits: OpenEdits) -> Edit:
         if self.solver is None:
             return super().best(target, open_edits)
-        query, distractor = (maps.unflatten(2, self.grid) for maps in (self.mine, self.theirs))
-        return self.solver(query, distractor, target, open_edits)
+        maps, distractor = (cells.unflatten(2, self.grid) for cells in (self.maps, self.distractor))
+        return self.solver(maps, distractor, target, open_edits)
 
     @override
     def apply(self, edit: Edit) -> None:
         every, (i, j) = torch.arange(len(edit)), edit.T
-        self.mine[every, :, i] = self.theirs[every, :, j]
+        self.maps[every, :, i] = self.distractor[every, :, j]
 
     @override
     def keep(self, rows: Bool[Tensor, " b"]) -> None:
-        self.mine, self.theirs = self.mine[rows], self.theirs[rows]
+        self.maps, self.distractor = self.maps[rows], self.distractor[rows]
 
 
 @final
 class Prescreened(Edits):
     """Rough scores of all edits, and exact ones of the most promising.
 
-    The best of those that were checked is the answer once no other edit's rough score, raised by four times
-    the largest error seen, comes up to it; until then more are checked, in the end all. This certificate is
-    empirical: the error may be larger where nobody looked.
+    The best checked edit is the answer once no other edit's rough score, raised by four times the largest
+    error seen, reaches its score; until then more are checked, in the end all. This certificate is empirical:
+    the error of an unchecked edit may be larger.
     """
 
     def __init__(self, exact: Edits, rough: Edits) -> None:
@@ -167,7 +166,7 @@ class Prescreened(Edits):
 
     @override
     def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
-        """Those of the edits that were checked; -inf for the others, of which none is the best."""
+        """The scores of the checked edits; -inf for the others, none of which is the best."""
         rough = self.rough.scores(target, open_edits)
         rough = torch.where(open_edits & ~rough.isnan(), rough, -torch.inf)
         rank = rough.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).view_as(rough)

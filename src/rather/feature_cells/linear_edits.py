@@ -30,13 +30,13 @@ Step = Callable[[Float[Tensor, "m c"]], Float[Tensor, "k c"]]
 _UNDERFLOW: Final = 1e-28  # below it a sum of float32 may have lost terms that count
 _LARGE: Final = 2**20  # numbers in the table of a pair that is worth looking for units that are dead
 _UNITS: Final = 256  # whose weights stay in the cache while they are used
-#: Numbers in a layer at once. Of 32 MiB or more, malloc keeps nothing: each use faults in its pages anew.
+#: Numbers in a layer at once. Of 32 MiB or more, malloc keeps nothing: each use faults in its pages again.
 _BLOCK: Final = 6 * 2**20
 
 
 @final
 class LinearFirst(Edits):
-    """From what each edit adds to the m units of the first layer: n * n * m numbers for a pair.
+    """Scores from what each edit adds to the m units of the first layer: n * n * m numbers for a pair.
 
     The units are the first dimension: the layers after them then multiply from the left and the softmax runs
     across edits, which for a small head is several times faster than along the few classes.
@@ -46,13 +46,13 @@ class LinearFirst(Edits):
         m, _, d = head.weight.shape
         b, n = len(query), query[0].numel() // d
         parts = head.weight.split(_UNITS)
-        mine = torch.cat([torch.einsum("mid,bdi->mbi", part, query.flatten(2)) for part in parts])
-        theirs = head.weight.view(-1, d) @ distractor.flatten(2).transpose(0, 1).reshape(d, -1)
-        theirs = theirs.view(m, -1, b, n).transpose(1, 2).contiguous()
+        before = torch.cat([torch.einsum("mid,bdi->mbi", part, query.flatten(2)) for part in parts])
+        after = head.weight.view(-1, d) @ distractor.flatten(2).transpose(0, 1).reshape(d, -1)
+        after = after.view(m, -1, b, n).transpose(1, 2).contiguous()
         self.head = head
-        self.hidden = mine.sum(2) + head.bias[:, None]  # (m, b)
+        self.hidden = before.sum(2) + head.bias[:, None]  # (m, b)
         self.changes = (
-            theirs.sub_(mine[..., None]) if theirs.shape[2] == n else theirs - mine[..., None]
+            after.sub_(before[..., None]) if after.shape[2] == n else after - before[..., None]
         )  # (m, b, n, n)
         # Hardly a unit is dead in all pairs of a batch; in one so large that it comes alone, many are.
         alone = b == 1 and self.changes.numel() >= _LARGE
@@ -90,7 +90,7 @@ class LinearFirst(Edits):
 
 
 def _steps(layers: nn.Sequential) -> list[Step]:
-    """Linear layers and activations, of columns; what they are given may be overwritten."""
+    """Linear layers and activations, on columns; they may overwrite their input."""
     return [partial(_linear, layer.weight, layer.bias) if isinstance(layer, nn.Linear) else layer for layer in layers]
 
 
@@ -107,7 +107,7 @@ def _columns(steps: Sequence[Step], z: Float[Tensor, "m c"]) -> Float[Tensor, "k
 
 @final
 class PooledLinear(Edits):
-    """In closed form, where all of the head is one linear layer with the same weights for every cell.
+    """Scores in closed form, if the head is one linear layer with the same weights for every cell.
 
         p_k after (i, j)  =  a_k left_ik right_jk / sum_k a_k left_ik right_jk,
         a = exp(logits),  left_i = exp(-W f_i),  right_j = exp(W f'_j)
@@ -119,13 +119,13 @@ class PooledLinear(Edits):
 
     def __init__(self, head: LinearHead, query: Features, distractor: Features) -> None:
         weight = head.weight[:, 0].T.contiguous()  # a product of two transposed matrices is slower
-        self.mine = query.flatten(2).mT @ weight  # (b, n, k)
-        self.theirs = distractor.flatten(2).mT @ weight
-        self.left = (self.mine.amin(2, keepdim=True) - self.mine).exp_()
-        right = (self.theirs - self.theirs.amax(2, keepdim=True)).exp_()
+        self.from_query = query.flatten(2).mT @ weight  # (b, n, k)
+        self.from_distractor = distractor.flatten(2).mT @ weight
+        self.left = (self.from_query.amin(2, keepdim=True) - self.from_query).exp_()
+        right = (self.from_distractor - self.from_distractor.amax(2, keepdim=True)).exp_()
         self.right = right.mT.contiguous()  # (b, k, n): products with it are twice as fast
-        self.now = self.mine.sum(1, dtype=torch.float64) + head.bias
-        self.rows = torch.arange(len(query), device=query.device)  # of `mine` and `theirs` that are kept
+        self.now = self.from_query.sum(1, dtype=torch.float64) + head.bias
+        self.rows = torch.arange(len(query), device=query.device)  # the rows that are kept of both
 
     @override
     def logits(self) -> Logits:
@@ -139,14 +139,14 @@ class PooledLinear(Edits):
         total = (self.left * log_a.exp()[:, None]) @ self.right
         if (torch.minimum(share, total) >= _UNDERFLOW).all():
             return share.div_(total).log_().add_(log_a[every, target][:, None, None])
-        theirs, without = self.theirs[self.rows], self.now[:, None] - self.mine[self.rows]
-        each = [(rest[:, None] + theirs).log_softmax(2)[every, :, target] for rest in without.unbind(1)]
+        after, without = self.from_distractor[self.rows], self.now[:, None] - self.from_query[self.rows]
+        each = [(rest[:, None] + after).log_softmax(2)[every, :, target] for rest in without.unbind(1)]
         return torch.stack(each, 1)
 
     @override
     def apply(self, edit: Edit) -> None:
         i, j = edit.T
-        self.now = self.now - self.mine[self.rows, i] + self.theirs[self.rows, j]
+        self.now = self.now - self.from_query[self.rows, i] + self.from_distractor[self.rows, j]
 
     @override
     def keep(self, rows: Bool[Tensor, " b"]) -> None:

@@ -49,8 +49,8 @@ def relaxed_best_edit(
         lr: learning rate; 0.3 in the paper.
         entropy: weight of the entropy of a plus those of the rows of P, in nats.
     """
-    mine, theirs = query.flatten(2).transpose(1, 2), distractor.flatten(2).transpose(1, 2)
-    rows, n, _ = mine.shape
+    f, f_other = query.flatten(2).transpose(1, 2), distractor.flatten(2).transpose(1, 2)
+    rows, n, _ = f.shape
     open_cells = open_edits.any(2)
 
     def split(z: Tensor, at: Rows) -> tuple[Float[Tensor, "n cells"], Float[Tensor, "n cells cells"]]:
@@ -61,11 +61,11 @@ def relaxed_best_edit(
         alpha, m = split(z, at)
         log_a, log_p = alpha.log_softmax(1), m.log_softmax(2)
         a, p = log_a.exp(), log_p.exp()
-        mixed = torch.lerp(mine[at], p @ theirs[at], a[:, :, None])
+        mixed = torch.lerp(f[at], p @ f_other[at], a[:, :, None])  # (1 - a) o f(I) + a o P f(I')
         logits = head(mixed.transpose(1, 2).reshape_as(query[at]))
-        doubt = -(a * log_a).sum(1) - (p * log_p).sum((1, 2))
+        entropies = -(a * log_a).sum(1) - (p * log_p).sum((1, 2))
         never = torch.zeros(len(at), dtype=torch.bool, device=at.device)
-        return entropy * doubt - log_probability(logits, target[at]), never
+        return entropy * entropies - log_probability(logits, target[at]), never
 
     end = descend(objective, query.new_zeros(rows, n + n * n), steps=steps, lr=lr, optimizer=sgd).end
     every = torch.arange(rows, device=query.device)

@@ -24,16 +24,16 @@ from rather.search.losses import log_probability
 @final
 @dataclass(frozen=True)
 class EditSequence:
-    """The edits of some rows, and what they did."""
+    """The edits of a batch of pairs, and their effect."""
 
     edits: Int[Tensor, "b s 2"]  # (query cell, distractor cell) in order, the first `count` of them
     log_probability: Float[Tensor, "b s_plus_1"]  # of the target, before any edit and after each of them
     count: Int[Tensor, " b"]
-    flipped: Bool[Tensor, " b"]  # what was edited is at the goal
+    flipped: Bool[Tensor, " b"]  # the edited maps are at the goal
 
 
 def sequential_search(
-    how: CellEditor,
+    editor: CellEditor,
     query: Features,
     distractor: Features,
     goal: Goal,
@@ -42,15 +42,15 @@ def sequential_search(
     at_most: int | None = None,
     reuse: bool = False,
 ) -> EditSequence:
-    """Algorithm 1 for a batch of pairs; those whose decision has changed leave it.
+    """Algorithm 1 for a batch of pairs; a pair leaves the batch once its prediction has changed.
 
     Args:
-        how: knows the head, and finds the best edit.
-        query: f(I), of the images to explain; the images themselves if `how` edits those.
+        editor: scores the edits by the head.
+        query: f(I), of the images to explain; the images themselves if the editor edits those.
         distractor: f(I'), of the images to copy from, likewise.
         goal: c', and the confidence that it should have.
-        cells: how many can be edited; None for one at each place of a map.
-        at_most: edits of a pair; None for one of each cell.
+        cells: number of cells that can be edited; by default one at each place of a map.
+        at_most: maximum number of edits of a pair; by default one of each cell.
         reuse: whether a cell of the distractor may be copied twice.
     """
     cells = query[0, 0].numel() if cells is None else cells
@@ -58,17 +58,19 @@ def sequential_search(
     every = torch.arange(len(goal), device=query.device)
     with torch.no_grad():
         parts = [
-            _search(how.start(f, other), goal[rows], cells, most, reuse=reuse)
-            for f, other, rows in zip(*(whole.split(how.at_once) for whole in (query, distractor, every)), strict=True)
+            _search(editor.start(f, other), goal[rows], cells, most, reuse=reuse)
+            for f, other, rows in zip(
+                *(whole.split(editor.at_once) for whole in (query, distractor, every)), strict=True
+            )
         ]
     return EditSequence(*(torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])))
 
 
 def _search(maps: Edits, goal: Goal, cells: int, most: int, *, reuse: bool) -> EditSequence:
     rows = torch.arange(len(goal), device=goal.target.device)
-    mine = torch.ones(len(goal), cells, dtype=torch.bool, device=rows.device)  # cells that may be edited
-    theirs = torch.ones_like(mine)  # and copied
-    trail = EditSequence(
+    unedited = torch.ones(len(goal), cells, dtype=torch.bool, device=rows.device)  # query cells
+    unused = torch.ones_like(unedited)  # distractor cells
+    made = EditSequence(
         edits=rows.new_zeros(len(goal), most, 2),
         log_probability=torch.zeros(len(goal), most + 1, device=rows.device),
         count=torch.zeros_like(rows),
@@ -77,18 +79,18 @@ def _search(maps: Edits, goal: Goal, cells: int, most: int, *, reuse: bool) -> E
     for step in range(most + 1):
         logits = maps.logits()
         flipped = goal.reached(logits)
-        trail.log_probability[rows, step] = log_probability(logits, goal.target).float()
+        made.log_probability[rows, step] = log_probability(logits, goal.target).float()
         if step == most or flipped.any():
-            trail.count[rows], trail.flipped[rows] = step, flipped
+            made.count[rows], made.flipped[rows] = step, flipped
             if step == most or flipped.all():
                 break
-            rows, mine, theirs = (each[~flipped] for each in (rows, mine, theirs))
+            rows, unedited, unused = (each[~flipped] for each in (rows, unedited, unused))
             goal = goal[~flipped]
             maps.keep(~flipped)
-        edit = maps.best(goal.target, mine[:, :, None] & theirs[:, None])
+        edit = maps.best(goal.target, unedited[:, :, None] & unused[:, None])
         maps.apply(edit)
-        trail.edits[rows, step] = edit
-        mine.scatter_(1, edit[:, :1], value=False)
+        made.edits[rows, step] = edit
+        unedited.scatter_(1, edit[:, :1], value=False)
         if not reuse:
-            theirs.scatter_(1, edit[:, 1:], value=False)
-    return trail
+            unused.scatter_(1, edit[:, 1:], value=False)
+    return made

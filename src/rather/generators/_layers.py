@@ -10,7 +10,7 @@ from typing import Final
 from torch import nn
 
 from rather.config.errors import RatherError
-from rather.generators.recipe import Shape
+from rather.io.images import Shape
 
 Norm = Callable[[int], nn.Module]
 _SMALL = 7  # pixels a side: where going down ends

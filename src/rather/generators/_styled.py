@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from rather.core import Images
 from rather.generators._layers import convolved
-from rather.generators.recipe import Shape
+from rather.io.images import Shape
 
 Layout = Float[Tensor, "b r h w"]  # 1 where a pixel is of a region, 0 elsewhere
 Codes = Float[Tensor, "b r s"]  # the style of each region; 0 for a region that an image does not have

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, final
+from typing import Final, final
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from typing_extensions import override
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images
 from rather.generators.frozen import CHECKED, ReconstructingNet, failing_net
+from rather.io.images import Shape
 
 Latents = Float[Tensor, "b l"]
 _SLACK: Final = 0.05  # by which pixels may leave their range; a net's last layer may be linear
@@ -34,7 +35,7 @@ class Autoencoder(ReconstructingNet):
         name: for reports.
     """
 
-    kind: ClassVar[str] = "autoencoder"
+    kind = "autoencoder"
     black: Tensor
     span: Tensor
 
@@ -43,7 +44,7 @@ class Autoencoder(ReconstructingNet):
         encoder: nn.Module,
         decoder: nn.Module,
         *,
-        shape: tuple[int, int, int],
+        shape: Shape,
         size: int,
         pixels: tuple[float | int, float | int] = (0, 1),
         name: str = "autoencoder",

@@ -9,7 +9,7 @@ All of them have one architecture. Ours: its bottleneck is a layer of a few numb
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -20,7 +20,8 @@ from rather.config.errors import RatherError
 from rather.core import Classifier, Images, Labels
 from rather.generators._layers import down, group_norm, up
 from rather.generators.frozen import FrozenNet
-from rather.generators.recipe import Column, Columns, Figure, GeneratorNet, GeneratorRecipe, Latent, Names, Phase, Shape
+from rather.generators.recipe import Columns, Figure, GeneratorNet, GeneratorRecipe, Latent, Names
+from rather.io.images import Shape
 
 #: Images to their reconstructions: an `Autoencoder`, or any function.
 Reconstruct = Callable[[Images], Images]
@@ -41,7 +42,7 @@ class Classwise(FrozenNet):
         name: for reports.
     """
 
-    kind: ClassVar[str] = "classwise"
+    kind = "classwise"
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class Classwise(FrozenNet):
         everything: nn.Module,
         *,
         classes: tuple[str, ...],
-        shape: tuple[int, int, int],
+        shape: Shape,
         name: str = "classwise",
     ) -> None:
         super().__init__()
@@ -98,8 +99,8 @@ def by_class(autoencoders: Iterable[Reconstruct], x: Images, classes: Labels) ->
 class ClasswiseRecipe(GeneratorRecipe):
     """What remains of an image when only the pictures of one class are known."""
 
-    makes: ClassVar[type[FrozenNet]] = Classwise
-    reads: ClassVar[tuple[Column, ...]] = ("images", "labels")
+    makes = Classwise
+    reads = ("images", "labels")
 
     labels: Names = ()
     """Names of the classes; the training takes them from the data."""
@@ -141,10 +142,6 @@ class ClasswiseNet(GeneratorNet):
         self.labels, self.shape = settings.labels, shape
         self.everything, *each = (_autoencoder(settings, shape) for _ in range(1 + len(settings.labels)))
         self.each = nn.ModuleList(each)
-
-    @override
-    def phases(self) -> Mapping[str, Phase]:
-        return {"classwise": Phase([*self.parameters()])}
 
     @override
     def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import gcd
-from typing import Annotated, Any, ClassVar, Final, Literal, final
+from typing import Annotated, Any, Final, Literal, final
 
 import torch
 from jaxtyping import Float, Int
@@ -26,7 +26,8 @@ from rather.config.errors import RatherError
 from rather.core import Classifier, Images
 from rather.generators.frozen import FrozenNet, ReconstructingNet
 from rather.generators.noise_schedule import NoiseSchedule, Noisy, cosine, linear, to_pm1, to_unit
-from rather.generators.recipe import BatchSize, Columns, Figure, GeneratorNet, GeneratorRecipe, Phase, Shape
+from rather.generators.recipe import Batch, Columns, Figure, GeneratorNet, GeneratorRecipe, Phase
+from rather.io.images import Shape
 
 #: What a net predicts from a noisy image: its noise, the image, or sqrt(a) noise - sqrt(1 - a) image.
 PredictionType = Literal["noise", "image", "velocity"]
@@ -54,14 +55,14 @@ class Denoiser(ReconstructingNet):
         name: for reports.
     """
 
-    kind: ClassVar[str] = "denoiser"
+    kind = "denoiser"
     log_signal_to_noise: Tensor
 
     def __init__(
         self,
         net: nn.Module,
         *,
-        shape: tuple[int, int, int],
+        shape: Shape,
         alpha_bar: Float[Tensor, " t"],
         prediction_type: PredictionType = "noise",
         variance: Variance = "posterior",
@@ -198,7 +199,7 @@ def small_unet(shape: Shape, width: int, patch: int) -> UNet:
 class DDPMRecipe(GeneratorRecipe):
     """Removes the noise of images, in small steps or at once."""
 
-    makes: ClassVar[type[FrozenNet]] = Denoiser
+    makes = Denoiser
 
     levels: Annotated[int, Field(ge=2, le=10_000)] = 500
     """Timesteps of the noise schedule."""
@@ -210,7 +211,7 @@ class DDPMRecipe(GeneratorRecipe):
     """Side, in pixels, of the squares that the net takes as one: 2 is twice as fast, 1 is finer."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Share of the running mean of the weights that a step keeps; 0 takes the last weights."""
-    batch_size: BatchSize = 64
+    batch_size: Batch = 64
 
     @model_validator(mode="after")
     def _within(self) -> DDPMRecipe:

@@ -14,7 +14,7 @@ attributes are taken as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -27,18 +27,8 @@ from rather.generators._conditional import Critic, Decoder, Encoder, critic_loss
 from rather.generators._layers import check_sides, down, group_norm
 from rather.generators.frozen import FrozenNet, ReconstructingNet
 from rather.generators.oracle import Attributes, attribute_loss
-from rather.generators.recipe import (
-    BatchSize,
-    Column,
-    Columns,
-    Figure,
-    GeneratorNet,
-    GeneratorRecipe,
-    LearningRate,
-    Names,
-    Phase,
-    Shape,
-)
+from rather.generators.recipe import Batch, Columns, Figure, GeneratorNet, GeneratorRecipe, Names, Phase, Rate
+from rather.io.images import Shape
 
 Features = Sequence[Tensor]  # what an encoder keeps of images, (b, ...) each
 READING = 0.2  # share of the steps after which the reader is done, and the editor begins
@@ -58,7 +48,7 @@ class AttributeEditor(ReconstructingNet):
         name: for reports.
     """
 
-    kind: ClassVar[str] = "editor"
+    kind = "editor"
 
     def __init__(
         self,
@@ -66,7 +56,7 @@ class AttributeEditor(ReconstructingNet):
         decoder: nn.Module,
         reader: nn.Module,
         *,
-        shape: tuple[int, int, int],
+        shape: Shape,
         attributes: Sequence[str],
         name: str = "editor",
     ) -> None:
@@ -107,8 +97,8 @@ class AttributeEditor(ReconstructingNet):
 class AttributeEditorRecipe(GeneratorRecipe):
     """Reads the attributes of images, and generates the images with others."""
 
-    makes: ClassVar[type[FrozenNet]] = AttributeEditor
-    reads: ClassVar[tuple[Column, ...]] = ("images", "attributes")
+    makes = AttributeEditor
+    reads = ("images", "attributes")
 
     attributes: Names = ()
     """Names of the attributes; the training takes them from the data."""
@@ -118,8 +108,8 @@ class AttributeEditorRecipe(GeneratorRecipe):
     """Weight of the attributes that the edit must show."""
     steps: PositiveInt = 4000
     """Training steps; the first fifth trains the reader."""
-    lr: LearningRate = 0.001
-    batch_size: BatchSize = 32
+    lr: Rate = 0.001
+    batch_size: Batch = 32
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> AttributeEditorNet:

@@ -13,7 +13,7 @@ the paper resamples each bin to 5,000 of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, final
+from typing import Annotated, Any, final
 
 import torch
 from jaxtyping import Float, Int
@@ -28,19 +28,8 @@ from rather.generators._conditional import Critic, Decoder, Encoder, coin_diverg
 from rather.generators._layers import check_sides
 from rather.generators.editor import Features
 from rather.generators.frozen import FrozenNet
-from rather.generators.recipe import (
-    BatchSize,
-    Column,
-    Columns,
-    Figure,
-    GeneratorNet,
-    GeneratorRecipe,
-    LearningRate,
-    Names,
-    Phase,
-    Shape,
-    Steps,
-)
+from rather.generators.recipe import Batch, Columns, Figure, GeneratorNet, GeneratorRecipe, Names, Phase, Rate, Steps
+from rather.io.images import Shape
 from rather.stats import rank_correlation
 
 Bins = Int[Tensor, " b"]  # from 0, surely not the class, to the last, surely the class
@@ -59,14 +48,14 @@ class Exaggerator(FrozenNet):
         name: for reports.
     """
 
-    kind: ClassVar[str] = "exaggerator"
+    kind = "exaggerator"
 
     def __init__(
         self,
         encoder: nn.Module,
         decoder: nn.Module,
         *,
-        shape: tuple[int, int, int],
+        shape: Shape,
         bins: int,
         classes: tuple[str, ...],
         name: str = "exaggerator",
@@ -138,8 +127,8 @@ def conditions(target: Labels, bins: Bins, classes: int, count: int) -> Float[Te
 class ExaggeratorRecipe(GeneratorRecipe):
     """Generates each image with the class probability that is wanted of one classifier."""
 
-    makes: ClassVar[type[FrozenNet]] = Exaggerator
-    reads: ClassVar[tuple[Column, ...]] = ("images", "probabilities")
+    makes = Exaggerator
+    reads = ("images", "probabilities")
 
     classes: Names = ()
     """Of the classifier; the training takes them from it."""
@@ -150,8 +139,8 @@ class ExaggeratorRecipe(GeneratorRecipe):
     classification: NonNegativeFloat = 1.0
     """Weight of the divergence between the wanted probability and the classifier's."""
     steps: Steps = 3000
-    lr: LearningRate = 0.001
-    batch_size: BatchSize = 32
+    lr: Rate = 0.001
+    batch_size: Batch = 32
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> ExaggeratorNet:

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images, Resource, fingerprint
+from rather.io.images import Shape
 
 CHECKED: Final = 8  # images, at most, that a preflight looks at
 
@@ -30,7 +31,7 @@ class FrozenNet(Resource, nn.Module, ABC):
     """A net of images that stays in evaluation mode; a subclass calls `freeze` once it has its parameters."""
 
     kind: ClassVar[str]  # the prefix of its tensors in a file, and what an error message calls it
-    shape: tuple[int, int, int]  # c, h, w of the images
+    shape: Shape  # c, h, w of the images
     name: str  # for reports
 
     def freeze(self) -> None:

@@ -12,7 +12,7 @@ that start at its output.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, final
+from typing import Annotated, final
 
 import torch
 from jaxtyping import Float
@@ -24,8 +24,8 @@ from typing_extensions import override
 from rather.core import Classifier, Images
 from rather.generators._layers import down, group_norm, up
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.generators.frozen import FrozenNet
-from rather.generators.recipe import BatchSize, GeneratorNet, GeneratorRecipe, Latent, LearningRate, Phase, Shape
+from rather.generators.recipe import Batch, GeneratorNet, GeneratorRecipe, Latent, Phase, Rate
+from rather.io.images import Shape
 from rather.search.descend import Rows, descend
 
 _PIXELS = 0.5  # weight of an image's squared error, summed over its pixels, against the error of its latent
@@ -35,15 +35,15 @@ _PIXELS = 0.5  # weight of an image's squared error, summed over its pixels, aga
 class GANRecipe(GeneratorRecipe):
     """Sharper images than a VAE's from a small latent space, which real images must be fitted to."""
 
-    makes: ClassVar[type[FrozenNet]] = Autoencoder
+    makes = Autoencoder
 
     latent: Latent = 10
     refine: Annotated[int, Field(ge=0, le=10_000)] = 100
     """Gradient steps from the encoder's output to the latent of an image."""
     steps: PositiveInt = 10_000
     """Training steps; the last quarter trains the encoder."""
-    lr: LearningRate = 0.0005
-    batch_size: BatchSize = 64
+    lr: Rate = 0.0005
+    batch_size: Batch = 64
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> GANNet:

@@ -1,9 +1,9 @@
-"""Arithmetic of denoising diffusion, Ho, Jain and Abbeel (2020), of images in [-1, 1].
+"""The arithmetic of denoising diffusion on images in [-1, 1]: Ho, Jain and Abbeel (2020).
 
     z_t = sqrt(a_t) x + sqrt(1 - a_t) e,    e ~ N(0, 1)
 
 J. Ho, A. Jain, P. Abbeel, "Denoising diffusion probabilistic models", NeurIPS 2020: a_t is their alpha-bar.
-Levels count from 0, the one with the least noise; what is before it is the image itself.
+Timesteps count from 0, the least noise; before it is the image itself.
 A. Nichol, P. Dhariwal, "Improved denoising diffusion probabilistic models", ICML 2021: the cosine schedule
 and respacing.
 """
@@ -23,21 +23,21 @@ from rather.core import Images
 
 #: Noisy images, about [-1, 1].
 Noisy = Float[Tensor, "b c h w"]
-#: One level for all rows, or one for each.
+#: One timestep for all rows, or one for each.
 Timestep = int | Int[Tensor, " b"]
 
 
 @final
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """Levels of noise, each more than the one before.
+    """Timesteps of rising noise.
 
-    On the CPU, in float64, whatever the images are: of the lowest levels 1 - a is but a few times what
-    float32 rounds a to, and nothing of bfloat16.
+    Kept on the CPU in float64, whatever the images are: at the lowest timesteps 1 - a is only a few rounding
+    errors of float32, and less than one of bfloat16.
     """
 
-    alpha_bar: Float[Tensor, " t"]  # which share of the variance is the image's; falls
-    timesteps: Int[Tensor, " t"]  # what a denoiser calls each level: of a respaced schedule, the place in the whole
+    alpha_bar: Float[Tensor, " t"]  # the image's share of the variance; falls
+    timesteps: Int[Tensor, " t"]  # as a denoiser numbers them: in the whole schedule
 
     @classmethod
     def of(cls, alpha_bar: Float[Tensor, " t"]) -> NoiseSchedule:
@@ -48,10 +48,10 @@ class NoiseSchedule:
         return len(self.alpha_bar)
 
     def respaced(self, count: int) -> NoiseSchedule:
-        """`count` of its levels, evenly spread, the first and the last among them.
+        """`count` of its timesteps, evenly spread, with the first and the last.
 
         Raises:
-            RatherError: CFG-SETTING for none, or for more than there are.
+            RatherError: CFG-SETTING for none, or for more than it has.
         """
         if not 0 < count <= len(self):
             raise RatherError("CFG-SETTING", where=f"{count} levels of noise", why=f"there are {len(self)}")
@@ -59,22 +59,22 @@ class NoiseSchedule:
         return NoiseSchedule(self.alpha_bar[places], self.timesteps[places])
 
     def add_noise(self, x: Noisy, t: Timestep, noise: Noisy) -> Noisy:
-        """Images brought to a level."""
+        """Images with the noise of a timestep."""
         a = self._at(t)
         return a.sqrt().to(x) * x + (1 - a).sqrt().to(x) * noise
 
     def x0(self, z: Noisy, t: Timestep, noise: Noisy) -> Noisy:
-        """What is left without the noise; without the expected noise, Tweedie's estimate."""
+        """The images behind noisy ones, given the noise; given the expected noise, Tweedie's estimate."""
         a = self._at(t)
         return (z - (1 - a).sqrt().to(z) * noise) / a.sqrt().to(z)
 
     def noise(self, z: Noisy, t: Timestep, x: Noisy) -> Noisy:
-        """The noise that is left when the images are taken away."""
+        """The noise in noisy images, given the images."""
         a = self._at(t)
         return (z - a.sqrt().to(z) * x) / (1 - a).sqrt().to(z)
 
     def posterior(self, z: Noisy, t: Timestep, x: Noisy) -> tuple[Noisy, Float[Tensor, "_ 1 1 1"]]:
-        """Mean and variance of the level before, given this one and the image; of level 0, the image."""
+        """Mean and variance of the previous timestep, given this one and the images; at 0, the images."""
         a, before = self._at(t), self._before(t)
         beta = 1 - a / before
         of_image = before.sqrt() * beta / (1 - a)
@@ -83,7 +83,7 @@ class NoiseSchedule:
         return mean, (beta * (1 - before) / (1 - a)).to(z)
 
     def beta(self, t: Timestep, like: Tensor) -> Float[Tensor, "_ 1 1 1"]:
-        """The variance that a level adds to the one before: the larger bound of a reverse step's variance."""
+        """The variance that a timestep adds: the upper bound of a reverse step's variance."""
         return (1 - self._at(t) / self._before(t)).to(like)
 
     def _at(self, t: Timestep) -> Float[Tensor, "_ 1 1 1"]:
@@ -95,7 +95,7 @@ class NoiseSchedule:
 
 
 def linear(count: int) -> Float[Tensor, " t"]:
-    """Alpha-bar of the linear schedule: betas from 0.0001 to 0.02 where there are 1,000 levels."""
+    """Alpha-bar of the linear schedule: betas from 0.0001 to 0.02 over 1,000 timesteps."""
     scale = 1000 / count
     betas = torch.linspace(1e-4 * scale, 0.02 * scale, count, dtype=torch.float64, device="cpu")
     return (1 - betas.clamp(max=0.999)).cumprod(0)

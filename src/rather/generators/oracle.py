@@ -9,7 +9,7 @@ P. Rodriguez et al., "Beyond trivial counterfactual explanations with diverse va
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -20,18 +20,8 @@ from typing_extensions import override
 from rather.core import Classifier, Images
 from rather.generators._layers import down, group_norm
 from rather.generators.frozen import FrozenNet
-from rather.generators.recipe import (
-    BatchSize,
-    Column,
-    Columns,
-    Figure,
-    GeneratorNet,
-    GeneratorRecipe,
-    Names,
-    Phase,
-    Shape,
-    Steps,
-)
+from rather.generators.recipe import Batch, Columns, Figure, GeneratorNet, GeneratorRecipe, Names, Steps
+from rather.io.images import Shape
 
 #: How much each image has of each attribute, from 0 to 1.
 Attributes = Float[Tensor, "b a"]
@@ -51,11 +41,9 @@ class Oracle(FrozenNet):
         name: for reports.
     """
 
-    kind: ClassVar[str] = "oracle"
+    kind = "oracle"
 
-    def __init__(
-        self, net: nn.Module, *, shape: tuple[int, int, int], attributes: Sequence[str], name: str = "oracle"
-    ) -> None:
+    def __init__(self, net: nn.Module, *, shape: Shape, attributes: Sequence[str], name: str = "oracle") -> None:
         super().__init__()
         self.net, self.shape, self.attributes, self.name = net, shape, tuple(attributes), name
         self.freeze()
@@ -78,13 +66,13 @@ class Oracle(FrozenNet):
 class OracleRecipe(GeneratorRecipe):
     """One net for all attributes that the data knows."""
 
-    makes: ClassVar[type[FrozenNet]] = Oracle
-    reads: ClassVar[tuple[Column, ...]] = ("images", "attributes")
+    makes = Oracle
+    reads = ("images", "attributes")
 
     attributes: Names = ()
     """Names of the attributes; the training takes them from the data."""
     steps: Steps = 1500
-    batch_size: BatchSize = 64
+    batch_size: Batch = 64
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> OracleNet:
@@ -112,10 +100,6 @@ class OracleNet(GeneratorNet):
         super().__init__()
         self.shape, self.attributes = shape, settings.attributes
         self.net = down(shape, settings.width, len(settings.attributes), norm=group_norm, act=nn.SiLU)
-
-    @override
-    def phases(self) -> Mapping[str, Phase]:
-        return {"oracle": Phase([*self.parameters()])}
 
     @override
     def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:

@@ -14,7 +14,7 @@ editor that leaves them out is right nearly everywhere.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -27,7 +27,8 @@ from rather.generators._styled import over_pixels_and_regions
 from rather.generators.editor import READING, AttributeEditor, EditingNet
 from rather.generators.frozen import FrozenNet
 from rather.generators.oracle import attribute_loss
-from rather.generators.recipe import Column, Columns, Figure, GeneratorRecipe, Names, Phase, Shape
+from rather.generators.recipe import Columns, Figure, GeneratorRecipe, Names, Phase
+from rather.io.images import Shape
 
 _CHANGED = 0.05  # a pixel value that differs by more has changed
 
@@ -36,8 +37,8 @@ _CHANGED = 0.05  # a pixel value that differs by more has changed
 class PairedRecipe(GeneratorRecipe):
     """Reads the attributes of images, and generates the images with others; learns from pairs."""
 
-    makes: ClassVar[type[FrozenNet]] = AttributeEditor
-    reads: ClassVar[tuple[Column, ...]] = ("images", "attributes", "edited", "asked")
+    makes = AttributeEditor
+    reads = ("images", "attributes", "edited", "edited_attributes")
 
     attributes: Names = ()
     """Names of the attributes; the training takes them from the data."""
@@ -53,7 +54,7 @@ class PairedRecipe(GeneratorRecipe):
     @override
     def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, AttributeEditor)  # noqa: S101 - `build` makes no other
-        x, edited, wanted = test["images"], test["edited"], test["asked"]
+        x, edited, wanted = test["images"], test["edited"], test["edited_attributes"]
         parts = zip(x.split(64), wanted.split(64), strict=True)
         generated = torch.cat([product.decode(product.encode(part), values) for part, values in parts])
         error = ((generated - edited) ** 2).flatten(1).mean(1)
@@ -67,7 +68,7 @@ class PairedRecipe(GeneratorRecipe):
     def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:
         assert isinstance(product, AttributeEditor)  # noqa: S101
         features = product.encode(shown["images"])
-        own, other = (product.decode(features, shown[key]) for key in ("attributes", "asked"))
+        own, other = (product.decode(features, shown[key]) for key in ("attributes", "edited_attributes"))
         return [shown["images"], own, shown["edited"], other]
 
 

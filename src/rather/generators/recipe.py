@@ -10,12 +10,13 @@ from typing import Annotated, Any, ClassVar, Literal, final
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from typing_extensions import override
 
 from rather.config.settings import NameList, Settings
 from rather.core import Classifier, Images
 from rather.generators.frozen import FrozenNet
+from rather.io.images import Shape
 
-Shape = tuple[int, int, int]  # c, h, w
 #: Bounds keep a forged file, and a typing error, from asking for a giant net.
 Latent = Annotated[int, Field(gt=0, le=4096, description="Numbers in a latent.")]
 Cells = Annotated[
@@ -23,14 +24,12 @@ Cells = Annotated[
 ]
 Names = Annotated[NameList, Field(max_length=4096)]
 Steps = Annotated[PositiveInt, Field(description="Training steps.")]
-LearningRate = Annotated[
-    PositiveFloat, Field(description="Adam's learning rate at the start; it falls linearly to zero.")
-]
-BatchSize = Annotated[PositiveInt, Field(description="Images per step, in each process.")]
+Rate = Annotated[PositiveFloat, Field(description="Adam's learning rate at the start; it falls linearly to zero.")]
+Batch = Annotated[PositiveInt, Field(description="Images per step, in each process.")]
 #: What a batch can hold: images (b, c, h, w), their labels (b,), layouts (b, h, w) and attributes (b, a), the
 #: explained classifier's probabilities (b, k), and, of data that can be drawn again, the same images with
 #: the attributes of others (b, c, h, w), and these attributes (b, a).
-Column = Literal["images", "labels", "layouts", "attributes", "probabilities", "edited", "asked"]
+Column = Literal["images", "labels", "layouts", "attributes", "probabilities", "edited", "edited_attributes"]
 Columns = Mapping[Column, Tensor]
 Figure = float | int | str | None
 
@@ -49,9 +48,9 @@ class Phase:
 class GeneratorNet(nn.Module, ABC):
     """The nets of a generator in training; `forward` gives the losses that its phases lower."""
 
-    @abstractmethod
     def phases(self) -> Mapping[str, Phase]:
-        """The phases by name, in the order in which they take turns in each step."""
+        """The phases by name, in the order in which they take turns in each step; by default one for all."""
+        return {"all": Phase([*self.parameters()])}
 
     @abstractmethod
     def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
@@ -71,8 +70,14 @@ class GeneratorRecipe(Settings, ABC):
     width: Annotated[int, Field(gt=0, le=1024)] = 32
     """Channels of the layer next to the image; layers further in have up to four times as many."""
     steps: Steps = 4000
-    lr: LearningRate = 0.002
-    batch_size: BatchSize = 128
+    lr: Rate = 0.002
+    batch_size: Batch = 128
+
+    @classmethod
+    @override
+    def name(cls) -> str:
+        """What `rather train` calls it: the name of its file; in other packages its class, `MyKindRecipe`: my_kind."""
+        return super().name().removesuffix("_recipe")
 
     @abstractmethod
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> GeneratorNet:

@@ -16,7 +16,7 @@ and VGG features. "Over regions" means that each region of an image counts alike
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, ClassVar, Final, Protocol, final, runtime_checkable
+from typing import Annotated, Final, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -39,18 +39,8 @@ from rather.generators._styled import (
     over_pixels_and_regions,
 )
 from rather.generators.frozen import FrozenNet, ReconstructingNet
-from rather.generators.recipe import (
-    BatchSize,
-    Column,
-    Columns,
-    Figure,
-    GeneratorNet,
-    GeneratorRecipe,
-    LearningRate,
-    Names,
-    Phase,
-    Shape,
-)
+from rather.generators.recipe import Batch, Columns, Figure, GeneratorNet, GeneratorRecipe, Names, Phase, Rate
+from rather.io.images import Shape
 from rather.search.descend import Rows
 
 _AT_ONCE: Final = 64  # images in memory
@@ -89,7 +79,7 @@ class Semantic(ReconstructingNet):
         name: for reports.
     """
 
-    kind: ClassVar[str] = "semantic"
+    kind = "semantic"
 
     def __init__(
         self,
@@ -97,7 +87,7 @@ class Semantic(ReconstructingNet):
         encoder: nn.Module,
         generator: nn.Module,
         *,
-        shape: tuple[int, int, int],
+        shape: Shape,
         regions: Sequence[str],
         size: int,
         name: str = "semantic",
@@ -173,8 +163,8 @@ def changes_by_region(images: Images, others: Images, layout: Layout) -> Float[T
 class SemanticRecipe(GeneratorRecipe):
     """Segments images, and generates them from their layout and a style per region."""
 
-    makes: ClassVar[type[FrozenNet]] = Semantic
-    reads: ClassVar[tuple[Column, ...]] = ("images", "layouts")
+    makes = Semantic
+    reads = ("images", "layouts")
 
     regions: Names = ()
     """Names of the regions; the training takes them from the data."""
@@ -184,8 +174,8 @@ class SemanticRecipe(GeneratorRecipe):
     """Numbers in a style."""
     steps: PositiveInt = 6000
     """Training steps; the first three tenths train the segmenter."""
-    lr: LearningRate = 0.003
-    batch_size: BatchSize = 8
+    lr: Rate = 0.003
+    batch_size: Batch = 8
 
     @override
     def build(self, shape: Shape, *, count: int = 1, classifier: Classifier | None = None) -> SemanticNet:

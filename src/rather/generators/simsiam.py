@@ -11,7 +11,7 @@ colour pictures some grey; nothing is blurred.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Final, final
+from typing import Annotated, Final, final
 
 import torch
 from jaxtyping import Float
@@ -23,7 +23,8 @@ from typing_extensions import override
 from rather.core import Classifier, Images
 from rather.generators._layers import down, group_norm
 from rather.generators.frozen import FrozenNet
-from rather.generators.recipe import Columns, Figure, GeneratorNet, GeneratorRecipe, Latent, Phase, Shape
+from rather.generators.recipe import Columns, Figure, GeneratorNet, GeneratorRecipe, Latent
+from rather.io.images import Shape
 
 _JITTER: Final = 0.4  # largest relative change of contrast and brightness
 _GREY: Final = 0.2  # share of the views of a colour picture that are grey
@@ -43,9 +44,9 @@ class Encoder(FrozenNet):
         name: for reports.
     """
 
-    kind: ClassVar[str] = "encoder"
+    kind = "encoder"
 
-    def __init__(self, net: nn.Module, *, shape: tuple[int, int, int], name: str = "encoder") -> None:
+    def __init__(self, net: nn.Module, *, shape: Shape, name: str = "encoder") -> None:
         super().__init__()
         self.net, self.shape, self.name = net, shape, name
         self.freeze()
@@ -60,7 +61,7 @@ class Encoder(FrozenNet):
 class SimSiamRecipe(GeneratorRecipe):
     """An encoder that maps two views of a picture to the same direction."""
 
-    makes: ClassVar[type[FrozenNet]] = Encoder
+    makes = Encoder
 
     projection: Latent = 64
     """Numbers in a projection."""
@@ -120,10 +121,6 @@ class SimSiamNet(GeneratorNet):
         )
         bottleneck = max(2, size // 4)
         self.predictor = nn.Sequential(*_normed(size, bottleneck), nn.ReLU(), nn.Linear(bottleneck, size))
-
-    @override
-    def phases(self) -> Mapping[str, Phase]:
-        return {"simsiam": Phase([*self.parameters()])}
 
     @override
     def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:

@@ -10,8 +10,7 @@ and q(z_j) are estimated by their minibatch-weighted sampling (eq. 6).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -21,16 +20,16 @@ from typing_extensions import override
 
 from rather.core import Classifier
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.generators.frozen import FrozenNet
-from rather.generators.recipe import Cells, GeneratorNet, GeneratorRecipe, Latent, Phase, Shape
-from rather.generators.vae import VariationalNets
+from rather.generators.recipe import Cells, GeneratorRecipe, Latent
+from rather.generators.vae import VariationalNet
+from rather.io.images import Shape
 
 
 @final
 class TCVAERecipe(GeneratorRecipe):
     """A variational autoencoder that pays for what its latents say twice."""
 
-    makes: ClassVar[type[FrozenNet]] = Autoencoder
+    makes = Autoencoder
 
     latent: Latent = 32
     cells: Cells = 1
@@ -43,28 +42,19 @@ class TCVAERecipe(GeneratorRecipe):
 
 
 @final
-class TCVAENet(GeneratorNet):
+class TCVAENet(VariationalNet):
     """The nets of a VAE with another loss."""
 
     def __init__(self, settings: TCVAERecipe, shape: Shape, count: int) -> None:
-        super().__init__()
+        super().__init__(shape, settings.latent, settings.width, settings.cells)
         self.beta, self.count = settings.beta, count
-        self.nets = VariationalNets(shape, settings.latent, settings.width, settings.cells)
-
-    @override
-    def phases(self) -> Mapping[str, Phase]:
-        return {"tcvae": Phase([*self.parameters()])}
 
     @override
     def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
         (x,) = batch
-        mean, log_var, z = self.nets.sample(x)
+        mean, log_var, z = self.sample(x)
         information, correlation, marginals = decomposed(z, mean, log_var, self.count)
-        return self.nets.error(z, x) + information + self.beta * correlation + marginals
-
-    @override
-    def product(self, name: str) -> Autoencoder:
-        return self.nets.autoencoder(name)
+        return self.error(z, x) + information + self.beta * correlation + marginals
 
 
 def decomposed(

@@ -10,8 +10,8 @@ positions, but nothing couples its cells: numbers drawn from the prior make no i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, final
+from abc import ABC
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -23,15 +23,15 @@ from typing_extensions import override
 from rather.core import Classifier, Images
 from rather.generators._layers import down, group_norm, up
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.generators.frozen import FrozenNet
-from rather.generators.recipe import Cells, GeneratorNet, GeneratorRecipe, Latent, Phase, Shape
+from rather.generators.recipe import Cells, GeneratorNet, GeneratorRecipe, Latent
+from rather.io.images import Shape
 
 
 @final
 class VAERecipe(GeneratorRecipe):
     """A space of latents in which standard normal numbers are images as well."""
 
-    makes: ClassVar[type[FrozenNet]] = Autoencoder
+    makes = Autoencoder
 
     latent: Latent = 32
     cells: Cells = 1
@@ -43,33 +43,8 @@ class VAERecipe(GeneratorRecipe):
         return VAENet(self, shape)
 
 
-@final
-class VAENet(GeneratorNet):
+class VariationalNet(GeneratorNet, ABC):
     """Encoder to mean and log-variance, decoder to the logits of the pixels."""
-
-    def __init__(self, settings: VAERecipe, shape: Shape) -> None:
-        super().__init__()
-        self.beta = settings.beta
-        self.nets = VariationalNets(shape, settings.latent, settings.width, settings.cells)
-
-    @override
-    def phases(self) -> Mapping[str, Phase]:
-        return {"vae": Phase([*self.parameters()])}
-
-    @override
-    def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
-        (x,) = batch
-        mean, log_var, z = self.nets.sample(x)
-        return self.nets.error(z, x) + self.beta * divergence(mean, log_var)
-
-    @override
-    def product(self, name: str) -> Autoencoder:
-        return self.nets.autoencoder(name)
-
-
-@final
-class VariationalNets(nn.Module):
-    """The two nets that all variational autoencoders have."""
 
     def __init__(self, shape: Shape, latent: int, width: int, cells: int) -> None:
         super().__init__()
@@ -87,10 +62,25 @@ class VariationalNets(nn.Module):
         logits = self.decoder(z).float()
         return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
 
-    def autoencoder(self, name: str) -> Autoencoder:
-        """Encodes to the mean, decodes to the mean."""
+    @override
+    def product(self, name: str) -> Autoencoder:
         encoder, decoder = nn.Sequential(self.encoder, _First(self.latent)), nn.Sequential(self.decoder, nn.Sigmoid())
         return Autoencoder(encoder, decoder, shape=self.shape, size=self.latent, name=name)
+
+
+@final
+class VAENet(VariationalNet):
+    """The nets with the evidence lower bound as their loss."""
+
+    def __init__(self, settings: VAERecipe, shape: Shape) -> None:
+        super().__init__(shape, settings.latent, settings.width, settings.cells)
+        self.beta = settings.beta
+
+    @override
+    def forward(self, phase: str, *batch: Tensor) -> Float[Tensor, " b"]:
+        (x,) = batch
+        mean, log_var, z = self.sample(x)
+        return self.error(z, x) + self.beta * divergence(mean, log_var)
 
 
 def divergence(mean: Latents, log_var: Latents) -> Float[Tensor, " b"]:

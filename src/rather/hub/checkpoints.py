@@ -119,7 +119,7 @@ def read_classifier(path: File) -> Classifier:
         member.to(memory_format=torch.channels_last)  # faster on a processor
     if plan.members == 1:
         return members["0"]
-    from rather.classifiers.adapters import ensemble
+    from rather.core import ensemble
 
     return ensemble([*members.values()], plan.name)
 
@@ -308,7 +308,7 @@ def _read(path: File, plan: type[P], build: Callable[[P], Mapping[str, Net]]) ->
         first = error.errors()[0]
         raise _damaged(path, f"{'.'.join(map(str, first['loc'])) or 'metadata'}: {first['msg']}") from None
     except RatherError as error:
-        raise _damaged(path, error.why) from None
+        raise _damaged(path, error.why or str(error.where)) from None
     expected = {f"{prefix}.{key}": t for prefix, net in nets.items() for key, t in net.state_dict().items()}
     tensors = _tensors(path, expected)
     for prefix, net in nets.items():

@@ -37,7 +37,7 @@ def load_classifier(
     spec: str,
     *,
     classes: Sequence[str] | None = None,
-    output: str = "logits",
+    output: Output = "logits",
     layer: str | None = None,
     shape: Shape | None = None,
     trust: Sequence[str] = (),
@@ -57,31 +57,22 @@ def load_classifier(
 
     Raises:
         RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -MISSING-LIBRARY, CFG-OPTIONS,
-            CFG-SETTING, or what `adapt` raises.
+            CFG-SETTING, or what `Classifier` raises.
     """
-    from rather.classifiers.adapters import adapt
-    from rather.classifiers.outputs import output_of
+    from rather.classifiers.outputs import check_output
     from rather.core import Classifier
 
-    meant = output_of(output)
+    check_output(output)
     found = _find(spec, trust)
     if isinstance(found, Classifier):
-        return _with_options(found, classes=classes, output=meant, layer=layer, shape=shape)
-    shape = shape or found.shape
-    if shape is None:
-        raise RatherError(
-            "MODEL-INPUT",
-            where=spec,
-            why="the size of its images is not known",
-            do="Say --shape C H W, or return rather.adapt(net, shape=(c, h, w), ...) from the function",
-        )
-    return adapt(
+        return _with_options(found, classes=classes, output=output, layer=layer, shape=shape)
+    return Classifier(
         found.net,
-        shape=shape,
+        shape=shape or found.shape,
         classes=classes or found.classes,
         mean=found.mean,
         std=found.std,
-        output=meant,
+        output=output,
         layer=layer,
         name=found.name,
     )
@@ -137,8 +128,8 @@ def _read(path: Path) -> Classifier:
     raise RatherError(
         "MODEL-FILE-DAMAGED",
         where=path,
-        why="a state dict does not say which net it is of",
-        do=f"Say it: torchvision:NAME={path}",
+        why="a state dict holds weights and no net",
+        do=f"Name the net: torchvision:NAME={path}, or FILE.py:FUNCTION for code of yours that loads it",
     )
 
 
@@ -148,7 +139,7 @@ def _with_options(
     """A classifier with other class names, or cut at another layer."""
     from torch import nn
 
-    from rather.classifiers.adapters import adapt
+    from rather.core import Classifier
 
     if output != "logits" or shape not in {None, classifier.shape}:
         option = f"output {output}" if output != "logits" else f"shape {shape}"
@@ -157,7 +148,7 @@ def _with_options(
         return classifier
     if len(classifier.members) > 1:
         raise RatherError("CFG-OPTIONS", where=f"{classifier.name} is an ensemble", why="it is taken as it is")
-    return adapt(
+    return Classifier(
         nn.Sequential(OrderedDict(body=classifier.body, head=classifier.head)),
         shape=classifier.shape,
         classes=classes or classifier.classes,

@@ -57,23 +57,18 @@ def load_dataset(
     """
     shape = shape or (like.shape if like else None)
     before, _, path = name.partition(":")
-    kind, _, choice = before.partition("/")
-    load = _loader(name if not path else f"{kind}:", kind)
+    load = _loader(name)
     if load is not None:
+        choice = before.partition("/")[2]
         given = [*([Path(path).expanduser()] if path else []), *([choice] if choice else [])]
         return _called(load, name, given, shape)
     if before.endswith(".py") and path:
         return _made_by_code(name, shape, trust)
     if Path(name).expanduser().exists():
-        return load_files([Path(name).expanduser()], shape=shape)
+        from rather.data import folder
+
+        return folder.load_files([Path(name).expanduser()], shape=shape or folder.SHAPE)
     raise RatherError("DATA-NOT-FOUND", where=name, do=_suggestion(before))
-
-
-def load_files(paths: Sequence[Path], *, shape: Shape | None = None) -> Dataset:
-    """Image files and folders of them; see `rather.data.folder.load_files`."""
-    from rather.data import folder
-
-    return folder.load_files(paths, shape=shape or folder.SHAPE)
 
 
 @cache
@@ -98,13 +93,18 @@ def _declared(file: Path) -> list[dict[str, str]]:
     ]
 
 
-def _loader(start: str, kind: str) -> Callable[..., Any] | None:
-    """The `load` of a dataset whose name is `start`, or begins with it where a path follows."""
+def _kind(name: str) -> str:
+    return name.partition(":")[0].partition("/")[0]
+
+
+def _loader(name: str) -> Callable[..., Any] | None:
+    """The `load` of the dataset of this name or, where a path follows, of its kind."""
+    path = name.partition(":")[2]
     for module, names in _modules().items():
-        if start in names or start in {f"{each.partition(':')[0].partition('/')[0]}:" for each in names if ":" in each}:
+        if name in names or (path and _kind(name) in {_kind(each) for each in names if ":" in each}):
             load: Callable[..., Any] = import_module(module).load
             return load
-    return next((point.load() for point in entry_points(group=_GROUP, name=kind)), None)
+    return next((point.load() for point in entry_points(group=_GROUP, name=_kind(name))), None)
 
 
 def _called(load: Callable[..., Any], name: str, given: Sequence[object], shape: Shape | None) -> Dataset:

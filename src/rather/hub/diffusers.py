@@ -1,7 +1,8 @@
-"""A pipeline of `diffusers` as a denoiser: its JSON and its weights are read as data, nothing is run.
+"""Pipelines of `diffusers` as denoisers for ACE and DiME; files are read as data, nothing in them runs.
 
-Taken are `UNet2DModel` with `DDPMScheduler` or `DDIMScheduler`, without classes, of images themselves. Ours:
-expected images are always cut off at [-1, 1]; a step back is the one of DDPM, for either scheduler.
+It reads an unconditional `UNet2DModel` on pixels with `DDPMScheduler` or `DDIMScheduler`. Ours: predicted images
+are always clipped to [-1, 1]; a reverse step is that of DDPM, for either scheduler. The library's own
+`from_pretrained` is not strict enough: it ignores unknown settings and fills missing weights with random numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from rather.classifiers.preflight import brief
+from rather.classifiers.checks import brief
 from rather.config.errors import RatherError
 from rather.generators.ddpm import Denoiser, PredictionType, UNet, Variance
 from rather.hub.checkpoints import Side
@@ -25,24 +26,24 @@ from rather.io.state_dicts import load_state, read_state
 
 _JSON: Final = 1_000_000  # bytes, at most
 _WEIGHTS: Final = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
-_SAYS: Final[dict[str, PredictionType]] = {"epsilon": "noise", "sample": "image", "v_prediction": "velocity"}
-#: What the layers of attention were called until 2023.
+_PREDICTIONS: Final[dict[str, PredictionType]] = {"epsilon": "noise", "sample": "image", "v_prediction": "velocity"}
+#: Names of attention's layers until 2023.
 _RENAMED: Final = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
 
 class _Config(BaseModel):
-    """What a file must say. What is fixed here would change the images in a way that is not built here."""
+    """What a file must say; a setting with one allowed value is one that we do not support."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class _Index(_Config):
-    """Of a whole pipeline: other parts than these two are an autoencoder, or something that gives prompts."""
+    """Of a whole pipeline: further parts are an autoencoder or take prompts."""
 
     model_config = ConfigDict(extra="allow")
 
     def others(self) -> set[str]:
-        """The names of other parts."""
+        """The names of further parts."""
         parts = {key for key, value in (self.model_extra or {}).items() if isinstance(value, list) and any(value)}
         return parts - {"unet", "scheduler"}
 
@@ -62,7 +63,7 @@ class _Scheduler(_Config):
     rescale_betas_zero_snr: Literal[False] = False
 
     def alpha_bar(self) -> Float[Tensor, " t"]:
-        """Of each level which share of the variance is the image's."""
+        """The image's share of the variance at each timestep."""
         from diffusers import DDPMScheduler
 
         schedule = {"num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"}
@@ -70,7 +71,7 @@ class _Scheduler(_Config):
         return levels
 
     def variance(self) -> Variance:
-        """Of a step back."""
+        """Of a reverse step."""
         if self.variance_type == "learned_range":
             return "learned"
         return "beta" if self.variance_type.startswith("fixed_large") else "posterior"
@@ -91,14 +92,14 @@ class _UNet(_Config):
     class_embed_type: None = None
 
 
-Told = TypeVar("Told", bound=_Config)
+C = TypeVar("C", bound=_Config)
 
 
 def load_pipeline(place: str) -> Denoiser:
     """The denoiser of a pipeline's folder, or of the name of one on the hub.
 
     Raises:
-        RatherError: see `bring_denoiser`.
+        RatherError: see `load_denoiser`.
     """
     folder = Path(place) if Path(place).is_dir() else _downloaded(place)
     index = folder / "model_index.json"
@@ -106,17 +107,17 @@ def load_pipeline(place: str) -> Denoiser:
         raise RatherError("GEN-SIZE", where=folder, why=f"it is more than a U-Net: {', '.join(sorted(others))}")
     scheduler, _ = _read(_inside(folder, "scheduler", "scheduler_config.json"), _Scheduler)
     file = _inside(folder, "unet", "config.json")
-    unet, told = _read(file, _UNet)
+    unet, config = _read(file, _UNet)
     variance = scheduler.variance()
-    says = unet.in_channels * (2 if variance == "learned" else 1)
-    if unet.out_channels != says:
-        raise RatherError("GEN-SIZE", where=file, why=f"out_channels is {unet.out_channels} and should be {says}")
+    outputs = unet.in_channels * (2 if variance == "learned" else 1)
+    if unet.out_channels != outputs:
+        raise RatherError("GEN-SIZE", where=file, why=f"out_channels is {unet.out_channels} and should be {outputs}")
     size = unet.sample_size
     return Denoiser(
-        _net(file, {key: value for key, value in told.items() if not key.startswith("_")}),
+        _net(file, {key: value for key, value in config.items() if not key.startswith("_")}),
         shape=(unet.in_channels, *((size, size) if isinstance(size, int) else size)),
         alpha_bar=scheduler.alpha_bar(),
-        prediction_type=_SAYS[scheduler.prediction_type],
+        prediction_type=_PREDICTIONS[scheduler.prediction_type],
         variance=variance,
         name=folder.resolve().name,
     )
@@ -133,17 +134,17 @@ def _downloaded(name: str) -> Path:
 
 
 def _inside(folder: Path, part: str, name: str) -> Path:
-    """A part's file: in a folder of its own, or, as in older pipelines, beside the others."""
+    """A part's file: in a folder of its own or, in older pipelines, next to the others."""
     nested = folder / part / name
     return nested if nested.is_file() else folder / name
 
 
-def _read(file: Path, kind: type[Told]) -> tuple[Told, dict[str, Any]]:
-    """What a file says, checked and as it is."""
+def _read(file: Path, kind: type[C]) -> tuple[C, dict[str, Any]]:
+    """The content of a JSON file, checked and as it is."""
     try:
         with file.open("rb") as opened:
-            told = json.loads(opened.read(_JSON))
-        return kind.model_validate(told), told
+            content = json.loads(opened.read(_JSON))
+        return kind.model_validate(content), content
     except OSError as error:
         do = "Give a folder that save_pretrained of a pipeline has written"
         raise RatherError("GEN-NOT-FOUND", where=file, why=error.strerror or "", do=do) from None
@@ -156,7 +157,7 @@ def _read(file: Path, kind: type[Told]) -> tuple[Told, dict[str, Any]]:
 
 
 def _net(file: Path, config: dict[str, Any]) -> UNet:
-    """The net that a file describes, with the weights that lie beside it."""
+    """The net that a file describes, with the weights next to it."""
     from diffusers import UNet2DModel
 
     unknown = sorted(config.keys() - inspect.signature(UNet2DModel.__init__).parameters.keys())
@@ -168,24 +169,24 @@ def _net(file: Path, config: dict[str, Any]) -> UNet:
     except Exception as error:
         raise RatherError("MODEL-FILE-DAMAGED", where=file, why=brief(error)) from error
     weights = next((one for name in _WEIGHTS if (one := file.with_name(name)).is_file()), file.with_name(_WEIGHTS[0]))
-    state = {_today(key): tensor.float() for key, tensor in read_state(weights).items()}
+    state = {_current_name(key): tensor.float() for key, tensor in read_state(weights).items()}
     fill(net, state, weights)
     return net
 
 
-def _today(key: str) -> str:
+def _current_name(key: str) -> str:
     for old, new in _RENAMED.items():
         key = key.replace(old, new)
     return key
 
 
 def fill(net: UNet, state: dict[str, Tensor], file: Path) -> None:
-    """Give a net that was built on the `meta` device its weights.
+    """Load weights into a net that was built on the `meta` device.
 
     Args:
         net: without memory so far.
-        state: names and shapes must be the net's.
-        file: where they are from.
+        state: the weights; names and shapes must be the net's.
+        file: their source, for error messages.
 
     Raises:
         RatherError: MODEL-FILE-DAMAGED.

@@ -1,7 +1,7 @@
 """The kinds of generators, one file each, and trained generators by name.
 
 A new file in `generators/` with a `GeneratorRecipe` is a new kind, and no other file needs to know. Third
-parties register theirs under the entry-point group `rather.generators` (name of the file -> recipe class).
+parties register theirs under the entry-point group `rather.generators` (`my_kind` -> the class `MyKindRecipe`).
 """
 
 from __future__ import annotations

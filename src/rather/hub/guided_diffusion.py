@@ -1,8 +1,8 @@
-"""Checkpoints of guided-diffusion, Dhariwal and Nichol (2021): the nets of DiME's and ACE's authors.
+"""Checkpoints of guided-diffusion, the denoisers of DiME's and ACE's authors: Dhariwal and Nichol (2021).
 
-P. Dhariwal, A. Nichol, "Diffusion models beat GANs on image synthesis", NeurIPS 2021. What a state dict shows
-of its net (depth, widths, where attention is) is taken from it; what it does not show must be said. The U-Net
-of `diffusers` has all the layers, under other names.
+P. Dhariwal, A. Nichol, "Diffusion models beat GANs on image synthesis", NeurIPS 2021. The state dict shows
+the depth and the widths of its net, and where attention is; `Trained` has the rest. The U-Net of `diffusers`
+has all the layers, under other names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rather.io.state_dicts import read_state
 
 State = Mapping[str, Tensor]
 _GROUPS: Final = 32  # of channels that are normalised together, in every net of this layout
-#: Of a residual block, and of attention: theirs -> that of `diffusers`.
+#: Names of a residual block's and of attention's layers: theirs -> that of `diffusers`.
 _LAYERS: Final = {
     "in_layers.0": "norm1",
     "in_layers.2": "conv1",
@@ -49,14 +49,14 @@ class Trained:
     """How a net was trained, where its weights do not show it."""
 
     shape: tuple[int, int, int]
-    levels: int = 1000  # of the linear schedule
+    levels: int = 1000  # timesteps of the linear schedule
     heads: int | None = None  # of attention; None for as many as have `head_channels` each
     head_channels: int = 64
-    reach: int | None = None  # how many of the lowest levels it was trained on; None for all
+    reach: int | None = None  # how many of the lowest timesteps it was trained on; None for all
 
 
-#: The nets of ACE, after its authors' scripts; that of BDD100k knows the lowest part of its schedule alone: how
-#: much is not said, but it is what 5 of 100 levels need.
+#: The nets of ACE, by its authors' scripts. That of BDD100k knows only the lowest timesteps: the authors do not
+#: say how many; 5 of 100 evenly spread ones need 41.
 PUBLISHED: Final = {
     "celeba": Trained(shape=(3, 128, 128), levels=500, heads=4),
     "celeba-hq": Trained(shape=(3, 256, 256), levels=500),
@@ -85,7 +85,7 @@ def load_guided(file: Path, trained: Trained) -> Denoiser:
 
     Args:
         file: the checkpoint.
-        trained: what its weights do not show.
+        trained: how it was trained.
 
     Raises:
         RatherError: MODEL-NOT-FOUND, MODEL-CODE, MODEL-FILE-DAMAGED, GEN-SIZE for images of other channels.
@@ -97,21 +97,21 @@ def load_guided(file: Path, trained: Trained) -> Denoiser:
         why = f"it is no checkpoint of guided-diffusion: {error}"
         raise RatherError("MODEL-FILE-DAMAGED", where=file, why=why[:200]) from error
     fill(net, renamed, file)
-    c, says = len(state["input_blocks.0.0.weight"][0]), len(state["out.2.weight"])
-    if c != trained.shape[0] or says not in {c, 2 * c}:
-        raise RatherError("GEN-SIZE", where=file, why=f"of {c} channels it makes {says}")
+    c, outputs = len(state["input_blocks.0.0.weight"][0]), len(state["out.2.weight"])
+    if c != trained.shape[0] or outputs not in {c, 2 * c}:
+        raise RatherError("GEN-SIZE", where=file, why=f"of {c} channels it makes {outputs}")
     return Denoiser(
         net,
         shape=trained.shape,
         alpha_bar=linear(trained.levels),
-        variance="learned" if says == 2 * c else "posterior",
+        variance="learned" if outputs == 2 * c else "posterior",
         reach=trained.reach,
         name=file.stem,
     )
 
 
 def _translated(state: State, trained: Trained) -> tuple[UNet, dict[str, Tensor]]:
-    """The net, without memory, and its weights by the names that it has for them."""
+    """The net, without memory, and its weights by its own names."""
     config = _config(state, trained)
     with torch.device("meta"):
         net = UNet(config)
@@ -131,7 +131,7 @@ def _translated(state: State, trained: Trained) -> tuple[UNet, dict[str, Tensor]
 
 
 def _config(state: State, trained: Trained) -> dict[str, Any]:
-    """What `diffusers` takes for such a net."""
+    """The settings of `diffusers` for such a net."""
     deep = _count(state, "input_blocks")
     ups = [n for n in range(_count(state, "output_blocks")) if _up(state, n)]
     layers = ups[0] if ups else deep - 1
@@ -159,7 +159,7 @@ def _config(state: State, trained: Trained) -> dict[str, Any]:
 
 
 def _tensors(block: str, key: str, tensor: Tensor, trained: Trained) -> dict[str, Tensor]:
-    """A tensor of a block by the name, or the names, that it has in `diffusers`."""
+    """A tensor of a block by its name, or names, in `diffusers`."""
     layer, _, kind = key.rpartition(".")
     if layer == "qkv":  # of each head its queries, keys and values
         heads = trained.heads or len(tensor) // 3 // trained.head_channels
@@ -172,7 +172,7 @@ def _tensors(block: str, key: str, tensor: Tensor, trained: Trained) -> dict[str
 
 
 def _places(state: State, config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Where in `diffusers` a block of theirs is."""
+    """The blocks, each with its place in `diffusers`."""
     levels, layers = len(config["block_out_channels"]), config["layers_per_block"]
     by_block = config["downsample_type"] == "resnet"
     for n in range(1, levels * (layers + 1)):
@@ -198,7 +198,7 @@ def _places(state: State, config: Mapping[str, Any]) -> Iterator[tuple[str, str]
 
 
 def _up(state: State, n: int) -> str | None:
-    """Where in an output block the one is that doubles the sides: after the residual block and attention."""
+    """The part of an output block that doubles the sides: after the residual block and attention."""
     for place in (f"output_blocks.{n}.{m}" for m in (1, 2)):
         if f"{place}.in_layers.0.weight" in state or f"{place}.conv.weight" in state:
             return place

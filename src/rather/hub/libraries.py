@@ -14,7 +14,7 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor, nn
 
-from rather.classifiers.preflight import brief
+from rather.classifiers.checks import brief
 from rather.config.errors import RatherError, did_you_mean
 from rather.io.images import Shape
 from rather.io.state_dicts import load_state, outputs, read_state
@@ -158,13 +158,7 @@ def _published(spec: str, do: str = "Give a file of its weights: {}=FILE") -> It
 
 
 def _build(build: Callable[..., Any], state: Mapping[str, Tensor], where: Path) -> tuple[Any, int]:
-    """The net with these weights, and the number of classes that they are for.
-
-    Args:
-        build: makes it; takes `num_classes`.
-        state: see `state_dicts.read_state`.
-        where: the state is from.
-    """
+    """The net with these weights, and the number of classes that they are for; `build` takes `num_classes`."""
     # New nets draw their weights, and some warn of how slowly; the caller's random numbers must not change.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
         with torch.device("meta"):

@@ -1,12 +1,13 @@
-"""The methods, one file each: a new file in this folder is a new method, and nothing else needs to know.
+"""Methods by name: one file each in `methods/`, others from an installed package or from a file of your own.
 
-Third parties add theirs under the entry-point group `rather.methods` (name -> class).
+A new file in `methods/` is a new method, and nothing else has to know it. A package adds methods under the
+entry-point group `rather.methods` (name -> class). `FILE.py:CLASS` is a method in a file, which needs consent.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -21,7 +22,7 @@ _HERE = Path(__file__).parent.parent / "methods"
 
 
 def list_methods() -> dict[str, str]:
-    """Name and first docstring line of every method; read from the files, nothing is imported."""
+    """Name and one line of every method, of the package and of others; nothing is imported for it."""
     ours = {
         file.stem: (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").partition("\n")[0]
         for file in sorted(_HERE.glob("[a-z]*.py"))
@@ -31,28 +32,48 @@ def list_methods() -> dict[str, str]:
 
 
 def method_class(name: str) -> type[Method]:
-    """The class of a method by its name."""
+    """The class of a method by its name, or of `FILE.py:CLASS`.
+
+    Raises:
+        RatherError: CFG-UNKNOWN, or what `trusted` raises of code.
+    """
     from rather.config.settings import class_in
     from rather.core import Method
 
     if (_HERE / f"{name}.py").is_file() and name.isidentifier():
         return class_in(import_module(f"rather.methods.{name}"), Method)  # type: ignore[type-abstract] # to look for, not to make
+    if is_code(name):
+        from rather.hub.trusted import trusted
+
+        return _checked(trusted(name), name)
     for point in entry_points(group="rather.methods", name=name):
-        loaded: type[Method] = point.load()
-        return loaded
+        return _checked(point.load(), point.value)
     raise RatherError("CFG-UNKNOWN", where=f"method {name}", do=did_you_mean(name, list_methods()))
 
 
-def build_method(settings: Mapping[str, Any], resources: Mapping[str, Any] | None = None) -> Method:
-    """The method that `Method.settings` described, with what it needs beside its settings.
+def is_code(name: str) -> bool:
+    """Whether a name is that of a class in a file or module: `FILE.py:CLASS`."""
+    return ":" in name
+
+
+def _checked(found: object, where: str) -> type[Method]:
+    from rather.core import Method
+
+    if isinstance(found, type) and issubclass(found, Method):
+        return found
+    raise RatherError("CFG-UNKNOWN", where=f"method {where}", why="no class of rather.Method")
+
+
+def build_method(plan: Mapping[str, Any], resources: Mapping[str, Any] | None = None) -> Method:
+    """The method of a plan, which `Method.settings` describes, with what it needs besides its settings.
 
     Args:
-        settings: plain data; `name` says which method, a nested mapping with a `name` is a method itself.
+        plan: plain data; `name` says which method, a nested mapping with a `name` is a method itself.
         resources: reference images, generators, ...: given to every field of that name, at any depth.
     """
     from rather.core import Method
 
-    rest = dict(settings)
+    rest = dict(plan)
     found = method_class(str(rest.pop("name", "")))
     for key, field in found.model_fields.items():
         if resources and key in resources and key not in rest:
@@ -61,3 +82,32 @@ def build_method(settings: Mapping[str, Any], resources: Mapping[str, Any] | Non
             inner = rest[key]
             rest[key] = build_method({"name": inner} if isinstance(inner, str) else inner, resources)
     return found.of(rest)
+
+
+def load_method(
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+    resources: Mapping[str, Any] | None = None,
+    *,
+    trust: Sequence[str] = (),
+) -> Method:
+    """A method or a preset by its name.
+
+    Args:
+        name: of `list_methods`, or `FILE.py:CLASS` for a method of your own.
+        settings: of the method; of a method that it wraps, in a table: `{"method": {"steps": 10}}`.
+        resources: generators, reference images, ..., or their names, for every field of that name, at any depth.
+        trust: `sha256:` and the hash of each file whose code may run.
+
+    Raises:
+        RatherError: CFG-UNKNOWN, CFG-SETTING, MODEL-CODE, or what loading a resource raises.
+
+    Examples:
+        >>> load_method("attack", {"steps": 5})
+        Attack(steps=5)
+    """
+    from rather.hub.presets import expand
+    from rather.hub.trusted import allow
+
+    allow(trust)
+    return build_method(expand({"name": name, **(settings or {})}), resources)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rather.config.errors import RatherError, did_you_mean
-from rather.hub.methods import list_methods, method_class
+from rather.hub.methods import is_code, list_methods, method_class
 
 _FILE: Final = Path(__file__).with_suffix(".toml")
 Plan = Mapping[str, Any]
@@ -38,7 +38,7 @@ def expand(plan: Plan) -> dict[str, Any]:
     name, own = str(plan.get("name", "")), {key: value for key, value in plan.items() if key != "name"}
     whole = merged(preset(name) or {"name": name}, own)
     known = list_methods()
-    if whole["name"] not in known:
+    if whole["name"] not in known and not is_code(whole["name"]):
         raise RatherError("CFG-UNKNOWN", where=f"method {name}", do=did_you_mean(name, [*known, *_presets()]))
     return whole | {key: expand(inner) for key, inner in wrapped(whole).items()}
 

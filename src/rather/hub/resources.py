@@ -1,4 +1,4 @@
-"""What a method needs beside its settings: which of it a plan wants, and where it comes from."""
+"""What methods need besides plain settings: which of it a plan requires, and where it comes from."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from rather.io.bundled import list_weights
 from rather.latents.classifiers import LatentClassifiers
 from rather.search.references import References
 
-#: Fields of methods that `resources` of `build_method` fills.
+#: Fields of methods that the options of the same names fill.
 NAMES: Final = frozenset({"references", "generator", "denoiser", "latent", "second_classifier"})
-REFERENCES: Final = 2_000  # of them at most, evenly spread over the reference part of the data
+REFERENCES: Final = 2_000  # of them at most, evenly spaced over the reference part of the data
 #: What the bundled nets know: the shape of their images, and the classes that classifiers of them may have.
 FAMILIES: Final[Mapping[str, tuple[tuple[int, int, int], Sequence[tuple[str, ...]]]]] = {
     "digits": ((1, 28, 28), [tuple("0123456789")]),
@@ -34,7 +34,7 @@ FAMILIES: Final[Mapping[str, tuple[tuple[int, int, int], Sequence[tuple[str, ...
 
 
 class Requirement(NamedTuple):
-    """A field of a method that is to be filled."""
+    """A field of a method that has to be filled."""
 
     name: str  # one of `NAMES`
     kind: type[Resource]  # what fills it
@@ -43,7 +43,7 @@ class Requirement(NamedTuple):
 
 #: Kinds of bundled nets that are not called as the type that they are of.
 _USUAL: Final[Mapping[type, str]] = {Autoencoder: "vae", LatentClassifiers: "latent"}
-#: What most methods want of a generator.
+#: The generator that most methods need.
 AUTOENCODER: Final = Requirement("generator", Autoencoder, ("vae",))
 
 
@@ -76,7 +76,7 @@ def bundled_net(classifier: Classifier, kinds: Sequence[str]) -> str | None:
 
 
 def bundled_nets(kinds: Sequence[str], *of: str) -> list[str]:
-    """The bundled nets of the first of these kinds that there is, for each classifier or kind of images.
+    """The bundled nets of the first of these kinds that exists, for each classifier or kind of images.
 
     Args:
         kinds: the best first.
@@ -104,10 +104,10 @@ def references_of(resources: Mapping[str, Resource]) -> References | None:
 @final
 @dataclass(frozen=True, kw_only=True)
 class ResourceSpec:
-    """Where resources come from, as somebody asked for them; None for what is nearest at hand."""
+    """Where resources come from, by name; None for the default, which depends on the classifier."""
 
     pictures: Dataset  # that are explained
-    references: str | None = None  # a data set's name or a folder
+    references: str | None = None  # a dataset's name or a folder
     generator: str | None = None  # a name or a file
     denoiser: str | None = None
     latent: str | None = None
@@ -130,20 +130,20 @@ class ResourceSpec:
                 return None if spec is None else resolve_second_classifier(spec, classifier, self.trust)
 
     def _references(self, net: Classifier) -> References:
-        # A bundled net knows pictures like its own; a person's few pictures rarely show every class.
+        # A bundled net knows pictures like its own; a few pictures of your own rarely show every class.
         own = isinstance(self.pictures.test, Folder)
-        near = self.references or (_data_of(net) if own else None)
-        others = load_dataset(near, shape=net.shape, trust=self.trust) if near else self.pictures
+        name = self.references or (data_of(net) if own else None)
+        others = load_dataset(name, shape=net.shape, trust=self.trust) if name else self.pictures
         return resolve_references(others.references, net)
 
 
-def _data_of(net: Classifier) -> str | None:
-    """The data set of the package that a bundled classifier is of."""
+def data_of(net: Classifier) -> str | None:
+    """The dataset of the package that a bundled classifier was trained on."""
     return next((name for name in list_datasets() if classifier_of(name) == net.name), None)
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """`count` indices, evenly spread over `length`, or all of them.
+    """`count` indices, evenly spaced over `length`, or all of them.
 
     >>> evenly_spaced(10, 4)
     [0, 2, 5, 7]
@@ -151,8 +151,21 @@ def evenly_spaced(length: int, count: int) -> list[int]:
     return [n * length // count for n in range(count)] if count < length else list(range(length))
 
 
+def load_generator(spec: str, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
+    """A generator of this kind by its name or file, or a published diffusion model.
+
+    Raises:
+        RatherError: MODEL-KIND if it is of another kind, or what loading it raises.
+    """
+    from rather.hub import generators
+    from rather.hub.checkpoints import require_kind
+
+    ours = spec in list_weights("generator") or not generators.is_denoiser(spec)
+    return require_kind(generators.load_generator(spec) if ours else generators.load_denoiser(spec), kind)
+
+
 def resolve_references(source: Source, classifier: Classifier) -> References:
-    """At most 2,000 images of a source, evenly spread, with their labels in the classifier's order."""
+    """At most 2,000 images of a source, evenly spaced, with their labels in the classifier's order."""
     images, indices = read_all(source, evenly_spaced(len(source), REFERENCES))
     labels = [source.label(i) for i in indices]
     names = [None if label is None else source.classes[label] for label in labels]
@@ -169,17 +182,13 @@ def resolve_generator(spec: str | None, classifier: Classifier, need: Requiremen
     """The generator of this name or file; by default what the classifier sees through, or a bundled one.
 
     Args:
-        spec: a name or a file, or one of `denoisers.bring_denoiser`; None for the default.
-        classifier: that is explained.
-        need: the field that it is for.
+        spec: a name or a file, see `load_generator`; None for the default.
+        classifier: to explain.
+        need: the field that it fills.
 
     Raises:
-        RatherError: GEN-MISSING if there is no default, MODEL-KIND if it is of another kind than is wanted,
-            or what `generators.bring_generator` and `denoisers.bring_denoiser` raise.
+        RatherError: GEN-MISSING if there is no default, or what `load_generator` raises.
     """
-    from rather.hub.checkpoints import require_kind
-    from rather.hub.generators import is_denoiser, load_denoiser, load_generator
-
     latent = LatentClassifiers.of(classifier)
     if spec is None and latent is not None and need.kind is Autoencoder:
         return latent.autoencoder
@@ -191,21 +200,20 @@ def resolve_generator(spec: str | None, classifier: Classifier, need: Requiremen
             do=f"Train one: rather train {need.bundled[0]} --data DATA --out FILE, and give it: --{need.name} FILE",
         )
     assert issubclass(need.kind, FrozenNet)  # noqa: S101 - `generator` is a field of no other type
-    ours = spec in list_weights("generator") or not is_denoiser(spec)
-    return require_kind(load_generator(spec) if ours else load_denoiser(spec), need.kind)
+    return load_generator(spec, need.kind)
 
 
 def resolve_latent(spec: str | None, classifier: Classifier, trust: Sequence[str] = ()) -> LatentClassifiers:
-    """The classifiers of latents of this name or file; by default what the classifier is made of, or digits'.
+    """The classifiers of latents of this name or file; by default what the classifier is made of, or bundled ones.
 
     Args:
         spec: a name or a file; None for the default.
-        classifier: that is explained.
-        trust: sha256 sums of code that may be run.
+        classifier: to explain.
+        trust: `sha256:` and the hash of each file whose code may run.
 
     Raises:
-        RatherError: GEN-MISSING if there is no default, GEN-NOT-FOUND if what is there sees images, not
-            latents, MODEL-CLASSES if its classes are not the classifier's, or what `bring` raises.
+        RatherError: GEN-MISSING if there is no default, GEN-NOT-FOUND if the file holds a classifier of images,
+            MODEL-CLASSES if its classes are not the classifier's, or what `load_classifier` raises.
     """
     own = LatentClassifiers.of(classifier)
     if spec is None and own is not None:
@@ -217,14 +225,7 @@ def resolve_latent(spec: str | None, classifier: Classifier, trust: Sequence[str
             where=f"no classifiers of latents come with the package for {classifier.name}",
             do="Train them: rather train latent-classifier --help, and give the file: --latent FILE",
         )
-    latent = LatentClassifiers.of(load_classifier(spec, trust=trust))
-    if latent is None:
-        raise RatherError(
-            "GEN-NOT-FOUND",
-            where=f"--latent {spec}",
-            why="a classifier that sees images, not latents",
-            do="Give a file of rather train latent-classifier",
-        )
+    latent = latent_of(spec, load_classifier(spec, trust=trust))
     if latent.classes != classifier.classes:
         raise RatherError(
             "MODEL-CLASSES",
@@ -234,11 +235,24 @@ def resolve_latent(spec: str | None, classifier: Classifier, trust: Sequence[str
     return latent
 
 
+def latent_of(spec: str, loaded: Classifier) -> LatentClassifiers:
+    """The classifiers of latents that a classifier is made of; GEN-NOT-FOUND if it is not."""
+    latent = LatentClassifiers.of(loaded)
+    if latent is None:
+        raise RatherError(
+            "GEN-NOT-FOUND",
+            where=f"--latent {spec}",
+            why="a classifier that sees images, not latents",
+            do="Give a file of rather train latent-classifier",
+        )
+    return latent
+
+
 def resolve_second_classifier(spec: str, classifier: Classifier, trust: Sequence[str] = ()) -> Classifier:
     """Another classifier of the same images.
 
     Raises:
-        RatherError: DATA-SHAPE if its images are others, or what `bring` raises.
+        RatherError: DATA-SHAPE if it takes other images, or what `load_classifier` raises.
     """
     second = load_classifier(spec, trust=trust)
     if second.shape != classifier.shape:

@@ -8,19 +8,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
-from rather.classifiers.preflight import brief
+from rather.classifiers.checks import brief
 from rather.config.errors import RatherError, did_you_mean
+
+_ALLOWED: Final = set[str]()  # hashes of files that may run
 
 
 def run_factory(spec: str, trust: Sequence[str], options: Mapping[str, object]) -> Any:
-    """What a function of the user's returns.
-
-    Args:
-        spec: `module:function` or `path/file.py:function`.
-        trust: `sha256:` and the hash of each file that may run.
-        options: keyword arguments, of which the function gets those that it takes.
+    """What a function of the user's returns; it gets those of the options that it takes.
 
     Raises:
         RatherError: see `trusted`; MODEL-FACTORY if the function fails.
@@ -35,7 +32,12 @@ def run_factory(spec: str, trust: Sequence[str], options: Mapping[str, object]) 
         raise RatherError("MODEL-FACTORY", where=spec, why=brief(error)) from error
 
 
-def trusted(spec: str, trust: Sequence[str]) -> Any:
+def allow(trust: Sequence[str]) -> None:
+    """Let files of these hashes, `sha256:` and the hash, run from now on in this process."""
+    _ALLOWED.update(trust)
+
+
+def trusted(spec: str, trust: Sequence[str] = ()) -> Any:
     """A function or class of the user's, from `module:name` or `path/file.py:name`.
 
     The very bytes that were hashed run: no import, which would run a package's own code first, and no cached
@@ -51,21 +53,26 @@ def trusted(spec: str, trust: Sequence[str]) -> Any:
     except OSError as error:
         raise RatherError("MODEL-NOT-FOUND", where=path, why=error.strerror or "cannot be read") from None
     digest = hashlib.sha256(source).hexdigest()
-    if f"sha256:{digest}" not in trust:
+    if f"sha256:{digest}" not in {*trust, *_ALLOWED}:
         raise RatherError(
             "MODEL-CODE", where=path, why=f"sha256 {digest}", do=f"Read it, then say --trust sha256:{digest}"
         )
-    # A name that no module has, so that none is replaced: the file may be called `torch.py`.
-    module = ModuleType(f"rather_trusted_{digest[:16]}")
-    module.__file__ = str(path)
-    module.__package__ = "" if place.endswith(".py") else place.rpartition(".")[0]
-    sys.modules[module.__name__] = module
-    try:
-        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - the user has given the hash
-    except RatherError:
-        raise
-    except Exception as error:
-        raise RatherError("MODEL-FACTORY", where=spec, why=brief(error)) from error
+    # A name that no module has, so that none is replaced: the file may be called `torch.py`. The place counts as
+    # well, because code may read what lies next to it.
+    title = f"rather_trusted_{hashlib.sha256(f'{digest} {path.resolve()}'.encode()).hexdigest()[:16]}"
+    module = sys.modules.get(title)
+    if module is None:  # else it has run before, and a class of it is still the same class
+        module = ModuleType(title)
+        module.__file__ = str(path)
+        module.__package__ = "" if place.endswith(".py") else place.rpartition(".")[0]
+        sys.modules[module.__name__] = module
+        try:
+            exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - the user has given the hash
+        except Exception as error:
+            del sys.modules[module.__name__]
+            if isinstance(error, RatherError):
+                raise
+            raise RatherError("MODEL-FACTORY", where=spec, why=brief(error)) from error
     if name not in vars(module):
         functions = [key for key, value in vars(module).items() if callable(value)]
         raise RatherError("MODEL-NOT-FOUND", where=spec, why=f"no {name} there", do=did_you_mean(name, functions))

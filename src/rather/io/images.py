@@ -55,11 +55,7 @@ _UPRIGHT: Final = {n: Image.Transpose[turn] for n, turn in enumerate(_TURNS.spli
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The content of a regular file of at most 256 MiB.
-
-    Raises:
-        RatherError: IMG-NOT-FILE, IMG-PERMISSION or IMG-TOO-LARGE.
-    """
+    """The content of a regular file of at most 256 MiB: IMG-NOT-FILE, IMG-PERMISSION or IMG-TOO-LARGE otherwise."""
     try:
         # Without O_NONBLOCK, opening a pipe waits until another process writes into it.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -77,14 +73,10 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def decode(data: bytes, where: object) -> Image.Image:
-    """An image, upright, of mode L or RGB.
+    """An image, upright, of mode L or RGB, from the bytes of a PNG, JPEG, WebP or BMP file.
 
     Palettes, images of one bit and CMYK are converted. EXIF's orientation is applied; all other metadata are
     ignored.
-
-    Args:
-        data: the bytes of a PNG, JPEG, WebP or BMP file.
-        where: its name in an error.
 
     Raises:
         RatherError: IMG-UNREADABLE, IMG-FORMAT, IMG-TRUNCATED, IMG-ANIMATED, IMG-DEPTH, IMG-ALPHA,
@@ -107,15 +99,10 @@ def decode(data: bytes, where: object) -> Image.Image:
 
 
 def fit(image: Image.Image, shape: Shape, box: Box | None = None) -> Float[Tensor, "c h w"]:
-    """A part of an image as pixels in [0, 1] of this shape, by default its `largest`.
+    """A part of an image as pixels in [0, 1] of this shape (c is 1, grey, or 3), by default its `largest`.
 
     That is "resize the shorter side, then crop the centre" in one step (antialiased bilinear, rounded to 8
     bits), so that a very long image is not enlarged before it is cut.
-
-    Args:
-        image: of any mode.
-        shape: (c, h, w); c is 1 (grey) or 3.
-        box: the part of the image.
     """
     channels, h, w = shape
     image = image.convert("L" if channels == 1 else "RGB")

@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 from torch.nn import functional as F
 
 from rather.config.errors import RatherError
+from rather.types import Image
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
-
-Image = Float[Tensor, "c h w"]  # c is 1 (grey) or 3 (RGB), values in [0, 1]
 
 _HEADER = 24  # bytes of a PNG up to and with its width and height
 

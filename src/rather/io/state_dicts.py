@@ -51,11 +51,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def refuse_code(path: Path) -> None:
-    """Refuse what is no data, or whose kind is unclear, before any library opens it.
-
-    Raises:
-        RatherError: MODEL-NOT-FOUND, MODEL-CODE or MODEL-FILE-DAMAGED.
-    """
+    """Refuse what is no data, or whose kind is unclear, before any library opens it."""
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -120,11 +116,7 @@ def _pickled(path: Path) -> Any:
 
 
 def load_state(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Put a state dict into a net that it must fit, name by name and shape by shape.
-
-    Raises:
-        RatherError: MODEL-FILE-DAMAGED naming the first that are missing, unknown or of another shape.
-    """
+    """Put a state dict into a net that it must fit, name by name and shape by shape; MODEL-FILE-DAMAGED otherwise."""
     own = net.state_dict()
     faults = {
         # Batch normalisation counts its batches since 2018 only, and evaluation does not use the count.
@@ -143,13 +135,7 @@ def load_state(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def outputs(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> int:
-    """How many classes the net of a state dict has: the length of its last tensor.
-
-    Args:
-        net: of the same architecture, with any number of classes.
-        state: see `read_state`.
-        path: where it is from.
-    """
+    """How many classes the net of a state dict has, by the length of its last tensor; `net` is of its architecture."""
     *_, last = net.state_dict()
     if last not in state or not state[last].ndim:
         raise _damaged(path, f"it has no {last}", did_you_mean(last, state))

@@ -1,1 +1,1 @@
-"""Latent spaces: classifiers of latents, searches among latents, and what a search there tells."""
+"""Latent spaces: classifiers of latents, searches among latents, and diagnostics of both."""

@@ -1,4 +1,4 @@
-"""Classifiers of latents: small nets that see what an encoder says of an image, not the image."""
+"""Classifiers of latents: small nets on the output of an autoencoder's encoder; Clarity needs an ensemble."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rather.generators.autoencoder import Autoencoder, Latents
 
 @final
 class LatentHeads(nn.Module):
-    """M perceptrons with two hidden layers, asked in one go; their weights are one tensor for a layer.
+    """M perceptrons with two hidden layers, computed at once; each layer's weights are one tensor.
 
     Args:
         members: M.
@@ -43,7 +43,7 @@ class LatentHeads(nn.Module):
         return len(self.weights[0])
 
     def forward(self, z: Float[Tensor, "b l"] | Float[Tensor, "m b l"]) -> Float[Tensor, "m b k"]:
-        """The logits of each member: of the same latents for all, or of its own for each."""
+        """The logits of each member, for latents that all share or for its own."""
         h = z.expand(self.members, *z.shape[-2:])
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             h = torch.baddbmm(bias, h, weight).relu()
@@ -54,7 +54,7 @@ class LatentHeads(nn.Module):
 class LatentClassifiers(Resource, nn.Module):
     """An autoencoder and classifiers of its latents, an ensemble or a single one.
 
-    `classifier()` makes a classifier of images of it, which encodes what it is shown.
+    `classifier()` makes a classifier of images of it.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class LatentClassifiers(Resource, nn.Module):
         self.eval().requires_grad_(requires_grad=False)
 
     def logits(self, z: Latents) -> Float[Tensor, "m b k"]:
-        """What each member says of latents."""
-        given: Tensor = self.heads(z)
-        return given
+        """The logits of each member."""
+        logits: Tensor = self.heads(z)
+        return logits
 
     def classifier(self) -> Classifier:
-        """The classifier of images whose map is their latents, (b, l, 1, 1)."""
+        """The classifier of images; its feature map is their latents, (b, l, 1, 1)."""
         body = _Encode(self)
         members = [
             Classifier(
@@ -89,7 +89,7 @@ class LatentClassifiers(Resource, nn.Module):
 
     @staticmethod
     def of(classifier: Classifier) -> LatentClassifiers | None:
-        """What `classifier()` made this classifier of, if it did; of a member of it, that member alone."""
+        """The latent classifiers behind a classifier, if `classifier()` made it; behind a member, that member alone."""
         body, head = classifier.body, classifier.head
         if not isinstance(body, _Encode):
             return None
@@ -98,9 +98,9 @@ class LatentClassifiers(Resource, nn.Module):
         return body.latent
 
     def member(self, number: int) -> LatentClassifiers:
-        """One of them alone."""
+        """One member alone."""
         some = self.heads.weights
-        with torch.device("meta"):  # where first weights draw nothing from anybody's random numbers
+        with torch.device("meta"):  # first weights would draw random numbers
             one = LatentHeads(1, some[0].shape[1], some[0].shape[2], some[-1].shape[2])
         own = {key: t[number : number + 1].clone() for key, t in self.heads.state_dict().items()}
         one.load_state_dict(own, assign=True)
@@ -118,41 +118,38 @@ class _Encode(nn.Module):
 
     @property
     def latent(self) -> LatentClassifiers:
-        """That this belongs to."""
         return self._latent[0]
 
     def forward(self, x: Images) -> Features:
-        """Of images in [0, 1]: the classifier has neither mean nor deviation."""
+        """The latents of images in [0, 1]: the classifier does not normalise."""
         return self.encoder.encode(x)[:, :, None, None]
 
 
 @final
 class _Member(nn.Module):
-    """What one of them says."""
+    """The logits of one member."""
 
     def __init__(self, heads: LatentHeads, number: int) -> None:
         super().__init__()
         self.heads, self.number = heads, number
 
     def forward(self, features: Features) -> Logits:
-        """Of latents as a map."""
-        given: Tensor = self.heads(features.flatten(1))[self.number]
-        return given
+        logits: Tensor = self.heads(features.flatten(1))[self.number]
+        return logits
 
 
 @final
 class _Mean(nn.Module):
-    """The mean of their log-probabilities, as of any ensemble."""
+    """The mean of the members' log-probabilities, as in any ensemble."""
 
     def __init__(self, heads: LatentHeads) -> None:
         super().__init__()
         self.heads = heads
 
     def forward(self, features: Features) -> Logits:
-        """Of latents as a map."""
         return self.each(features).log_softmax(-1).mean(0)
 
     def each(self, features: Features) -> Float[Tensor, "m b k"]:
-        """What each of them says, see `losses.MembersHead`."""
-        given: Tensor = self.heads(features.flatten(1))
-        return given
+        """The logits of each member, see `losses.MembersHead`."""
+        logits: Tensor = self.heads(features.flatten(1))
+        return logits

@@ -1,9 +1,9 @@
 """Diagnostics of the Clarity slides (Theobald, 2023): probabilities along a line, parts of uncertainty.
 
-A search in a good space sees the target's probability rise all the way; one that looks for it in pixels walks
-over plateaus and comes out where the members of an ensemble disagree. These functions show which of the two
-happened. C. Theobald, "Clarity: an improved gradient method for producing quality visual counterfactual
-explanations", 2023.
+In a good space the target's probability rises all along the search. A search in pixels crosses plateaus, and
+ends where the members of an ensemble disagree. These functions show which of the two happened.
+C. Theobald, "Clarity: an improved gradient method for producing quality visual counterfactual explanations",
+2023.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from torch import Tensor
 
 from rather.core import Classifier, Images, Labels
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.latents.classifiers import LatentClassifiers
 from rather.search.losses import member_logits
 
-#: Of points (n, ...): the logits of each of m classifiers, (m, n, k).
-Ask = Callable[[Tensor], Tensor]
+#: (points (n, ...)) -> the logits of each of m classifiers, (m, n, k).
+Logits = Callable[[Tensor], Tensor]
 #: Left, right, bottom and top of a part of a two-dimensional latent space.
 Window = tuple[float, float, float, float]
-#: Where new points are put, to be asked about there; None for torch's default.
 Device = torch.device | str | None
 
 
@@ -34,8 +32,8 @@ Device = torch.device | str | None
 class Probabilities:
     """P(target) at points."""
 
-    together: Float[Tensor, "*points"]  # of the ensemble, as `Classifier` has it: of the mean log-probabilities
-    members: Float[Tensor, "m *points"]  # of each; of a single classifier, the same as together
+    together: Float[Tensor, "*points"]  # of the ensemble: of the mean log-probabilities, as in `Classifier`
+    members: Float[Tensor, "m *points"]  # of each member; of a single classifier, the same as together
 
 
 @final
@@ -44,8 +42,8 @@ class Uncertainty:
     """The uncertainty of an ensemble at points, in nats: total = aleatoric + epistemic."""
 
     total: Float[Tensor, "*points"]  # entropy of the mean of the members' probabilities
-    aleatoric: Float[Tensor, "*points"]  # mean of the members' entropies: what they doubt, each for itself
-    epistemic: Float[Tensor, "*points"]  # mutual information of class and member: what they disagree about
+    aleatoric: Float[Tensor, "*points"]  # mean of the members' entropies: the doubt of each
+    epistemic: Float[Tensor, "*points"]  # mutual information of class and member: their disagreement
 
 
 def line(
@@ -57,18 +55,24 @@ def line(
 
 
 @torch.no_grad()
-def asked(ask: Ask, points: Float[Tensor, "n *shape"], *, batch_size: int = 256) -> Float[Tensor, "m n k"]:
+def in_batches(logits: Logits, points: Float[Tensor, "n *shape"], *, batch_size: int = 256) -> Float[Tensor, "m n k"]:
     """The logits of each member at points, `batch_size` of them in memory at a time, without gradients."""
-    return torch.cat([ask(part) for part in points.split(batch_size)], dim=1)
+    return torch.cat([logits(part) for part in points.split(batch_size)], dim=1)
 
 
-def ask_decoded(classifier: Classifier, autoencoder: Autoencoder) -> Ask:
-    """What the members of an image classifier say of latents: of the images that they decode to."""
+@torch.no_grad()
+def encoded(autoencoder: Autoencoder, x: Images, batch_size: int = 256) -> Latents:
+    """The latents of images, `batch_size` of them in memory at a time."""
+    return torch.cat([autoencoder.encode(part) for part in x.split(batch_size)])
+
+
+def decoded_logits(classifier: Classifier, autoencoder: Autoencoder) -> Logits:
+    """The logits of an image classifier's members for latents: for the images that they decode to."""
     return lambda z: member_logits(classifier, autoencoder.decode(z).clamp(0, 1))
 
 
 def target_probabilities(logits: Float[Tensor, "m *points k"], target: Int[Tensor, "*points"]) -> Probabilities:
-    """P(target) of an ensemble and of each of its members, of their logits.
+    """P(target) of an ensemble and of each of its members, from their logits.
 
     >>> sure, unsure = torch.tensor([[4.0, 0.0]]), torch.tensor([[0.0, 0.0]])
     >>> p = target_probabilities(torch.stack([sure, unsure]), torch.tensor([0]))
@@ -92,49 +96,34 @@ def uncertainty(logits: Float[Tensor, "m *points k"]) -> Uncertainty:
     >>> round(parts.aleatoric.item(), 6), round(parts.epistemic.item(), 6)  # ln 2
     (0.0, 0.693147)
     """
-    p = logits.double().softmax(-1)  # the difference of two nearly equal entropies
+    p = logits.double().softmax(-1)  # in 64 bits, for the difference of two nearly equal entropies
     total = torch.special.entr(p.mean(0)).sum(-1)
     aleatoric = torch.special.entr(p).sum(-1).mean(0)
     epistemic = (total - aleatoric).clamp(min=0)
     return Uncertainty(*(part.to(logits.dtype) for part in (total, aleatoric, epistemic)))
 
 
-def along_images(
-    classifier: Classifier, first: Images, second: Images, target: Labels, *, count: int = 11, batch_size: int = 256
-) -> Probabilities:
-    """P(target) of the images (1 - t) first + t second, each (b, t): the interpolation in image space."""
-    return _along(lambda x: member_logits(classifier, x), first, second, target, count=count, batch_size=batch_size)
-
-
-def along_decoded(
-    classifier: Classifier,
-    autoencoder: Autoencoder,
-    first: Images,
-    second: Images,
+def along(
+    logits: Logits,
+    first: Float[Tensor, "b *shape"],
+    second: Float[Tensor, "b *shape"],
     target: Labels,
     *,
     count: int = 11,
     batch_size: int = 256,
 ) -> Probabilities:
-    """P(target | decode((1 - t) z1 + t z2)) of an image classifier, where z1 and z2 encode two images."""
-    z1, z2 = _encoded(autoencoder, first, batch_size), _encoded(autoencoder, second, batch_size)
-    return _along(ask_decoded(classifier, autoencoder), z1, z2, target, count=count, batch_size=batch_size)
-
-
-def along_latents(
-    latent: LatentClassifiers, first: Images, second: Images, target: Labels, *, count: int = 11, batch_size: int = 256
-) -> Probabilities:
-    """P(target | (1 - t) z1 + t z2) of latent classifiers, asked of the latents themselves."""
-    z1, z2 = (_encoded(latent.autoencoder, x, batch_size) for x in (first, second))
-    return _along(latent.logits, z1, z2, target, count=count, batch_size=batch_size)
+    """P(target) at the points (1 - t) first + t second, each (b, t): images or latents, as `logits` takes them."""
+    points = line(first, second, count)
+    each = in_batches(logits, points.flatten(0, 1), batch_size=batch_size).unflatten(1, points.shape[:2])
+    return target_probabilities(each, target[:, None].expand(-1, count))
 
 
 def plane(
-    ask: Ask, window: Window, *, size: int = 41, batch_size: int = 256, device: Device = None
+    logits: Logits, window: Window, *, size: int = 41, batch_size: int = 256, device: Device = None
 ) -> Float[Tensor, "v u k"]:
-    """What an ensemble says of a plane of latents: P(class | z) on a grid, its lowest row first."""
-    logits = asked(ask, lattice(window, size, device).flatten(0, 1), batch_size=batch_size)
-    return logits.log_softmax(-1).mean(0).softmax(-1).view(size, size, -1)
+    """An ensemble's P(class | z) on a grid over a plane of latents, its lowest row first."""
+    each = in_batches(logits, lattice(window, size, device).flatten(0, 1), batch_size=batch_size)
+    return each.log_softmax(-1).mean(0).softmax(-1).view(size, size, -1)
 
 
 def lattice(window: Window, size: int, device: Device = None) -> Float[Tensor, "v u 2"]:
@@ -142,14 +131,3 @@ def lattice(window: Window, size: int, device: Device = None) -> Float[Tensor, "
     left, right, bottom, top = window
     u, v = (torch.linspace(*ends, size, device=device) for ends in ((left, right), (bottom, top)))
     return torch.stack([u.expand(size, -1), v[:, None].expand(-1, size)], -1)
-
-
-def _encoded(autoencoder: Autoencoder, x: Images, batch_size: int) -> Latents:
-    with torch.no_grad():
-        return torch.cat([autoencoder.encode(part) for part in x.split(batch_size)])
-
-
-def _along(ask: Ask, first: Tensor, second: Tensor, target: Labels, *, count: int, batch_size: int) -> Probabilities:
-    points = line(first, second, count)
-    logits = asked(ask, points.flatten(0, 1), batch_size=batch_size).unflatten(1, points.shape[:2])
-    return target_probabilities(logits, target[:, None].expand(-1, count))

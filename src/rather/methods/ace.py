@@ -73,7 +73,7 @@ class ACE(Method):
     def _levels_exist(self) -> ACE:
         self._filter(), self._refinement()
         if self.mask_search_steps and not self.refine:
-            raise ValueError("mask_search_steps: a mask without refine changes nothing, so none is smallest")
+            raise ValueError("mask_search_steps needs refine=true: the mask is that of the refinement")
         return self
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:

@@ -1,4 +1,4 @@
-"""Changes pixels by signed gradient steps, like an adversarial attack: a baseline. Jeanneret et al., CVPR 2023.
+"""Attacks the pixels by signed gradient steps: a baseline. Jeanneret et al., CVPR 2023.
 
     z <- clamp(z - lr * sign(grad [-log p(target | z) + distance_weight * sum |z - x|])),  from x on
 

@@ -20,7 +20,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from rather.config.settings import NameList, indices
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import NOT_GIVEN, Classifier, Goal, Images, Loadable, LoadableImages, Method, Noise, SearchResult
 from rather.generators.editor import AttributeEditor
 from rather.generators.frozen import Bundled
 from rather.generators.oracle import Attributes as Values
@@ -36,9 +36,9 @@ _TOP: Final = 5  # attributes that are named, as the paper does
 class Attributes(Method):
     """Minimise class_weight * CE(C(G(x; A')), c') + mean |x - G(x; A')| over A', and keep the nearest success."""
 
-    generator: Annotated[AttributeEditor, Bundled("editor")]
+    generator: Loadable[Annotated[AttributeEditor, Bundled("editor")]]
     """Generator that reads the attributes of the queries and edits the queries to have others."""
-    references: References | None = None
+    references: LoadableImages[References | None] = NOT_GIVEN
     """Labelled training images: they tell how often an attribute occurs with each class."""
     frozen: NameList = ()
     """Names of the attributes that stay: those that the classifier predicts."""

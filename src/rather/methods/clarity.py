@@ -21,7 +21,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from rather.config.errors import RatherError
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import NOT_GIVEN, Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
 from rather.generators.autoencoder import Latents
 from rather.latents.classifiers import LatentClassifiers
 from rather.latents.search import decoded, decoder, encode_queries, latent_result
@@ -33,7 +33,7 @@ from rather.search.losses import cross_entropy
 class Clarity(Method):
     """Minimise the mean loss of classifiers of latents + distance_weight * mean (z - z0)^2 over latents z."""
 
-    latent: LatentClassifiers | None = None
+    latent: Loadable[LatentClassifiers | None] = NOT_GIVEN
     """Ensemble of latent classifiers to follow; not needed if the explained classifier is such an ensemble."""
     steps: PositiveInt = 300
     """Maximum number of Adam steps."""

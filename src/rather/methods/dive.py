@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rather.config.errors import RatherError
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import NOT_GIVEN, Classifier, Goal, Images, Loadable, LoadableImages, Method, Noise, SearchResult
 from rather.generators.autoencoder import Autoencoder
 from rather.generators.frozen import Bundled
 from rather.latents.fisher import FisherMask, all_but_a_part, fisher_masks, latent_information
@@ -40,11 +40,11 @@ from rather.search.references import References
 class DiVE(Method):
     """`count` answers by one descent; the nearest success is the image, and all of them are kept."""
 
-    generator: Annotated[Autoencoder, Bundled("tcvae")]  # as the paper's: latents that vary one by one
+    generator: Loadable[Annotated[Autoencoder, Bundled("tcvae")]]  # as the paper's: latents that vary one by one
     """Generator that encodes the queries and decodes latents; trained on images of their kind."""
-    references: References | None = None
+    references: LoadableImages[References | None] = NOT_GIVEN
     """Images over which the Fisher information is averaged; needed by the fisher masks only."""
-    second_classifier: Classifier | None = None
+    second_classifier: Loadable[Classifier | None] = NOT_GIVEN
     """More reliable classifier that tells trivial answers: those that change its prediction, too."""
     count: PositiveInt = 8
     """Number of answers for each image."""

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
 from rather.generators.exaggerator import Exaggerator, bin_of
 from rather.generators.frozen import Bundled
 from rather.search.descend import on_grid
@@ -25,7 +25,7 @@ from rather.search.descend import on_grid
 class Exaggeration(Method):
     """Make the query's image for each bin of confidence, and take the first that reaches the goal."""
 
-    generator: Annotated[Exaggerator, Bundled("exaggerator")]
+    generator: Loadable[Annotated[Exaggerator, Bundled("exaggerator")]]
     """Generator that makes images of a given confidence; trained for the explained classifier."""
 
     @torch.no_grad()

@@ -19,7 +19,7 @@ from typing import Annotated, final
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
 from rather.generators.autoencoder import Autoencoder, Latents
 from rather.generators.frozen import Bundled
 from rather.latents.search import decoder, encode_queries, latent_result
@@ -31,7 +31,7 @@ from rather.search.losses import goal_loss, l1
 class Introspection(Method):
     """Minimise class_weight * CE(C(G(z)), c') + mean |x - G(z)| over latents z, and keep the nearest success."""
 
-    generator: Annotated[Autoencoder, Bundled("gan")]  # as the paper's: a DCGAN with 10 latents
+    generator: Loadable[Annotated[Autoencoder, Bundled("gan")]]  # as the paper's: a DCGAN with 10 latents
     """Generator that encodes the queries and decodes latents; trained on images of their kind."""
     class_weight: PositiveFloat = 0.03
     """Weight of the class against the mean absolute pixel difference; larger allows a larger change."""

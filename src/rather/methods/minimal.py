@@ -18,7 +18,7 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from rather.config.errors import did_you_mean
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
 from rather.search.best import Best
 from rather.search.descend import Rows, bisect
 
@@ -30,7 +30,7 @@ class Minimal(Method):
     Values are halved on a logarithmic scale: 1 lies half-way from 0.01 to 100.
     """
 
-    method: Method
+    method: Loadable[Method]
     """Method to run."""
     setting: str = "distance_weight"
     """Setting of that method to vary; it must be a positive number."""

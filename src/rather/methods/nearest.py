@@ -11,7 +11,7 @@ from typing import Literal, final
 
 import torch
 
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, LoadableImages, Method, Noise, SearchResult
 from rather.search.references import Choice, References
 
 
@@ -19,7 +19,7 @@ from rather.search.references import Choice, References
 class Nearest(Method):
     """The nearest reference image that is at the goal, in pixels or in the classifier's features."""
 
-    references: References
+    references: LoadableImages[References]
     """Real images to choose from."""
     space: Literal["pixels", "features"] = "pixels"
     """Space of the Euclidean distance: the pixels, or the features of the explained classifier."""

@@ -1,4 +1,4 @@
-"""Wraps a method: undoes the small parts of its change by a diffusion model. Jeanneret et al., CVPR 2023.
+"""Wraps a method: undoes small parts of its change by diffusion. Jeanneret et al., CVPR 2023.
 
     m = [ dilated |z - x| / max |z - x| >= threshold ],   z inpainted by a denoiser where m, x elsewhere
 
@@ -13,7 +13,7 @@ from typing import final
 import torch
 from pydantic import PositiveInt, model_validator
 
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
 from rather.diffusion.denoising import DiffusionModel, InferenceSteps, Tau, lowest_levels
 from rather.diffusion.refinement import Refinement, Side, Threshold
 from rather.search.best import DENOISER_CALLS, Best
@@ -24,7 +24,7 @@ from rather.search.descend import on_grid
 class Refined(Method):
     """Run a method, keep the largest part of its change, and restore the query around it by a diffusion model."""
 
-    method: Method
+    method: Loadable[Method]
     """Method to run."""
     denoiser: DiffusionModel
     tau: Tau = 5

@@ -17,7 +17,7 @@ from typing import Final, Literal, final
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
 from rather.generators.autoencoder import Autoencoder, Latents
 from rather.latents.search import decoder, encode_queries, latent_result
 from rather.search.descend import PathFrames, Rows, descend, on_grid
@@ -30,7 +30,7 @@ _DISTANCES: Final = {"l1": l1, "l2": l2}
 class REVISE(Method):
     """Minimise -log p(target | G(z)) + distance_weight * d(x, G(z)) over latents z, from those of x on."""
 
-    generator: Autoencoder
+    generator: Loadable[Autoencoder]
     """Generator that encodes the queries and decodes latents; trained on images of their kind."""
     steps: PositiveInt = 300
     """Maximum number of Adam steps."""

@@ -13,7 +13,7 @@ from typing import final
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
 from rather.search.best import Best
 from rather.search.descend import on_grid
 
@@ -26,7 +26,7 @@ class Several(Method):
     Such a method measures its distance from where it starts, so that what was added stays in the image.
     """
 
-    method: Method
+    method: Loadable[Method]
     """Method to run."""
     count: PositiveInt = 4
     """Number of answers for each image; each runs the method once."""

@@ -18,7 +18,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from torch import Tensor
 
 from rather.config.settings import NameList, indices
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
 from rather.generators._styled import Codes
 from rather.generators.frozen import Bundled
 from rather.generators.semantic import Semantic, changes_by_region
@@ -31,7 +31,7 @@ from rather.search.losses import goal_loss
 class STEEX(Method):
     """Minimise -log p(target | G(z, S)) + distance_weight * sum_c |z_c - z_c^I|^2 over styles z of regions c."""
 
-    generator: Annotated[Semantic, Bundled("semantic")]
+    generator: Loadable[Annotated[Semantic, Bundled("semantic")]]
     """Generator that segments the queries, encodes each region's style, and decodes layouts and styles."""
     regions: NameList = ()
     """Names of the regions whose style may change; by default all."""

@@ -1,4 +1,4 @@
-"""Wraps a method: gives one answer for each of several values of a setting. Jacob et al., ECCV 2022.
+"""Wraps a method: gives one answer for each value of a setting. Jacob et al., ECCV 2022.
 
 P. Jacob et al., "STEEX: steering counterfactual explanations with semantics", ECCV 2022, figure 9 of the
 supplement: a smaller weight of the distance distorts more, and the weight chosen is the largest at which more
@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, model_validator
 
 from rather.config.errors import did_you_mean
-from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
 from rather.search.best import Best
 from rather.search.descend import on_grid
 
@@ -23,7 +23,7 @@ from rather.search.descend import on_grid
 class Sweep(Method):
     """Run a method with each of several values of a setting; the nearest success is the image."""
 
-    method: Method
+    method: Loadable[Method]
     """Method to run."""
     setting: str = "distance_weight"
     """Setting of that method to vary; it must be a number."""

@@ -30,9 +30,6 @@ ObjectInCells = tuple[Bool[Tensor, "b n"], Bool[Tensor, "b n"]]
     unit="share of the cells, 0 to 1",
     better="higher",
     blank="it exchanges no cells between pictures that both show key points",
-    source='Y. Goyal et al., ICML 2019, section 4.3; S. Vandenhende et al., "Making heads or tails: towards '
-    'semantically consistent visual counterfactuals", ECCV 2022',
-    avoids="an except clause that swallows rows which fail, so that the mean is of the others",
     version=1,
 )
 def near_key_point(edits: Edits, key_points: PartsInCells) -> Float[Tensor, " b"]:
@@ -40,6 +37,10 @@ def near_key_point(edits: Edits, key_points: PartsInCells) -> Float[Tensor, " b"
 
     NaN for a row without edits, or of which one picture shows no key point. Public code and paper count key points in
     other ways (that of Vandenhende et al. merges 15 into 12): only tables of one way are comparable.
+
+    Source: Y. Goyal et al., ICML 2019, section 4.3; S. Vandenhende et al., "Making heads or tails: towards
+    semantically consistent visual counterfactuals", ECCV 2022.
+    Avoids: an except clause that swallows rows which fail, so that the mean is of the others.
 
     Args:
         edits: of each row.
@@ -55,12 +56,13 @@ def near_key_point(edits: Edits, key_points: PartsInCells) -> Float[Tensor, " b"
     unit="share of the edits, 0 to 1",
     better="higher",
     blank="it exchanges no cells between pictures that both show key points",
-    source="as `near_key_point`",
-    avoids="as `near_key_point`",
     version=1,
 )
 def same_key_point(edits: Edits, key_points: PartsInCells) -> Float[Tensor, " b"]:
-    """Share of the edits whose two cells show one key point (Same-KP); NaN as for `near_key_point`."""
+    """Share of the edits whose two cells show one key point (Same-KP); NaN as for `near_key_point`.
+
+    Source: as `near_key_point`.
+    """
     query, other = key_points
     return _mean(edits, key_points, lambda row, i, j: ((query[row, :, i] & other[row, :, j]).any(0),))
 
@@ -71,15 +73,15 @@ def same_key_point(edits: Edits, key_points: PartsInCells) -> Float[Tensor, " b"
     unit="share of the cells, 0 to 1",
     better="higher",
     blank="it exchanges no cells between pictures that both show the object",
-    source="Y. Goyal et al., ICML 2019, section 4.3, who do not say when a cell is inside: name the share of it that "
-    "has to be, see `rather.feature_cells.key_points.cells_of_object`",
-    avoids="as `near_key_point`",
     version=1,
 )
 def inside_object(edits: Edits, objects: ObjectInCells) -> Float[Tensor, " b"]:
     """Share of the edited cells that lie inside the object, of both pictures.
 
     NaN for a row without edits, or of which one picture shows no object.
+
+    Source: Y. Goyal et al., ICML 2019, section 4.3, who do not say when a cell is inside: name the share of it that
+    has to be, see `rather.feature_cells.key_points.cells_of_object`.
 
     Args:
         edits: of each row.
@@ -97,8 +99,6 @@ def inside_object(edits: Edits, objects: ObjectInCells) -> Float[Tensor, " b"]:
     over="answered",
     several_seeds=True,
     blank="no image of which all seeds exchange cells",
-    source="Y. Goyal et al., ICML 2019, section 4.3, who have no public code",
-    avoids="counting a run as its own partner",
     version=1,
 )
 def cell_agreement(edits: Sequence[Edits]) -> Float[Tensor, " b"]:
@@ -106,6 +106,9 @@ def cell_agreement(edits: Sequence[Edits]) -> Float[Tensor, " b"]:
 
     It should be high for seeds that draw other distractors of one class, and low for seeds with other classes. NaN
     of a row of which a seed exchanges none, or with fewer than two seeds.
+
+    Source: Y. Goyal et al., ICML 2019, section 4.3, who have no public code.
+    Avoids: counting a run as its own partner.
 
     Args:
         edits: of each row, those of each seed.

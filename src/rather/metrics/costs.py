@@ -13,49 +13,33 @@ from rather.metrics.registry import metric
 Facts = Mapping[str, Float[Tensor, " b"]]
 
 
-@metric(
-    title="evaluations",
-    theme="costs",
-    unit="a row",
-    better="lower",
-    over="answered",
-    source="counted where the method runs",
-    avoids="counting the gradient steps of a method and not the classifier's calls",
-    version=1,
-)
+@metric(title="evaluations", theme="costs", unit="a row", better="lower", over="answered", version=1)
 def evaluations(facts: Facts) -> Float[Tensor, " b"]:
-    """How often the classifier, or its head, was asked."""
+    """How often the classifier, or its head, was asked.
+
+    Source: counted where the method runs.
+    Avoids: counting the gradient steps of a method and not the classifier's calls.
+    """
     return facts["evaluations"]
 
 
-@metric(
-    title="denoised",
-    theme="costs",
-    unit="a row",
-    better="lower",
-    over="answered",
-    source="counted where the method runs",
-    avoids="leaving out the calls of a diffusion model, which take most of the time",
-    version=1,
-)
+@metric(title="denoised", theme="costs", unit="a row", better="lower", over="answered", version=1)
 def denoiser_calls(facts: Facts) -> Float[Tensor, " b"]:
-    """How often a diffusion model's net was asked."""
+    """How often a diffusion model's net was asked.
+
+    Source: counted where the method runs.
+    Avoids: leaving out the calls of a diffusion model, which take most of the time.
+    """
     return facts["denoiser_calls"]
 
 
-@metric(
-    title="seconds",
-    theme="costs",
-    unit="a row",
-    better="lower",
-    over="answered",
-    shared=True,
-    source="the clock around the method's call, on the machine that made the run",
-    avoids="the time that it takes to read and save pictures",
-    version=1,
-)
+@metric(title="seconds", theme="costs", unit="a row", better="lower", over="answered", shared=True, version=1)
 def seconds(facts: Facts) -> Float[Tensor, " b"]:
-    """Seconds of the method's call."""
+    """Seconds of the method's call.
+
+    Source: the clock around the method's call, on the machine that made the run.
+    Avoids: the time that it takes to read and save pictures.
+    """
     return facts["seconds"]
 
 
@@ -66,10 +50,12 @@ def seconds(facts: Facts) -> Float[Tensor, " b"]:
     better="lower",
     over="answered",
     shared=True,
-    source="the processor's pages, or the allocator of the GPU",
-    avoids="what was in use before the call",
     version=1,
 )
 def memory(facts: Facts) -> Float[Tensor, " b"]:
-    """What the method's call took at its peak, beyond what was in use before."""
+    """What the method's call took at its peak, beyond what was in use before.
+
+    Source: the processor's pages, or the allocator of the GPU.
+    Avoids: what was in use before the call.
+    """
     return facts["memory"] / 1e6

@@ -39,17 +39,7 @@ def frechet_distance(images: Images, others: Float[Tensor, "m c h w"], net: Feat
     return frechet_of_features(pooled(net, images), pooled(net, others))
 
 
-@metric(
-    title="Frechet",
-    theme="realism",
-    unit="squared units of the features",
-    better="lower",
-    biased=True,
-    source='M. Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", '
-    "NIPS 2017, as FID; D. Dowson, B. Landau, 1982",
-    avoids="pictures saved with losses, sets of different sizes, and a name that does not say which features",
-    version=1,
-)
+@metric(title="Frechet", theme="realism", unit="squared units of the features", better="lower", biased=True, version=1)
 def frechet(
     features_after: FeaturesOfRows, features_before: FeaturesOfRows, *, weights: Weights | None = None
 ) -> Float[Tensor, "*s"]:
@@ -57,6 +47,10 @@ def frechet(
 
     It falls as the sets grow: compare only distances of sets of the same sizes, in the features of the same net; for
     small sets look at `kid` as well.
+
+    Source: M. Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium",
+    NIPS 2017, as FID; D. Dowson, B. Landau, 1982.
+    Avoids: pictures saved with losses, sets of different sizes, and a name that does not say which features.
 
     Args:
         features_after: of the counterfactuals.
@@ -70,15 +64,7 @@ def frechet(
 
 
 @metric(
-    title="split Frechet",
-    theme="realism",
-    unit="squared units of the features",
-    better="lower",
-    biased=True,
-    source='sFID, G. Jeanneret et al., "Adversarial counterfactual visual explanations" (ACE), CVPR 2023',
-    avoids="a single split without a seed, an odd row dropped, and halves of different rows where some rows have no "
-    "counterfactual",
-    version=1,
+    title="split Frechet", theme="realism", unit="squared units of the features", better="lower", biased=True, version=1
 )
 def split_frechet(
     features_after: FeaturesOfRows,
@@ -92,6 +78,10 @@ def split_frechet(
     A counterfactual is nearly its query, so the distance of both sets is small however strange the change looks. Here
     the rows are split into halves A and B: a value is the mean of the distances of the queries A to the counterfactuals
     of B, and of B to those of A. It is sFID in the features of `features.inception`.
+
+    Source: sFID, G. Jeanneret et al., "Adversarial counterfactual visual explanations" (ACE), CVPR 2023.
+    Avoids: a single split without a seed, an odd row dropped, and halves of different rows where some rows have no
+    counterfactual.
 
     Args:
         features_after: of the counterfactuals, only of successes.
@@ -188,10 +178,6 @@ def _short(root: Float[Tensor, "s k d"]) -> Float[Tensor, "s _ d"]:
     unit="of a kernel without a unit; around 0 for sets of one kind, and then also below",
     better="lower",
     biased=True,
-    source='M. Binkowski, D. Sutherland, M. Arbel, A. Gretton, "Demystifying MMD GANs", ICLR 2018',
-    avoids="the biased estimate, in which each row is like itself and which falls as the sets grow; subsets drawn "
-    "without a seed; a negative estimate cut off at 0, which is no longer unbiased; and counterfactuals compared with "
-    "their own queries, to which they are like whatever they look like",
     version=1,
 )
 def kid(
@@ -201,6 +187,11 @@ def kid(
 
     It is KID in the features of `features.inception`, and in no others. Its expectation does not depend on the sizes of
     the sets: with a Frechet distance of fewer than some 5,000 pictures, give this as well.
+
+    Source: M. Binkowski, D. Sutherland, M. Arbel, A. Gretton, "Demystifying MMD GANs", ICLR 2018.
+    Avoids: the biased estimate, in which each row is like itself and which falls as the sets grow; subsets drawn
+    without a seed; a negative estimate cut off at 0, which is no longer unbiased; and counterfactuals compared with
+    their own queries, to which they are like whatever they look like.
 
     Args:
         features_after: of the counterfactuals.

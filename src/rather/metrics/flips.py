@@ -21,76 +21,66 @@ from rather.metrics.registry import metric
     unit="yes or no; its mean is a share",
     better="higher",
     over="answered",
-    source='D. Velazquez et al., "Explaining visual counterfactual explainers" (Bex), TMLR 2023',
-    avoids="the flip rate, which counts a true change of the class as a success, see `trivial_flip`",
     version=1,
 )
-def noncausal_flip(before: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
+def noncausal_flip(predicted: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
     """Whether the classifier changed its answer, and the truth stayed.
 
     It reacts to something that does not make the class: a bias found, or an adversarial change; look at it.
 
+    Source: D. Velazquez et al., "Explaining visual counterfactual explainers" (Bex), TMLR 2023.
+    Avoids: the flip rate, which counts a true change of the class as a success, see `trivial_flip`.
+
     Args:
-        before: the classifier's prediction of the queries.
+        predicted: the classifier's prediction of the queries.
         after: its prediction of the counterfactuals.
         truth_before: the true class of the queries.
         truth_after: the true class of the counterfactuals.
     """
-    return (before != after) & (truth_before == truth_after)
+    return (predicted != after) & (truth_before == truth_after)
 
 
 @metric(
-    title="causal",
-    theme="meaning",
-    unit="yes or no; its mean is a share",
-    better="higher",
-    over="answered",
-    source="Bex, as `noncausal_flip`",
-    avoids="the flip rate, which counts it as a failure",
-    version=1,
+    title="causal", theme="meaning", unit="yes or no; its mean is a share", better="higher", over="answered", version=1
 )
-def causal_flip(before: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
-    """Whether the truth changed, and the classifier kept its answer: it is blind to something that makes the class."""
-    return (before == after) & (truth_before != truth_after)
+def causal_flip(predicted: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
+    """Whether the truth changed, and the classifier kept its answer: it is blind to something that makes the class.
+
+    Source: Bex, as `noncausal_flip`.
+    Avoids: the flip rate, which counts it as a failure.
+    """
+    return (predicted == after) & (truth_before != truth_after)
 
 
 @metric(
-    title="trivial",
-    theme="meaning",
-    unit="yes or no; its mean is a share",
-    better="lower",
-    over="answered",
-    source="Bex, as `noncausal_flip`",
-    avoids="telling it from other flips by the class after the change alone: the answer before counts, too",
-    version=1,
+    title="trivial", theme="meaning", unit="yes or no; its mean is a share", better="lower", over="answered", version=1
 )
-def trivial_flip(before: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
+def trivial_flip(predicted: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
     """Whether the classifier flipped and was right both before and after.
 
     The picture has truly become one of the other class. The flip rate rewards just this, and it is right for a reader
     who wants to see what a class looks like: report both.
+
+    Source: Bex, as `noncausal_flip`.
+    Avoids: telling it from other flips by the class after the change alone: the answer before counts, too.
     """
-    return (before != after) & _agree(before, after, truth_before, truth_after)
+    return (predicted != after) & _agree(predicted, after, truth_before, truth_after)
 
 
 @metric(
-    title="SCE",
-    theme="meaning",
-    unit="yes or no; its mean is a share",
-    better="higher",
-    over="answered",
-    source="Bex, as `noncausal_flip`",
-    avoids="the flip rate, which counts trivial flips",
-    version=1,
+    title="SCE", theme="meaning", unit="yes or no; its mean is a share", better="higher", over="answered", version=1
 )
-def sce(before: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
+def sce(predicted: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
     """Whether the prediction or the truth changed, but not both together (successful counterfactual explanation).
 
     Its mean is the SCE of Bex: all non-causal and causal flips, and those where both changed to different classes.
+
+    Source: Bex, as `noncausal_flip`.
+    Avoids: the flip rate, which counts trivial flips.
     """
-    flipped = (before != after) | causal_flip(before, after, truth_before, truth_after)
-    return flipped & ~_agree(before, after, truth_before, truth_after)
+    flipped = (predicted != after) | causal_flip(predicted, after, truth_before, truth_after)
+    return flipped & ~_agree(predicted, after, truth_before, truth_after)
 
 
-def _agree(before: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
-    return (before == truth_before) & (after == truth_after)
+def _agree(predicted: Labels, after: Labels, truth_before: Labels, truth_after: Labels) -> Bool[Tensor, " b"]:
+    return (predicted == truth_before) & (after == truth_after)

@@ -21,17 +21,7 @@ Changes = Float[Tensor, "n a"]  # of each row by how much each attribute changed
 Weights = Float[Tensor, "s n"]  # how often each of s samples has each row; then there is a value for each sample
 
 
-@metric(
-    title="rank agreement",
-    theme="causes",
-    unit="Spearman's correlation",
-    better="higher",
-    source='C. Spearman, "The proof and measurement of association between two things", American Journal of Psychology '
-    "1904",
-    avoids="ranks in the order of the attributes where changes are equal, by which what never changed agrees or not by "
-    "its place in the list",
-    version=1,
-)
+@metric(title="rank agreement", theme="causes", unit="Spearman's correlation", better="higher", version=1)
 def rank_agreement(
     changes: Changes, effects: Float[Tensor, " a"], *, weights: Weights | None = None
 ) -> Float[Tensor, "*s"]:
@@ -40,6 +30,11 @@ def rank_agreement(
     Spearman's, with middle ranks for ties, of the mean over rows of |change| with |effect|, attribute by attribute. It
     compares the order alone: a change of an attribute and an effect on a classifier have no common unit. One value for
     all rows; NaN where nothing changed, or all changed alike.
+
+    Source: C. Spearman, "The proof and measurement of association between two things", American Journal of
+    Psychology 1904.
+    Avoids: ranks in the order of the attributes where changes are equal, by which what never changed agrees or not
+    by its place in the list.
 
     Args:
         changes: of rows and attributes, as an oracle that took no part reads them in the pictures.
@@ -58,15 +53,7 @@ def rank_agreement(
     return correlation[0] if weights is None else correlation
 
 
-@metric(
-    title="cosine agreement",
-    theme="causes",
-    unit="cosine",
-    better="higher",
-    source="this library",
-    avoids="signed means, in which changes that go up in some rows and down in others cancel",
-    version=1,
-)
+@metric(title="cosine agreement", theme="causes", unit="cosine", better="higher", version=1)
 def cosine_agreement(
     changes: Changes, effects: Float[Tensor, " a"], *, weights: Weights | None = None
 ) -> Float[Tensor, "*s"]:
@@ -75,6 +62,9 @@ def cosine_agreement(
     Of the mean over rows of |change| and of |effect|. Where one attribute moves the classifier and the others hardly
     do, `rank_agreement` counts the order of those others as much as the one; this does not: it is near 1 if that one
     changed and little else. One value for all rows; NaN where nothing changed.
+
+    Source: this library.
+    Avoids: signed means, in which changes that go up in some rows and down in others cancel.
 
     Args:
         changes: as for `rank_agreement`, and so are the others.
@@ -103,17 +93,13 @@ def _mid_ranks(values: Float[Tensor, "s a"]) -> Float[Tensor, "s a"]:
     return below + (equal + 1) / 2
 
 
-@metric(
-    title="names the cause",
-    theme="causes",
-    unit="yes or no; its mean is a share",
-    better="higher",
-    source="this library",
-    avoids="the first of equal changes alone, by which the order of the attributes decides which one is named",
-    version=1,
-)
+@metric(title="names the cause", theme="causes", unit="yes or no; its mean is a share", better="higher", version=1)
 def names_cause(changes: Changes, effects: Float[Tensor, " a"]) -> Float[Tensor, " n"]:
-    """Whether the attribute with the largest true effect is the one that changed most; NaN where a change is NaN."""
+    """Whether the attribute with the largest true effect is the one that changed most; NaN where a change is NaN.
+
+    Source: this library.
+    Avoids: the first of equal changes alone, by which the order of the attributes decides which one is named.
+    """
     named = named_among(changes, int(effects.abs().argmax()), 1)
     return named.double().masked_fill(changes.isnan().any(1), torch.nan)
 
@@ -183,21 +169,16 @@ def area_under_curve(planted: Float[Tensor, " n"], clean: Float[Tensor, " m"]) -
     return wins / (n * m)
 
 
-@metric(
-    title="inside",
-    theme="causes",
-    unit="share of the change",
-    better="higher",
-    source="this library",
-    avoids="a threshold on the change, which any share can be had with",
-    version=1,
-)
+@metric(title="inside", theme="causes", unit="share of the change", better="higher", version=1)
 def inside_true_change(counterfactuals: Images, queries: Images, truths: Images) -> Float[Tensor, " b"]:
     """The share of all change that lies where the true counterfactual differs, 0 to 1.
 
     Precision of the changed region: sum of |change| over the pixels in which query and true counterfactual differ in
     any channel, over that of all pixels. A change that is spread evenly has the share of the image that this region
     takes, and not 0. NaN where nothing changed, or the truth is NaN.
+
+    Source: this library.
+    Avoids: a threshold on the change, which any share can be had with.
 
     Args:
         counterfactuals: of the queries.
@@ -211,21 +192,16 @@ def inside_true_change(counterfactuals: Images, queries: Images, truths: Images)
     return inside.masked_fill(truths.isnan().flatten(1).any(1), torch.nan)
 
 
-@metric(
-    title="to the truth",
-    theme="causes",
-    unit="distances of the query",
-    better="lower",
-    source="this library",
-    avoids="plain distances, by which easy rows, whose truth is near, look well explained",
-    version=1,
-)
+@metric(title="to the truth", theme="causes", unit="distances of the query", better="lower", version=1)
 def distance_to_truth(counterfactuals: Images, queries: Images, truths: Images) -> Float[Tensor, " b"]:
     """How far the counterfactual is from the true one, in units of the query's distance.
 
     L1(counterfactual, truth) / L1(query, truth): 0 is exact; 1 is as far as the query itself, so that to change nothing
     would have done as well; above 1 it leads away. A change that is nearly invisible is near 1, from whichever side.
     NaN where the true one is the query.
+
+    Source: this library.
+    Avoids: plain distances, by which easy rows, whose truth is near, look well explained.
 
     Args:
         counterfactuals: of the queries.

@@ -19,16 +19,7 @@ from rather.metrics.registry import metric
 _HALF: Final = 0.5
 
 
-@metric(
-    title="MNAC",
-    theme="attributes",
-    unit="attributes",
-    better="lower",
-    source='P. Rodriguez et al., "Beyond trivial counterfactual explanations with diverse valuable explanations" '
-    '(DiVE), ICCV 2021; P. Jacob et al., "STEEX: Steering counterfactual explanations with semantics", ECCV 2022',
-    avoids="pictures normalised twice on their way to the oracle, by the script and by the net",
-    version=1,
-)
+@metric(title="MNAC", theme="attributes", unit="attributes", better="lower", version=1)
 def attributes_changed(
     attributes_before: Attributes, attributes_after: Attributes, left_out: int | None = None
 ) -> Float[Tensor, " b"]:
@@ -36,6 +27,10 @@ def attributes_changed(
 
     Its mean over the successes is the MNAC of STEEX and its followers, with an oracle of their own. NaN for a row where
     the oracle gave NaN for an attribute that counts.
+
+    Source: P. Rodriguez et al., "Beyond trivial counterfactual explanations with diverse valuable explanations"
+    (DiVE), ICCV 2021; P. Jacob et al., "STEEX: Steering counterfactual explanations with semantics", ECCV 2022.
+    Avoids: pictures normalised twice on their way to the oracle, by the script and by the net.
 
     Args:
         attributes_before: the oracle's predictions for the queries.
@@ -54,10 +49,7 @@ def attributes_changed(
     theme="attributes",
     unit="differences of correlations, summed over attributes",
     better="lower",
-    biased=True,  # a sum of distances, each away from 0
-    source='G. Jeanneret et al., "Diffusion models for counterfactual explanations" (DiME), ACCV 2022, with an oracle '
-    "and labels of their own",
-    avoids="NaN for an attribute that never changed. The rest of the formula is kept, with what it rewards",
+    biased=True,
     version=1,
 )
 def correlation_difference(
@@ -78,6 +70,10 @@ def correlation_difference(
     a method has all |rho_a| of the other attributes, more than one that changes what goes along with the queried
     attribute. If all rows go the same way, the queried attribute's change does not vary: then every r_a is 0, whatever
     the method did. Give rows of both directions.
+
+    Source: G. Jeanneret et al., "Diffusion models for counterfactual explanations" (DiME), ACCV 2022, with an
+    oracle and labels of their own.
+    Avoids: NaN for an attribute that never changed. The rest of the formula is kept, with what it rewards.
 
     Args:
         attributes_before: the oracle's predictions for the queries; of successes only.

@@ -12,19 +12,13 @@ from rather.core import Goal, Labels, Logits
 from rather.metrics.registry import metric
 
 
-@metric(
-    title="found",
-    theme="answers",
-    unit="yes or no; its mean is a share",
-    better="higher",
-    over="all",
-    source="the flip rate of DiME (G. Jeanneret et al., ACCV 2022) and ACE (CVPR 2023)",
-    avoids="another target, and so another denominator, for rows that the classifier had got wrong: here a row has the "
-    "goal that it was given, and all rows count",
-    version=1,
-)
+@metric(title="found", theme="answers", unit="yes or no; its mean is a share", better="higher", over="all", version=1)
 def found(statuses: Sequence[str]) -> Bool[Tensor, " b"]:
     """Whether the counterfactual is at its goal: its mean is the flip rate.
+
+    Source: the flip rate of DiME (G. Jeanneret et al., ACCV 2022) and ACE (CVPR 2023).
+    Avoids: another target, and so another denominator, for rows that the classifier had got wrong: here a row has
+    the goal that it was given, and all rows count.
 
     Args:
         statuses: of a run's rows; a row is at its goal if the classifier says so of the saved picture.
@@ -32,17 +26,12 @@ def found(statuses: Sequence[str]) -> Bool[Tensor, " b"]:
     return torch.tensor([status == "found" for status in statuses])
 
 
-@metric(
-    title="confidence",
-    theme="answers",
-    unit="probability",
-    better="higher",
-    source='one less the "bounded KL" (BKL) in the public code of DiME, ACCV 2022',
-    avoids="a softmax whose dimension is guessed",
-    version=1,
-)
+@metric(title="confidence", theme="answers", unit="probability", better="higher", version=1)
 def confidence(logits: Logits, target: Labels) -> Float[Tensor, " b"]:
     """Probability of the target after the change.
+
+    Source: one less the "bounded KL" (BKL) in the public code of DiME, ACCV 2022.
+    Avoids: a softmax whose dimension is guessed.
 
     Args:
         logits: of the counterfactuals, or log-probabilities.
@@ -51,20 +40,15 @@ def confidence(logits: Logits, target: Labels) -> Float[Tensor, " b"]:
     return logits.softmax(1).gather(1, target[:, None])[:, 0]
 
 
-@metric(
-    title="transfer",
-    theme="answers",
-    unit="yes or no; its mean is a share",
-    better="higher",
-    source='P. Rodriguez et al., "Beyond trivial counterfactual explanations with diverse valuable explanations" '
-    "(DiVE), ICCV 2021, whose oracle this other classifier is",
-    avoids="counting NaN as an answer",
-    version=1,
-)
+@metric(title="transfer", theme="answers", unit="yes or no; its mean is a share", better="higher", version=1)
 def transfer(second_logits: Logits, second_target: Labels) -> Bool[Tensor, " b"]:
     """Whether an independent classifier, too, calls the counterfactual its target.
 
     A change that only the explained classifier reacts to does not transfer. How sure the other one is does not count.
+
+    Source: P. Rodriguez et al., "Beyond trivial counterfactual explanations with diverse valuable explanations"
+    (DiVE), ICCV 2021, whose oracle this other classifier is.
+    Avoids: counting NaN as an answer.
 
     Args:
         second_logits: of the counterfactuals, by a classifier that neither was explained nor took part.

@@ -21,16 +21,7 @@ from rather.metrics.registry import metric
 _EPS: Final = 1e-7
 
 
-@metric(
-    title="IM1",
-    theme="realism",
-    unit="none, a ratio",
-    better="lower",
-    source='A. Van Looveren, J. Klaise, "Interpretable counterfactual explanations guided by prototypes", ECML PKDD '
-    "2021 (arXiv 1907.02584)",
-    avoids="errors averaged over a batch before they are divided",
-    version=1,
-)
+@metric(title="IM1", theme="realism", unit="none, a ratio", better="lower", version=1)
 @torch.no_grad()
 def im1(
     counterfactuals: Images, predicted: Labels, target: Labels, autoencoders: Sequence[Reconstruct]
@@ -38,6 +29,10 @@ def im1(
     """IM1: error of the target class's autoencoder, over that of the query class's.
 
     |x - AE_target(x)|^2 / (|x - AE_predicted(x)|^2 + eps): below 1 the picture is more like its new class.
+
+    Source: A. Van Looveren, J. Klaise, "Interpretable counterfactual explanations guided by prototypes", ECML PKDD
+    2021 (arXiv 1907.02584).
+    Avoids: errors averaged over a batch before they are divided.
 
     Args:
         counterfactuals: in [0, 1].
@@ -49,15 +44,7 @@ def im1(
     return error / (_squared(counterfactuals - by_class(autoencoders, counterfactuals, predicted)) + _EPS)
 
 
-@metric(
-    title="IM2",
-    theme="realism",
-    unit="pixel values",
-    better="lower",
-    source="as `im1`",
-    avoids="errors averaged over a batch before they are divided",
-    version=1,
-)
+@metric(title="IM2", theme="realism", unit="pixel values", better="lower", version=1)
 @torch.no_grad()
 def im2(
     counterfactuals: Images, target: Labels, autoencoders: Sequence[Reconstruct], everything: Reconstruct
@@ -65,6 +52,9 @@ def im2(
     """IM2: how far the target class's autoencoder is from the one of all classes.
 
     |AE_target(x) - AE_all(x)|^2 / (|x|_1 + eps).
+
+    Source: as `im1`.
+    Avoids: errors averaged over a batch before they are divided.
 
     Args:
         counterfactuals: in [0, 1].

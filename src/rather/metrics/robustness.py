@@ -39,36 +39,28 @@ def survives(
     return goal.reached(torch.cat([classifier(change(part)) for part in counterfactuals.split(_BATCH)]))
 
 
-@metric(
-    title="after JPEG",
-    theme="answers",
-    unit="yes or no; its mean is a share",
-    better="higher",
-    source='after C. Guo et al., "Countering adversarial images using input transformations", ICLR 2018',
-    avoids="judging the picture in memory instead of the one that was saved",
-    version=1,
-)
+@metric(title="after JPEG", theme="answers", unit="yes or no; its mean is a share", better="higher", version=1)
 def robustness_jpeg(counterfactuals: Images, goal: Goal, classifier: Classifier) -> Bool[Tensor, " b"]:
-    """Whether a counterfactual is still at its goal after it was saved as a JPEG of quality 75; see `survives`."""
+    """Whether a counterfactual is still at its goal after it was saved as a JPEG of quality 75; see `survives`.
+
+    Source: after C. Guo et al., "Countering adversarial images using input transformations", ICLR 2018.
+    Avoids: judging the picture in memory instead of the one that was saved.
+    """
     return survives(counterfactuals, goal, classifier, as_jpeg)
 
 
-@metric(
-    title="after a filter",
-    theme="answers",
-    unit="yes or no; its mean is a share",
-    better="higher",
-    source='the filter of ACE, G. Jeanneret et al., "Adversarial counterfactual visual explanations", CVPR 2023',
-    avoids="judging the picture in memory instead of the one that was saved",
-    version=1,
-)
+@metric(title="after a filter", theme="answers", unit="yes or no; its mean is a share", better="higher", version=1)
 def robustness_filter(
     counterfactuals: Images,
     goal: Goal,
     classifier: Classifier,
     filter: Callable[[Images], Images],  # noqa: A002 - as a benchmark's file names it
 ) -> Bool[Tensor, " b"]:
-    """Whether a counterfactual is still at its goal after a diffusion model has filtered it; see `survives`."""
+    """Whether a counterfactual is still at its goal after a diffusion model has filtered it; see `survives`.
+
+    Source: the filter of ACE, G. Jeanneret et al., "Adversarial counterfactual visual explanations", CVPR 2023.
+    Avoids: judging the picture in memory instead of the one that was saved.
+    """
     return survives(counterfactuals, goal, classifier, filter)
 
 

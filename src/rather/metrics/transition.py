@@ -15,17 +15,7 @@ from rather.metrics.registry import metric
 _BATCH: Final = 64  # pictures: more are slower on a processor, whose caches they exceed
 
 
-@metric(
-    title="COUT",
-    theme="answers",
-    unit="probability",
-    better="higher",
-    over="answered",
-    source='S. Khorram, L. Fuxin, "Cycle-consistent counterfactuals by latent transformations", CVPR 2022',
-    avoids="a last step of fewer pixels that is weighed as if it were whole, and NaN of a picture without a change: so "
-    "the public code of the paper, and of ACE",
-    version=1,
-)
+@metric(title="COUT", theme="answers", unit="probability", better="higher", over="answered", version=1)
 @torch.no_grad()
 def cout(
     counterfactuals: Images,
@@ -42,6 +32,10 @@ def cout(
     share f of them that has come goes from 0 to 1, the score is the area under p(target) less that under p(predicted),
     by the rule of trapezoids: near 1 if a few pixels are enough and both predictions are sure. For a picture without a
     change it is p(target) - p(predicted) of the query.
+
+    Source: S. Khorram, L. Fuxin, "Cycle-consistent counterfactuals by latent transformations", CVPR 2022.
+    Avoids: a last step of fewer pixels that is weighed as if it were whole, and NaN of a picture without a change:
+    so the public code of the paper, and of ACE.
 
     Args:
         counterfactuals: published scores are of all of them, failures included.

@@ -23,9 +23,6 @@ _BATCH: Final = 256  # images in memory
     unit="squared distance of unit vectors",
     better="higher",
     several_seeds=True,
-    source='after R. Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric" (LPIPS), '
-    "CVPR 2018, and the diversity sigma_L of ACE, CVPR 2023",
-    avoids="comparing runs with rows that only some of them have solved: it is of one row's own answers",
     version=1,
 )
 @torch.no_grad()
@@ -35,6 +32,10 @@ def diversity(counterfactuals: Float[Tensor, "b n c h w"], feature_net: FeatureN
     Of two answers the mean over the cells of |a / |a| - b / |b||^2, where a and b are a cell's features. LPIPS is built
     like this, of other nets and with learnt weights: the numbers are no LPIPS, and those of two nets cannot be
     compared, so name the net.
+
+    Source: after R. Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric" (LPIPS),
+    CVPR 2018, and the diversity sigma_L of ACE, CVPR 2023.
+    Avoids: comparing runs with rows that only some of them have solved: it is of one row's own answers.
 
     Args:
         counterfactuals: n pictures for each row; of fewer than two the distance is NaN.
@@ -61,8 +62,6 @@ def diversity(counterfactuals: Float[Tensor, "b n c h w"], feature_net: FeatureN
     better="higher",
     over="answered",
     several_seeds=True,
-    source='D. Velazquez et al., "Explaining visual counterfactual explainers" (Bex), TMLR 2023',
-    avoids="counting answers that differ and explain nothing: only successes count",
     version=1,
 )
 def cardinality(
@@ -75,6 +74,9 @@ def cardinality(
     which a success has a change that is not known.
     The set is exact: with n answers it takes 1.47^n steps at most, far fewer where most changes are alike. Vectors of
     many random numbers are nearly orthogonal: give few numbers that mean something, such as attributes.
+
+    Source: D. Velazquez et al., "Explaining visual counterfactual explainers" (Bex), TMLR 2023.
+    Avoids: counting answers that differ and explain nothing: only successes count.
 
     Args:
         changes: of n answers for each row, answer minus query.

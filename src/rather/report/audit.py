@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Final, final
 
 import torch
 from torch import Tensor
 
-from rather import __version__
 from rather.audit import Attribute, Audit, Estimate, Pair, Place
 from rather.audit.findings import Member
 from rather.audit.swaps import Spot
-from rather.io.png import Image, png
+from rather.io.png import png
 from rather.io.writing import write_whole, writing
 from rather.plots import BRIGHTER, signed_difference
-from rather.report.cards import MEDIUM, SMALL, Picture, picture, plain
-from rather.report.html import environment, inside, policy
-from rather.report.panels import Measure, Panel
+from rather.report.cards import MEDIUM, SMALL, Picture, picture
+from rather.report.html import inside, question, render
+from rather.report.panels import Measure, Panel, signed
 from rather.runs.store import Row, Run
+from rather.types import Image
 
 SHOWN: Final = 12  # rows of a table
 _PAIRS: Final = 12
@@ -57,43 +57,36 @@ def write_audit(found: Audit, run: Run, out: Path | None = None) -> Path:
     }
     rows = {row.id: row for row in run.rows() if row.id in wanted}
     example = partial(_example, rows)
-    templates = environment()
-    text = templates.get_template("audit.html").render(
-        version=__version__,
-        name=run.folder.name,
-        told={key: plain(_name(run.config.get(key))) for key in ("classifier", "method", "data", "target")},
-        audit=found,
-        warnings=[(one, [example(name) for name in one.examples]) for one in found.warnings],
-        panels=[panel for panel in (_attribute_panel(found), _region_panel(found)) if panel],
-        places=_places(found),
-        pairs=[_pair(pair) for pair in found.pairs[:_PAIRS]],
-        more_pairs=max(len(found.pairs) - _PAIRS, 0),
-        clusters=[(one, _heat(one.amount), [example(name) for name in one.examples]) for one in found.clusters],
-        typical=[
+    values = {
+        "name": run.folder.name,
+        "asked": question(run.config, "classifier", "method", "data", "target"),
+        "audit": found,
+        "warnings": [(one, [example(name) for name in one.examples]) for one in found.warnings],
+        "panels": [panel for panel in (_attribute_panel(found), _region_panel(found)) if panel],
+        "places": _places(found),
+        "pairs": [_pair(pair) for pair in found.pairs[:_PAIRS]],
+        "more_pairs": max(len(found.pairs) - _PAIRS, 0),
+        "clusters": [(one, _heat(one.amount), [example(name) for name in one.examples]) for one in found.clusters],
+        "typical": [
             (each, *([example(one.id, one) for one in some] for some in (each.prototypes, each.outliers)))
             for each in found.typical
         ],
-        policy=policy(templates, "report.css", "audit.css"),
-    )
+    }
     folder = out or run.folder
     with writing(folder):
-        write_whole(folder / "audit.html", text.encode())
+        write_whole(folder / "audit.html", render("audit.html", values).encode())
     return folder / "audit.html"
 
 
-def _name(value: Any) -> Any:
-    return value.get("name") if isinstance(value, dict) else value
-
-
 def _example(rows: dict[str, Row], name: str, member: Member | None = None) -> Example:
-    row, put = rows[name], partial(inside, "")
+    row = rows[name]
     assert row.query is not None  # noqa: S101 - the audit reads no other
     target = f" \N{RIGHTWARDS ARROW} {row.target}" if row.status == "found" else ""
     label = "" if row.label is None or row.label == row.predicted else f", label {row.label}"
     return Example(
         id=name,
-        query=picture("image", "The image", [row.query], SMALL, put),
-        counterfactual=picture("counterfactual", "Its counterfactual", [row.image], SMALL, put)
+        query=picture("image", "The image", [row.query], SMALL, inside),
+        counterfactual=picture("counterfactual", "Its counterfactual", [row.image], SMALL, inside)
         if row.image and row.status == "found"
         else None,
         classes=f"{row.predicted}{target}{label}",
@@ -110,7 +103,7 @@ def interval(estimate: Estimate | None) -> str:
     """A signed number and its interval, in short."""
     if estimate is None:
         return _DASH
-    return f"{estimate.value:+.2f} ({estimate.low:+.2f} to {estimate.high:+.2f})".replace("-", "\N{MINUS SIGN}")
+    return f"{signed(estimate.value)} ({signed(estimate.low)} to {signed(estimate.high)})"
 
 
 def _percent(share: float) -> str:
@@ -206,4 +199,4 @@ def _heat(amount: Tensor) -> Picture:
 
 
 def _drawn(image: Image, alt: str) -> Picture:
-    return picture("", alt, [png(image.clamp(0, 1))], MEDIUM, partial(inside, ""))
+    return picture("", alt, [png(image.clamp(0, 1))], MEDIUM, inside)

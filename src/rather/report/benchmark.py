@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
 from itertools import islice
-from typing import Final, final
+from typing import Any, Final
 
-from rather import __version__
 from rather.bench.plan import Unit
 from rather.bench.results import Estimate
 from rather.bench.run import BenchResult
-from rather.bench.tables import Table, figure, interval, skip_line, tables
+from rather.bench.tables import figure, interval, skip_line, tables
 from rather.io.writing import write_whole, writing
 from rather.metrics import METRICS
-from rather.report.cards import SMALL, Picture, picture
-from rather.report.html import environment, inside, policy
-from rather.report.ranking import Front, Ranking, front, ranking
+from rather.report.cards import SMALL, picture
+from rather.report.html import inside, render
+from rather.report.ranking import EDGE, HIGH, WIDE, front, ranking
 
 PICTURES: Final = 8  # images of a task that are shown
 #: Metrics against each other: one, and the first of some that were computed.
@@ -28,57 +25,26 @@ _FRONTS: Final = (
 )
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """The result of a method for an image."""
-
-    picture: Picture | None
-    says: str
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """An image, and the result of each method."""
-
-    query: Picture | None
-    says: str
-    answers: Sequence[Shown]
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """All of a task."""
-
-    name: str
-    rankings: Sequence[Ranking]
-    fronts: Sequence[Front]
-    methods: Sequence[str]
-    lines: Sequence[Line]
-    tables: Sequence[Table]
-
-
 def write_page(result: BenchResult) -> None:
     """Write `index.html` into the folder of the benchmark."""
-    templates = environment()
     names = dict.fromkeys([one.task for one in result.estimates] + [unit.task for unit in result.units])
-    text = templates.get_template("bench.html").render(
-        version=__version__,
-        name=result.spec.name,
-        spec=result.spec,
-        sections=[_section(name, result.units, result.estimates) for name in names],
-        skipped=[*dict.fromkeys(map(skip_line, result.skipped))],
-        figure=figure,
-        interval=interval,
-        policy=policy(templates, "report.css", "bench.css"),
-    )
+    values = {
+        "name": result.spec.name,
+        "spec": result.spec,
+        "sections": [_section(name, result.units, result.estimates) for name in names],
+        "skipped": [*dict.fromkeys(map(skip_line, result.skipped))],
+        "figure": figure,
+        "interval": interval,
+        "wide": WIDE,
+        "high": HIGH,
+        "edge": EDGE,
+    }
     with writing(result.folder):
-        write_whole(result.page, text.encode())
+        write_whole(result.page, render("bench.html", values).encode())
 
 
-def _section(task: str, units: Sequence[Unit], estimates: Sequence[Estimate]) -> Section:
+def _section(task: str, units: Sequence[Unit], estimates: Sequence[Estimate]) -> dict[str, Any]:
+    """All of a task."""
     own = [one for one in estimates if one.task == task]
     main = [one for one in own if one.variant == "main"]
     by_metric = {name: some for name in METRICS if (some := [one for one in main if one.metric == name])}
@@ -90,32 +56,31 @@ def _section(task: str, units: Sequence[Unit], estimates: Sequence[Estimate]) ->
     ]
     first = {unit.method: unit for unit in reversed(units) if unit.task == task}  # of each, the first seed
     runs = [first[name] for name in dict.fromkeys(unit.method for unit in units if unit.task == task)]
-    return Section(
-        name=task,
-        rankings=[ranking(some) for some in by_metric.values() if len(some) > 1],
-        fronts=[one for one in drawn if one],
-        methods=[unit.method for unit in runs],
-        lines=[*_lines(runs)],
-        tables=[*tables(own)],
-    )
+    return {
+        "name": task,
+        "rankings": [ranking(some) for some in by_metric.values() if len(some) > 1],
+        "fronts": [one for one in drawn if one],
+        "methods": [unit.method for unit in runs],
+        "lines": [*_lines(runs)],
+        "tables": [*tables(own)],
+    }
 
 
-def _lines(units: Sequence[Unit]) -> Iterator[Line]:
+def _lines(units: Sequence[Unit]) -> Iterator[dict[str, Any]]:
     """The first images, a line at a time in memory."""
-    put = partial(inside, "")
     rows = (islice(unit.run.rows(), PICTURES) for unit in units)
     for row in zip(*rows, strict=True):
         query = next((one.query for one in row if one.query), None)
-        yield Line(
-            query=picture("image", "The image", [query], SMALL, put) if query else None,
-            says=f"{row[0].predicted or '?'} → {row[0].target or '?'}",
-            answers=[
-                Shown(
-                    picture=picture(unit.method, f"The result of {unit.method}", [one.image], SMALL, put)
+        yield {
+            "query": picture("image", "The image", [query], SMALL, inside) if query else None,
+            "says": f"{row[0].predicted or '?'} → {row[0].target or '?'}",
+            "answers": [
+                {
+                    "picture": picture(unit.method, f"The result of {unit.method}", [one.image], SMALL, inside)
                     if one.image
                     else None,
-                    says=one.status.replace("_", " "),
-                )
+                    "says": one.status.replace("_", " "),
+                }
                 for unit, one in zip(units, row, strict=True)
             ],
-        )
+        }

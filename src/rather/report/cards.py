@@ -1,4 +1,4 @@
-"""One row of a run as a person reads it: its pictures, its probabilities, and the rest in words."""
+"""A row of a run as a person reads it: its pictures, its probabilities, and the rest in words."""
 
 from __future__ import annotations
 
@@ -10,29 +10,25 @@ from typing import Any, Final, final
 from rather.config.errors import CODES, REASONS
 from rather.io.png import png, png_size, strip, thumbnail, unpng
 from rather.plots import difference_scale, highlight, signed_difference
-from rather.report.charts import SERIES, Chart, charts, confidence_chart
+from rather.report.charts import Chart, charts, confidence_chart
 from rather.report.panels import LAYOUT, Panel, panels
 from rather.runs.export import file_name
 from rather.runs.store import Row
+from rather.types import Image
 
-Place = Callable[[str, bytes], str]  # puts a PNG of this name somewhere and says under which address
+Put = Callable[[str, bytes], str]  # puts a PNG of this name somewhere and returns its address
 
-WIDE, LARGE, MEDIUM, SMALL = (
-    400,
-    176,
-    112,
-    56,
-)  # how long the longer side of a picture is on the page, in CSS pixels, about
-PIXELATED = 96  # a picture smaller than this is enlarged with its pixels kept square
-BARS = 5  # classes at most
-FRAMES = 12  # of a series at most, evenly spread
-VISIBLE = 0.01  # probability of a class that is neither predicted nor asked for
+WIDE, LARGE, MEDIUM, SMALL = 400, 176, 112, 56  # CSS pixels of the longer side of a picture on the page, about
+PIXELATED: Final = 96  # a picture smaller than this is enlarged with its pixels kept square
+BARS: Final = 5  # classes at most
+FRAMES: Final = 12  # of a series at most, evenly spaced
+VISIBLE: Final = 0.01  # least probability of a class that is neither predicted nor the target
 NARROW: Final = "\N{NARROW NO-BREAK SPACE}"
-CHANGED: Final = "What changed: orange where brighter, blue where darker, grey where of another colour"
+CHANGED: Final = "What changed: orange where brighter, blue where darker, grey where only the colour changed"
 ATTENTION: Final = "_attention"  # the map of this name belongs to the picture of the name before it
-TRAJECTORY: Final = "trajectory"  # a drawing with letters, and no image: shown in its own size
-REGIONS: Final = "The regions of the image, each in a colour of its own"
-WAY: Final = "The way of the search through the two-dimensional latent space, over the probability of"
+TRAJECTORY: Final = "trajectory"  # a drawing with letters, shown in its own size
+REGIONS: Final = "The regions of the image, each in its own colour"
+WAY: Final = "The path of the search in the two-dimensional latent space, on the probability of"
 
 
 @final
@@ -51,7 +47,7 @@ class Picture:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """A class and how likely the classifier holds it, before and after the change."""
+    """A class and its probability before and after the change."""
 
     name: str
     before: float
@@ -60,86 +56,118 @@ class Bar:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Card:
-    """What the page shows of a row that was searched for."""
+class Look:
+    """The pictures of a row, and the probability of its target."""
 
     row: Row  # without its pictures
-    predicted: Bar
-    target: Bar
+    target: Bar  # NaN where its probability is not known
+    why: str  # there is no counterfactual
+    query: Picture | None
+    counterfactual: Picture | None
+    difference: Picture | None
     change: float | None  # mean absolute difference of the pixels
     scale: float | None  # the change that the difference shows in full colour
     coloured: bool
-    why: str
-    query: Picture
-    counterfactual: Picture
-    difference: Picture | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What the page shows of a row that was searched for."""
+
+    look: Look
+    predicted: Bar
     strips: Sequence[Picture]
     charts: Sequence[Chart]
     trajectory: Picture | None
     panels: Sequence[Panel]
-    layout: Picture | None  # beside the panel that is about its regions
+    layout: Picture | None  # next to the panel of its regions
     bars: Sequence[Bar]
     info: Sequence[tuple[str, str]]
     tile: Sequence[bytes]  # the image and its counterfactual, small, for an overview
 
 
-def card(row: Row, classes: Sequence[str], place: Place) -> Card:
-    """The card of a row that has both its pictures.
+def look(row: Row, classes: Sequence[str], put: Put, *, side: int = LARGE, scale: float | None = None) -> Look:
+    """A row with the pictures that it has, also of a search that found nothing.
 
     Args:
         row: of the store.
         classes: their names, in the order of the row's probabilities.
-        place: where the pictures go.
+        put: where the pictures go.
+        side: of each picture, see `picture`.
+        scale: the change that the difference shows in full colour; by default the row's own largest.
     """
+    image = row.image if row.status in {"found", "not_found"} else None
+    pair = same_shape(row.query, image)
+    scale = (scale or difference_scale(*pair)) if pair else None
+    end, target = _end(row), row.target or "?"
+
+    def shown(role: str, name: str, alt: str, data: bytes | None) -> Picture | None:
+        return picture(name, alt, [data], side, put, file=f"{file_name(row.id)}.{role}.png") if data else None
+
+    return Look(
+        row=replace(row, query=None, image=None, artifacts={}),
+        target=_bar(row, row.target, classes),
+        why="" if row.status == "found" else reason(row),
+        query=shown("query", "image", f"The image, predicted as {row.predicted or '?'}", row.query),
+        counterfactual=shown("counterfactual", end, f"The {end} for {target}", image),
+        difference=shown("change", "what changed", CHANGED, png(signed_difference(*pair, scale)) if pair else None),
+        change=float((pair[1] - pair[0]).abs().mean()) if pair else None,
+        scale=scale,
+        coloured=pair is not None and len(pair[0]) > 1,
+    )
+
+
+def same_shape(query: bytes | None, image: bytes | None) -> tuple[Image, Image] | None:
+    """An image and its counterfactual, if there are both and they have the same shape."""
+    if not (query and image):
+        return None
+    before, after = unpng(query), unpng(image)
+    return (before, after) if before.shape == after.shape else None
+
+
+def card(row: Row, classes: Sequence[str], put: Put) -> Card:
+    """The card of a row that has both its pictures; see `look`."""
     if not (row.query and row.image):
         raise ValueError(f"row {row.id} has no pictures")
+    seen = look(row, classes, put)
+    target = seen.target.name
+    drawn, shown, info = _drawn(row.info, target, _end(row))
+    elsewhere = {TRAJECTORY, *(panel.picture for panel in shown)}
+    alone = {key: series for key, series in row.artifacts.items() if key in elsewhere and len(series) == 1}
 
-    def put(role: str) -> Callable[[bytes], str]:
-        return lambda data: place(f"{file_name(row.id)}.{role}.png", data)
+    def single(key: str, alt: str, side: int) -> Picture | None:
+        file = f"{file_name(row.id)}.{key}.png"
+        return picture(key, alt, alone[key], side, put, file=file) if key in alone else None
 
-    query, image = unpng(row.query), unpng(row.image)
-    alike = query.shape == image.shape
-    scale = difference_scale(query, image) if alike else None
-    changed = png(signed_difference(query, image, scale)) if alike else None
-    every = [Bar(name=n, before=b, after=a) for n, b, a in zip(classes, row.before, row.after, strict=False)]
-    predicted, target = (
-        next((bar for bar in every if bar.name == name), Bar(name=name or "?", before=math.nan, after=math.nan))
-        for name in (row.predicted, row.target)
-    )
-    found = row.status == "found"
-    end = "counterfactual" if found else "best attempt"
-    drawn, told, info = _drawn(row.info, target.name, end)
-    beside = {TRAJECTORY, *(panel.picture for panel in told)}
-    alone = {key: series for key, series in row.artifacts.items() if key in beside and len(series) == 1}
     return Card(
-        row=replace(row, query=None, image=None, artifacts={}),
-        predicted=predicted,
-        target=target,
-        change=float((image - query).abs().mean()) if alike else None,
-        scale=scale,
-        coloured=len(query) > 1,
-        why="" if found else reason(row),
-        query=picture("image", f"The image, called {predicted.name}", [row.query], LARGE, put("query")),
-        counterfactual=picture(end, f"The {end} for {target.name}", [row.image], LARGE, put("counterfactual")),
-        difference=None if changed is None else picture("what changed", CHANGED, [changed], LARGE, put("change")),
+        look=seen,
+        predicted=_bar(row, row.predicted, classes),
         strips=_strips(row, put, alone),
-        bars=_likely(predicted, target, every),
+        bars=_likely(row, classes),
         charts=drawn,
-        trajectory=picture(TRAJECTORY, f"{WAY} {target.name}", alone[TRAJECTORY], WIDE, put(TRAJECTORY))
-        if TRAJECTORY in alone
-        else None,
-        panels=told,
-        layout=picture(LAYOUT, REGIONS, alone[LAYOUT], LARGE, put(LAYOUT)) if LAYOUT in alone else None,
+        trajectory=single(TRAJECTORY, f"{WAY} {target}", WIDE),
+        panels=shown,
+        layout=single(LAYOUT, REGIONS, LARGE),
         info=[(words(key), plain(value)) for key, value in info.items()],
         tile=(thumbnail(row.query, 2 * SMALL), thumbnail(row.image, 2 * SMALL)),
     )
 
 
-def picture(name: str, alt: str, series: Sequence[bytes], side: int, put: Callable[[bytes], str]) -> Picture:
-    """A picture, or a series side by side of which each has a longer side of about `side` on the page.
+def _end(row: Row) -> str:
+    return "counterfactual" if row.status == "found" else "best attempt"
 
-    A small one is enlarged by a whole number, so that its pixels are of one size. Of a series at most
-    `FRAMES` are shown, evenly spread. The query and its counterfactual stay as they are stored.
+
+def _bar(row: Row, name: str | None, classes: Sequence[str]) -> Bar:
+    bars = (Bar(name=n, before=b, after=a) for n, b, a in zip(classes, row.before, row.after, strict=False))
+    return next((bar for bar in bars if bar.name == name), Bar(name=name or "?", before=math.nan, after=math.nan))
+
+
+def picture(name: str, alt: str, series: Sequence[bytes], side: int, put: Put, *, file: str = "") -> Picture:
+    """A picture, or a series side by side, each with a longer side of about `side` on the page.
+
+    A small picture is enlarged by a whole number, so that its pixels have one size. At most `FRAMES` of a series are
+    shown, evenly spaced. The query and its counterfactual stay as they are stored.
     """
     if len(series) > FRAMES:
         series = [series[n * (len(series) - 1) // (FRAMES - 1)] for n in range(FRAMES)]
@@ -151,7 +179,7 @@ def picture(name: str, alt: str, series: Sequence[bytes], side: int, put: Callab
     height, width = png_size(data)
     return Picture(
         name=name,
-        src=put(data),
+        src=put(file, data),
         alt=alt,
         width=round(width * factor),
         height=round(height * factor),
@@ -164,13 +192,13 @@ def _on_page(longer: int, side: int) -> int:
 
 
 def reason(row: Row) -> str:
-    """Why a row was not found, not searched for or not readable, in a sentence."""
+    """Why a row has no counterfactual, in a sentence."""
     known = REASONS.get(row.code) or row.message or CODES.get(row.code, (0, row.code))[1]
     return known[:1].upper() + known[1:]
 
 
 def percent(p: float) -> str:
-    """A probability as a person writes it, with the digits that matter.
+    """A probability with the digits that matter.
 
     >>> [percent(p).replace(NARROW, "_") for p in (0.0, 0.0042, 0.314, 0.9962, 1.0)]
     ['<0.1_%', '0.4_%', '31_%', '99.6_%', '>99.9_%']
@@ -212,38 +240,38 @@ def plain(value: Any) -> str:
 
 
 def _drawn(info: Mapping[str, Any], target: str, end: str) -> tuple[list[Chart], list[Panel], dict[str, Any]]:
-    """The charts and panels of a row's info, and the info that are in none of them."""
+    """The charts and panels of a row's info, and the info that they do not show."""
     drawn, undrawn = charts(info.get("curves", {}), target, end)
-    told, rest = panels({key: value for key, value in info.items() if key != "curves"})
-    if series := confidence_chart(rest, target, end):
-        drawn.append(series)
-        rest = {key: value for key, value in rest.items() if key not in SERIES}
-    return drawn, told, rest | ({"curves": undrawn} if undrawn else {})
+    shown, rest = panels({key: value for key, value in info.items() if key != "curves"})
+    series, rest = confidence_chart(rest, target, end)
+    return [*drawn, *([series] if series else [])], shown, rest | ({"curves": undrawn} if undrawn else {})
 
 
-def _likely(predicted: Bar, target: Bar, every: Sequence[Bar]) -> list[Bar]:
-    """The predicted class, the target, and whatever else is likely before or after."""
-    first = [predicted] if predicted == target else [predicted, target]
-    others = sorted((bar for bar in every if bar not in first), key=lambda bar: -max(bar.before, bar.after))
-    return [*first, *(bar for bar in others[: BARS - len(first)] if max(bar.before, bar.after) >= VISIBLE)]
+def _likely(row: Row, classes: Sequence[str]) -> list[Bar]:
+    """The predicted class, the target, and the others that are likely before or after."""
+    first = list(dict.fromkeys(_bar(row, name, classes) for name in (row.predicted, row.target)))
+    others = (_bar(row, name, classes) for name in classes if name not in {row.predicted, row.target})
+    likely = [bar for bar in others if max(bar.before, bar.after) >= VISIBLE]
+    return [*first, *sorted(likely, key=lambda bar: -max(bar.before, bar.after))[: BARS - len(first)]]
 
 
-def _strips(row: Row, put: Callable[[str], Callable[[bytes], str]], beside: Container[str]) -> list[Picture]:
-    """All pictures that are nowhere else, each with its attention upon it; the path of the search first."""
+def _strips(row: Row, put: Put, elsewhere: Container[str]) -> list[Picture]:
+    """All other pictures, each with its attention drawn on it; the path of the search first."""
     own = {"query": row.query, "counterfactual": row.image}
     pictures = {key: [data] for key, data in own.items() if data} | row.artifacts
     strips = []
     for key in sorted(row.artifacts, key=lambda key: key != "path"):
         series, side = row.artifacts[key], SMALL if key == "path" else MEDIUM
         below = pictures.get(key.removesuffix(ATTENTION)) if key.endswith(ATTENTION) else None
-        if f"{key}{ATTENTION}" in row.artifacts or not series or key in beside:
+        if f"{key}{ATTENTION}" in row.artifacts or not series or key in elsewhere:
             continue
         if below:
             # Of one picture and several maps (one for each edit), each map is drawn on that picture.
             bases = below if len(below) == len(series) else [below[0]] * len(series)
             side = _on_page(max(png_size(below[0])), side)
             series = [_overlay(base, attention) for base, attention in zip(bases, series, strict=True)]
-        strips.append(picture(words(key), _alt(key, series), series, side, put(file_name(key))))
+        file = f"{file_name(row.id)}.{file_name(key)}.png"
+        strips.append(picture(words(key), _alt(key, series), series, side, put, file=file))
     return strips
 
 

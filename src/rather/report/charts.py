@@ -1,24 +1,24 @@
-"""Small line charts: from a row's info in the store to what a template draws, with no classifier asked."""
+"""Small line charts of the series of numbers in a row's info."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, TypeGuard, final
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from rather.report.info import Bins, Ensemble, bins, lines
 
 LEFT, RIGHT, TOP, BOTTOM = 44, 292, 8, 122  # where card.html draws the axes, on 300 x 144 CSS pixels
-LINES: Final = 4  # of a chart at most: more cannot be told apart
-SERIES: Final = ("confidence", "bin", "counterfactual_bin")  # info that are one chart
-_DOTTED: Final = 16  # longer lines go without a dot at each point
+LINES: Final = 4  # of a chart at most: more cannot be distinguished
+_DOTTED: Final = 16  # longer lines have no dot at each point
 _STEPS: Final = (1, 2, 5)  # round numbers
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A line of a chart, and the fainter ones that it is the sum of."""
+    """A line of a chart, and the fainter lines of its members."""
 
     name: str
     d: str  # of an SVG path
@@ -29,7 +29,7 @@ class Line:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A place of a chart to look at."""
+    """A marked point of a chart."""
 
     name: str
     x: float
@@ -39,121 +39,109 @@ class Mark:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """What is drawn of some series of numbers."""
+    """A chart of some series of numbers."""
 
     title: tuple[str, str, str]  # the middle one is the name of a class, or nothing
     lines: Sequence[Line]
-    ticks: Sequence[tuple[float, str]]  # where, from the top, and what it says
+    ticks: Sequence[tuple[float, str]]  # from the top, in CSS pixels, and the label
     below: tuple[str, str, str]  # at the left end, in the middle, at the right end
     alt: str
     marks: Sequence[Mark] = ()
 
     @property
     def members(self) -> int:
-        """Of the line that has most."""
+        """The largest number of members of a line."""
         return max(len(line.members) for line in self.lines)
 
 
 def charts(curves: Any, target: str, end: str) -> tuple[list[Chart], Any]:
-    """The charts of a row's `curves`, and what of them is none: why there is none, or somebody else's info.
+    """The charts of a row's `curves`, and the rest of them that is listed as text.
 
     Args:
-        curves: of the store, see `latents.curves.diagnose`; anything else is not drawn.
+        curves: see `latents.curves.diagnose`; anything else is not drawn.
         target: the name of the class whose probabilities they are.
         end: what the search ended in.
     """
     if not isinstance(curves, Mapping):
         return [], curves
     rest, drawn = dict(curves), []
-    path, between = rest.get("search path"), rest.get("interpolation")
+    path, between = curves.get("search path"), curves.get("interpolation")
     if isinstance(path, Mapping):
         steps = ("start", "frames of the search path", "end")
+        probability = lines({"the classifier": path.get("probability")})
+        doubt = lines(path.get("uncertainty"))
         made = [
-            _chart(("Probability of", target, "along the search"), {"the classifier": path.get("probability")}, steps),
-            _chart(("Uncertainty along the search, in nats", "", ""), path.get("uncertainty"), steps, top=None),
+            *([_chart(("Probability of", target, "along the search"), probability, steps)] if probability else []),
+            *([_chart(("Uncertainty along the search, in nats", "", ""), doubt, steps, top=None)] if doubt else []),
         ]
-        drawn += [chart for chart in made if chart]
-        if any(made):
+        drawn += made
+        if made:
             del rest["search path"]
-    if isinstance(between, Mapping):
+    if series := lines(between):
         ends = ("image, t = 0", "", f"{end}, t = 1")
-        chart = _chart(("Probability of", target, "along the interpolation"), between, ends)
-        if chart:
-            drawn.append(chart)
-            del rest["interpolation"]
+        drawn.append(_chart(("Probability of", target, "along the interpolation"), series, ends))
+        del rest["interpolation"]
     return drawn, rest
 
 
-def confidence_chart(info: Mapping[str, Any], target: str, end: str) -> Chart | None:
-    """How sure of the target the classifier is in each bin of `exaggeration`, or None of other info.
+def confidence_chart(info: Mapping[str, Any], target: str, end: str) -> tuple[Chart | None, dict[str, Any]]:
+    """The probability of the target in each bin of `exaggeration`, and the info that it does not draw.
 
     Args:
-        info: of the row, with all of `SERIES`.
+        info: of the row.
         target: the name of the class whose probabilities they are.
         end: what the search ended in.
     """
-    values = info.get("confidence")
-    if not _is_line(values) or max(values) > 1:
-        return None
-    title = ("Probability of", target, "in each bin")
-    chart = _chart(title, {"the classifier": values}, ("bin 0", "", f"bin {len(values) - 1}"))
-    points, marks = _points(values, 1), []
-    for what, key in (("the image's own", "bin"), (f"the {end}", "counterfactual_bin")):
-        n = info.get(key)
-        if type(n) is not int or not 0 <= n < len(values):
-            return None
-        marks.append(Mark(name=f"{what}, bin {n}", x=points[n][0], y=points[n][1]))
-    return chart and replace(chart, marks=marks, alt="; ".join([chart.alt, *(mark.name for mark in marks)]))
+    found = bins(info)
+    if found is None:
+        return None, dict(info)
+    values = found["confidence"]
+    points = _points(values, 1)
+    marks = [
+        Mark(name=f"{name}, bin {n}", x=points[n][0], y=points[n][1])
+        for name, n in (("the image", found["bin"]), (f"the {end}", found["counterfactual_bin"]))
+    ]
+    ends = ("bin 0", "", f"bin {len(values) - 1}")
+    series: dict[str, Ensemble] = {"the classifier": {"together": values}}
+    chart = _chart(("Probability of", target, "in each bin"), series, ends, marks=marks)
+    return chart, {key: value for key, value in info.items() if key not in Bins.__annotations__}
 
 
 def _chart(
-    title: tuple[str, str, str], told: Any, below: tuple[str, str, str], top: float | None = 1.0
-) -> Chart | None:
-    """A chart of what holds series of numbers by name; of probabilities, or as high as need be."""
-    if not isinstance(told, Mapping):
-        return None
-    series = {str(name): one for name, value in told.items() if (one := _series(value))}
-    series = dict(list(series.items())[:LINES])
-    if not series:
-        return None
-    high = top or _round_up(max(max(values) for values, _ in series.values()))
-    ticks = [(_y(share, 1), f"{share:.0%}" if top else f"{share * high:.2g}") for share in (0, 0.5, 1)]
-    lines = [
-        Line(
-            name=name,
-            d=_path(values, high),
-            dots=_dots(values, high) if len(values) <= _DOTTED else "",
-            members=[_path(member, high) for member in members],
-        )
-        for name, (values, members) in series.items()
-    ]
-    numbers = (
-        f"{name}: " + ", ".join(f"{value:.0%}" if top else f"{value:.2g}" for value in values)
-        for name, (values, _) in series.items()
-    )
-    words = " ".join(part for part in title if part)
-    return Chart(title=title, lines=lines, ticks=ticks, below=below, alt=f"{words}. {'; '.join(numbers)}")
+    title: tuple[str, str, str],
+    series: Mapping[str, Ensemble],
+    below: tuple[str, str, str],
+    top: float | None = 1.0,
+    marks: Sequence[Mark] = (),
+) -> Chart:
+    """A chart of series by name: of probabilities, or as high as it has to be."""
+    shown = dict(list(series.items())[:LINES])
+    high = top or _round_up(max(max(one["together"]) for one in shown.values()))
 
+    def number(value: float) -> str:
+        return f"{value:.0%}" if top else f"{value:.2g}"
 
-def _series(value: Any) -> tuple[list[float], list[list[float]]] | None:
-    """A line and its members, if that is what it is."""
-    told = value if isinstance(value, Mapping) else {"together": value}
-    line, members = told.get("together"), told.get("members", [])
-    if not _is_line(line) or not isinstance(members, list) or not all(map(_is_line, members)):
-        return None
-    return line, members
-
-
-def _is_line(value: Any) -> TypeGuard[list[float]]:
-    return (
-        isinstance(value, list)
-        and len(value) > 1
-        and all(type(one) in (int, float) and 0 <= one <= sys.float_info.max for one in value)
+    numbers = [f"{name}: {', '.join(map(number, one['together']))}" for name, one in shown.items()]
+    return Chart(
+        title=title,
+        lines=[
+            Line(
+                name=name,
+                d=_path(one["together"], high),
+                dots=_dots(one["together"], high) if len(one["together"]) <= _DOTTED else "",
+                members=[_path(member, high) for member in one.get("members", [])],
+            )
+            for name, one in shown.items()
+        ],
+        ticks=[(_y(share, 1), number(share * high)) for share in (0, 0.5, 1)],
+        below=below,
+        alt="; ".join([f"{' '.join(filter(None, title))}. {numbers[0]}", *numbers[1:], *(mark.name for mark in marks)]),
+        marks=marks,
     )
 
 
 def _round_up(value: float) -> float:
-    """The next round number, at least a tenth: less than that is no uncertainty to speak of.
+    """The next round number, at least a tenth: a smaller uncertainty is none.
 
     >>> [_round_up(v) for v in (0, 0.12, 0.69, 1.0, 2.3)]
     [0.1, 0.2, 1.0, 1.0, 5.0]

@@ -1,4 +1,4 @@
-"""Drawings of a benchmark's estimates: rankings with intervals, and fronts; places on the page, no pixels."""
+"""Drawings of a benchmark's estimates: rankings with intervals, and fronts; the template places them on the page."""
 
 from __future__ import annotations
 
@@ -8,152 +8,47 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from rather.bench.results import Estimate
-from rather.bench.tables import figure, interval, number
+from rather.bench.tables import number
 from rather.metrics import METRICS, Metric
 
-LEFT, RIGHT, LINE = 118, 316, 20  # of a ranking, in CSS pixels: where its axis is, and how high a line is
-_WIDE, _HIGH, _EDGE = 430, 300, 46  # of a front
+WIDE, HIGH, EDGE = 430, 300, 46  # of a front, in CSS pixels
 _DECADE: Final = 20.0  # from the smallest to the largest: more is drawn on a logarithmic axis
-_LONGEST: Final = 17  # letters of a name in a drawing
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """A method's line of a ranking."""
-
-    name: str
-    y: float
-    x: float
-    low: float
-    high: float
-    title: str
-    mark: str  # best, tied or other
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Ranking:
-    """All methods by one metric, the best first."""
-
-    title: str
-    what: str
-    bars: Sequence[Bar]
-    ends: tuple[str, str]  # what the axis says at both ends
-    height: int
-
-
-def ranking(estimates: Sequence[Estimate]) -> Ranking:
-    """A drawing of one metric's estimates of one task."""
-    metric = METRICS[estimates[0].metric]
-    ends = [end for f in estimates for end in (f.value, f.low, f.high) if math.isfinite(end)]
-    axis = _Axis.of(ends, LEFT, RIGHT)
-    ordered = sorted(estimates, key=lambda f: f.value, reverse=metric.higher_is_better)
-    bars = [
-        Bar(
-            name=_short(f.method),
-            y=LINE * (n + 0.5),
-            x=axis.place(f.value),
-            low=axis.place(f.low),
-            high=axis.place(f.high),
-            title=f"{f.method}: {figure(f)} ({interval(f)})",
-            mark="best" if f.best else "tied" if f.tied else "other",
-        )
-        for n, f in enumerate(ordered)
-    ]
-    return Ranking(
-        title=f"{metric.title} {'↑' if metric.higher_is_better else '↓'}",
-        what=f"{metric.what.removesuffix('.')} ({metric.better} is better).",
-        bars=bars,
-        ends=(number(axis.low, metric), number(axis.high, metric)),
-        height=LINE * len(bars) + 18,
-    )
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """A method of a front."""
-
-    name: str
-    x: float
-    y: float
-    on_front: bool
-    left: bool  # of its point stands the name
-    title: str
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Front:
-    """Two metrics against each other, and the methods that no other one beats in both."""
-
-    across: str
-    up: str
-    points: Sequence[Point]
-    line: str  # of an SVG path
-    across_ends: tuple[str, str]
-    up_ends: tuple[str, str]
-    width: int = _WIDE
-    height: int = _HIGH
-    edge: int = _EDGE
-
-
-def front(across: Sequence[Estimate], up: Sequence[Estimate]) -> Front | None:
-    """A drawing of two metrics of the same task; None of fewer than two methods that have both."""
-    first, second = ({f.method: f for f in some} for some in (across, up))
-    both = [name for name in first if name in second]
-    if len(both) < 2:  # noqa: PLR2004 - a front is of several
-        return None
-    metrics = METRICS[across[0].metric], METRICS[up[0].metric]
-    x = _Axis.of([first[name].value for name in both], _EDGE + 12, _WIDE - 12)
-    y = _Axis.of([second[name].value for name in both], _HIGH - _EDGE - 12, 12)
-    signs = [1 if one.higher_is_better else -1 for one in metrics]
-
-    def beaten(name: str) -> bool:
-        own = signs[0] * first[name].value, signs[1] * second[name].value
-        others = [(signs[0] * first[one].value, signs[1] * second[one].value) for one in both]
-        return any(a >= own[0] and b >= own[1] and (a, b) != own for a, b in others)
-
-    points = [
-        Point(
-            name=_short(name),
-            x=x.place(first[name].value),
-            y=y.place(second[name].value),
-            on_front=not beaten(name),
-            left=x.place(first[name].value) > _WIDE * 0.65,
-            title=f"{name}: {figure(first[name])}, {figure(second[name])}",
-        )
-        for name in both
-    ]
-    best = sorted((point.x, point.y) for point in points if point.on_front)
-    return Front(
-        across=_head(metrics[0], logarithmic=x.logarithmic),
-        up=_head(metrics[1], logarithmic=y.logarithmic),
-        points=points,
-        line="M" + "L".join(f"{a:g} {b:g}" for a, b in best),
-        across_ends=(number(x.low, metrics[0]), number(x.high, metrics[0])),
-        up_ends=(number(y.low, metrics[1]), number(y.high, metrics[1])),
-    )
 
 
 @final
 @dataclass(frozen=True)
-class _Axis:
-    """From a value to its place."""
+class Axis:
+    """From a value of a metric to its place on the page."""
 
+    metric: Metric
     low: float
     high: float
     start: float
     end: float
-    logarithmic: bool
 
     @classmethod
-    def of(cls, values: Sequence[float], start: float, end: float) -> _Axis:
-        low, high = min(values), max(values)
-        return cls(low, high, start, end, logarithmic=low > 0 and high / low > _DECADE)
+    def of(cls, metric: Metric, values: Sequence[float], start: float, end: float) -> Axis:
+        """From the smallest value to the largest; an end that is not finite is left out."""
+        finite = [value for value in values if math.isfinite(value)]
+        return cls(metric, min(finite), max(finite), start, end)
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether values differ so much that a logarithm is drawn."""
+        return self.low > 0 and self.high / self.low > _DECADE
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """What it says at both ends."""
+        return number(self.low, self.metric), number(self.high, self.metric)
+
+    @property
+    def head(self) -> str:
+        """What it shows."""
+        return f"{self.metric.title}, {self.metric.better} is better{', logarithmic' * self.logarithmic}"
 
     def place(self, value: float) -> float:
+        """Where a value is drawn."""
         if not math.isfinite(value) or self.high == self.low:
             return (self.start + self.end) / 2
         low, high, at = self.low, self.high, min(max(value, self.low), self.high)
@@ -162,9 +57,58 @@ class _Axis:
         return round(self.start + (self.end - self.start) * (at - low) / (high - low), 1)
 
 
-def _head(metric: Metric, *, logarithmic: bool) -> str:
-    return f"{metric.title}, {metric.better} is better" + (", logarithmic" if logarithmic else "")
+@final
+@dataclass(frozen=True)
+class Ranking:
+    """All methods by one metric."""
+
+    axis: Axis
+    estimates: Sequence[Estimate]  # the best first
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+def ranking(estimates: Sequence[Estimate]) -> Ranking:
+    """A drawing of one metric's estimates of one task."""
+    metric = METRICS[estimates[0].metric]
+    ends = [end for one in estimates for end in (one.value, one.low, one.high)]
+    ordered = sorted(estimates, key=lambda one: one.value, reverse=metric.higher_is_better)
+    return Ranking(Axis.of(metric, ends, 118, 316), ordered)
+
+
+@final
+@dataclass(frozen=True)
+class Front:
+    """Two metrics against each other, and the methods that no other one beats in both."""
+
+    across: Axis
+    up: Axis
+    points: Sequence[tuple[Estimate, Estimate]]
+    unbeaten: Sequence[str]  # names of methods
+
+    @property
+    def line(self) -> str:
+        """An SVG path through the unbeaten."""
+        places = [
+            (self.across.place(x.value), self.up.place(y.value)) for x, y in self.points if x.method in self.unbeaten
+        ]
+        return "M" + "L".join(f"{x:g} {y:g}" for x, y in sorted(places))
+
+
+def front(across: Sequence[Estimate], up: Sequence[Estimate]) -> Front | None:
+    """A drawing of two metrics of the same task; None of fewer than two methods that have both."""
+    second = {one.method: one for one in up}
+    points = [(one, second[one.method]) for one in across if one.method in second]
+    if len(points) < 2:  # noqa: PLR2004 - a front is of several
+        return None
+    metrics = [METRICS[one.metric] for one in points[0]]
+    signs = [1 if metric.higher_is_better else -1 for metric in metrics]
+    worth = {x.method: (signs[0] * x.value, signs[1] * y.value) for x, y in points}
+
+    def beaten(own: tuple[float, float]) -> bool:
+        return any(a >= own[0] and b >= own[1] and (a, b) != own for a, b in worth.values())
+
+    return Front(
+        Axis.of(metrics[0], [x.value for x, _ in points], EDGE + 12, WIDE - 12),
+        Axis.of(metrics[1], [y.value for _, y in points], HIGH - EDGE - 12, 12),
+        points,
+        [name for name, own in worth.items() if not beaten(own)],
+    )

@@ -1,8 +1,8 @@
-"""The report: a run as an HTML page that opens from disk, with its pictures beside it or inside.
+"""The report: a run as an HTML page that opens from disk, with its pictures inside it or in a folder next to it.
 
-It is a function of the store alone. What a run holds is somebody's text (names of files, classes, methods,
-info): the templates escape all of it, a content security policy allows our own style and script and nothing
-else, and no page asks for anything beyond its own folder.
+It is made of the store alone. The text of a run (names of files, classes, methods, info) is not trusted: the templates
+escape all of it, a content security policy allows only our own style and script, and no page loads anything from
+outside its own folder.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Final, final
 
-from rather import __version__
-from rather.config.errors import RatherError
+from rather.hub.methods import list_methods
 from rather.io.writing import write_whole, writing
-from rather.report.cards import NARROW, SMALL, Card, Picture, Place, card, percent, picture, plain, words
-from rather.report.html import environment, inside, policy
+from rather.report.cards import NARROW, SMALL, Card, Picture, Put, card, percent, picture, plain, words
+from rather.report.html import inside, question, render
 from rather.report.panels import summary
 from rather.runs.store import STATUSES, Row, Run
 
@@ -43,13 +41,13 @@ class Pair:
 
     @property
     def first(self) -> Card:
-        """One of them, to name the classes."""
+        """The first card, which names the classes."""
         return self.cards[0]
 
     @property
     def found(self) -> int:
-        """How many counterfactuals."""
-        return sum(card.row.status == "found" for card in self.cards)
+        """The number of counterfactuals."""
+        return sum(card.look.row.status == "found" for card in self.cards)
 
 
 def write_report(run: Run, out: Path | None = None, *, single_file: bool | None = None) -> Path:
@@ -58,7 +56,7 @@ def write_report(run: Run, out: Path | None = None, *, single_file: bool | None 
     Args:
         run: what to report; finished or not.
         out: the folder to write to, by default the run's own: `report.html`, or `report/index.html` with
-            its other pages and `assets/` beside it.
+            its other pages and `assets/` next to it.
         single_file: one file with the pictures inside, all rows on one page; by default for up to 50 rows.
 
     Raises:
@@ -76,85 +74,80 @@ def write_report(run: Run, out: Path | None = None, *, single_file: bool | None 
         assets = folder / "report" / "assets"
         assets.mkdir(parents=True, exist_ok=True)
 
-        def beside(name: str, data: bytes) -> str:
+        def next_to_page(name: str, data: bytes) -> str:
             # Not fsynced one by one: the pages come after them, and all of it can be made again.
             (assets / name).write_bytes(data)
             return f"assets/{name}"
 
-        for name, text in _pages(run, beside, "index.html", rows_a_page=ROWS_A_PAGE):
+        for name, text in _pages(run, next_to_page, "index.html", rows_a_page=ROWS_A_PAGE):
             write_whole(assets.parent / name, text.encode())
         _remove(folder / "report.html")
         return assets.parent / "index.html"
 
 
 def _remove(page: Path) -> None:
-    """A report of the other form tells of the run as it was. Only a page that we made is removed."""
+    """Remove a report of the other form, which shows the run as it was, if this package made it."""
     if not page.is_file() or _MADE not in page.read_bytes():
         return
     page.unlink()
     if page.name == "index.html":
         for file in [*page.parent.glob("page-*.html"), *page.parent.glob("assets/*.png")]:
             file.unlink()
-        with contextlib.suppress(OSError):  # somebody's own files are there
+        with contextlib.suppress(OSError):  # it holds other files
             (page.parent / "assets").rmdir()
             page.parent.rmdir()
 
 
-def _pages(run: Run, place: Place, first: str, rows_a_page: int | None) -> Iterator[tuple[str, str]]:
-    """Name and text of each page, the first one last: when it is there, all of them are."""
+def _pages(run: Run, place: Put, first: str, rows_a_page: int | None) -> Iterator[tuple[str, str]]:
+    """Name and text of each page, the first one last: when it exists, all of them do."""
     classes = [str(name) for name in run.config.get("classes") or []]
     cards, others = _read(run, classes, place)
     size = rows_a_page or max(len(cards), 1)
     names = [first, *(f"page-{n}.html" for n in range(2, -(-len(cards) // size) + 1))]
     pairs = _pairs(cards, classes, names, size, place)
-    rows = [*others, *(card.row for card in cards)]
+    rows = [*others, *(card.look.row for card in cards)]
     in_order = [(pair, card) for pair in pairs for card in pair.cards]
     counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
-    templates = environment()
-    template = templates.get_template("report.html")
     common = {
-        "version": __version__,
         "name": run.folder.name,
-        "told": dict(_told(run.config)),
+        "asked": question(run.config, "classifier", "method", "data", "target", "confidence", "seed"),
+        "method": list_methods().get(str((run.config.get("method") or {}).get("name")), ""),
         "settings": [(words(key), plain(value)) for key, value in _flat(run.config)],
         "counts": counts,
-        "asked": len(run.ids),
+        "images": len(run.ids),
         "pending": len(run.ids) - len(rows),
         "figures": list(_figures(cards)),
-        "panels": summary(card.row for card in cards),
-        "coloured": any(card.coloured for card in cards),
+        "panels": summary(card.look.row for card in cards),
+        "coloured": any(card.look.coloured for card in cards),
         "others": others,
         "pairs": pairs,
         "names": names,
-        "policy": policy(templates, "report.css"),
     }
     for n in reversed(range(len(names))):
         shown = in_order[n * size : (n + 1) * size]
         groups = [(pair, [card for _, card in group]) for pair, group in groupby(shown, itemgetter(0))]
-        yield names[n], template.render(common, number=n, groups=groups)
+        yield names[n], render("report.html", common | {"number": n, "groups": groups})
 
 
-def _read(run: Run, classes: Sequence[str], place: Place) -> tuple[list[Card], list[Row]]:
-    """The cards of what was searched for, and the rows of what was not; no picture stays in memory."""
+def _read(run: Run, classes: Sequence[str], place: Put) -> tuple[list[Card], list[Row]]:
+    """The cards of the searched rows, and the other rows; no picture stays in memory."""
     cards, others = [], []
     for row in run.rows():
         if row.status in {"found", "not_found"} and row.query and row.image:
-            try:
+            with run.reading(row.id):
                 cards.append(card(row, classes, place))
-            except RatherError as error:
-                raise run.damaged(row.id, str(error)) from None
         else:
             others.append(replace(row, query=None, image=None, artifacts={}))
     return cards, others
 
 
-def _pairs(cards: Sequence[Card], classes: Sequence[str], names: Sequence[str], size: int, place: Place) -> list[Pair]:
-    """The cards by what was said and what was asked for, in the order of the classes."""
+def _pairs(cards: Sequence[Card], classes: Sequence[str], names: Sequence[str], size: int, place: Put) -> list[Pair]:
+    """The cards by predicted class and target, in the order of the classes."""
     rank = {name: n for n, name in enumerate(classes)}
 
     def key(card: Card) -> tuple[int, str, int, str]:
-        said, says = card.predicted.name, card.target.name
-        return rank.get(said, len(rank)), said, rank.get(says, len(rank)), says
+        predicted, target = card.predicted.name, card.look.target.name
+        return rank.get(predicted, len(rank)), predicted, rank.get(target, len(rank)), target
 
     groups = [list(group) for _, group in groupby(sorted(cards, key=key), key)]
     pairs: list[Pair] = []
@@ -162,51 +155,41 @@ def _pairs(cards: Sequence[Card], classes: Sequence[str], names: Sequence[str], 
     for n, group in enumerate(groups):
         tile = None
         if 1 < len(groups) <= TILES:
-            put = partial(place, f"pair-{n}.png")
-            tile = picture("", "", group[0].tile, SMALL, put)
+            tile = picture("", "", group[0].tile, SMALL, place, file=f"pair-{n}.png")
         pairs.append(Pair(n, group, names[begin // size], tile))
         begin += len(group)
     return pairs
 
 
 def _figures(cards: Sequence[Card]) -> Iterator[tuple[str, str]]:
-    """Figures of the whole run: a number, and what it is."""
+    """Figures of the whole run: a number, and its name."""
     if not cards:
         return
-    rows = [card.row for card in cards]
-    yield _share([row.status == "found" for row in rows]), "found, on the picture"
+    rows = [card.look.row for card in cards]
+    yield _share([row.status == "found" for row in rows]), "found"
     yield f"{median(row.steps for row in rows):,g}", "steps, median"
-    yield f"{median(row.evaluations for row in rows):,g}", "evaluations, median"
-    yield f"{median(row.seconds for row in rows):.2g} s", "an image, median"
-    changes = [card.change for card in cards if card.row.status == "found" and card.change is not None]
+    yield f"{median(row.evaluations for row in rows):,g}", "classifier evaluations, median"
+    yield f"{median(row.seconds for row in rows):.2g} s", "time per image, median"
+    looks = (card.look for card in cards)
+    changes = [look.change for look in looks if look.row.status == "found" and look.change is not None]
     if changes:
-        yield percent(fmean(changes)), "mean change, where found"
+        yield percent(fmean(changes)), "pixel change of the found, mean"
     edits = [row.info["edits"] for row in rows if isinstance(row.info.get("edits"), int | list)]
     if edits:
         counts = [edit if isinstance(edit, int) else len(edit) for edit in edits]
         yield f"{fmean(counts):.2f}", "edits, mean"
-    # What a method claims beyond the picture (a flip in the features, a proof) is told apart from success.
+    # What a method claims beyond the picture (a flip in the features, a proof) is not success.
     for name in dict.fromkeys(n for row in rows for n, value in row.info.items() if isinstance(value, bool)):
-        told = [row.info[name] for row in rows if isinstance(row.info.get(name), bool)]
-        yield _share(told), words(name)
+        yield _share([row.info[name] for row in rows if isinstance(row.info.get(name), bool)]), words(name)
 
 
 def _share(outcomes: Sequence[bool]) -> str:
-    r"""The share of what is true; unlike a probability, it may be all or nothing.
+    r"""The share of true outcomes; unlike a probability, it may be 0 or 1.
 
     >>> _share([True, True])
     '100\u202f%'
     """
     return f"{100 * fmean(outcomes):.3g}{NARROW}%"
-
-
-def _told(question: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What was asked, in short: names without their settings."""
-    for key in ("classifier", "method", "data", "target", "confidence", "seed"):
-        value = question.get(key)
-        name = value.get("name") if isinstance(value, Mapping) else value
-        if name is not None and (key != "confidence" or name):
-            yield key, plain(name)
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,19 +11,20 @@ from typing import Any, Final, final
 
 from rather.config.errors import RatherError
 from rather.core import Classifier, Resource
-from rather.data.folder import Folder
+from rather.data.folder import Folder, load_files
 from rather.data.source import Dataset, read_all
 from rather.hub.classifiers import check_same_images, classifier_of, load_classifier
 from rather.hub.columns import Column, columns
-from rather.hub.datasets import load_dataset, load_files
+from rather.hub.datasets import load_dataset
 from rather.hub.methods import build_method
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of, requirements
+from rather.hub.trusted import allow
 from rather.io.writing import check_writable
 from rather.runs.comparison import check_no_comparison, start_comparison
 from rather.runs.request import Request
 from rather.runs.runner import Job, preflight_all, run_config, run_pending, with_same_goals
 from rather.runs.store import STATUSES, Run, folder_name
-from rather.search.goals import check_target
+from rather.search.goals import REFERENCED, check_target
 from rather.search.references import References
 
 #: The best that needs no generative model: a person sees what its edits mean.
@@ -60,6 +61,7 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
         RatherError: for what cannot be loaded, does not fit together or cannot be written.
     """
     began = time.monotonic()
+    allow(request.trust)
     if request.out is not None:
         check_writable(request.out)
     if request.images and request.data:
@@ -105,7 +107,7 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
 def _requirements(asked: Sequence[Column], request: Request) -> list[frozenset[Requirement]]:
     """What each method requires, and of the first one what choosing the targets does."""
     needs = [requirements(column.plan) for column in asked]
-    if (request.target or DEFAULT_TARGET) in {"nearest", "confused"}:
+    if (request.target or DEFAULT_TARGET) in REFERENCED:
         needs[0] |= {Requirement("references", References)}
     names = {need.name for each in needs for need in each}
     for name in _RESOURCES:

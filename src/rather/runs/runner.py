@@ -16,9 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rather import __version__
-from rather.classifiers.preflight import preflight
 from rather.config.errors import REASONS, RatherError
-from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, rows_of
+from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, preflight, rows_of
 from rather.data.source import Source
 from rather.generators.frozen import FrozenNet
 from rather.io.memory import peak, was_short
@@ -153,7 +152,7 @@ def _explain(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     result = {
         place: replace(
             row,
-            status="skipped",
+            status="already",
             code="ALREADY-TARGET",
             message=REASONS["ALREADY-TARGET"],
             predicted=said[n],

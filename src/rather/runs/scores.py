@@ -19,10 +19,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rather.core import Status
 from rather.io.writing import write_whole, writing
-from rather.runs.store import Row, Run, Status
+from rather.runs.store import Row, Run
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 _BATCH: Final = 64  # rows whose pictures are in memory
 
 #: Of some rows, all with a query and an answer, a number or a vector for each.

@@ -14,19 +14,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from rather.config.errors import RatherError
+from rather.core import Status
 from rather.io.writing import unwritable, write_whole, writing
 
-FORMAT = 3  # 1 had no `memory`; both 1 and 2 had other names
+FORMAT = 4  # 1 had no `memory`; both 1 and 2 had other names; up to 3 `already` was `skipped`
 _FORMER = {"question": "config", "asked": "ids", "pictures": "artifacts", "facts": "info"}
-Status = Literal["found", "not_found", "skipped", "failed"]
-STATUSES: tuple[Status, ...] = ("found", "not_found", "skipped", "failed")
+STATUSES: tuple[Status, ...] = ("found", "not_found", "already", "failed")
 
 
 @final
@@ -37,7 +37,7 @@ class Row:
     id: str
     where: str  # where a person finds the image
     status: Status
-    code: str = ""  # why not found, skipped or failed: a word
+    code: str = ""  # why not found, not searched or failed: a word
     message: str = ""  # and in a sentence
     label: str | None = None  # the true class, where known
     predicted: str | None = None  # what the classifier says of the image
@@ -225,10 +225,19 @@ class Run:
         shard = next((shard for shard in self._shards() if row in _column(shard, "id")), self.folder)
         return _damaged(shard, f"row {row}: {why}")
 
+    @contextmanager
+    def reading(self, row: str) -> Iterator[None]:
+        """A fault in a stored picture is named by its row and file."""
+        try:
+            yield
+        except RatherError as error:
+            raise self.damaged(row, str(error)) from None
+
     def counts(self) -> dict[str, int]:
         """How many rows have each status."""
         statuses = dict(zip(self._column("id"), self._column("status"), strict=True))
-        return {status: list(statuses.values()).count(status) for status in STATUSES}
+        stored = [_status(status) for status in statuses.values()]
+        return {status: stored.count(status) for status in STATUSES}
 
     def shards(self) -> list[str]:
         """The names of what is stored; a name says what it contains."""
@@ -265,7 +274,12 @@ def record(row: Row) -> dict[str, Any]:
     return told
 
 
+def _status(stored: str) -> str:
+    return "already" if stored == "skipped" else stored
+
+
 def _row(told: dict[str, Any]) -> Row:
+    told["status"] = _status(told["status"])
     missing = [name for name in _COLUMNS if told[name] is None and name not in _OPTIONAL]
     info = json.loads(told["info"] or "{}")
     if missing or told["status"] not in STATUSES or not isinstance(info, dict):

@@ -24,6 +24,10 @@ RULES: Final[dict[str, str]] = {
 }
 
 
+#: Rules that need reference images.
+REFERENCED: Final = frozenset({"nearest", "confused"})
+
+
 def choose_goal(
     rule: str,
     classifier: Classifier,

@@ -11,27 +11,24 @@ from typing import Annotated, Any, final
 
 import torch
 from jaxtyping import Float, UInt8
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rather.classifiers import architectures as nets
-from rather.classifiers.adapters import ensemble
 from rather.config.errors import RatherError
-from rather.config.settings import Seed
-from rather.core import Classifier, Images
+from rather.config.settings import Seed, Settings
+from rather.core import Classifier, Images, ensemble
 from rather.data.source import Source
 from rather.hub.checkpoints import check_writable, save_classifier
 from rather.stats import wilson
 from rather.train.fit import Progress
-from rather.train.pictures import Pictures, load_to_train, read_parts
+from rather.train.pictures import Pictures, load_to_train, parts, read_parts
 
 
 @final
-class ClassifierRecipe(BaseModel):
+class ClassifierRecipe(Settings):
     """How to train: Adam on the cross-entropy, its learning rate falling linearly to zero."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     architecture: str | None = None
     """A key of `classifiers.architectures`; by default goyal for 28 x 28 pixels, small for other sizes."""
@@ -113,8 +110,7 @@ def train_to_file(
     check_writable(Path(out))
     recipe = recipe or ClassifierRecipe()
     pictures = load_to_train(data, size)
-    train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
-    classifier, figures = train_classifier(train, test, recipe, name=Path(out).stem, progress=progress)
+    classifier, figures = train_classifier(*parts(pictures), recipe, name=Path(out).stem, progress=progress)
     architecture = recipe.architecture or nets.suited(classifier.shape)
     card = {"data": pictures.name, "recipe": recipe.model_dump() | {"architecture": architecture}}
     save_classifier(out, classifier, architecture=architecture, card=card | figures.card())
@@ -152,6 +148,7 @@ def train_classifier(
     c, h, w = data.images.shape[1:]
     architecture = recipe.architecture or nets.suited((c, h, w))
 
+    means, stds = mean.tolist(), std.tolist()
     members: list[Classifier] = []
     losses: list[tuple[float, ...]] = []
     for number in range(recipe.members):
@@ -163,17 +160,8 @@ def train_classifier(
                 history.append(loss)
                 progress(number * recipe.epochs + len(history), recipe.members * recipe.epochs, loss)
         losses.append(tuple(history))
-        members.append(
-            Classifier(
-                body,
-                head,
-                classes=train.classes,
-                shape=(c, h, w),
-                mean=mean.tolist(),
-                std=std.tolist(),
-                name=name if recipe.members == 1 else f"{name}-{number}",
-            )
-        )
+        own = name if recipe.members == 1 else f"{name}-{number}"
+        members.append(Classifier(body, head, classes=train.classes, shape=(c, h, w), mean=means, std=stds, name=own))
     classifier = members[0] if recipe.members == 1 else ensemble(members, name)
     return classifier, ClassifierFigures(
         trained_on=len(data),

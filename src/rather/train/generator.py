@@ -26,14 +26,14 @@ from rather.io.png import png
 from rather.io.writing import write_whole
 from rather.metrics.distribution import frechet_distance
 from rather.train.fit import Precision, Progress, Schedule, fit, usable
-from rather.train.pictures import Pictures, load_to_train, read_parts
+from rather.train.pictures import Pictures, load_to_train, parts, read_parts
 
 _PREVIEW: Final = 10  # pictures in a row
 _SAMPLES: Final = 2000  # new images, at most, whose distance to real ones is measured
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class GeneratorFigures:
     """How good a generator is, on pictures that it was not trained on."""
 
@@ -77,37 +77,31 @@ def train_generator(
 
     Args:
         recipe: what to train, and how.
-        data: a data set's name, or a folder of pictures; only some data sets know labels, regions or attributes,
-            which some kinds need.
+        data: a data set's name, or a folder of pictures; some kinds need labels, regions or attributes.
         out: the new file; its stem is the generator's name.
         size: pixels per side to which a folder's pictures are resized; named data sets have their own size.
         seed: of the first weights and of all other random numbers.
         precision: bf16 computes the nets in bfloat16; auto does so where the device gains from it.
-        judge: a classifier that measures, and that an exaggerator is trained for; None leaves its figures out.
+        judge: a classifier that measures, and that an exaggerator is trained for.
         progress: see `fit.Progress`.
 
     Returns:
         How good it is; None in a process that is not the first of several.
 
     Raises:
-        RatherError: what `load_to_train` and `fit` raise; CFG-SETTING for names of regions, attributes or
-            classes other than those of data and judge; TRAIN-DATA for pictures that are too small, too few or
-            lack what the kind needs; DATA-SHAPE for a judge of other pictures; CFG-OPTIONS for a missing judge
-            where one is needed.
+        RatherError: what `load_to_train` and `fit` raise; CFG-SETTING for names other than those of data and
+            judge; TRAIN-DATA and DATA-SHAPE for pictures, and CFG-OPTIONS for a judge, that do not fit.
     """
-    out = Path(out)
-    check_writable(out)
+    check_writable(out := Path(out))
     dataset = load_to_train(data, size)
-    sources = (dataset.test, None) if dataset.train is None else (dataset.train, dataset.test)
+    source, held_out = parts(dataset)
     labelled, precision = "labels" in recipe.reads, usable(precision)
-    train, test, left_out = read_parts(*sources, labelled=labelled, seed=seed, columns=recipe.reads)
-    if labelled:
-        _check_classes(sources[0], train)
-    recipe = _with_names(recipe, sources[0], judge)
+    train, test, left_out = read_parts(source, held_out, labelled=labelled, seed=seed, columns=recipe.reads)
+    _check_classes(recipe, source, train)
+    recipe = _with_names(recipe, source, judge)
     seen, held = (_columns(part, recipe, judge) for part in (train, test))
     net = _build(recipe, train, judge, seed)
-    checkpoint, preview = out.with_name(f"{out.name}.checkpoint"), out.with_suffix(".preview.png")
-    shown = {key: rows[:_PREVIEW] for key, rows in held.items()}
+    checkpoint = out.with_name(f"{out.name}.checkpoint")
     fit(
         net,
         [*seen.values()],
@@ -115,30 +109,24 @@ def train_generator(
         checkpoint=checkpoint,
         identity=_identity(recipe, seen, judge) | {"seed": seed, "precision": precision},
         progress=progress,
-        saved=lambda: _show(preview, recipe, copy.deepcopy(net).cpu().product("preview"), shown),
+        saved=lambda: _show(out, recipe, copy.deepcopy(net).cpu().product("preview"), held),
     )
     if not PartialState().is_main_process:
         return None
     product = net.product(out.stem)
-    figures = GeneratorFigures(
-        trained_on=len(train),
-        tested_on=len(test),
-        left_out=left_out,
-        judge=judge and judge.name,
-        values={**recipe.figures(product, _floats(held), judge), **measure(product, train, test, judge)},
-    )
-    card = {"data": dataset.name, "seed": seed, "precision": precision} | figures.card()
-    save_generator(out, recipe, product, card)
-    _show(preview, recipe, product, shown)
+    values = {**recipe.figures(product, _floats(held), judge), **measure(product, train, test, judge)}
+    figures = GeneratorFigures(len(train), len(test), left_out, judge and judge.name, values)
+    save_generator(out, recipe, product, {"data": dataset.name, "seed": seed, "precision": precision} | figures.card())
+    _show(out, recipe, product, held)
     checkpoint.unlink(missing_ok=True)
     return figures
 
 
-def _check_classes(source: Source, train: Pictures) -> None:
-    """Refuse a class without pictures: its part of the generator would stay random."""
+def _check_classes(recipe: GeneratorRecipe, source: Source, train: Pictures) -> None:
+    """Refuse a class without pictures where a recipe reads labels: its part of the generator would stay random."""
     present = {*train.labels.tolist()}
     empty = [name for label, name in enumerate(source.classes) if label not in present]
-    if empty:
+    if empty and "labels" in recipe.reads:
         raise RatherError(
             "TRAIN-DATA",
             where=f"{source.name}, class {', '.join(empty)}"[:200],
@@ -203,15 +191,18 @@ def _floats(columns: Columns) -> dict[Column, Tensor]:
 
 
 @torch.no_grad()
-def _show(preview: Path, recipe: GeneratorRecipe, product: FrozenNet, shown: Columns) -> None:
-    shown = _floats(shown)
+def _show(out: Path, recipe: GeneratorRecipe, product: FrozenNet, held: Columns) -> None:
+    """Write the preview, of the first pictures that are held out."""
+    shown = _floats({key: rows[:_PREVIEW] for key, rows in held.items()})
     rows = recipe.preview(product, shown)
     if isinstance(product, Autoencoder):
         x = shown["images"]
         rows = [x, product(x), new_images(product, len(x))]
     if rows:
         with suppress(OSError):  # a training does not end for a picture
-            write_whole(preview, png(torch.cat([torch.cat([*row.clamp(0, 1)], 2) for row in rows], 1)))
+            write_whole(
+                out.with_suffix(".preview.png"), png(torch.cat([torch.cat([*row.clamp(0, 1)], 2) for row in rows], 1))
+            )
 
 
 @torch.no_grad()

@@ -10,12 +10,12 @@ from typing import Annotated, final
 import torch
 from accelerate import PartialState
 from jaxtyping import Float, Int, UInt8
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rather.config.errors import RatherError
-from rather.config.settings import Seed
+from rather.config.settings import Seed, Settings
 from rather.data.source import Source
 from rather.generators.autoencoder import Autoencoder, Latents
 from rather.generators.recipe import Phase
@@ -25,14 +25,12 @@ from rather.hub.generators import generator_file
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
 from rather.train.classifier import ClassifierFigures, check_classes
 from rather.train.fit import Progress, Schedule, fit
-from rather.train.pictures import read_parts
+from rather.train.pictures import parts, read_parts
 
 
 @final
-class LatentRecipe(BaseModel):
+class LatentRecipe(Settings):
     """How to train: Adam on the cross-entropy, its learning rate falling linearly to zero."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     members: Annotated[int, Field(gt=0, le=1000)] = 10
     """Number of classifiers; they differ in their first weights and in how often they see each picture."""
@@ -103,8 +101,7 @@ def train_latent(
     file = generator_file(generator)
     autoencoder, settings = read_autoencoder(file), read_metadata(file)["generator"]
     pictures = load_dataset(data, shape=autoencoder.shape)
-    train, test = (pictures.test, None) if pictures.train is None else (pictures.train, pictures.test)
-    latent, figures = train_heads(autoencoder, train, test, recipe, name=out.stem, progress=progress)
+    latent, figures = train_heads(autoencoder, *parts(pictures), recipe, name=out.stem, progress=progress)
     if not PartialState().is_main_process:
         return None
     card = {"data": pictures.name, "generator": autoencoder.name, "recipe": recipe.model_dump()}

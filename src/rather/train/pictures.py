@@ -26,13 +26,13 @@ class Pictures:
     layouts: Int16[Tensor, "n h w"] | None = None
     attributes: Float[Tensor, "n a"] | None = None
     edited: UInt8[Tensor, "n c h w"] | None = None  # the same with the attributes of others
-    asked: Float[Tensor, "n a"] | None = None  # the attributes of `edited`
+    edited_attributes: Float[Tensor, "n a"] | None = None  # the attributes of `edited`
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: Tensor) -> Pictures:
-        columns = (self.layouts, self.attributes, self.edited, self.asked)
+        columns = (self.layouts, self.attributes, self.edited, self.edited_attributes)
         known = [None if column is None else column[rows] for column in columns]
         return Pictures(self.images[rows], self.labels[rows], *known)
 
@@ -48,6 +48,11 @@ def load_to_train(data: str, size: int | None) -> Dataset:
     if size is not None and size > LARGEST:
         raise RatherError("CFG-OPTIONS", where=f"size {size}", why=f"at most {LARGEST} pixels per side")
     return load_dataset(data, shape=(3, size, size) if size else None)
+
+
+def parts(dataset: Dataset) -> tuple[Source, Source | None]:
+    """Where the pictures to train on and to measure on are; None for the latter if there is one part only."""
+    return (dataset.test, None) if dataset.train is None else (dataset.train, dataset.test)
 
 
 def read_parts(
@@ -77,16 +82,9 @@ def read_parts(
 
 def read_pictures(source: Source, *, labelled: bool, columns: Sequence[str] = ()) -> tuple[Pictures, int]:
     """All pictures that can be read, and how many are left out; arguments and errors as in `read_parts`."""
-    known = {
-        "layouts": source.regions,
-        "attributes": source.attributes,
-        **({} if {"edited", "asked"}.isdisjoint(columns) else {"edited": source.twins, "asked": source.twins}),
-    }
-    columns = [column for column in columns if column in known]  # not the classifier's probabilities
-    for column in columns:
-        if not known[column]:
-            raise RatherError("TRAIN-DATA", where=source.name, why=f"of its pictures no {column} are known")
-    rows = {column: _Growing(len(source)) for column in ("images", "labels", *columns)}
+    columns = _to_read(source, columns)
+    rows: dict[str, Tensor] = {}  # of all pictures from the first on: stacking a list would need the memory twice
+    count = 0
     for index in range(len(source)):
         label = source.label(index)
         if label is None and labelled:
@@ -95,16 +93,29 @@ def read_pictures(source: Source, *, labelled: bool, columns: Sequence[str] = ()
             row = _row(source, index, columns)
         except RatherError:
             continue
-        rows["labels"].append(torch.tensor(-1 if label is None else label))
-        for column, value in row.items():
-            rows[column].append(value)
-    if not rows["labels"].count:
+        for column, value in (row | {"labels": torch.tensor(-1 if label is None else label)}).items():
+            if column not in rows:
+                rows[column] = value.new_empty(len(source), *value.shape)
+            rows[column][count] = value
+        count += 1
+    if not count:
         why, do = ("no picture with a label", "Give a folder for each class")
         if not labelled:
             why, do = ("no picture that can be read", "")
         raise RatherError("TRAIN-DATA", where=source.name, why=why, do=do)
-    pictures = Pictures(**{column: values.whole() for column, values in rows.items()})
-    return pictures, len(source) - len(pictures)
+    return Pictures(**{column: values[:count] for column, values in rows.items()}), len(source) - count
+
+
+def _to_read(source: Source, columns: Sequence[str]) -> list[str]:
+    """The columns that a source must have; the classifier's probabilities are not of them."""
+    known: dict[str, object] = {"layouts": source.regions, "attributes": source.attributes}
+    if not {"edited", "edited_attributes"}.isdisjoint(columns):
+        known |= dict.fromkeys(("edited", "edited_attributes"), source.twins)
+    needed = [column for column in columns if column in known]
+    for column in needed:
+        if not known[column]:
+            raise RatherError("TRAIN-DATA", where=source.name, why=f"of its pictures no {column} are known")
+    return needed
 
 
 def _row(source: Source, index: int, columns: Sequence[str]) -> dict[str, Tensor]:
@@ -121,19 +132,3 @@ def _row(source: Source, index: int, columns: Sequence[str]) -> dict[str, Tensor
 
 def _bytes(image: Float[Tensor, "c h w"]) -> UInt8[Tensor, "c h w"]:
     return (image * 255).round().byte()
-
-
-class _Growing:
-    """Rows of one shape in memory for all of them; stacking a list would need it twice."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self.count, self.rows = most, 0, torch.empty(0)
-
-    def append(self, row: Tensor) -> None:
-        if not self.count:
-            self.rows = row.new_empty(self.most, *row.shape)
-        self.rows[self.count] = row
-        self.count += 1
-
-    def whole(self) -> Tensor:
-        return self.rows[: self.count]

@@ -1,4 +1,4 @@
-"""Is an explanation true? CausalQueries for classifiers whose causes are known, and scores of the counterfactuals.
+"""Is an explanation true? Queries for classifiers whose causes are known, and scores of the counterfactuals.
 
     queries = ask(bias, rows=200)
     images = ...  # counterfactuals of queries.images, towards queries.target, by any method

@@ -17,7 +17,7 @@ from rather.generators.oracle import Oracle
 from rather.hub.generators import load_generator
 from rather.worlds import faces
 from rather.worlds.faces import ATTRIBUTES, HAIR_COLOURS, NUISANCES, RULES, Faces, Population
-from rather.worlds.world import HALF, Amounts, Effect, Label, World
+from rather.worlds.world import HALF, Amounts, Effect, Label, World, outcome
 
 _CORNER: Final = 6  # pixels
 
@@ -61,7 +61,7 @@ class FaceWorld(World[Faces]):
 
     @override
     def read(self, images: Images) -> Float[Tensor, "n a"]:
-        """By the bundled oracle of attributes; the background by how light the upper corners are."""
+        """By the bundled oracle of attributes; the background by the light of the upper corners."""
         corners = torch.cat([images[..., :_CORNER, :_CORNER], images[..., :_CORNER, -_CORNER:]], 3)
         low, high, _ = NUISANCES["above"]
         light = (corners.flatten(1).mean(1, keepdim=True) - low) / (high - low)
@@ -69,9 +69,19 @@ class FaceWorld(World[Faces]):
 
     @override
     def effects(self, classifier: Classifier, scenes: Faces, target: int) -> dict[str, Effect]:
-        return faces.effects(classifier, scenes, target) | {
-            "background": self.effect(classifier, scenes, "background", target)
+        """A hair colour cannot be taken away without giving another.
+
+        Its effect is that of giving it, minus the mean effect of giving one of the other three.
+        """
+        found = {
+            name: self.effect(classifier, scenes, name, target) for name in self.causes if name not in HAIR_COLOURS
         }
+        given = [faces.set_attributes(scenes, {name: 1}) for name in HAIR_COLOURS]
+        coloured = torch.stack([outcome(classifier, self.draw, some, target) for some in given])
+        for n, name in enumerate(HAIR_COLOURS):
+            others = coloured[[k for k in range(len(HAIR_COLOURS)) if k != n]]
+            found[name] = Effect(*(coloured[n] - others.mean(0)))
+        return {cause: found[cause] for cause in self.causes}
 
 
 @cache

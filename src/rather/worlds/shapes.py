@@ -1,14 +1,13 @@
 """Shapes: drawn pictures whose class is a known rule, so that the right edit of a picture is known.
 
-In the spirit of SHAPES (Andreas et al., 2016) as Goyal et al. (2019) use it to measure explanations; drawn
-anew, and made so that there is nothing to argue about. A picture is a scene of 4 x 4 cells, each blank or
-with a coloured shape. **The class is the shape of the red things, if there are any and all have the same
-shape; else it is "unclear".** In a picture of one of the four shapes exactly one thing is red, the key; all
-else is there to distract. Half of the unclear pictures have nothing red, half have two red shapes.
+In the spirit of SHAPES (Andreas et al., 2016), with which Goyal et al. (2019) measure explanations. A picture is a
+scene of 4 x 4 cells, each blank or with a coloured shape. **The class is the shape of the red things, if there are
+any and all have the same shape; else it is "unclear".** In a picture of one of the four shapes exactly one thing is
+red, the key; all others are distractors. Half of the unclear pictures have nothing red, half have two red shapes.
 
-The rule names the class of every scene, so of an edited one too: replacing a cell of one picture by a cell of
-another is right if the rule then names the target. From one shape to another that is a single one of the 256
-edits, the key by the other picture's key: put elsewhere, the second key makes the scene unclear.
+The rule gives the class of every scene, also of an edited one: replacing a cell of one picture by a cell of another is
+right if the rule then gives the target. From one shape to another this is a single one of the 256 edits, the key by the
+other picture's key: at another place, the second key makes the scene unclear.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def load(seed: int = 0) -> Dataset:
 
 @final
 class Shapes(Source):
-    """Pictures that are drawn when they are asked for; picture n of a seed is always the same.
+    """Pictures that are drawn when they are read; picture n of a seed is always the same.
 
     Args:
         part: two parts of one seed share nothing.
@@ -113,8 +112,8 @@ def red(scenes: Int[Tensor, "*n 4 4"]) -> Bool[Tensor, "*n 4 4"]:
 def rule(scenes: Int[Tensor, "*n 4 4"]) -> Int[Tensor, " *n"]:
     """The class of scenes: the shape that all red things have, else unclear."""
     shape = (scenes - 1) // len(COLOURS)
-    there = torch.stack([(red(scenes) & (shape == k)).flatten(-2).any(-1) for k in range(len(SHAPES))], -1)
-    return torch.where(there.sum(-1) == 1, there.int().argmax(-1), UNCLEAR)
+    present = torch.stack([(red(scenes) & (shape == k)).flatten(-2).any(-1) for k in range(len(SHAPES))], -1)
+    return torch.where(present.sum(-1) == 1, present.int().argmax(-1), UNCLEAR)
 
 
 def right_edits(
@@ -126,12 +125,12 @@ def right_edits(
         query: the scene that is edited.
         distractor: the scene that cells are taken from.
         target: the class that is wanted.
-        grid: rows u and columns v of the classifier's map; a cell of it stands for the scene's cell in which
-            its centre lies.
+        grid: rows u and columns v of the classifier's map; a cell of it stands for the cell of the scene around its
+            centre.
 
     Returns:
-        For each of the u * v cells of the query's map and each of the distractor's, row by row: is replacing
-        the one by the other right?
+        For each of the u * v cells of the query's map and each of the distractor's, row by row: whether replacing the
+        first by the second is right.
     """
     cells = SIDE**2
     edited = query.flatten().repeat(cells, cells, 1)  # (query's cell, distractor's cell, scene)
@@ -144,7 +143,7 @@ def right_edits(
 
 
 def _scenes(count: int, key: Sequence[int]) -> Int[Tensor, "n 4 4"]:
-    """Distractors and blanks, and as many red things as the class wants, all in random places."""
+    """Distractors and blanks, and as many red things as the class needs, in random places."""
 
     def stream(n: int) -> np.random.Generator:  # one for each quantity: scene 0 is the same for every count
         return np.random.default_rng([*key, 0, n])
@@ -186,13 +185,13 @@ def _outside(
     down: Float[Tensor, "n h 1"], across: Float[Tensor, "n 1 w"], radius: Float[Tensor, "n 1 1"]
 ) -> Float[Tensor, "k n h w"]:
     """How far, in pixels, each pixel lies outside of each of the shapes; below 0 inside."""
-    beside, above = across.abs(), down.abs()
+    aside, above = across.abs(), down.abs()
     bar = 0.36 * radius
     return torch.stack(
         [
             (across**2 + down**2).sqrt() - radius,
-            torch.maximum(beside, above) - 0.86 * radius,
-            torch.maximum(0.874 * beside - 0.486 * (down + radius), (down - 0.8 * radius).expand(-1, -1, CELL)),
-            torch.minimum(torch.maximum(beside - radius, above - bar), torch.maximum(beside - bar, above - radius)),
+            torch.maximum(aside, above) - 0.86 * radius,
+            torch.maximum(0.874 * aside - 0.486 * (down + radius), (down - 0.8 * radius).expand(-1, -1, CELL)),
+            torch.minimum(torch.maximum(aside - radius, above - bar), torch.maximum(aside - bar, above - radius)),
         ]
     )

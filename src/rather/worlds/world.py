@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sized
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, final
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, final, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from rather.config.errors import RatherError
 from rather.core import Classifier, Images, Logits
 
 Amounts = Float[Tensor, " n"]  # of a cause, from 0 to 1; above a half the cause is present
@@ -17,6 +18,7 @@ HALF: Final = 0.5
 _BLOCK: Final = 32  # scenes drawn at a time: all pictures at once could fill the memory
 
 
+@runtime_checkable  # the shapes in the types are checked at run time by the tests
 class Scenes(Sized, Protocol):
     """A world's own kind of scenes: they have a length, and some of them can be taken."""
 
@@ -76,7 +78,19 @@ class World(ABC, Generic[S]):
         """How much of each cause the pictures show, read without scene or classifier."""
 
     def effects(self, classifier: Classifier, scenes: S, target: int) -> dict[str, Effect]:
-        """The effect of each cause on the log-odds and the probability of a class, in the order of `causes`."""
+        """The interventional effect of each cause on a class, in the order of `causes`.
+
+        Each scene is drawn with the cause at 0 and at 1 and everything else unchanged; the effect is the difference of
+        the classifier's outputs.
+
+        Args:
+            classifier: of this world's pictures.
+            scenes: whose causes are set.
+            target: the class whose log-odds and probability are taken.
+
+        Raises:
+            RatherError: DATA-EMPTY for no scenes.
+        """
         return {cause: self.effect(classifier, scenes, cause, target) for cause in self.causes}
 
     @final
@@ -107,6 +121,8 @@ class World(ABC, Generic[S]):
 @torch.no_grad()
 def outcome(classifier: Classifier, draw: Callable[[S], Images], scenes: S, target: int) -> Float[Tensor, "2 n"]:
     """Log-odds and probability of a class for each scene, in 64 bits."""
+    if not len(scenes):
+        raise RatherError("DATA-EMPTY", where="no scenes", do="Give one at least")
     device = classifier.get_buffer("mean").device
     blocks = (scenes[start : start + _BLOCK] for start in range(0, len(scenes), _BLOCK))
     odds = log_odds(torch.cat([classifier(draw(block).to(device)).cpu() for block in blocks]), target)

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  // One question alone: the address says which, so that links and the Back button work.
+  // One pair of classes alone: the address says which, so that links and the Back button work.
   const sections = [...document.querySelectorAll("section.pair")];
   const only = document.querySelector(".only");
   const choose = () => {

@@ -6,7 +6,6 @@ from typing import Final
 
 from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS, NUISANCES, REGIONS
 from rather.worlds.faces.drawing import draw
-from rather.worlds.faces.effects import effects
 from rather.worlds.faces.sample import RULES, Faces, Population, sample, set_attributes
 from rather.worlds.faces.source import VARIANTS, DrawnFaces, load
 
@@ -22,7 +21,6 @@ __all__ = [
     "Faces",
     "Population",
     "draw",
-    "effects",
     "load",
     "sample",
     "set_attributes",
@@ -31,8 +29,8 @@ __all__ = [
 #: Names of data sets, and what each is.
 NAMES: Final = {
     "faces": "drawn faces, smiling or not: every attribute and the region of every pixel is known",
-    "faces/age": "the same, young or old",
-    "faces/age-glasses": "the same to explain; in training, the old mostly wear glasses and hats",
-    "faces/smile-xor-hat": "the same, with a smile or a hat but not both",
-    "faces/others": "other faces, smiling or not: for a second classifier that judges the explanations",
+    "faces/age": "drawn faces, young or old",
+    "faces/age-glasses": "drawn faces, young or old; in training, the old mostly wear glasses and hats",
+    "faces/smile-xor-hat": "drawn faces, with a smile or a hat but not both",
+    "faces/others": "other drawn faces, smiling or not: for a second classifier that judges the explanations",
 }

@@ -7,33 +7,26 @@ from math import tau
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-
-class Attribute(NamedTuple):
-    """Something about a face that can be changed on its own."""
-
-    graded: bool  # any value from 0 to 1; else 0 or 1
-    celeba: str | None  # CelebA's attribute of the same meaning; of the opposite one if it begins with "-"
-    what: str
-
-
-#: In the order of the columns of `Faces.attributes`.
-ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
+#: What each attribute is, in the order of the columns of `Faces.attributes`.
+ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "smile": Attribute(True, "Smiling", "how much the face smiles: the mouth's curve and its opening"),
-        "age": Attribute(True, "-Young", "grey hair, lines and folds from forehead to neck"),
-        "glasses": Attribute(False, "Eyeglasses", "wears glasses"),
-        "beard": Attribute(False, "-No_Beard", "has a full beard"),
-        "hat": Attribute(False, "Wearing_Hat", "wears a hat, which hides the hair above the forehead"),
-        "fringe": Attribute(False, "Bangs", "hair falls over the forehead"),
-        "black_hair": Attribute(False, "Black_Hair", "hair, brows and beard are black before they grey"),
-        "brown_hair": Attribute(False, "Brown_Hair", "hair, brows and beard are brown before they grey"),
-        "blond_hair": Attribute(False, "Blond_Hair", "hair, brows and beard are blond before they grey"),
-        "red_hair": Attribute(False, None, "hair, brows and beard are red before they grey"),
-        "long_hair": Attribute(False, None, "hair falls below the chin"),
-        # CelebA's Pale_Skin is said of few light faces, so its opposite is not this.
-        "dark_skin": Attribute(False, None, "skin is of the darker of two groups of tones"),
+        "smile": "how much the face smiles: the mouth's curve and its opening",
+        "age": "grey hair, lines and folds from forehead to neck",
+        "glasses": "wears glasses",
+        "beard": "has a full beard",
+        "hat": "wears a hat, which hides the hair above the forehead",
+        "fringe": "hair falls over the forehead",
+        "black_hair": "hair, brows and beard are black before they grey",
+        "brown_hair": "hair, brows and beard are brown before they grey",
+        "blond_hair": "hair, brows and beard are blond before they grey",
+        "red_hair": "hair, brows and beard are red before they grey",
+        "long_hair": "hair falls below the chin",
+        "dark_skin": "skin is of the darker of two groups of tones",
     }
 )
+
+#: These take any value from 0 to 1, the others 0 or 1.
+GRADED: Final = ("smile", "age")
 
 #: Of these exactly one holds.
 HAIR_COLOURS: Final = ("black_hair", "brown_hair", "blond_hair", "red_hair")
@@ -73,7 +66,7 @@ NUISANCES: Final[Mapping[str, Nuisance]] = MappingProxyType(
         "shift_x": Nuisance(-0.05, 0.05),
         "shift_y": Nuisance(-0.01, 0.05),
         "tilt": Nuisance(-0.12, 0.12),  # radians
-        "turn": Nuisance(-0.035, 0.035),  # how far the features lie beside the middle of the head
+        "turn": Nuisance(-0.035, 0.035),  # distance of the features from the middle of the head
         "scale": Nuisance(1.06, 1.20),
         # light
         "light": Nuisance(-1, 1),  # from the left or from the right

@@ -35,8 +35,8 @@ _DROP: Final = 0.02  # how far the head's origin lies below the picture's
 class Canvas:
     """The pictures so far of n faces, or a window of them; its parts change while it is painted.
 
-    The origin of x and y is the middle of the head; y grows downward, lengths are in halves of the picture's
-    side before scaling.
+    The origin of x and y is the middle of the head; y grows downward, lengths are in halves of the picture's side
+    before scaling.
     """
 
     x: Plane
@@ -59,7 +59,7 @@ class Canvas:
             self.mark(cover, region)
 
     def mark(self, cover: Plane, region: str) -> None:
-        """A region in the layout alone, for what is told by its shading."""
+        """A region in the layout alone, for what only shading shows."""
         self.layout.masked_fill_(cover.detach() > 0.5, REGIONS.index(region))  # noqa: PLR2004 - half
 
     def shade(self, factor: Plane) -> None:

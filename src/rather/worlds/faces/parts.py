@@ -26,8 +26,8 @@ def strands(canvas: Canvas, traits: Traits) -> Plane:
 
 def hair_behind(canvas: Canvas, traits: Traits, strand: Plane) -> None:
     """Long hair behind the neck, which short hair has not."""
-    beside = canvas.x.abs() - (traits["width"] + 0.10 + 0.03 * torch.sin(canvas.y * 5 + traits["hair_phase"]))
-    fall = both(beside, band(canvas.y, -0.28, traits["hair_end"]))
+    aside = canvas.x.abs() - (traits["width"] + 0.10 + 0.03 * torch.sin(canvas.y * 5 + traits["hair_phase"]))
+    fall = both(aside, band(canvas.y, -0.28, traits["hair_end"]))
     crown = ellipse(canvas.x, canvas.y + 0.22, traits["width"] + 0.12, 0.55)
     cover = canvas.cover(either(fall, crown)) * traits["long_hair"]
     canvas.paint(cover, traits["hair"] * (0.8 * strand)[:, None], "hair")
@@ -58,9 +58,9 @@ def neck_and_cloth(canvas: Canvas, traits: Traits) -> None:
 def hair_in_front(canvas: Canvas, traits: Traits, strand: Plane) -> None:
     """Long hair over the shoulders."""
     full = 0.085 * (3 * canvas.y).clamp(0, 1)
-    beside = (canvas.x.abs() - (traits["width"] + 0.10)).abs() - full
+    aside = (canvas.x.abs() - (traits["width"] + 0.10)).abs() - full
     end = traits["hair_end"] - 2 * (canvas.x.abs() - traits["width"] - 0.08) ** 2
-    cover = canvas.cover(both(beside, band(canvas.y, 0.02, end))) * traits["long_hair"]
+    cover = canvas.cover(both(aside, band(canvas.y, 0.02, end))) * traits["long_hair"]
     canvas.paint(cover, traits["hair"] * (0.92 * strand)[:, None], "hair")
 
 
@@ -86,9 +86,9 @@ def head(canvas: Canvas, traits: Traits) -> Plane:
 
 def lines(canvas: Canvas, traits: Traits, face: Plane) -> None:
     """What age draws into the skin from the forehead to the chin, each line as dark as the face is old."""
-    x, y, beside = canvas.x, canvas.y, canvas.x.abs()
+    x, y, aside = canvas.x, canvas.y, canvas.x.abs()
     eye = traits["eye_level"]
-    from_eye = beside - traits["eye_distance"]
+    from_eye = aside - traits["eye_distance"]
     forehead = bump(x, 0.24, flat=True) * sum(
         canvas.stroke(y - level - eye / 2 - 0.05 * x**2 - 0.006 * torch.sin(22 * x + 60 * level), 0.012)
         for level in (-0.34, -0.28, -0.22)
@@ -98,10 +98,10 @@ def lines(canvas: Canvas, traits: Traits, face: Plane) -> None:
         canvas.stroke(y - eye - slope * corner, 0.009) for slope in (-0.45, 0.0, 0.45)
     )
     eye_bag = bump(from_eye, 0.09, flat=True) * canvas.stroke(y - eye - 0.085 + 0.6 * from_eye**2, 0.013)
-    nose_to_mouth = bump(y - 0.21, 0.11, flat=True) * canvas.stroke(beside - 0.14 - 0.16 * (y - 0.12), 0.014)
-    mouth_to_jaw = bump(y - 0.43, 0.08, flat=True) * canvas.stroke(beside - 0.165 - 0.15 * (y - 0.35), 0.014)
+    nose_to_mouth = bump(y - 0.21, 0.11, flat=True) * canvas.stroke(aside - 0.14 - 0.16 * (y - 0.12), 0.014)
+    mouth_to_jaw = bump(y - 0.43, 0.08, flat=True) * canvas.stroke(aside - 0.165 - 0.15 * (y - 0.35), 0.014)
     chin = bump(x, 0.13, flat=True) * canvas.stroke(y - 0.45 + 0.8 * x**2, 0.016)
-    jowl = bump(beside - 0.22, 0.06) * bump(y - 0.47, 0.05)
+    jowl = bump(aside - 0.22, 0.06) * bump(y - 0.47, 0.05)
     dark = forehead + crows_feet + eye_bag + nose_to_mouth + mouth_to_jaw + chin + 0.6 * jowl
     canvas.shade(1 - 0.42 * traits["age"] * canvas.cover(face) * dark.clamp(max=1))
 
@@ -122,7 +122,7 @@ def hair(canvas: Canvas, traits: Traits, strand: Plane) -> None:
     """Hair over the head down to the hairline, which recedes a little with age, or to the fringe."""
     x, y, long = canvas.x, canvas.y, traits["long_hair"]
     width, phase = traits["width"], traits["hair_phase"]
-    beside = x.abs()
+    aside = x.abs()
     scalp = ellipse(x, y + 0.13, width + 0.075 + 0.03 * long, traits["height"] - 0.045)
     bare = -0.39 + traits["hairline"] - 0.05 * traits["age"] + 0.02 * torch.sin(18 * x + phase)
     bare = bare + (0.05 - 0.38 * long) * x**2
@@ -130,7 +130,7 @@ def hair(canvas: Canvas, traits: Traits, strand: Plane) -> None:
     edge = torch.lerp(bare, torch.maximum(bare, fringe), traits["fringe"])
     temple = 1 - 0.55 * (y.clamp(max=0) / traits["height"]) ** 2  # the face narrows there
     inner = (width - 0.045 - 0.03 * long) * temple + 0.30 * (y - 0.02).clamp(min=0)
-    side = both(inner - beside, y - (0.30 * long - 0.02 * (1 - long)))
+    side = both(inner - aside, y - (0.30 * long - 0.02 * (1 - long)))
     cover = canvas.cover(both(scalp, either(y - edge, side)))
     canvas.paint(cover, traits["hair"] * strand[:, None], "hair")
 

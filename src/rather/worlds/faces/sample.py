@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rather.config.errors import RatherError, did_you_mean
-from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS, NUISANCES
+from rather.worlds.faces.attributes import ATTRIBUTES, GRADED, HAIR_COLOURS, NUISANCES
 
 Value = Float[Tensor, "*n"] | float  # for all faces, or for each
 
@@ -26,44 +26,24 @@ _GAP: Final = 0.4  # the width between the low and the high values of a graded a
 _COLUMN: Final = {name: column for column, name in enumerate(ATTRIBUTES)}
 
 
-@final
-@dataclass(frozen=True)
-class Rule:
-    """The label as a known function of attributes.
-
-    Args:
-        name: what to call it.
-        classes: what False and True are called.
-        causes: the attributes that it looks at.
-        of: from the values of `causes`, each (n,), to whether the second class holds.
-    """
+class Rule(NamedTuple):
+    """A label that is a known function of attributes: whether an odd number of its causes is above a half."""
 
     name: str
-    classes: tuple[str, str]
+    classes: tuple[str, str]  # what False and True are called
     causes: tuple[str, ...]
-    of: Callable[..., Bool[Tensor, " n"]]
 
     def label(self, attributes: Float[Tensor, "n 12"]) -> Bool[Tensor, " n"]:
-        """Whether the second class holds."""
-        return self.of(*(attributes[:, _COLUMN[name]] for name in self.causes))
-
-
-def _more_than_half(value: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
-    return value > 0.5  # noqa: PLR2004 - graded attributes avoid it
-
-
-def _either(smile: Float[Tensor, " n"], hat: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
-    return _more_than_half(smile) ^ _more_than_half(hat)
+        """Whether the second class holds; graded attributes avoid a half."""
+        present = attributes[:, [_COLUMN[name] for name in self.causes]] > 0.5  # noqa: PLR2004 - a half
+        return present.sum(1) % 2 == 1
 
 
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
-        rule.name: rule
-        for rule in (
-            Rule("smile", ("not smiling", "smiling"), ("smile",), _more_than_half),
-            Rule("age", ("young", "old"), ("age",), _more_than_half),
-            Rule("smile-xor-hat", ("both or neither", "smile or hat"), ("smile", "hat"), _either),
-        )
+        "smile": Rule("smile", ("not smiling", "smiling"), ("smile",)),
+        "age": Rule("age", ("young", "old"), ("age",)),
+        "smile-xor-hat": Rule("smile-xor-hat", ("both or neither", "smile or hat"), ("smile", "hat")),
     }
 )
 
@@ -146,9 +126,9 @@ def sample(count: int, seed: int | tuple[int, ...] = 0, population: Population |
     }
     columns: dict[str, Tensor] = {}
     colour = (_uniform(count, (*key, 1, len(ATTRIBUTES))) * len(HAIR_COLOURS)).long()
-    for stream, (name, attribute) in enumerate(ATTRIBUTES.items()):
+    for stream, name in enumerate(ATTRIBUTES):
         chance = _uniform(count, (*key, 1, stream))
-        if attribute.graded:
+        if name in GRADED:
             contrast = population.contrast if name in population.rule.causes else 1.0
             wide = (1 - _GAP) * chance + _GAP * (chance > 0.5)  # noqa: PLR2004 - half of them are high
             columns[name] = 0.5 + contrast * (wide - 0.5)
@@ -200,8 +180,9 @@ def _checked(name: str, value: Value, count: int) -> Float[Tensor, " n"]:
     if column.shape not in {(), (count,)}:
         why = f"shape {tuple(column.shape)}, there are {count} faces"
         raise RatherError("CFG-SETTING", where=name, why=why)
-    graded = ATTRIBUTES[name].graded
-    good = (column >= 0) & (column <= 1) if graded else (column == 0) | (column == 1)
+    good, why = (column == 0) | (column == 1), "must be 0 or 1"
+    if name in GRADED:
+        good, why = (column >= 0) & (column <= 1), "must be in [0, 1]"
     if not good.all():
-        raise RatherError("CFG-SETTING", where=name, why="must be in [0, 1]" if graded else "must be 0 or 1")
+        raise RatherError("CFG-SETTING", where=name, why=why)
     return column.expand(count)

@@ -1,4 +1,4 @@
-"""Drawn faces as a data set: pictures that are drawn when they are asked for, and kept once drawn."""
+"""Drawn faces as a data set: pictures are drawn when they are read, and kept in a cache."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Images
 from rather.data.source import Dataset, Source
 from rather.worlds.faces import cache
-from rather.worlds.faces.attributes import ATTRIBUTES, HAIR_COLOURS, REGIONS
+from rather.worlds.faces.attributes import ATTRIBUTES, GRADED, HAIR_COLOURS, REGIONS
 from rather.worlds.faces.cache import Drawn
 from rather.worlds.faces.drawing import draw
 from rather.worlds.faces.sample import RULES, Faces, Population, sample
 
 SIDE: Final = 64
-BLOCK: Final = 32  # faces that are drawn when one of them is asked for
+BLOCK: Final = 32  # faces that are drawn when one of them is read
 WORTH_KEEPING: Final = 1_000  # of fewer faces, drawing takes seconds
 
 Part = Literal["train", "test"]
@@ -141,7 +141,7 @@ class DrawnFaces(Source):
                 self.name, self.part, len(self), seed=self._seed, population=self._population, side=self.side
             )
             own, other = self.faces.attributes, self.faces.attributes.roll(1, 0)
-            graded = torch.tensor([one.graded for one in ATTRIBUTES.values()])
+            graded = torch.tensor([name in GRADED for name in ATTRIBUTES])
             colour = torch.tensor([name in HAIR_COLOURS for name in ATTRIBUTES])
             things = torch.cumsum(~colour, 0).masked_fill(colour, 0)  # a hair colour is one thing
             random = np.random.default_rng((self._seed, int(self.part == "test"), len(own)))
@@ -155,10 +155,10 @@ class DrawnFaces(Source):
 
     @override
     def true_effects(self, classifier: Classifier, count: int) -> dict[str, float]:
-        from rather.worlds.faces.effects import effects  # it imports the world, which imports this file
+        from rather.worlds import WORLDS  # it imports the faces
 
-        found = effects(classifier, self.faces[:count], 1)
-        return {name: float(effect.log_odds.mean()) for name, effect in found.items()}
+        found = WORLDS["faces"].effects(classifier, self.faces[:count], 1)
+        return {name: float(found[name].log_odds.mean()) for name in ATTRIBUTES}
 
     @override
     def true_counterfactuals(self, indices: list[int], cause: str, more: Bool[Tensor, " b"]) -> Images:

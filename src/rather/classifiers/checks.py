@@ -1,4 +1,4 @@
-"""Preflight: can this classifier be explained? A few passes of a few images, and one line for each fault."""
+"""What can be wrong with a net: a few passes of a few images, and one line for each fault."""
 
 from __future__ import annotations
 
@@ -8,58 +8,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from rather.classifiers.outputs import OneTensor, to_logits
+from rather.classifiers.outputs import OneTensor
 from rather.config.errors import RatherError
-from rather.core import Classifier, Images
 from rather.io.images import Shape
+from rather.types import Images
 
-_IMAGES: Final = 4  # of the given ones, at most; and as many of noise
 #: By how much outputs may differ because sums are taken in another order; see `difference`.
 CLOSE: Final = 1e-4
-
-
-def preflight(classifier: Classifier, images: Images) -> list[str]:
-    """Run the classifier on a few images, and on noise, in several ways; refuse it if it is at fault.
-
-    It costs five passes of at most 8 images, one of them with its gradient.
-
-    Args:
-        classifier: to check.
-        images: some that it will explain; the first four are taken.
-
-    Returns:
-        What is odd, and no fault.
-
-    Raises:
-        RatherError: MODEL-INPUT, -OUTPUT-TYPE, -OUTPUT-SHAPE, -ONE-OUTPUT, -PROBABILITIES, -CLASSES,
-            -NONFINITE, -WEIGHTS-NONFINITE, -TRAIN-MODE or -BATCH-DEPENDENT.
-    """
-    if images.ndim != 4 or tuple(images.shape[1:]) != classifier.shape or not len(images):  # noqa: PLR2004 - b, c, h, w
-        raise RatherError(
-            "MODEL-INPUT",
-            where=f"images of shape {tuple(images.shape)}",
-            why=f"{classifier.name} takes (b, {', '.join(map(str, classifier.shape))})",
-        )
-    check_weights(classifier)
-    with torch.random.fork_rng(devices=[]):  # a net that draws random numbers must not change the caller's
-        x = images[:_IMAGES].to(classifier.get_buffer("mean").device)
-        x = torch.cat([x, noise(len(x), classifier.shape).to(x)])
-        logits = run(classifier, x)
-        if not isinstance(logits, Tensor):
-            raise RatherError("MODEL-OUTPUT-TYPE", where=type(logits).__name__, do="Wrap the net with rather.adapt")
-        check_finite(classifier, x, logits)
-        to_logits(logits, "logits", len(x))
-        if logits.shape[1] != len(classifier.classes):
-            raise RatherError(
-                "MODEL-CLASSES",
-                where=f"{len(classifier.classes)} names",
-                why=f"the classifier has {logits.shape[1]} outputs",
-            )
-        check_steady(classifier, x, logits)
-        notes = _gradient_notes(classifier, x[: len(x) // 2])
-    if bool((logits == logits[:1]).all()):
-        notes.append("every image gets the same answer")
-    return notes
 
 
 def noise(count: int, shape: Shape) -> Images:
@@ -128,13 +83,7 @@ def _modules(net: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def check_steady(net: nn.Module, x: Tensor, output: Tensor) -> None:
-    """Refuse a net that returns something else for the same image, among other images, or alone.
-
-    Args:
-        net: images, as it takes them, to one tensor.
-        x: at least two images.
-        output: what the net returned for them.
-    """
+    """Refuse a net that returns something else for the same image, among other images, or alone."""
     training = [name or "the net itself" for name, module in _modules(net) if module.training][::-1]
     where = f"{training[0]} is in training mode" if training else ""
     again = difference(run(net, x), output)
@@ -171,21 +120,3 @@ def difference(one: object, other: Tensor) -> float:
         return math.inf
     far = float((one - other).abs().max() / (1 + other.abs().max()))
     return far if math.isfinite(far) else math.inf
-
-
-def _gradient_notes(classifier: Classifier, x: Images) -> list[str]:
-    """A note if the gradient is useless, or zero for some of the images."""
-    x = x.clone().requires_grad_()
-    try:
-        with torch.enable_grad():
-            # The runner-up's, because a target has it: the first choice's vanishes where the classifier is sure.
-            score = classifier(x).log_softmax(1).topk(2).values[:, 1]
-            (gradient,) = torch.autograd.grad(score.sum(), x)
-    except RuntimeError as error:
-        return [f"its answers have no gradient: {brief(error)}"]
-    if not gradient.isfinite().all():
-        return ["the gradient is NaN or infinite"]
-    dead = int((gradient.flatten(1) == 0).all(1).sum())
-    if dead == len(x):
-        return ["the gradient is zero everywhere"]
-    return [f"{dead} of {len(x)} images have no gradient"] if dead else []

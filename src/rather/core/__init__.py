@@ -1,0 +1,36 @@
+"""The types that everyone shares: Classifier, Goal, Noise, SearchResult, Counterfactuals, Method."""
+
+from rather.core.classifier import Classifier, fingerprint
+from rather.core.ensembles import ensemble
+from rather.core.goal import Goal, Noise
+from rather.core.inspection import preflight
+from rather.core.method import NOT_GIVEN, Deferred, Loadable, LoadableImages, Method, class_numbers
+from rather.core.result import Counterfactual, Counterfactuals, SearchResult, Status, rows_of
+from rather.types import Features, Image, Images, Labels, Logits, Resource, Target
+
+__all__ = [
+    "NOT_GIVEN",
+    "Classifier",
+    "Counterfactual",
+    "Counterfactuals",
+    "Deferred",
+    "Features",
+    "Goal",
+    "Image",
+    "Images",
+    "Labels",
+    "Loadable",
+    "LoadableImages",
+    "Logits",
+    "Method",
+    "Noise",
+    "Resource",
+    "SearchResult",
+    "Status",
+    "Target",
+    "class_numbers",
+    "ensemble",
+    "fingerprint",
+    "preflight",
+    "rows_of",
+]

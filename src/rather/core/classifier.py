@@ -1,0 +1,194 @@
+"""Classifiers, as everything else sees them: images in [0, 1] to logits, by way of a map of features."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rather.classifiers.wrap import PerChannel, Wrapped, wrap
+from rather.config.errors import RatherError, did_you_mean
+from rather.config.output import Output
+from rather.io.images import Shape
+from rather.types import Features, Images, Logits, Resource
+
+
+@final
+class Classifier(Resource, nn.Module):
+    """A net or a function as a classifier of images in [0, 1]: `head(body((x - mean) / std))` are its logits.
+
+    The net is copied, frozen and kept in evaluation mode; yours stays as it is. It runs on a few images of noise,
+    which shows what it returns: one logit becomes two, probabilities become their logarithms, and of a dictionary
+    the logits are taken. It is cut into a body, which gives a map of features (b, d, u, v), and a head.
+
+    Args:
+        net: images (b, c, h, w), normalised, to one number for each class, or to one for the second of two.
+        head: to take two parts as they are, without a copy and a look: `net` is the body then.
+        shape: (c, h, w) of its images.
+        classes: a name for each class, no two alike; by default its number.
+        mean: per channel, subtracted from images in [0, 1]; 0 by default.
+        std: per channel, divides them; 1 by default.
+        output: what its numbers are.
+        layer: where to cut it into body and head, as `named_modules` calls it; by default where the features
+            are a map for the last time.
+        name: its name in reports.
+        members: the classifiers of an ensemble, if it is one.
+
+    Raises:
+        RatherError: MODEL-INPUT, -OUTPUT-TYPE, -OUTPUT-SHAPE, -ONE-OUTPUT, -PROBABILITIES,
+            -NOT-PROBABILITIES, -NONFINITE, -WEIGHTS-NONFINITE, -TRAIN-MODE, -BATCH-DEPENDENT, -LAYER,
+            -CLASSES or -COPY; CFG-SETTING for means or deviations that are not one for each channel.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module | Callable[[Tensor], object],
+        head: nn.Module | None = None,
+        *,
+        shape: Shape | None = None,
+        classes: Sequence[str] | None = None,
+        mean: PerChannel = None,
+        std: PerChannel = None,
+        output: Output = "logits",
+        layer: str | None = None,
+        name: str = "classifier",
+        members: Sequence[Classifier] = (),
+    ) -> None:
+        super().__init__()
+        if shape is None:
+            why = "the size of its images is not known"
+            raise RatherError(
+                "MODEL-INPUT", where=name, why=why, do="Give shape=(channels, height, width), or --shape C H W"
+            )
+        if head is None:
+            parts = wrap(net, shape=shape, classes=classes, mean=mean, std=std, output=output, layer=layer, name=name)
+        elif isinstance(net, nn.Module) and classes is not None:
+            parts = Wrapped(net, head, tuple(classes), None)
+        else:
+            raise RatherError("MODEL-CLASSES", where=name, why="a head needs a module before it and names of classes")
+        self.body, self.head, self.classes, device = parts
+        self.shape, self.name = shape, name
+        self._members = tuple(members)  # a tuple, so that they are not registered twice
+        twice = [one for one, count in Counter(self.classes).items() if count > 1]
+        if twice:
+            raise RatherError("MODEL-CLASSES", where=twice[0], why="two classes have this name")
+        self.register_buffer("mean", _per_channel("mean", 0.0 if mean is None else mean, shape[0]))
+        self.register_buffer("std", _per_channel("std", 1.0 if std is None else std, shape[0]))
+        self.eval().requires_grad_(requires_grad=False)
+        if device is not None:
+            self.to(device)
+
+    @classmethod
+    def from_torchvision(cls, model: str, *, weights: str | None = None, layer: str | None = None) -> Classifier:
+        """A model of torchvision, such as "resnet50", with its published weights, or with those of a file.
+
+        Raises:
+            RatherError: what `load_classifier` raises.
+        """
+        return _loaded("torchvision", model, weights, layer)
+
+    @classmethod
+    def from_timm(cls, model: str, *, weights: str | None = None, layer: str | None = None) -> Classifier:
+        """A model of timm, likewise; needs `pip install 'rather[timm]'`."""
+        return _loaded("timm", model, weights, layer)
+
+    @classmethod
+    def from_hf(cls, folder: str, *, layer: str | None = None) -> Classifier:
+        """A classifier of transformers from a folder or its hub; needs `pip install 'rather[hf]'`."""
+        return _loaded("hf", folder, None, layer)
+
+    def forward(self, x: Images) -> Logits:
+        """The logits of images."""
+        given: Tensor = self.head(self.features(x))
+        return given
+
+    def features(self, x: Images) -> Features:
+        """The map that the head sees."""
+        given: Tensor = self.body((x - self.mean) / self.std)
+        return given
+
+    @torch.no_grad()
+    def probabilities(self, x: Images, batch_size: int = 256) -> Float[Tensor, "b k"]:
+        """Class probabilities of images, `batch_size` of them in memory at a time, without gradients."""
+        return torch.cat([self(part).softmax(1) for part in x.split(batch_size)])
+
+    @property
+    def members(self) -> tuple[Classifier, ...]:
+        """The classifiers of an ensemble; of a single one, itself."""
+        return self._members or (self,)
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Stays in evaluation mode, whatever `mode` says: dropout would make every answer another."""
+        del mode
+        return super().train(mode=False)
+
+    def fingerprint(self) -> str:
+        """A sha256 of its classes and of all that `fingerprint` looks at."""
+        return fingerprint(self, self.shape, self.classes, self.get_buffer("mean").device)
+
+    def class_index(self, name: str) -> int:
+        """The index of a class given by name or by number; a wrong one is answered with the nearest names."""
+        if name not in self.classes and name.isdecimal() and int(name) < len(self.classes):
+            return int(name)
+        return self.class_named(name)
+
+    def class_named(self, name: str) -> int:
+        """The index of a class by its name alone: what another classifier calls "7" is no number here."""
+        if name in self.classes:
+            return self.classes.index(name)
+        raise RatherError(
+            "CFG-CLASS",
+            where=name,
+            why=f"{self.name} knows {len(self.classes)} classes",
+            do=did_you_mean(name, self.classes),
+        )
+
+
+@torch.no_grad()
+def fingerprint(net: nn.Module, shape: tuple[int, ...], told: object, device: torch.device) -> str:
+    """A sha256 of what a net takes, its structure, its numbers and its answers, and of what is told beside.
+
+    The answers are to four inputs of noise, for code can differ where structure and numbers do not. Of each
+    answer one weighted sum counts, to 3 decimals, which leaves room for the rounding errors of another
+    processor or number of threads. A difference that no such sum shows stays unseen.
+
+    Args:
+        net: that takes (b, *shape) in [0, 1] and gives (b, k).
+        shape: of one input.
+        told: what else makes it what it is; its `repr` counts.
+        device: where the net is.
+    """
+    digest = hashlib.sha256(repr((shape, told, net)).encode())
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    noise = torch.rand(4, *shape, generator=torch.Generator().manual_seed(0))
+    answers = net(noise.to(device)).double().cpu()
+    weights = torch.linspace(1, 2, answers.shape[1], dtype=torch.float64) / answers.shape[1] ** 0.5
+    sums = (answers * weights).sum(1).round(decimals=3) + 0.0  # and not -0.0
+    digest.update(repr(sums.tolist()).encode())
+    return digest.hexdigest()
+
+
+def _loaded(library: str, model: str, weights: str | None, layer: str | None) -> Classifier:
+    from rather import load_classifier  # the public face knows every library, this module none
+
+    return load_classifier(f"{library}:{model}" if weights is None else f"{library}:{model}={weights}", layer=layer)
+
+
+def _per_channel(name: str, values: float | Sequence[float] | Tensor | np.ndarray, count: int) -> Tensor:
+    numbers = torch.as_tensor(values, dtype=torch.float32).flatten()
+    if isinstance(values, float):
+        numbers = numbers.expand(count)
+    if len(numbers) != count:
+        raise RatherError("CFG-SETTING", where=f"{name} of {len(numbers)}", why=f"there are {count} channels")
+    return numbers.clone().view(-1, 1, 1)

@@ -1,0 +1,106 @@
+"""Explaining images in memory: what `rather explain` does, without a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from rather.config.errors import RatherError
+from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Target, class_numbers
+from rather.data.source import Dataset, read_all
+from rather.hub.given import GivenClassifier, GivenImages, as_classifier, as_dataset, as_method, references_by_default
+from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of
+from rather.io.png import unpng
+from rather.runs.explain import DEFAULT_METHOD, DEFAULT_SETTINGS, DEFAULT_TARGET
+from rather.runs.store import Run
+from rather.search.goals import REFERENCED, check_target, choose_goal
+from rather.search.references import References
+
+
+def explain(
+    classifier: GivenClassifier,
+    images: GivenImages,
+    method: Method | str | None = None,
+    *,
+    target: Target | Goal = DEFAULT_TARGET,
+    confidence: float = 0.0,
+    count: int | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> Counterfactuals:
+    """Explain a classifier's decisions: for each image the change after which it predicts another class.
+
+    Args:
+        classifier: to explain: a `Classifier`, its name, or a net, which has to take images of this shape.
+        images: (b, c, h, w) in [0, 1], a dataset or a part of one, or the name or the path of one.
+        method: a method, or the name of a method or preset, which takes what it needs from bundled nets and from
+            the dataset; by default goyal, which scores each edit on the picture.
+        target: a rule (next, random, nearest, runner-up, confused, prototype), a class for all images, a class for
+            each, or a `Goal`.
+        confidence: the least probability of the target, besides being the first choice; not for a `Goal`.
+        count: how many of the images, evenly spaced; by default all.
+        seed: of all random numbers.
+        batch_size: how many images are searched together; results do not depend on it, beyond rounding.
+
+    Raises:
+        RatherError: for what cannot be loaded or does not fit together.
+    """
+    net = as_classifier(classifier, images)
+    pictures = as_dataset(images, net)
+    source = pictures.test
+    x, indices = read_all(source, evenly_spaced(len(source), count or len(source)))
+    ids = [source.id(index) for index in indices]
+    default = {"name": DEFAULT_METHOD, **DEFAULT_SETTINGS}
+    search = as_method(default if method is None else method, net, pictures)
+    goal = (
+        target if isinstance(target, Goal) else _goal(net, x, ids, target, pictures, confidence=confidence, seed=seed)
+    )
+    rows = torch.arange(len(x)).split(batch_size)
+    parts = [search(net, x[some], goal[some], seed=seed, ids=[ids[n] for n in some.tolist()]) for some in rows]
+    return Counterfactuals.cat(parts)
+
+
+def _goal(
+    net: Classifier, x: Images, ids: Sequence[str], target: Target, pictures: Dataset, *, confidence: float, seed: int
+) -> Goal:
+    """The goal of each image: by a rule, or of the classes that are given."""
+    if not isinstance(target, str):
+        return Goal.change(class_numbers(net, target, x), confidence)
+    check_target(target, net)
+    references = None
+    if target in REFERENCED and target not in net.classes:
+        spec = ResourceSpec(pictures=pictures, references=references_by_default(net, pictures))
+        references = references_of(fill_resources([Requirement("references", References)], net, spec.resolve))
+    noise = Noise(seed, [f"target of {one}" for one in ids])
+    probabilities = net.probabilities(x)
+    return choose_goal(target, net, x, probabilities, noise, references=references, confidence=confidence)
+
+
+def counterfactuals_of(run: Run) -> Counterfactuals:
+    """The counterfactuals of a stored run, of all images that could be read."""
+    rows = [row for row in run.rows() if row.query and row.target is not None]
+    if not rows:
+        raise RatherError("DATA-EMPTY", where=run.folder, why="no image of it could be read")
+    classes = tuple(str(name) for name in run.config["classes"])
+    queries = torch.stack([unpng(row.query or b"") for row in rows])
+    images = [unpng(row.image) if row.image else query for row, query in zip(rows, queries, strict=True)]
+    target = torch.tensor([classes.index(str(row.target)) for row in rows])
+    series = [{name: torch.stack([*map(unpng, pngs)]) for name, pngs in row.artifacts.items()} for row in rows]
+    artifacts = {name: [each.get(name, queries[:0]) for each in series] for name in {n: 0 for s in series for n in s}}
+    info = {name: [row.info.get(name) for row in rows] for name in {n: 0 for row in rows for n in row.info}}
+    return Counterfactuals(
+        queries=queries,
+        images=torch.stack(images),
+        goal=Goal(target, torch.tensor([row.confidence for row in rows])),
+        classes=classes,
+        before=torch.tensor([row.before for row in rows]),
+        after=torch.tensor([row.after or row.before for row in rows]),
+        success=torch.tensor([row.status == "found" for row in rows]),
+        failure=tuple(row.code for row in rows),
+        steps=torch.tensor([row.steps for row in rows]),
+        evaluations=torch.tensor([row.evaluations for row in rows]),
+        artifacts=artifacts,
+        info=info,
+        ids=tuple(row.id for row in rows),
+    )
