@@ -13,6 +13,7 @@ from rather.hub.methods import build_method
 from rather.methods.sweep import Sweep
 from rather.methods.wachter import Wachter
 from rather.stats import wilson
+from tolerance import assert_same_pictures
 
 
 def swept(*values: float, count: int = 4):
