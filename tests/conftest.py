@@ -4,6 +4,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+collect_ignore = ["typed_script.py"]  # mypy reads it, and test_public runs it with a net that is there
 
 
 def pytest_configure(config: pytest.Config) -> None:
