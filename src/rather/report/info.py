@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, NotRequired, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
@@ -47,36 +47,36 @@ _BINS: Final = TypeAdapter(Bins)
 
 def lines(info: Any) -> dict[str, Ensemble]:
     """The series of numbers in a mapping, by name."""
-    each = {str(k): _valid(_LINES, v) for k, v in info.items()} if isinstance(info, Mapping) else {}
+    each = {str(k): _valid(_LINES.validate_python, v) for k, v in info.items()} if isinstance(info, Mapping) else {}
     return {name: one if isinstance(one, dict) else {"together": one} for name, one in each.items() if one is not None}
 
 
 def regions(info: Any) -> dict[str, Region]:
     """The regions, the largest share of the change first."""
-    found = _valid(_REGIONS, info) or {}
+    found = _valid(_REGIONS.validate_python, info) or {}
     whole = sum(each["change"] for each in found.values()) <= _WHOLE
     return dict(sorted(found.items(), key=lambda item: -item[1]["change"])) if whole else {}
 
 
 def attributes(info: Any) -> dict[str, float]:
     """The signed change of each attribute, the largest first."""
-    return dict(sorted((_valid(_ATTRIBUTES, info) or {}).items(), key=lambda item: -abs(item[1])))
+    return dict(sorted((_valid(_ATTRIBUTES.validate_python, info) or {}).items(), key=lambda item: -abs(item[1])))
 
 
 def frequencies(info: Any) -> dict[str, dict[str, float]]:
     """Of each attribute the share of the reference images of each class that have it."""
-    return _valid(_FREQUENCIES, info) or {}
+    return _valid(_FREQUENCIES.validate_python, info) or {}
 
 
 def bins(info: Mapping[str, Any]) -> Bins | None:
     """The series of bins in a row's info, if it has one."""
-    found = _valid(_BINS, {key: info.get(key) for key in Bins.__annotations__})
+    found = _valid(_BINS.validate_python, {key: info.get(key) for key in Bins.__annotations__})
     inside = found and max(found["bin"], found["counterfactual_bin"]) < len(found["confidence"])
     return found if inside else None
 
 
-def _valid(adapter: TypeAdapter[T], info: Any) -> T | None:
+def _valid(validate: Callable[[Any], T], info: Any) -> T | None:
     try:
-        return adapter.validate_python(info)
+        return validate(info)
     except ValidationError:
         return None

@@ -15,7 +15,7 @@ from torch import Tensor
 from rather.config.errors import RatherError, did_you_mean
 from rather.worlds.faces.attributes import ATTRIBUTES, GRADED, HAIR_COLOURS, NUISANCES
 
-Value = Float[Tensor, "*n"] | float  # for all faces, or for each
+Value = Float[Tensor, "*n"] | float | int  # for all faces, or for each
 
 #: How often each attribute that is not graded holds; of the hair colours each is as frequent as the others.
 FREQUENCIES: Final[Mapping[str, float]] = MappingProxyType(
