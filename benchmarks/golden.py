@@ -33,6 +33,11 @@ from PIL import Image
 
 #: Old -> new, of flags, settings, methods, metrics, facts, ...; this file has the old names throughout.
 RENAMED: dict[str, str] = {
+    "absent": "skipped_parts",
+    "measure": "metric",
+    "survives_filter": "robustness_filter",
+    "survives_jpeg": "robustness_jpeg",
+    "telling": "sce",
     "--oracle": "--second-classifier",
     "--respacing": "--num-inference-steps",
     "closeness": "distance_weight",
@@ -257,8 +262,10 @@ def recorded(case: Path) -> Iterator[tuple[str, Any]]:
         yield from flat(str(file.relative_to(case)), file.read_bytes())
     for file in [*case.glob("png-*/index.csv"), *case.glob("bench/figures.csv")]:
         for row in csv.DictReader(file.open()):
-            key = "/".join(row[name] for name in ("id", "task", "method", "measure", "variant") if name in row)
-            if row.get("measure") not in IGNORED:
+            key = "/".join(
+                row[name] for name in ("id", "task", "method", "measure", "metric", "variant") if name in row
+            )
+            if row.get("measure", row.get("metric")) not in IGNORED:
                 yield from flat(f"{file.relative_to(case)}/{new_names(key)}", row)
     for file in case.glob("*.safetensors"):
         data = file.read_bytes()

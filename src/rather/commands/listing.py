@@ -112,7 +112,7 @@ def _methods() -> Iterator[str]:
     named = {
         name: f"{line.partition('. ')[0].rstrip('.')}. {_price(name, costs)}" for name, line in list_methods().items()
     }
-    yield "Methods: purpose; what each needs; what a picture takes on one processor core."
+    yield "Methods: purpose; what each needs" + ("; seconds an image on one processor core." if costs else ".")
     yield ""
     yield from _entries(named)
     yield ""
@@ -121,7 +121,8 @@ def _methods() -> Iterator[str]:
     yield from _entries(list_presets())
     yield ""
     yield "rather describe NAME shows what a method does, and its settings."
-    yield "28 px: measured on digits of 28 pixels; 64 px: on drawn faces of 64 pixels."
+    if costs:
+        yield "28 px: measured on digits of 28 pixels; 64 px: on drawn faces of 64 pixels."
 
 
 def _price(name: str, costs: dict[str, dict[str, float | str]]) -> str:
