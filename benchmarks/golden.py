@@ -42,6 +42,7 @@ RENAMED: dict[str, str] = {
     "--respacing": "--num-inference-steps",
     "closeness": "distance_weight",
     "facts": "info",
+    "heals": "repairs",
     "judge": "second_classifier",
     "pictures": "artifacts",
     "screen": "prescreen",
