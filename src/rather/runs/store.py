@@ -114,10 +114,10 @@ class Run:
         """The run in a folder."""
         file = Path(folder) / "run.json"
         try:
-            told = _renamed(json.loads(file.read_text("utf-8")))
-            if told["format"] > FORMAT:
+            entry = _renamed(json.loads(file.read_text("utf-8")))
+            if entry["format"] > FORMAT:
                 raise RatherError("RUN-DAMAGED", where=file, why="written by a newer version", do="Upgrade rather")
-            return cls(Path(folder), told["config"], told["ids"], told["chunk"], told["format"])
+            return cls(Path(folder), entry["config"], entry["ids"], entry["chunk"], entry["format"])
         except (FileNotFoundError, NotADirectoryError):
             raise RatherError(
                 "RUN-NOT-FOUND", where=folder, why="it has no run.json", do="Give the folder of a run"
@@ -140,8 +140,8 @@ class Run:
         folder = Path(folder)
         file = folder / "run.json"
         plain = json.loads(json.dumps(config))
-        told = {"format": FORMAT, "config": plain, "ids": list(ids), "chunk": chunk}
-        data = json.dumps(told, indent=1, allow_nan=False).encode()
+        entry = {"format": FORMAT, "config": plain, "ids": list(ids), "chunk": chunk}
+        data = json.dumps(entry, indent=1, allow_nan=False).encode()
         if not file.exists():
             # Of two commands at once one makes the run; the other is busy, or compares what it finds.
             with writing(folder), cls(folder, plain, ids, chunk).lock():
@@ -160,7 +160,7 @@ class Run:
             )
         if run.written_as < FORMAT:
             with run.lock():  # what it stores from now on no older version can read
-                write_whole(file, json.dumps(told | {"chunk": run.chunk}, indent=1).encode())
+                write_whole(file, json.dumps(entry | {"chunk": run.chunk}, indent=1).encode())
         return run
 
     @contextmanager
@@ -215,10 +215,10 @@ class Run:
                 if pa.schema(list(fields.items())) not in (SCHEMA, _FIRST_SCHEMA):
                     raise ValueError("its columns are not those of a run")
                 for batch in table.iter_batches(batch_size=64):
-                    for told in map(_renamed, batch.to_pylist()):
-                        if told["id"] not in seen:
-                            seen.add(told["id"])
-                            yield _row({"memory": None} | told)
+                    for entry in map(_renamed, batch.to_pylist()):
+                        if entry["id"] not in seen:
+                            seen.add(entry["id"])
+                            yield _row({"memory": None} | entry)
 
     def damaged(self, row: str, why: str) -> RatherError:
         """What to say of a stored row that holds something else than its columns promise."""
@@ -256,40 +256,40 @@ def folder_name(name: str, config: object, ids: Sequence[str]) -> str:
     return f"{name}-{digest}"
 
 
-def _renamed(told: dict[str, Any]) -> dict[str, Any]:
+def _renamed(entry: dict[str, Any]) -> dict[str, Any]:
     """What an older format called by other names."""
-    return {_FORMER.get(name, name): value for name, value in told.items()}
+    return {_FORMER.get(name, name): value for name, value in entry.items()}
 
 
 def record(row: Row) -> dict[str, Any]:
     """A row as `SCHEMA` has it."""
-    told = asdict(row)
+    entry = asdict(row)
     for name in ("query", "image"):
-        told[name] = told[name] and {"bytes": told[name], "path": f"{row.id}.png"}
-    told["artifacts"] = [{"name": k, "png": png} for k, series in row.artifacts.items() for png in series]
-    told["info"] = json.dumps(row.info, allow_nan=False)
+        entry[name] = entry[name] and {"bytes": entry[name], "path": f"{row.id}.png"}
+    entry["artifacts"] = [{"name": k, "png": png} for k, series in row.artifacts.items() for png in series]
+    entry["info"] = json.dumps(row.info, allow_nan=False)
     # Names of files need not be UTF-8; what is stored is.
-    told["where"] = row.where.encode("utf-8", "backslashreplace").decode()
-    told["message"] = row.message.encode("utf-8", "backslashreplace").decode()
-    return told
+    entry["where"] = row.where.encode("utf-8", "backslashreplace").decode()
+    entry["message"] = row.message.encode("utf-8", "backslashreplace").decode()
+    return entry
 
 
 def _status(stored: str) -> str:
     return "already" if stored == "skipped" else stored
 
 
-def _row(told: dict[str, Any]) -> Row:
-    told["status"] = _status(told["status"])
-    missing = [name for name in _COLUMNS if told[name] is None and name not in _OPTIONAL]
-    info = json.loads(told["info"] or "{}")
-    if missing or told["status"] not in STATUSES or not isinstance(info, dict):
-        raise ValueError(f"row {told['id']} has no usable {', '.join(missing) or 'status or facts'}")
+def _row(entry: dict[str, Any]) -> Row:
+    entry["status"] = _status(entry["status"])
+    missing = [name for name in _COLUMNS if entry[name] is None and name not in _OPTIONAL]
+    info = json.loads(entry["info"] or "{}")
+    if missing or entry["status"] not in STATUSES or not isinstance(info, dict):
+        raise ValueError(f"row {entry['id']} has no usable {', '.join(missing) or 'status or facts'}")
     for name in ("query", "image"):
-        told[name] = told[name] and told[name]["bytes"]
+        entry[name] = entry[name] and entry[name]["bytes"]
     series: dict[str, list[bytes]] = {}
-    for picture in told["artifacts"]:
+    for picture in entry["artifacts"]:
         series.setdefault(picture["name"], []).append(picture["png"])
-    return Row(**told | {"artifacts": series, "info": info})
+    return Row(**entry | {"artifacts": series, "info": info})
 
 
 def _column(shard: Path, name: str) -> list[str]:
@@ -304,7 +304,7 @@ def _digest(data: bytes) -> str:
 
 @contextmanager
 def _reading(shard: Path) -> Iterator[None]:
-    """Whatever is wrong with a shard, its bytes, columns or JSON: the person is told which file it is."""
+    """Whatever is wrong with a shard, its bytes, columns or JSON: the person is entry which file it is."""
     try:
         yield
     except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
