@@ -143,14 +143,31 @@ def photos(folder: Path) -> None:
             Image.fromarray(pixels.astype("uint8")).save(folder / kind / f"{n}.png")
 
 
-def weights(name: str, home: Path) -> None:
-    """Random ones of a net of torchvision, where torch looks before it downloads."""
+def weights(name: str, home: Path, photos: Path) -> None:
+    """Random ones of a net of torchvision, where torch looks before it downloads.
+
+    As drawn, a net gives every picture the same class. Its statistics and its last bias are therefore set on the
+    reader's pictures, whose classes then differ as those of a trained net do.
+    """
     import torch
     from torchvision import models
+    from torchvision.io import decode_image
 
-    file = home / "hub" / "checkpoints" / Path(models.get_model_weights(name).DEFAULT.url).name
+    published = models.get_model_weights(name).DEFAULT
+    torch.manual_seed(0)
+    net = models.get_model(name, weights=None)
+    recipe = published.transforms()
+    images = torch.stack([recipe(decode_image(str(file))) for file in sorted(photos.rglob("*.png"))])
+    for part in net.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.momentum = 1.0
+    last = [part for part in net.modules() if isinstance(part, torch.nn.Linear)][-1]
+    with torch.no_grad():
+        net.train()(images)
+        last.bias -= net.eval()(images).mean(0)
+    file = home / "hub" / "checkpoints" / Path(published.url).name
     file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(models.get_model(name, weights=None).state_dict(), file)
+    torch.save(net.state_dict(), file)
 
 
 def prepare(scratch: Path, todo: list[Step]) -> None:
@@ -158,7 +175,7 @@ def prepare(scratch: Path, todo: list[Step]) -> None:
     reader = scratch / "reader"
     photos(reader / "photos")
     for name in {name for step in todo for name in re.findall(r"torchvision:(\w+)", step.text)}:
-        weights(name, scratch / "torch")
+        weights(name, scratch / "torch", reader / "photos")
     for page in PAGES:
         for _, content in fences(page):
             if name := file_name(content):
