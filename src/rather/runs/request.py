@@ -55,6 +55,8 @@ class Request:
     target: Annotated[str | None, Parameter(group=WHAT, help=_TARGET)] = None
     confidence: Annotated[float, Parameter(group=WHAT, validator=Number(gte=0, lte=1))] = 0.0
     """The least probability of the target, besides being the first choice."""
+    labels: Annotated[tuple[str, ...], Parameter(group=WHAT, show_default=False)] = ()
+    """FOLDER=CLASS: the class that a folder of your pictures holds, where its name is another; may be repeated."""
     count: Annotated[PositiveInt | None, Parameter(group=WHAT)] = None
     """How many images to take, evenly spaced; by default all of your own, 12 of a dataset (audit: 100)."""
     seed: Annotated[NonNegativeInt, Parameter(group=WHAT)] = 0
