@@ -31,6 +31,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "IMG-FORMAT": (SOME_FAILED, "image format not accepted"),
     "IMG-ANIMATED": (SOME_FAILED, "image has several frames"),
     "IMG-DEPTH": (SOME_FAILED, "image has more than 8 bits a channel"),
+    "IMG-CHANNELS": (SOME_FAILED, "image has another number of channels than the classifier takes"),
     "IMG-ALPHA": (SOME_FAILED, "image is partly transparent"),
     "IMG-TOO-LARGE": (SOME_FAILED, "image has too many pixels"),
     "IMG-TOO-SMALL": (SOME_FAILED, "image is too small"),

@@ -12,6 +12,7 @@ from cyclopts.types import NonNegativeInt, PositiveInt
 from cyclopts.validators import Number
 
 from rather.config.output import Output
+from rather.config.pictures import NO_OPTIONS, PictureOptions
 
 _CLASSIFIER: Final = (
     "The classifier to explain: a bundled one (`rather list models`), a file that `rather train` wrote, "
@@ -48,6 +49,7 @@ class Request:
     """Image files, or folders of them."""
     data: Annotated[str | None, Parameter(group=WHAT)] = None
     """A dataset (`rather list data`) or a folder, instead of images; the bundled digits if neither is given."""
+    pictures: Annotated[PictureOptions, Parameter(name="*", group=WHAT)] = NO_OPTIONS
     classifier: Annotated[str | None, Parameter(group=WHICH, help=_CLASSIFIER)] = None
     method: Annotated[str | None, Parameter(group=HOW, help=_METHOD)] = None
     settings: Annotated[Mapping[str, Any], _NOT_PARSED] = field(default_factory=dict)
