@@ -39,6 +39,7 @@ class Classifier(Resource, nn.Module):
             are a map for the last time.
         name: its name in reports.
         members: the classifiers of an ensemble, if it is one.
+        notes: what whoever uses it should know of how it was loaded; `explain` prints them.
 
     Raises:
         RatherError: MODEL-INPUT, -OUTPUT-TYPE, -OUTPUT-SHAPE, -ONE-OUTPUT, -PROBABILITIES,
@@ -62,6 +63,7 @@ class Classifier(Resource, nn.Module):
         layer: str | None = None,
         name: str = "classifier",
         members: Sequence[Classifier] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if shape is None:
@@ -76,7 +78,7 @@ class Classifier(Resource, nn.Module):
         else:
             raise RatherError("MODEL-CLASSES", where=name, why="a head needs a module before it and names of classes")
         self.body, self.head, self.classes, device = parts
-        self.shape, self.name = shape, name
+        self.shape, self.name, self.notes = shape, name, tuple(notes)
         self._members = tuple(members)  # a tuple, so that they are not registered twice
         twice = [one for one, count in Counter(self.classes).items() if count > 1]
         if twice:

@@ -58,7 +58,7 @@ def preflight(classifier: Classifier, images: Images) -> list[str]:
                 why=f"the classifier has {logits.shape[1]} outputs",
             )
         check_steady(classifier, x, logits)
-        notes = _gradient_notes(classifier, x[: len(x) // 2])
+        notes = [*classifier.notes, *_gradient_notes(classifier, x[: len(x) // 2])]
     if bool((logits == logits[:1]).all()):
         notes.append("every image gets the same answer")
     return notes
