@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rather.classifiers.names import Names, names_of, normal
 from rather.classifiers.wrap import PerChannel, Wrapped, wrap
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
@@ -31,7 +32,8 @@ class Classifier(Resource, nn.Module):
         net: images (b, c, h, w), normalised, to one number for each class, or to one for the second of two.
         head: to take two parts as they are, without a copy and a look: `net` is the body then.
         shape: (c, h, w) of its images.
-        classes: a name for each class, no two alike; by default its number.
+        classes: a name for each class, no two alike; or a file of them, or "imagenet", see
+            `rather.classifiers.names`; by default its number.
         mean: per channel, subtracted from images in [0, 1]; 0 by default.
         std: per channel, divides them; 1 by default.
         output: what its numbers are.
@@ -55,7 +57,7 @@ class Classifier(Resource, nn.Module):
         head: nn.Module | None = None,
         *,
         shape: Shape | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         mean: PerChannel = None,
         std: PerChannel = None,
         output: Output = "logits",
@@ -69,6 +71,8 @@ class Classifier(Resource, nn.Module):
             raise RatherError(
                 "MODEL-INPUT", where=name, why=why, do="Give shape=(channels, height, width), or --shape C H W"
             )
+        if classes is not None:
+            classes = names_of(classes)
         if head is None:
             parts = wrap(net, shape=shape, classes=classes, mean=mean, std=std, output=output, layer=layer, name=name)
         elif isinstance(net, nn.Module) and classes is not None:
@@ -137,14 +141,14 @@ class Classifier(Resource, nn.Module):
 
     def class_index(self, name: str) -> int:
         """The index of a class given by name or by number; a wrong one is answered with the nearest names."""
-        if name not in self.classes and name.isdecimal() and int(name) < len(self.classes):
+        if normal(name) not in self.classes and name.isdecimal() and int(name) < len(self.classes):
             return int(name)
         return self.class_named(name)
 
     def class_named(self, name: str) -> int:
         """The index of a class by its name alone: what another classifier calls "7" is no number here."""
-        if name in self.classes:
-            return self.classes.index(name)
+        if normal(name) in self.classes:
+            return self.classes.index(normal(name))
         raise RatherError(
             "CFG-CLASS",
             where=name,
