@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from copy import copy
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -50,6 +52,7 @@ class Classifier(Resource, nn.Module):
 
     mean: Tensor
     std: Tensor
+    _sees_grey = False
 
     def __init__(
         self,
@@ -117,8 +120,16 @@ class Classifier(Resource, nn.Module):
 
     def features(self, x: Images) -> Features:
         """The map that the head sees."""
-        given: Tensor = self.body((x - self.mean) / self.std)
+        seen = x.mean(1, keepdim=True) if self._sees_grey else x
+        given: Tensor = self.body((seen - self.mean) / self.std)
         return given
+
+    @cached_property
+    def in_grey(self) -> Classifier:
+        """The same net for colour images, of which it sees the mean of the channels, as grey."""
+        same = copy(self)
+        vars(same).update(_sees_grey=True, _members=tuple(member.in_grey for member in self._members))
+        return same
 
     @torch.no_grad()
     def probabilities(self, x: Images, batch_size: int = 256) -> Float[Tensor, "b k"]:
