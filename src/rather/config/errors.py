@@ -111,9 +111,12 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
     >>> did_you_mean("wachtre", ["wachter", "goyal"])
     'Did you mean wachter'
+    >>> did_you_mean("SMILING", ["smiling", "not smiling"])
+    'Did you mean smiling or not smiling'
     """
     known = [str(n) for n in names]
-    close = get_close_matches(name, known, n=3, cutoff=0.6)
+    by_letters = {one.casefold(): one for one in known[::-1]}
+    close = get_close_matches(name.casefold(), by_letters, n=3, cutoff=0.6)
     if close:
-        return "Did you mean " + " or ".join(close)
+        return "Did you mean " + " or ".join(by_letters[one] for one in close)
     return "Choose from " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")  # noqa: PLR2004

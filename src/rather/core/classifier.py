@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from copy import copy
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rather.classifiers.names import Names, names_of, normal
 from rather.classifiers.wrap import PerChannel, Wrapped, wrap
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
@@ -31,7 +34,8 @@ class Classifier(Resource, nn.Module):
         net: images (b, c, h, w), normalised, to one number for each class, or to one for the second of two.
         head: to take two parts as they are, without a copy and a look: `net` is the body then.
         shape: (c, h, w) of its images.
-        classes: a name for each class, no two alike; by default its number.
+        classes: a name for each class, no two alike; or a file of them, or "imagenet", see
+            `rather.classifiers.names`; by default its number.
         mean: per channel, subtracted from images in [0, 1]; 0 by default.
         std: per channel, divides them; 1 by default.
         output: what its numbers are.
@@ -49,6 +53,7 @@ class Classifier(Resource, nn.Module):
 
     mean: Tensor
     std: Tensor
+    _sees_grey = False
 
     def __init__(
         self,
@@ -56,7 +61,7 @@ class Classifier(Resource, nn.Module):
         head: nn.Module | None = None,
         *,
         shape: Shape | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         mean: PerChannel = None,
         std: PerChannel = None,
         output: Output = "logits",
@@ -71,6 +76,8 @@ class Classifier(Resource, nn.Module):
             raise RatherError(
                 "MODEL-INPUT", where=name, why=why, do="Give shape=(channels, height, width), or --shape C H W"
             )
+        if classes is not None:
+            classes = names_of(classes)
         if head is None:
             parts = wrap(net, shape=shape, classes=classes, mean=mean, std=std, output=output, layer=layer, name=name)
         elif isinstance(net, nn.Module) and classes is not None:
@@ -115,8 +122,16 @@ class Classifier(Resource, nn.Module):
 
     def features(self, x: Images) -> Features:
         """The map that the head sees."""
-        given: Tensor = self.body((x - self.mean) / self.std)
+        seen = x.mean(1, keepdim=True) if self._sees_grey else x
+        given: Tensor = self.body((seen - self.mean) / self.std)
         return given
+
+    @cached_property
+    def in_grey(self) -> Classifier:
+        """The same net for colour images, of which it sees the mean of the channels, as grey."""
+        same = copy(self)
+        vars(same).update(_sees_grey=True, _members=tuple(member.in_grey for member in self._members))
+        return same
 
     @torch.no_grad()
     def probabilities(self, x: Images, batch_size: int = 256) -> Float[Tensor, "b k"]:
@@ -139,14 +154,14 @@ class Classifier(Resource, nn.Module):
 
     def class_index(self, name: str) -> int:
         """The index of a class given by name or by number; a wrong one is answered with the nearest names."""
-        if name not in self.classes and name.isdecimal() and int(name) < len(self.classes):
+        if normal(name) not in self.classes and name.isdecimal() and int(name) < len(self.classes):
             return int(name)
         return self.class_named(name)
 
     def class_named(self, name: str) -> int:
         """The index of a class by its name alone: what another classifier calls "7" is no number here."""
-        if name in self.classes:
-            return self.classes.index(name)
+        if normal(name) in self.classes:
+            return self.classes.index(normal(name))
         raise RatherError(
             "CFG-CLASS",
             where=name,

@@ -59,6 +59,8 @@ def preflight(classifier: Classifier, images: Images) -> list[str]:
             )
         check_steady(classifier, x, logits)
         notes = [*classifier.notes, *_gradient_notes(classifier, x[: len(x) // 2])]
+    if classifier.classes == tuple(map(str, range(1_000))):
+        notes.append("1,000 classes without names: if they are those of ImageNet, say --classes imagenet")
     if bool((logits == logits[:1]).all()):
         notes.append("every image gets the same answer")
     return notes

@@ -11,6 +11,7 @@ from rather.config.errors import RatherError, did_you_mean
 from rather.io.bundled import list_weights, weights_file
 
 if TYPE_CHECKING:
+    from rather.classifiers.names import Names
     from rather.config.output import Output
     from rather.core import Classifier
     from rather.hub.libraries import Loaded
@@ -36,7 +37,7 @@ def classifier_of(data: str) -> str | None:
 def load_classifier(
     spec: str,
     *,
-    classes: Sequence[str] | None = None,
+    classes: Names | None = None,
     output: Output = "logits",
     layer: str | None = None,
     shape: Shape | None = None,
@@ -49,7 +50,7 @@ def load_classifier(
             `torchvision:NAME` or `timm:NAME` with their published weights, or `...:NAME=FILE` with those of a
             file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `module:function` or
             `path/file.py:function` for code that returns a net or a `Classifier`.
-        classes: names, in the order of the outputs.
+        classes: names, in the order of the outputs, or a file of them: see `rather.classifiers.names`.
         output: what the net's numbers are, one of `rather.config.output.Output`.
         layer: where to cut it into body and head; see `rather.classifiers.split.split`.
         shape: (c, h, w) of its images, where the spec does not say it.
@@ -133,7 +134,7 @@ def _read(path: Path) -> Classifier:
 
 
 def _with_options(
-    classifier: Classifier, *, classes: Sequence[str] | None, output: Output, layer: str | None, shape: Shape | None
+    classifier: Classifier, *, classes: Names | None, output: Output, layer: str | None, shape: Shape | None
 ) -> Classifier:
     """A classifier with other class names, or cut at another layer."""
     from torch import nn

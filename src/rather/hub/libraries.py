@@ -17,6 +17,7 @@ from accelerate import init_empty_weights
 from torch import nn
 
 from rather.classifiers.checks import brief
+from rather.classifiers.names import with_numbers
 from rather.config.errors import RatherError, did_you_mean
 from rather.io.file_kinds import damaged, file_kind
 from rather.io.images import Shape
@@ -135,10 +136,10 @@ LIBRARIES: Final[Mapping[str, Callable[[str, str], Loaded]]] = {
 
 
 def _distinct(names: Sequence[str], count: int) -> list[str] | None:
-    """The names, if they are `count`, where twins get their numbers: ImageNet's crane is a bird, and a machine."""
+    """The names, if they are `count`, no two alike."""
     if len(names) != count:
         return None
-    return [f"{name} ({n})" if names.count(name) > 1 else name for n, name in enumerate(names)]
+    return with_numbers(names)
 
 
 @contextmanager
