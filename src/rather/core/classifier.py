@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rather.classifiers.names import Names, names_of, normal
 from rather.classifiers.wrap import PerChannel, Wrapped, wrap
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
@@ -33,7 +34,8 @@ class Classifier(Resource, nn.Module):
         net: images (b, c, h, w), normalised, to one number for each class, or to one for the second of two.
         head: to take two parts as they are, without a copy and a look: `net` is the body then.
         shape: (c, h, w) of its images.
-        classes: a name for each class, no two alike; by default its number.
+        classes: a name for each class, no two alike; or a file of them, or "imagenet", see
+            `rather.classifiers.names`; by default its number.
         mean: per channel, subtracted from images in [0, 1]; 0 by default.
         std: per channel, divides them; 1 by default.
         output: what its numbers are.
@@ -41,6 +43,7 @@ class Classifier(Resource, nn.Module):
             are a map for the last time.
         name: its name in reports.
         members: the classifiers of an ensemble, if it is one.
+        notes: what whoever uses it should know of how it was loaded; `explain` prints them.
 
     Raises:
         RatherError: MODEL-INPUT, -OUTPUT-TYPE, -OUTPUT-SHAPE, -ONE-OUTPUT, -PROBABILITIES,
@@ -58,13 +61,14 @@ class Classifier(Resource, nn.Module):
         head: nn.Module | None = None,
         *,
         shape: Shape | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Names | None = None,
         mean: PerChannel = None,
         std: PerChannel = None,
         output: Output = "logits",
         layer: str | None = None,
         name: str = "classifier",
         members: Sequence[Classifier] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if shape is None:
@@ -72,6 +76,8 @@ class Classifier(Resource, nn.Module):
             raise RatherError(
                 "MODEL-INPUT", where=name, why=why, do="Give shape=(channels, height, width), or --shape C H W"
             )
+        if classes is not None:
+            classes = names_of(classes)
         if head is None:
             parts = wrap(net, shape=shape, classes=classes, mean=mean, std=std, output=output, layer=layer, name=name)
         elif isinstance(net, nn.Module) and classes is not None:
@@ -79,7 +85,7 @@ class Classifier(Resource, nn.Module):
         else:
             raise RatherError("MODEL-CLASSES", where=name, why="a head needs a module before it and names of classes")
         self.body, self.head, self.classes, device = parts
-        self.shape, self.name = shape, name
+        self.shape, self.name, self.notes = shape, name, tuple(notes)
         self._members = tuple(members)  # a tuple, so that they are not registered twice
         twice = [one for one, count in Counter(self.classes).items() if count > 1]
         if twice:
@@ -148,14 +154,14 @@ class Classifier(Resource, nn.Module):
 
     def class_index(self, name: str) -> int:
         """The index of a class given by name or by number; a wrong one is answered with the nearest names."""
-        if name not in self.classes and name.isdecimal() and int(name) < len(self.classes):
+        if normal(name) not in self.classes and name.isdecimal() and int(name) < len(self.classes):
             return int(name)
         return self.class_named(name)
 
     def class_named(self, name: str) -> int:
         """The index of a class by its name alone: what another classifier calls "7" is no number here."""
-        if name in self.classes:
-            return self.classes.index(name)
+        if normal(name) in self.classes:
+            return self.classes.index(normal(name))
         raise RatherError(
             "CFG-CLASS",
             where=name,

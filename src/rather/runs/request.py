@@ -79,7 +79,7 @@ class Request:
     shape: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt] | None, Parameter(group=WHICH)] = None
     """Channels, height and width of the classifier's images; needed where the classifier does not say it."""
     classes: Annotated[tuple[str, ...] | None, Parameter(group=WHICH)] = None
-    """The name of an output, in their order; repeat it for each."""
+    """The name of an output, in their order; repeat it for each. Or a file of names (.txt, .json), or imagenet."""
     output: Annotated[Output, Parameter(group=WHICH)] = "logits"
     """What the outputs of the classifier are."""
     trust: Annotated[tuple[str, ...], Parameter(group=WHICH, show_default=False)] = ()
