@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +21,11 @@ from rather.data.files import ImageFiles, fit_layout, number_twins, text
 from rather.data.known import Known, Masks
 from rather.data.layout import Tally, all_below, read_layout
 from rather.data.source import Dataset
-from rather.io.arrays import Picture, decode_any
+from rather.io.arrays import Picture, channels_of, decode_any
 from rather.io.images import EXTENSIONS, Shape, read_bytes
 
 SHAPE: Final[Shape] = (3, 64, 64)  # where no classifier says another
+_LOOKED_AT: Final = 32  # pictures, about, that say whether all are grey
 
 
 @final
@@ -65,6 +67,15 @@ class Folder(ImageFiles):
         if index in self._ids and not self._ids[index].startswith(_digest(data)):
             raise RatherError("IMG-CHANGED", where=self.where(index), do="Run the command again")
         return decode_any(data, self.where(index), self.options, channels)
+
+    def channels(self) -> int:
+        """How many channels its pictures have: 1 if those that were looked at, a few dozen, are all grey."""
+        step = max(1, len(self) // _LOOKED_AT)
+        seen = 1
+        for index in range(0, len(self), step):
+            with suppress(RatherError):  # a picture that cannot be read has no say
+                seen = max(seen, channels_of(self.opened(index)))
+        return seen
 
     @override
     def layout(self, index: int) -> UInt8[Tensor, "h w"]:

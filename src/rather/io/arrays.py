@@ -118,6 +118,14 @@ def fit_any(picture: Picture, shape: Shape, box: Box, where: object) -> Float[Te
     return fit(picture, shape, box)
 
 
+def channels_of(picture: Picture) -> int:
+    """How many channels a picture has; 1 for colours that are all grey."""
+    if isinstance(picture, Bands):
+        return len(picture.channels)
+    pixels = np.asarray(picture)
+    return 1 if pixels.ndim == 2 or (pixels == pixels[:, :, :1]).all() else _COLOURS  # noqa: PLR2004 - h, w
+
+
 def wrong_channels(where: object, seen: int, wanted: int) -> RatherError:
     """The error for a picture whose channels are not as many as the classifier takes."""
     do = f"Give a .npy file (c, h, w), or a TIFF with {wanted} pages"

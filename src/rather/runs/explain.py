@@ -73,6 +73,7 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
     needs = _requirements(asked, request)
     nets, notes = _classifiers(asked, request)
     pictures, indices = _pictures(request, nets[asked[0].classifier])
+    notes += pictures.notes
     resources = _resources(asked, needs, nets, pictures, request)
     some, _ = read_all(pictures.test, indices, limit=8)
     for spec, net in nets.items():
@@ -157,9 +158,9 @@ def _data_name(request: Request) -> str:
 def _pictures(request: Request, first: Classifier) -> tuple[Dataset, list[int]]:
     """The images, at the first classifier's shape, and the indices of those to explain."""
     if request.images:
-        pictures = load_files(request.images, shape=first.shape)
+        pictures = load_files(request.images, shape=first.shape, options=request.pictures)
     else:
-        pictures = load_dataset(_data_name(request), shape=first.shape, trust=request.trust)
+        pictures = load_dataset(_data_name(request), shape=first.shape, trust=request.trust, options=request.pictures)
     total = len(pictures.test)
     own = isinstance(pictures.test, Folder)  # your own pictures, under whatever name
     indices = evenly_spaced(total, request.count or (total if own else DEFAULT_COUNT))
@@ -192,15 +193,19 @@ def _resources(
 ) -> list[dict[str, Resource]]:
     """What fills the fields of each column's method."""
     specs = {name: getattr(request, name) for name in _RESOURCES}
-    spec = ResourceSpec(pictures=pictures, references=request.references, trust=request.trust, **specs)
+    spec = ResourceSpec(
+        pictures=pictures, references=request.references, trust=request.trust, options=request.pictures, **specs
+    )
     resolve = cache(spec.resolve)  # so that methods share what all of them need
     return [fill_resources(need, nets[column.classifier], resolve) for column, need in zip(asked, needs, strict=True)]
 
 
 def _start(asked: Sequence[Column], jobs: Sequence[Job], data: str, request: Request) -> tuple[Path, list[Run]]:
     """The folder, and the run of each column: all of them exist before the first is computed."""
-    code = {"trust": list(request.trust)}  # code may change while the weights stay
-    configs: list[dict[str, Any]] = [run_config(job, data) | code for job in jobs]
+    told: dict[str, Any] = {"trust": list(request.trust)}  # code may change while the weights stay
+    if request.pictures.given():
+        told["pictures"] = request.pictures.given()
+    configs: list[dict[str, Any]] = [run_config(job, data) | told for job in jobs]
     ids = [jobs[0].source.id(index) for index in jobs[0].indices]
     if len(asked) == 1:
         name = f"{configs[0]['classifier']['name']}-{configs[0]['method']['name']}"
