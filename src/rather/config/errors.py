@@ -17,6 +17,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "CFG-UNKNOWN": (USAGE, "no such name"),
     "CFG-SETTING": (USAGE, "a setting is not usable"),
     "CFG-CLASS": (USAGE, "no such class"),
+    "CFG-REGION": (USAGE, "region does not exist"),
     "CFG-OPTIONS": (USAGE, "these options do not go together"),
     "CFG-FILE": (USAGE, "the settings file is not usable"),
     "DATA-NOT-FOUND": (USAGE, "no such image, folder or data set"),
@@ -79,6 +80,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
 REASONS: Final[dict[str, str]] = {
     "BUDGET": "No counterfactual within the budget; the best attempt is shown.",
     "LOST-IN-SAVING": "Found, and lost again when rounded to the 8 bits of a picture, which is shown.",
+    "NO-REGION": "The image has no pixel in the region that may change.",
     "NONFINITE": "The search left the finite numbers.",
     "ALREADY-TARGET": "The classifier says so already.",
 }

@@ -15,6 +15,7 @@ from rather.config.errors import RatherError
 from rather.config.settings import Settings
 from rather.core.classifier import Classifier
 from rather.core.goal import Goal, Noise
+from rather.core.region import Regions, check_region, search_inside
 from rather.core.result import Counterfactuals, SearchResult
 from rather.types import Images, Labels, Resource, Target
 
@@ -77,6 +78,7 @@ class Method(Settings, ABC):
         *,
         seed: int = 0,
         ids: Sequence[str] | None = None,
+        region: Regions | None = None,
     ) -> Counterfactuals:
         """Explain a batch: for each image the change after which the classifier says `target`.
 
@@ -87,9 +89,11 @@ class Method(Settings, ABC):
                 come back unchanged, with the status "already".
             seed: of the noise; together with a row's id it fixes all random numbers.
             ids: a name for each row, by default its place in the batch.
+            region: for each image the pixels that may change, (b, h, w) of torch.bool; by default all. Each image
+                is then searched by itself, which is slower than a batch.
 
         Raises:
-            RatherError: images of another shape or range, or a class that does not exist.
+            RatherError: images or a region of another shape or range, or a class that does not exist.
         """
         _check_kinds(classifier, x)
         # A search takes gradients, which nothing made in inference mode can have: hence the copies, too.
@@ -98,16 +102,26 @@ class Method(Settings, ABC):
             goal = _goal(classifier, target, x)
             names = [str(i) for i in range(len(x))] if ids is None else ids
             _check(classifier, x, goal, names)
+            search = self.for_classifier(classifier).search
+            if region is not None:
+                check_region(region, x)
             noise = Noise(seed, names)
             before = classifier.probabilities(x)
             (rows,) = (~goal.reached(before.log())).nonzero(as_tuple=True)
             every = len(rows) == len(x)
             some, its_goal = (x, goal) if every else (x[rows], goal[rows])
-            method = self.for_classifier(classifier)
-            found = method.search(classifier, some, its_goal, noise[rows]) if len(rows) else _nothing(some, its_goal)
+            if not len(rows):
+                found = _nothing(some, its_goal)
+            elif region is None:
+                found = search(classifier, some, its_goal, noise[rows])
+            else:
+                found = search_inside(search, classifier, some, its_goal, noise[rows], region=region[rows])
             _check_found(self.name(), found, some)
             raw = found.images.detach()
             images, after, failure = _judged(classifier, some, its_goal, raw) if len(rows) else (some, before[:0], ())
+            if region is not None:
+                may_change = region[rows].flatten(1).any(1).tolist()
+                failure = tuple(why if may else "NO-REGION" for why, may in zip(failure, may_change, strict=True))
         result = Counterfactuals(
             queries=some,
             images=images,

@@ -24,6 +24,7 @@ _STATUS_OF: Final[Mapping[str, Status]] = {
     "": "found",
     "BUDGET": "not_found",
     "LOST-IN-SAVING": "not_found",
+    "NO-REGION": "not_found",
     "ALREADY-TARGET": "already",
 }
 _SHOWN: Final = 4  # rows that a notebook shows by itself
@@ -58,7 +59,7 @@ class Counterfactuals:
     before: Float[Tensor, "b k"]  # class probabilities of the queries
     after: Float[Tensor, "b k"]  # class probabilities of the images
     success: Bool[Tensor, " b"]  # a counterfactual was found: its picture is at the goal
-    failure: tuple[str, ...]  # empty where found, else BUDGET, LOST-IN-SAVING, NONFINITE or ALREADY-TARGET
+    failure: tuple[str, ...]  # empty where found, else one of `config.errors.REASONS`
     steps: Int[Tensor, " b"]
     evaluations: Int[Tensor, " b"]
     artifacts: Mapping[str, Sequence[Tensor]]  # what only the method knows: its path, edits, attention

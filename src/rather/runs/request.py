@@ -31,6 +31,15 @@ _GENERATOR: Final = (
     "`rather train` wrote, or a published diffusion model: a folder of diffusers, diffusers:NAME, or "
     "guided:celeba=FILE (celeba-hq, bdd, imagenet)."
 )
+_REGION: Final = (
+    "The only part of each image that may change: the name of a region that the data knows, x,y,w,h in pixels of the "
+    "classifier's image, or a mask picture that is bright there; outside:REGION for the rest. It searches one image "
+    "at a time."
+)
+_REGIONS: Final = (
+    "NAME,NAME,... or all: for each of these regions, whether a change in it is enough, and whether it is needed, "
+    "that is, no change around it does. It takes two runs for each region."
+)
 #: The parts of `--help`.
 WHAT, WHICH, HOW, RUN = (
     Group(title, sort_key=n)
@@ -59,6 +68,8 @@ class Request:
     """How many images to take, evenly spaced; by default all of your own, 12 of a dataset (audit: 100)."""
     seed: Annotated[NonNegativeInt, Parameter(group=WHAT)] = 0
     """Seed of all random numbers."""
+    region: Annotated[str | None, Parameter(group=WHAT, help=_REGION)] = None
+    regions: Annotated[str | None, Parameter(group=WHAT, help=_REGIONS)] = None
     references: Annotated[str | None, Parameter(group=HOW)] = None
     """Where reference images come from: a dataset or a folder."""
     generator: Annotated[str | None, Parameter(group=HOW, help=_GENERATOR)] = None
