@@ -47,6 +47,7 @@ class Classifier(Resource, nn.Module):
             are a map for the last time.
         name: its name in reports.
         members: the classifiers of an ensemble, if it is one.
+        notes: what whoever uses it should know of how it was loaded; `explain` prints them.
 
     Raises:
         RatherError: MODEL-INPUT, -OUTPUT-TYPE, -OUTPUT-SHAPE, -ONE-OUTPUT, -PROBABILITIES,
@@ -73,6 +74,7 @@ class Classifier(Resource, nn.Module):
         layer: str | None = None,
         name: str = "classifier",
         members: Sequence[Classifier] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         super().__init__()
         inputs = inputs_of(name, shape=shape, mean=mean, std=std, scale=scale, given=preprocess)
@@ -85,7 +87,8 @@ class Classifier(Resource, nn.Module):
         else:
             raise RatherError("MODEL-CLASSES", where=name, why="a head needs a module before it and names of classes")
         self.body, self.head, self.classes, device = parts
-        self.shape, self.preprocess, self.name = inputs.shape, inputs.preprocess, name
+        self.shape, self.preprocess = inputs.shape, inputs.preprocess
+        self.name, self.notes = name, tuple(notes)
         self._members = tuple(members)  # a tuple, so that they are not registered twice
         twice = [one for one, count in Counter(self.classes).items() if count > 1]
         if twice:

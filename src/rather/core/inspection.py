@@ -58,7 +58,7 @@ def preflight(classifier: Classifier, images: Images) -> list[str]:
                 why=f"the classifier has {logits.shape[1]} outputs",
             )
         check_steady(classifier, x, logits)
-        notes = _gradient_notes(classifier, x[: len(x) // 2])
+        notes = [*classifier.notes, *_gradient_notes(classifier, x[: len(x) // 2])]
     if classifier.classes == tuple(map(str, range(1_000))):
         notes.append("1,000 classes without names: if they are those of ImageNet, say --classes imagenet")
     if bool((logits == logits[:1]).all()):

@@ -76,6 +76,7 @@ def load_classifier(
         output=output,
         layer=layer,
         name=found.name,
+        notes=(found.note,) if found.note else (),
     )
 
 
@@ -111,7 +112,7 @@ def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
         raise RatherError("MODEL-NOT-FOUND", where=spec, do=did_you_mean(spec, [*list_classifiers(), *_KINDS]))
     if kind in LIBRARIES:
         name, _, file = rest.partition("=")
-        return LIBRARIES[kind](name, Path(file) if file else None)
+        return LIBRARIES[kind](name, file)
     made = run_factory(spec, trust, {})
     if not isinstance(made, nn.Module):
         raise RatherError("MODEL-FACTORY", where=spec, why=f"it gives {type(made).__name__}, not a net")
@@ -121,17 +122,15 @@ def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
 def _read(path: Path) -> Classifier:
     """The classifier in a file that `rather train` has written; other files are refused."""
     from rather.hub.checkpoints import kind_of, read_classifier, read_latent
-    from rather.io.state_dicts import is_safetensors, read_state
+    from rather.io.file_kinds import file_kind, refuse_kind
+    from rather.io.state_dicts import read_state
 
-    if not path.is_dir() and is_safetensors(path):
+    kind = file_kind(path)
+    if kind == "safetensors":
         return read_latent(path).classifier() if kind_of(path) == "latent-classifier" else read_classifier(path)
-    read_state(path)  # refuses what is no data
-    raise RatherError(
-        "MODEL-FILE-DAMAGED",
-        where=path,
-        why="a state dict holds weights and no net",
-        do=f"Name the net: torchvision:NAME={path}, or FILE.py:FUNCTION for code of yours that loads it",
-    )
+    if kind in {"pickle", "state dict"}:
+        read_state(path)  # refuses what is no data
+    raise refuse_kind(path, kind)
 
 
 def _with_options(

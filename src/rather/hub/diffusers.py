@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import warnings
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -188,11 +187,9 @@ def fill(net: UNet, state: dict[str, Tensor], file: Path) -> None:
         file: their source, for error messages.
 
     Raises:
-        RatherError: MODEL-FILE-DAMAGED.
+        RatherError: MODEL-WEIGHTS or MODEL-FILE-DAMAGED.
     """
-    with warnings.catch_warnings(action="ignore"):  # there is nothing yet that weights could be copied to
-        load_state(net.net, state, file)
-    net.net.load_state_dict(state, assign=True)
+    load_state(net.net, state, file)
     if any(tensor.is_meta for tensor in (*net.parameters(), *net.buffers())):
         raise RatherError("MODEL-FILE-DAMAGED", where=file, why="it leaves out what its net needs")
     for name, tensor in state.items():
