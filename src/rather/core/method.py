@@ -15,7 +15,8 @@ from rather.config.errors import RatherError
 from rather.config.settings import Settings
 from rather.core.classifier import Classifier
 from rather.core.goal import Goal, Noise
-from rather.core.region import Regions, check_region, search_inside
+from rather.core.grey import is_grey, search_in_grey, with_grey
+from rather.core.region import Regions, Search, check_region, search_inside
 from rather.core.result import Counterfactuals, SearchResult
 from rather.types import Images, Labels, Resource, Target
 
@@ -63,7 +64,10 @@ class Deferred(Resource, ABC):
 
 
 class Method(Settings, ABC):
-    """A way of finding counterfactuals. A subclass is final and defines `search`; its module cites the paper."""
+    """A way of finding counterfactuals. A subclass is final and defines `search`; its module cites the paper.
+
+    Of an image whose three channels are equal, the counterfactual's are equal, too: see `core.grey`.
+    """
 
     @abstractmethod
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
@@ -110,12 +114,7 @@ class Method(Settings, ABC):
             (rows,) = (~goal.reached(before.log())).nonzero(as_tuple=True)
             every = len(rows) == len(x)
             some, its_goal = (x, goal) if every else (x[rows], goal[rows])
-            if not len(rows):
-                found = _nothing(some, its_goal)
-            elif region is None:
-                found = search(classifier, some, its_goal, noise[rows])
-            else:
-                found = search_inside(search, classifier, some, its_goal, noise[rows], region=region[rows])
+            found = _found(search, classifier, some, its_goal, noise[rows], None if region is None else region[rows])
             _check_found(self.name(), found, some)
             raw = found.images.detach()
             images, after, failure = _judged(classifier, some, its_goal, raw) if len(rows) else (some, before[:0], ())
@@ -174,6 +173,16 @@ def _resource_kind(annotation: Any) -> type | None:
     return kind if isinstance(kind, type) and issubclass(kind, Resource | Method) else None
 
 
+def _found(  # noqa: PLR0917 - what a search takes, and where
+    search: Search, classifier: Classifier, x: Images, goal: Goal, noise: Noise, region: Regions | None
+) -> SearchResult:
+    if not len(x):
+        return _nothing(x, goal)
+    if region is None:
+        return search_in_grey(search, classifier, x, goal, noise)
+    return search_inside(search, classifier, x, goal, noise, region=region)
+
+
 def _nothing(x: Images, goal: Goal) -> SearchResult:
     """What is found for no rows, so that no search has to consider them."""
     return SearchResult(images=x, steps=torch.zeros_like(goal.target), evaluations=torch.zeros_like(goal.target))
@@ -182,7 +191,7 @@ def _nothing(x: Images, goal: Goal) -> SearchResult:
 def _judged(classifier: Classifier, x: Images, goal: Goal, found: Images) -> tuple[Images, Tensor, tuple[str, ...]]:
     """The 8-bit pictures of what was found, their probabilities, and why each is no success."""
     finite = found.isfinite().flatten(1).all(1)
-    raw = torch.where(finite[:, None, None, None], found, x).clamp(0, 1)
+    raw = with_grey(torch.where(finite[:, None, None, None], found, x).clamp(0, 1), is_grey(x))
     images = (raw * 255).round() / 255
     after = classifier.probabilities(images)
     reached = goal.reached(after.log()) & finite

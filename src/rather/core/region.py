@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import final
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from rather.config.errors import RatherError
 from rather.core.classifier import Classifier
 from rather.core.goal import Goal, Noise
+from rather.core.grey import is_grey
 from rather.core.result import SearchResult
 from rather.types import Features, Images
 
@@ -66,18 +68,12 @@ def search_inside(
 
     It costs what single images cost: a batch of them is not faster.
     """
-    parts = [
-        search(restricted(classifier, x[row], region[row]), x[row], goal[row], noise[row])
-        for row in torch.arange(len(x), device=x.device).split(1)
-    ]
-    artifacts, info = ([getattr(part, name) for part in parts] for name in ("artifacts", "info"))
-    return SearchResult(
-        images=torch.where(region[:, None], torch.cat([part.images for part in parts]), x),
-        steps=torch.cat([part.steps for part in parts]),
-        evaluations=torch.cat([part.evaluations for part in parts]),
-        artifacts={name: [value for each in artifacts for value in each[name]] for name in artifacts[0]},
-        info={name: [value for each in info for value in each[name]] for name in info[0]},
-    )
+    found = []
+    for row in torch.arange(len(x), device=x.device).split(1):
+        whole = classifier.in_grey if is_grey(x[row]).all() else classifier
+        found.append(search(restricted(whole, x[row], region[row]), x[row], goal[row], noise[row]))
+    result = SearchResult.cat(found)
+    return replace(result, images=torch.where(region[:, None], result.images, x))
 
 
 def check_region(region: object, x: Images) -> None:
