@@ -72,6 +72,8 @@ class Request:
     """A second classifier, as --classifier; dive asks it whether a change is trivial."""
     batch_size: Annotated[PositiveInt, Parameter(group=RUN)] = 32
     """How many images are in memory at a time and stored together."""
+    timeout: Annotated[float | None, Parameter(group=RUN, validator=Number(gt=0))] = None
+    """Seconds for an image, at most; one that takes longer fails. It cannot interrupt compiled code."""
     layer: Annotated[str | None, Parameter(group=WHICH)] = None
     """The layer that cuts the classifier into features and decision."""
     shape: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt] | None, Parameter(group=WHICH)] = None
