@@ -276,8 +276,8 @@ def test_timm_with_a_file(tmp_path):
     timm = pytest.importorskip("timm")
     own = timm.create_model("resnet10t", num_classes=4).eval()
     save_file(own.state_dict(), tmp_path / "own.safetensors")
-    classifier = load_classifier(f"timm:resnet10t={tmp_path / 'own.safetensors'}", shape=(3, 64, 64))
-    x = torch.rand(2, 3, 64, 64)
+    classifier = load_classifier(f"timm:resnet10t={tmp_path / 'own.safetensors'}", shape=(3, 96, 96))
+    x = torch.rand(2, 3, 96, 96)
     with torch.no_grad():
         torch.testing.assert_close(classifier(x), own((x - classifier.mean) / classifier.std))
     assert [type(layer) for layer in classifier.head] == [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]
