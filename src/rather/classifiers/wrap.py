@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from typing import Final, NamedTuple, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rather.classifiers.checks import brief, check_finite, check_steady, check_weights, noise, run
-from rather.classifiers.outputs import Function, OneTensor, check_output, finish, key_of, to_logits
+from rather.classifiers.checks import check_finite, check_steady, check_weights, noise, run
+from rather.classifiers.copies import frozen_copy
+from rather.classifiers.outputs import OneTensor, check_output, finish, key_of, to_logits
 from rather.classifiers.split import split
 from rather.config.errors import RatherError
 from rather.config.output import Output
@@ -47,7 +47,7 @@ def wrap(
     centre, scale = _per_channel("mean", mean, 0.0, shape), _per_channel("std", std, 1.0, shape)
     if scale.min() <= 0:
         raise RatherError("MODEL-INPUT", where=f"std of {float(scale.min()):.3g}", why="it divides the images")
-    net = _copy(net)
+    net = frozen_copy(net)
     check_weights(net)
     device = next((tensor.device for tensor in net.state_dict().values()), torch.device("cpu"))
     with torch.random.fork_rng(devices=[]):  # a net that draws random numbers must not change the caller's
@@ -66,17 +66,6 @@ def wrap(
     if len(classes) != count:
         raise RatherError("MODEL-CLASSES", where=f"{len(classes)} names", why=f"{name} knows {count} classes")
     return Wrapped(body, finish(head, last), tuple(classes), device)
-
-
-def _copy(net: nn.Module | Callable[[Tensor], object]) -> nn.Module:
-    if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        net = net.module
-    if not isinstance(net, nn.Module):
-        return Function(net)
-    try:
-        return deepcopy(net).float().eval().requires_grad_(requires_grad=False)
-    except Exception as error:
-        raise RatherError("MODEL-COPY", why=brief(error), do="Give a function that calls it") from error
 
 
 def _per_channel(what: str, values: PerChannel, default: float, shape: Shape) -> Tensor:

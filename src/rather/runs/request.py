@@ -15,7 +15,8 @@ from rather.config.output import Output
 
 _CLASSIFIER: Final = (
     "The classifier to explain: a bundled one (`rather list models`), a file that `rather train` wrote, "
-    "torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER, or FILE.py:FUNCTION (needs --trust)."
+    "torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER; or code, which needs --trust: FILE.py:NAME, "
+    "torchscript:FILE, export:FILE."
 )
 _METHOD: Final = (
     "The method or preset (`rather list methods`) that searches; by default goyal, which scores each edit on the "
