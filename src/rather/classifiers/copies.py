@@ -8,9 +8,8 @@ from typing import Any, final
 import torch
 from torch import Tensor, fx, nn
 
-from rather.classifiers.checks import brief
 from rather.classifiers.outputs import Function, key_of
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, brief
 
 
 def frozen_copy(net: object) -> nn.Module:

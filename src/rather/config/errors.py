@@ -38,6 +38,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "IMG-CHANGED": (SOME_FAILED, "image file is another than a moment ago"),
     "IMG-PERMISSION": (SOME_FAILED, "image file cannot be opened"),
     "MODEL-INPUT": (REFUSED, "the classifier does not accept these images"),
+    "MODEL-PREPROCESS": (REFUSED, "this preprocessing cannot be followed"),
     "MODEL-PROBABILITIES": (REFUSED, "the classifier returns probabilities, not logits"),
     "MODEL-NOT-PROBABILITIES": (REFUSED, "the classifier does not return probabilities of classes"),
     "MODEL-ONE-OUTPUT": (REFUSED, "the classifier has one output"),
@@ -120,3 +121,9 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     if close:
         return "Did you mean " + " or ".join(by_letters[one] for one in close)
     return "Choose from " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")  # noqa: PLR2004
+
+
+def brief(error: Exception) -> str:
+    """The first line of another library's error, cut to a length that a message can hold."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first}"[:200].rstrip(" .:")

@@ -7,9 +7,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rather.classifiers.checks import brief, check_finite, check_steady, check_weights, noise, run
+from rather.classifiers.checks import check_finite, check_steady, check_weights, noise, run
 from rather.classifiers.outputs import to_logits
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, brief
 from rather.core.classifier import Classifier
 from rather.types import Images
 

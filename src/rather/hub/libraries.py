@@ -16,9 +16,8 @@ import torch
 from accelerate import init_empty_weights
 from torch import Tensor, nn
 
-from rather.classifiers.checks import brief
 from rather.classifiers.names import with_numbers
-from rather.config.errors import RatherError, did_you_mean
+from rather.config.errors import RatherError, brief, did_you_mean
 from rather.io.file_kinds import damaged, file_kind
 from rather.io.images import Shape
 from rather.io.state_dicts import load_state, outputs, read_state, weights_of

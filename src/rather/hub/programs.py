@@ -12,9 +12,8 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from rather.classifiers.checks import brief
 from rather.classifiers.copies import exported_shape
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, brief
 from rather.core import Classifier
 from rather.hub.libraries import Loaded
 from rather.hub.trusted import run_factory, trusted, trusted_bytes

@@ -10,8 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from rather.classifiers.checks import brief
-from rather.config.errors import RatherError, did_you_mean
+from rather.config.errors import RatherError, brief, did_you_mean
 
 _ALLOWED: Final = set[str]()  # hashes of files that may run
 
