@@ -62,11 +62,26 @@ def others(classifier: Classifier, x: Tensor) -> Tensor:
     return (classifier.probabilities(x).argmax(1) + 1) % len(classifier.classes)
 
 
-def stripes() -> Autoencoder:
+def in_colour() -> Classifier:
+    """`spatial` of pictures 3 x 6 x 6, where green counts more than red, and red more than blue."""
+    weighted = nn.Conv2d(3, 1, 1, bias=False)
+    with torch.no_grad():
+        weighted.weight.copy_(torch.tensor([0.3, 0.5, 0.2])[None, :, None, None])
+    net = spatial(lambda body: nn.Sequential(weighted, body))
+    return Classifier(net.body, net.head, classes=CLASSES, shape=(3, 6, 6), name="in colour")
+
+
+def tinted(x: Tensor, channels: int = 3) -> Tensor:
+    """Grey pictures (..., 1, h, w) with so many channels; several differ a little."""
+    return (x * torch.linspace(0.97, 1.03, channels)[:, None, None]).clamp(0, 1) if channels > 1 else x
+
+
+def stripes(channels: int = 1) -> Autoencoder:
     """Latents of pictures for `spatial`: tenths of brightness, of left over right, of top over bottom.
 
     It keeps what `spatial` looks at, whose logits are 3.6, 4.5 and 5.4 times these latents; but all comes out
-    a thousandth brighter, lest pixels of a mean of 36 grey levels lie half-way between two of them.
+    a thousandth brighter, lest pixels of a mean of 36 grey levels lie half-way between two of them. With several
+    channels its pictures are tinted.
     """
     one = torch.ones(6, 6)
     left, top = one.clone(), one.clone()
@@ -79,14 +94,34 @@ def stripes() -> Autoencoder:
         decoder.weight.copy_(0.1 * patterns.T)
         decoder.bias.fill_(0.501)
     return Autoencoder(
-        nn.Sequential(nn.Flatten(), encoder),
-        nn.Sequential(decoder, nn.Unflatten(1, (1, 6, 6))),
-        shape=(1, 6, 6),
+        nn.Sequential(_Mean(), nn.Flatten(), encoder),
+        nn.Sequential(decoder, nn.Unflatten(1, (1, 6, 6)), _Tint(channels)),
+        shape=(channels, 6, 6),
         size=3,
     )
 
 
-def latent_stripes() -> LatentClassifiers:
+class _Mean(nn.Module):
+    """Of the channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1, keepdim=True)
+
+
+class _Striped(nn.Module):
+    """Something of `stripes` for pictures of so many channels."""
+
+    def __init__(self, channels: int = 1) -> None:
+        super().__init__()
+        self.channels = channels
+
+
+class _Tint(_Striped):
+    def forward(self, x: Tensor) -> Tensor:
+        return tinted(x, self.channels)
+
+
+def latent_stripes(channels: int = 1) -> LatentClassifiers:
     """Two classifiers of the latents of `stripes`: `spatial` itself, and one of four fifths of its gains."""
     heads, three = LatentHeads(2, 3, 6, 3), torch.eye(3)
     both = torch.cat([three, -three], 1)  # relu(z) - relu(-z) is z
@@ -97,7 +132,7 @@ def latent_stripes() -> LatentClassifiers:
         heads.weights[1].copy_(torch.eye(6).expand(2, -1, -1))
         gains = torch.tensor([1.0, 0.8])[:, None, None] * torch.tensor([3.6, 4.5, 5.4])
         heads.weights[2].copy_(both.T * gains)
-    return LatentClassifiers(stripes(), heads, CLASSES)
+    return LatentClassifiers(stripes(channels), heads, CLASSES)
 
 
 class _Sides(nn.Module):
@@ -108,62 +143,64 @@ class _Sides(nn.Module):
         return torch.stack([upper, 1 - upper]).expand(len(x), 2, 6, 6)
 
 
-class _Halved(nn.Module):
+class _Halved(_Striped):
     """The latents of `stripes`, half of them to each region."""
 
     def forward(self, x: Tensor, layout: Tensor) -> Tensor:
-        return stripes().encode(x)[:, None].expand(-1, layout.shape[1], -1) / 2
+        return stripes(self.channels).encode(x)[:, None].expand(-1, layout.shape[1], -1) / 2
 
 
-class _Summed(nn.Module):
+class _Summed(_Striped):
     def forward(self, codes: Tensor, layout: Tensor) -> Tensor:
         del layout
-        return stripes().decode(codes.sum(1))
+        return stripes(self.channels).decode(codes.sum(1))
 
 
-def striped_regions() -> Semantic:
+def striped_regions(channels: int = 1) -> Semantic:
     """`stripes` as a semantic generator: what two regions say is added up."""
-    return Semantic(_Sides(), _Halved(), _Summed(), shape=(1, 6, 6), regions=("upper", "lower"), size=3)
+    halved, summed = _Halved(channels), _Summed(channels)
+    return Semantic(_Sides(), halved, summed, shape=(channels, 6, 6), regions=("upper", "lower"), size=3)
 
 
-class _Kept(nn.Module):
+class _Kept(_Striped):
     """The latents of `stripes` as features."""
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        return [stripes().encode(x)]
+        return [stripes(self.channels).encode(x)]
 
 
-class _Read(nn.Module):
+class _Read(_Striped):
     """Latents from -5 to 5 as attributes from 0 to 1, by their logits."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return (stripes().encode(x) / 10 + 0.5).clamp(1e-4, 1 - 1e-4).logit()
+        return (stripes(self.channels).encode(x) / 10 + 0.5).clamp(1e-4, 1 - 1e-4).logit()
 
 
-class _Edited(nn.Module):
+class _Edited(_Striped):
     def forward(self, features: list[Tensor], attributes: Tensor) -> Tensor:
         del features
-        return stripes().decode((attributes - 0.5) * 10)
+        return stripes(self.channels).decode((attributes - 0.5) * 10)
 
 
-def striped_editor() -> AttributeEditor:
+def striped_editor(channels: int = 1) -> AttributeEditor:
     """`stripes` as an editor of three attributes."""
-    return AttributeEditor(_Kept(), _Edited(), _Read(), shape=(1, 6, 6), attributes=("bright", "left", "top"))
+    parts = _Kept(channels), _Edited(channels), _Read(channels)
+    return AttributeEditor(*parts, shape=(channels, 6, 6), attributes=("bright", "left", "top"))
 
 
-class _Exaggerated(nn.Module):
+class _Exaggerated(_Striped):
     """From the latents of a picture to those of one that is surely of the target, in four bins."""
 
     def forward(self, features: list[Tensor], condition: Tensor) -> Tensor:
         share = torch.arange(4) / 3
         asked = condition.view(-1, 3, 4)
         sure = 4 * asked.sum(2) - 2  # 2 of the target's latent, -2 of the others
-        return stripes().decode(torch.lerp(features[0], sure, (asked.sum(1) * share).sum(1, keepdim=True)))
+        return stripes(self.channels).decode(torch.lerp(features[0], sure, (asked.sum(1) * share).sum(1, keepdim=True)))
 
 
-def striped_exaggerator() -> Exaggerator:
+def striped_exaggerator(channels: int = 1) -> Exaggerator:
     """`stripes` as an exaggerator for `spatial`."""
-    return Exaggerator(_Kept(), _Exaggerated(), shape=(1, 6, 6), bins=4, classes=CLASSES)
+    return Exaggerator(_Kept(channels), _Exaggerated(channels), shape=(channels, 6, 6), bins=4, classes=CLASSES)
 
 
 class Gaussian(nn.Module):
@@ -186,29 +223,30 @@ class Gaussian(nn.Module):
         return self.mean + gain * (z - a.sqrt() * self.mean)
 
 
-def grey_denoiser(variance: float = 0.12, levels: int = 500) -> Denoiser:
+def grey_denoiser(variance: float = 0.12, levels: int = 500, channels: int = 1) -> Denoiser:
     """Of pictures such as `artifacts` makes: around grey, no pixel knows of another."""
     alpha_bar = linear(levels)
-    return Denoiser(Gaussian(alpha_bar, 0.0, variance), shape=(1, 6, 6), alpha_bar=alpha_bar, prediction_type="image")
+    net, shape = Gaussian(alpha_bar, 0.0, variance), (channels, 6, 6)
+    return Denoiser(net, shape=shape, alpha_bar=alpha_bar, prediction_type="image")
 
 
-def resources() -> dict[type, Any]:
+def resources(channels: int = 1) -> dict[type, Any]:
     """An example of each type that a method's field may have and a user gives beside its settings."""
     return {
-        References: References(pictures(24, seed=1), tuple(map(str, range(24)))),
-        Autoencoder: stripes(),
-        LatentClassifiers: latent_stripes(),
-        Semantic: striped_regions(),
-        AttributeEditor: striped_editor(),
-        Exaggerator: striped_exaggerator(),
-        Denoiser: grey_denoiser(),
+        References: References(tinted(pictures(24, seed=1), channels), tuple(map(str, range(24)))),
+        Autoencoder: stripes(channels),
+        LatentClassifiers: latent_stripes(channels),
+        Semantic: striped_regions(channels),
+        AttributeEditor: striped_editor(channels),
+        Exaggerator: striped_exaggerator(channels),
+        Denoiser: grey_denoiser(channels=channels),
         Method: Wachter(steps=40, lr=0.02),  # few steps: wrappers take them often
     }
 
 
-def example(name: str) -> Method:
+def example(name: str, channels: int = 1) -> Method:
     """The method of this name, with its own settings and an example of whatever else it takes."""
-    found, given = method_class(name), resources()
+    found, given = method_class(name), resources(channels)
     fields = found.model_fields.items()
     kinds = {key: get_args(field.annotation) or (field.annotation,) for key, field in fields}
     return found(**{key: given[kind] for key, some in kinds.items() for kind in some if kind in given})

@@ -7,9 +7,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rather.classifiers.checks import brief, check_finite, check_steady, check_weights, noise, run
+from rather.classifiers.checks import check_finite, check_steady, check_weights, noise, run
 from rather.classifiers.outputs import to_logits
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, brief
 from rather.core.classifier import Classifier
 from rather.types import Images
 
@@ -58,7 +58,9 @@ def preflight(classifier: Classifier, images: Images) -> list[str]:
                 why=f"the classifier has {logits.shape[1]} outputs",
             )
         check_steady(classifier, x, logits)
-        notes = _gradient_notes(classifier, x[: len(x) // 2])
+        notes = [*classifier.notes, *_gradient_notes(classifier, x[: len(x) // 2])]
+    if classifier.classes == tuple(map(str, range(1_000))):
+        notes.append("1,000 classes without names: if they are those of ImageNet, say --classes imagenet")
     if bool((logits == logits[:1]).all()):
         notes.append("every image gets the same answer")
     return notes

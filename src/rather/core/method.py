@@ -15,6 +15,7 @@ from rather.config.errors import RatherError
 from rather.config.settings import Settings
 from rather.core.classifier import Classifier
 from rather.core.goal import Goal, Noise
+from rather.core.grey import is_grey, search_in_grey, with_grey
 from rather.core.result import Counterfactuals, SearchResult
 from rather.types import Images, Labels, Resource, Target
 
@@ -62,7 +63,10 @@ class Deferred(Resource, ABC):
 
 
 class Method(Settings, ABC):
-    """A way of finding counterfactuals. A subclass is final and defines `search`; its module cites the paper."""
+    """A way of finding counterfactuals. A subclass is final and defines `search`; its module cites the paper.
+
+    Of an image whose three channels are equal, the counterfactual's are equal, too: see `core.grey`.
+    """
 
     @abstractmethod
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
@@ -104,7 +108,11 @@ class Method(Settings, ABC):
             every = len(rows) == len(x)
             some, its_goal = (x, goal) if every else (x[rows], goal[rows])
             method = self.for_classifier(classifier)
-            found = method.search(classifier, some, its_goal, noise[rows]) if len(rows) else _nothing(some, its_goal)
+            found = (
+                search_in_grey(method.search, classifier, some, its_goal, noise[rows])
+                if len(rows)
+                else _nothing(some, its_goal)
+            )
             _check_found(self.name(), found, some)
             raw = found.images.detach()
             images, after, failure = _judged(classifier, some, its_goal, raw) if len(rows) else (some, before[:0], ())
@@ -168,7 +176,7 @@ def _nothing(x: Images, goal: Goal) -> SearchResult:
 def _judged(classifier: Classifier, x: Images, goal: Goal, found: Images) -> tuple[Images, Tensor, tuple[str, ...]]:
     """The 8-bit pictures of what was found, their probabilities, and why each is no success."""
     finite = found.isfinite().flatten(1).all(1)
-    raw = torch.where(finite[:, None, None, None], found, x).clamp(0, 1)
+    raw = with_grey(torch.where(finite[:, None, None, None], found, x).clamp(0, 1), is_grey(x))
     images = (raw * 255).round() / 255
     after = classifier.probabilities(images)
     reached = goal.reached(after.log()) & finite

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, final, overload
 
@@ -39,6 +39,33 @@ class SearchResult:
     evaluations: Int[Tensor, " b"]  # how often the classifier, or its head, was evaluated for this row
     artifacts: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)  # a row: (c, h, w) or (n, c, h, w)
     info: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # a row: plain data (JSON)
+
+    @classmethod
+    def cat(cls, parts: Sequence[SearchResult]) -> SearchResult:
+        """What several searches of one method find, as one."""
+        images, steps, evaluations = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("images", "steps", "evaluations")
+        )
+        artifacts = _joined([part.artifacts for part in parts], parts, images[:0])
+        info = _joined([part.info for part in parts], parts, None)
+        return cls(images=images, steps=steps, evaluations=evaluations, artifacts=artifacts, info=info)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: Int[Tensor, " n"]) -> SearchResult:
+        """What it finds for some rows."""
+        places = rows.tolist()
+        artifacts, info = (
+            {name: [values[n] for n in places] for name, values in each.items()} for each in (self.artifacts, self.info)
+        )
+        return SearchResult(
+            images=self.images[rows],
+            steps=self.steps[rows],
+            evaluations=self.evaluations[rows],
+            artifacts=artifacts,
+            info=info,
+        )
 
 
 @final
@@ -165,7 +192,7 @@ class Counterfactuals:
         return figure_png(self[:_SHOWN].plot())
 
 
-def _joined(values: Sequence[Mapping[str, Sequence[Any]]], parts: Sequence[Counterfactuals], none: Any) -> Any:
+def _joined(values: Sequence[Mapping[str, Sequence[Any]]], parts: Sequence[Sized], none: Any) -> Any:
     """What artifacts or info of several batches are as one; a batch that has no such rows has `none` for each."""
     names = dict.fromkeys(name for each in values for name in each)
     return {

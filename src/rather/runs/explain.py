@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, final
 
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Resource
 from rather.data.folder import Folder, load_files
-from rather.data.source import Dataset, read_all
+from rather.data.source import Dataset, Source, read_all
 from rather.hub.classifiers import check_same_images, classifier_of, load_classifier
 from rather.hub.columns import Column, columns
 from rather.hub.datasets import load_dataset
@@ -163,8 +163,24 @@ def _pictures(request: Request, first: Classifier) -> tuple[Dataset, list[int]]:
     total = len(pictures.test)
     own = isinstance(pictures.test, Folder)  # your own pictures, under whatever name
     indices = evenly_spaced(total, request.count or (total if own else DEFAULT_COUNT))
+    if request.labels:
+        pictures = replace(pictures, test=_with_labels(pictures.test, request.labels, first))
     check_target(request.target or DEFAULT_TARGET, first)
     return pictures, indices
+
+
+def _with_labels(source: Source, given: Sequence[str], net: Classifier) -> Source:
+    """A folder whose labels have the names of the classifier's classes, by words FOLDER=CLASS."""
+    if not isinstance(source, Folder):
+        raise RatherError("CFG-OPTIONS", where=f"--labels {given[0]}", why=f"{source.name} is no folder of yours")
+    names = {name: name for name in source.classes}
+    for word in given:
+        folder, _, name = word.partition("=")
+        if folder not in names:
+            do = did_you_mean(folder, names)
+            raise RatherError("CFG-OPTIONS", where=f"--labels {word}", why=f"no folder {folder}", do=do)
+        names[folder] = net.classes[net.class_index(name)]
+    return replace(source, classes=tuple(names.values()))
 
 
 def _resources(
