@@ -187,8 +187,8 @@ def test_architectures_of_torchvision_pass_and_have_heads_that_are_chains(name, 
     torch.manual_seed(0)
     net = get_model(name, weights=None, num_classes=10)
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    classifier = Classifier(net, shape=(3, 64, 64), mean=mean, std=std, name=name)
-    x = torch.rand(2, 3, 64, 64)
+    classifier = Classifier(net, shape=(3, 96, 96), mean=mean, std=std, name=name)
+    x = torch.rand(2, 3, 96, 96)
     assert preflight(classifier, x) == []
     assert [type(layer) for layer in classifier.head] == head
     with torch.no_grad():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rather.classifiers.outputs import OneTensor
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, brief
 from rather.io.images import Shape
 from rather.io.memory import was_short
 from rather.types import Images
@@ -39,12 +39,6 @@ def run(net: nn.Module, x: Tensor) -> Any:
             why=error.why if isinstance(error, RatherError) else brief(error),
             do="Look at its number of channels and its size",
         ) from error
-
-
-def brief(error: Exception) -> str:
-    """The first line of another library's error, cut to a length that a message can hold."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {first}"[:200].rstrip(" .:")
 
 
 def check_answer(given: object, rows: int, classes: int) -> Tensor:

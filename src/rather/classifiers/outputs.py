@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast, final, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -56,8 +57,9 @@ class Function(nn.Module):
         self.function = function
 
     def forward(self, x: Tensor) -> object:
-        """What the function returns."""
-        return self.function(x)
+        """What the function returns, with tensors for arrays of NumPy."""
+        returned = self.function(x)
+        return torch.as_tensor(returned, device=x.device) if isinstance(returned, np.ndarray) else returned
 
 
 @final

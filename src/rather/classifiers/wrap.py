@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from copy import deepcopy
 from typing import Any, Final, NamedTuple, final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rather.classifiers.checks import brief, check_finite, check_steady, check_weights, noise, run
-from rather.classifiers.outputs import Function, OneByOne, OneTensor, check_output, finish, key_of, to_logits
+from rather.classifiers.checks import check_finite, check_steady, check_weights, noise, run
+from rather.classifiers.copies import frozen_copy
+from rather.classifiers.inputs import Inputs
+from rather.classifiers.outputs import OneByOne, OneTensor, check_output, finish, key_of, to_logits
 from rather.classifiers.split import split
 from rather.config.errors import RatherError
 from rather.config.output import Output
-from rather.io.images import Shape
 
 _PROBES: Final = 3  # images of noise; one alone, or two, would hide what depends on the batch
-PerChannel = Sequence[float] | Tensor | np.ndarray | None
 
 
 @final
@@ -35,24 +33,19 @@ class Wrapped(NamedTuple):
 def wrap(
     net: nn.Module | Callable[[Tensor], object],
     *,
-    shape: Shape,
+    inputs: Inputs,
     classes: Sequence[str] | None,
-    mean: PerChannel,
-    std: PerChannel,
     output: Output,
     layer: str | None,
     name: str,
 ) -> Wrapped:
     """A copy of a net whose head gives logits; the net itself stays as it is. See `core.Classifier`."""
     check_output(output)
-    centre, scale = _per_channel("mean", mean, 0.0, shape), _per_channel("std", std, 1.0, shape)
-    if scale.min() <= 0:
-        raise RatherError("MODEL-INPUT", where=f"std of {float(scale.min()):.3g}", why="it divides the images")
-    net = _copy(net)
+    net = frozen_copy(net)
     check_weights(net)
     device = next((tensor.device for tensor in net.state_dict().values()), torch.device("cpu"))
     with torch.random.fork_rng(devices=[]):  # a net that draws random numbers must not change the caller's
-        x = ((noise(_PROBES, shape) - centre) / scale).to(device)
+        x = inputs.net_input(noise(_PROBES, inputs.shape)).to(device)
         returned, alone = _asked(net, x)
         key = key_of(returned)
         root: nn.Module = OneByOne(OneTensor(net, key)) if alone else OneTensor(net, key)
@@ -79,21 +72,3 @@ def _asked(net: nn.Module, x: Tensor) -> tuple[Any, bool]:
         raise error from None
     alone = isinstance(returned, Tensor) and returned.ndim > 0 and len(returned) == 1
     return (run(net, x[:1]), True) if alone else (returned, False)
-
-
-def _copy(net: nn.Module | Callable[[Tensor], object]) -> nn.Module:
-    if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        net = net.module
-    if not isinstance(net, nn.Module):
-        return Function(net)
-    try:
-        return deepcopy(net).float().eval().requires_grad_(requires_grad=False)
-    except Exception as error:
-        raise RatherError("MODEL-COPY", why=brief(error), do="Give a function that calls it") from error
-
-
-def _per_channel(what: str, values: PerChannel, default: float, shape: Shape) -> Tensor:
-    numbers = torch.as_tensor([default] * shape[0] if values is None else values, dtype=torch.float32).flatten()
-    if len(numbers) != shape[0]:
-        raise RatherError("MODEL-INPUT", where=f"{what} of {len(numbers)} channels", why=f"its images have {shape[0]}")
-    return numbers.view(-1, 1, 1)

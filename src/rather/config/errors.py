@@ -39,6 +39,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "IMG-PERMISSION": (SOME_FAILED, "image file cannot be opened"),
     "MODEL-INPUT": (REFUSED, "the classifier does not accept these images"),
     "MODEL-FAILS": (SOME_FAILED, "the classifier fails on an image"),
+    "MODEL-PREPROCESS": (REFUSED, "this preprocessing cannot be followed"),
     "MODEL-PROBABILITIES": (REFUSED, "the classifier returns probabilities, not logits"),
     "MODEL-NOT-PROBABILITIES": (REFUSED, "the classifier does not return probabilities of classes"),
     "MODEL-ONE-OUTPUT": (REFUSED, "the classifier has one output"),
@@ -52,7 +53,11 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "MODEL-CODE": (REFUSED, "this is code, and code runs only with consent"),
     "MODEL-FACTORY": (REFUSED, "the code that should make it fails"),
     "MODEL-COPY": (REFUSED, "the classifier cannot be copied"),
-    "MODEL-FILE-DAMAGED": (REFUSED, "the file of a net is damaged or of another kind"),
+    "MODEL-FILE-DAMAGED": (REFUSED, "the file of a net is damaged"),
+    "MODEL-FILE-KIND": (REFUSED, "nets are not read from a file of this kind"),
+    "MODEL-FILE-SPEC": (REFUSED, "say what this file is"),
+    "MODEL-FILE-MISSING": (REFUSED, "a part of the net is missing"),
+    "MODEL-WEIGHTS": (REFUSED, "the weights are of another net"),
     "MODEL-KIND": (REFUSED, "this file holds another kind of net"),
     "MODEL-NOT-FOUND": (REFUSED, "no such classifier"),
     "MODEL-MISSING-LIBRARY": (REFUSED, "a library that this needs is not installed"),
@@ -115,9 +120,18 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
     >>> did_you_mean("wachtre", ["wachter", "goyal"])
     'Did you mean wachter'
+    >>> did_you_mean("SMILING", ["smiling", "not smiling"])
+    'Did you mean smiling or not smiling'
     """
     known = [str(n) for n in names]
-    close = get_close_matches(name, known, n=3, cutoff=0.6)
+    by_letters = {one.casefold(): one for one in known[::-1]}
+    close = get_close_matches(name.casefold(), by_letters, n=3, cutoff=0.6)
     if close:
-        return "Did you mean " + " or ".join(close)
+        return "Did you mean " + " or ".join(by_letters[one] for one in close)
     return "Choose from " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")  # noqa: PLR2004
+
+
+def brief(error: Exception) -> str:
+    """The first line of another library's error, cut to a length that a message can hold."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first}"[:200].rstrip(" .:")

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from rather.classifiers.checks import brief
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, brief
 from rather.io.memory import was_short
 
 T = TypeVar("T")

@@ -7,9 +7,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rather.classifiers.checks import brief, check_finite, check_steady, check_weights, noise, run
+from rather.classifiers.checks import check_finite, check_steady, check_weights, noise, run
 from rather.classifiers.outputs import to_logits
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, brief
 from rather.core.classifier import Classifier
 from rather.core.faults import Part, apart, fault_of, time_limit
 from rather.types import Images
@@ -53,7 +53,10 @@ def preflight(
         x, logits = x[[*answers]], torch.stack([*answers.values()])
         to_logits(logits, "logits", len(x))
         check_steady(classifier, x[:batch_size], logits[:batch_size])
-        notes += _gradient_notes(classifier, x[: min(batch_size, sum(row < given for row in answers))])
+        mine = x[: min(batch_size, sum(row < given for row in answers))]
+        notes += [*classifier.notes, *_gradient_notes(classifier, mine)]
+    if classifier.classes == tuple(map(str, range(1_000))):
+        notes.append("1,000 classes without names: if they are those of ImageNet, say --classes imagenet")
     if bool((logits == logits[:1]).all()):
         notes.append("every image gets the same answer")
     return notes

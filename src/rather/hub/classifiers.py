@@ -11,6 +11,7 @@ from rather.config.errors import RatherError, did_you_mean
 from rather.io.bundled import list_weights, weights_file
 
 if TYPE_CHECKING:
+    from rather.classifiers.names import Names
     from rather.config.output import Output
     from rather.core import Classifier
     from rather.hub.libraries import Loaded
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
 _CLASSIFIERS: Final = ("classifier", "latent-classifier")  # kinds of files
 #: Datasets whose classifier has another name.
 _OF_DATA: Final = {"faces": "faces-smile", "faces/others": "faces-smile"}
-_KINDS: Final = ("torchvision:NAME", "timm:NAME", "hf:FOLDER", "FILE.safetensors", "FILE.py:FUNCTION")
+_KINDS: Final = (
+    "torchvision:NAME",
+    "timm:NAME",
+    "hf:FOLDER",
+    "torchscript:FILE",
+    "export:FILE",
+    "FILE.safetensors",
+    "FILE.py:NAME",
+)
 
 
 def list_classifiers() -> dict[str, str]:
@@ -36,7 +45,7 @@ def classifier_of(data: str) -> str | None:
 def load_classifier(
     spec: str,
     *,
-    classes: Sequence[str] | None = None,
+    classes: Names | None = None,
     output: Output = "logits",
     layer: str | None = None,
     shape: Shape | None = None,
@@ -47,9 +56,10 @@ def load_classifier(
     Args:
         spec: a bundled classifier (`list_classifiers`); a file that `rather train` has written;
             `torchvision:NAME` or `timm:NAME` with their published weights, or `...:NAME=FILE` with those of a
-            file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `module:function` or
-            `path/file.py:function` for code that returns a net or a `Classifier`.
-        classes: names, in the order of the outputs.
+            file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `torchscript:FILE` or
+            `export:FILE` for programs; `module:name` or `path/file.py:name` for a net, a class of nets, a function
+            that makes one (or a `Classifier`), or a function of images.
+        classes: names, in the order of the outputs, or a file of them: see `rather.classifiers.names`.
         output: what the net's numbers are, one of `rather.config.output.Output`.
         layer: where to cut it into body and head; see `rather.classifiers.split.split`.
         shape: (c, h, w) of its images, where the spec does not say it.
@@ -75,6 +85,7 @@ def load_classifier(
         output=output,
         layer=layer,
         name=found.name,
+        notes=(found.note,) if found.note else (),
     )
 
 
@@ -95,11 +106,8 @@ def check_same_images(net: Classifier, first: Classifier) -> None:
 
 def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
     """What a spec names: a whole classifier, or a net and what is known of it."""
-    from torch import nn
-
-    from rather.core import Classifier
-    from rather.hub.libraries import LIBRARIES, Loaded
-    from rather.hub.trusted import run_factory
+    from rather.hub.libraries import LIBRARIES
+    from rather.hub.programs import exported, from_python, torchscript
 
     if spec in list_classifiers():
         return _read(weights_file(spec, *_CLASSIFIERS))
@@ -110,31 +118,31 @@ def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
         raise RatherError("MODEL-NOT-FOUND", where=spec, do=did_you_mean(spec, [*list_classifiers(), *_KINDS]))
     if kind in LIBRARIES:
         name, _, file = rest.partition("=")
-        return LIBRARIES[kind](name, Path(file) if file else None)
-    made = run_factory(spec, trust, {})
-    if not isinstance(made, nn.Module):
-        raise RatherError("MODEL-FACTORY", where=spec, why=f"it gives {type(made).__name__}, not a net")
-    return made if isinstance(made, Classifier) else Loaded(name=rest, net=made)
+        return LIBRARIES[kind](name, file)
+    match kind:
+        case "torchscript":
+            return torchscript(rest, trust)
+        case "export":
+            return exported(rest, trust)
+    return from_python(spec, trust)
 
 
 def _read(path: Path) -> Classifier:
     """The classifier in a file that `rather train` has written; other files are refused."""
     from rather.hub.checkpoints import kind_of, read_classifier, read_latent
-    from rather.io.state_dicts import is_safetensors, read_state
+    from rather.io.file_kinds import file_kind, refuse_kind
+    from rather.io.state_dicts import read_state
 
-    if not path.is_dir() and is_safetensors(path):
+    kind = file_kind(path)
+    if kind == "safetensors":
         return read_latent(path).classifier() if kind_of(path) == "latent-classifier" else read_classifier(path)
-    read_state(path)  # refuses what is no data
-    raise RatherError(
-        "MODEL-FILE-DAMAGED",
-        where=path,
-        why="a state dict holds weights and no net",
-        do=f"Name the net: torchvision:NAME={path}, or FILE.py:FUNCTION for code of yours that loads it",
-    )
+    if kind in {"pickle", "state dict"}:
+        read_state(path)  # refuses what is no data
+    raise refuse_kind(path, kind)
 
 
 def _with_options(
-    classifier: Classifier, *, classes: Sequence[str] | None, output: Output, layer: str | None, shape: Shape | None
+    classifier: Classifier, *, classes: Names | None, output: Output, layer: str | None, shape: Shape | None
 ) -> Classifier:
     """A classifier with other class names, or cut at another layer."""
     from torch import nn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,12 +13,17 @@ from pathlib import Path
 from typing import Any, Final, final
 
 import torch
+from accelerate import init_empty_weights
 from torch import Tensor, nn
 
-from rather.classifiers.checks import brief
-from rather.config.errors import RatherError, did_you_mean
+from rather.classifiers.names import with_numbers
+from rather.config.errors import RatherError, brief, did_you_mean
+from rather.io.file_kinds import damaged, file_kind
 from rather.io.images import Shape
-from rather.io.state_dicts import load_state, outputs, read_state
+from rather.io.state_dicts import load_state, outputs, read_state, weights_of
+
+_IMAGENET: Final = 1_000  # classes of the nets that torchvision builds
+_AGAIN: Final = "Delete it, and it is downloaded again"
 
 
 @final
@@ -26,14 +32,15 @@ class Loaded:
     """A net, and what its source knows about its images and classes."""
 
     name: str
-    net: nn.Module
+    net: nn.Module | Callable[[Tensor], object]
     shape: Shape | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     classes: Sequence[str] | None = None
+    note: str = ""  # what a user should know of how it was loaded
 
 
-def torchvision(name: str, file: Path | None) -> Loaded:
+def torchvision(name: str, file: str) -> Loaded:
     """A classifier of torchvision; its published weights are downloaded if they are not in torch's cache."""
     from torchvision import models
 
@@ -42,12 +49,10 @@ def torchvision(name: str, file: Path | None) -> Loaded:
         raise RatherError("MODEL-NOT-FOUND", where=spec, do=did_you_mean(name, known))
     published = models.get_model_weights(name).DEFAULT
     recipe = published.transforms()  # ends in a normalisation, which belongs inside the classifier
-    with _published(spec):
-        state = (
-            read_state(file) if file else published.get_state_dict(progress=False, check_hash=True, weights_only=True)
-        )
-    net, count = _build(partial(models.get_model, name, weights=None), state, file or Path(published.url))
-    if file is None and hasattr(net, "transform_input"):
+    net, count, note = _build(
+        partial(models.get_model, name, weights=None), file or str(_download(spec, published.url))
+    )
+    if not file and hasattr(net, "transform_input"):
         net.transform_input = True  # as two of them were trained, which a new net leaves out
     return Loaded(
         name=name,
@@ -55,11 +60,12 @@ def torchvision(name: str, file: Path | None) -> Loaded:
         shape=(3, recipe.crop_size[0], recipe.crop_size[0]),
         mean=recipe.mean,
         std=recipe.std,
-        classes=_distinct(published.meta["categories"], count),
+        classes=_distinct(published.meta["categories"], count or _IMAGENET),
+        note=note,
     )
 
 
-def timm(name: str, file: Path | None) -> Loaded:
+def timm(name: str, file: str) -> Loaded:
     """A classifier of timm; its published weights are downloaded if they are not in the hub's cache."""
     with _extra("timm"):
         import timm as library
@@ -67,12 +73,12 @@ def timm(name: str, file: Path | None) -> Loaded:
     if not library.is_model(name):
         do = did_you_mean(name, library.list_models(include_tags=False))
         raise RatherError("MODEL-NOT-FOUND", where=spec, do=do)
-    if file is None:
+    if file:
+        net, _, note = _build(partial(library.create_model, name), file)
+    else:
         with _published(spec):
             net = library.create_model(name, pretrained=True)
-        count = net.num_classes
-    else:
-        net, count = _build(partial(library.create_model, name), read_state(file), file)
+        note = ""
     recipe = net.pretrained_cfg
     subset = library.data.infer_imagenet_subset(net)
     names = library.data.ImageNetInfo(subset).label_descriptions() if subset else []
@@ -82,16 +88,17 @@ def timm(name: str, file: Path | None) -> Loaded:
         shape=tuple(recipe["input_size"]),
         mean=recipe["mean"],
         std=recipe["std"],
-        classes=_distinct(names, count),
+        classes=_distinct(names, net.num_classes),
+        note=note,
     )
 
 
-def hugging_face(name: str, file: Path | None) -> Loaded:
+def hugging_face(name: str, file: str) -> Loaded:
     """An image classifier of transformers, from a folder or the hub; safetensors only, no code."""
     with _extra("hf"):
         import transformers
         from transformers.utils import cached_file
-    if file is not None:
+    if file:
         raise RatherError("CFG-OPTIONS", where=f"hf:{name}={file}", why="the folder holds the weights")
     with _published(f"hf:{name}", do="Give a folder that save_pretrained has written"):
         recipe = json.loads(Path(cached_file(name, "preprocessor_config.json")).read_text("utf-8"))
@@ -121,7 +128,7 @@ def hugging_face(name: str, file: Path | None) -> Loaded:
 
 
 #: What stands before the colon of a name.
-LIBRARIES: Final[Mapping[str, Callable[[str, Path | None], Loaded]]] = {
+LIBRARIES: Final[Mapping[str, Callable[[str, str], Loaded]]] = {
     "torchvision": torchvision,
     "timm": timm,
     "hf": hugging_face,
@@ -129,10 +136,10 @@ LIBRARIES: Final[Mapping[str, Callable[[str, Path | None], Loaded]]] = {
 
 
 def _distinct(names: Sequence[str], count: int) -> list[str] | None:
-    """The names, if they are `count`, where twins get their numbers: ImageNet's crane is a bird, and a machine."""
+    """The names, if they are `count`, no two alike."""
     if len(names) != count:
         return None
-    return [f"{name} ({n})" if names.count(name) > 1 else name for n, name in enumerate(names)]
+    return with_numbers(names)
 
 
 @contextmanager
@@ -157,12 +164,60 @@ def _published(spec: str, do: str = "Give a file of its weights: {}=FILE") -> It
         raise RatherError("MODEL-NOT-FOUND", where=spec, why=brief(error), do=do.format(spec)) from error
 
 
-def _build(build: Callable[..., Any], state: Mapping[str, Tensor], where: Path) -> tuple[Any, int]:
-    """The net with these weights, and the number of classes that they are for; `build` takes `num_classes`."""
-    # New nets draw their weights, and some warn of how slowly; the caller's random numbers must not change.
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
-        with torch.device("meta"):
-            count = outputs(build(), state, where)
-        net = build(num_classes=count)
-    load_state(net, state, where)
-    return net, count
+def _download(spec: str, url: str) -> Path:
+    """Published weights in torch's cache, where their name ends in the beginning of their sha256."""
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    if not file.is_file():
+        with _published(spec):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), progress=False)
+    with file.open("rb") as opened:
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    if not sha256.startswith(file.stem.rpartition("-")[2]):
+        raise damaged(file, _fault(file) or f"it is another file: its sha256 begins with {sha256[:8]}", _AGAIN)
+    return file
+
+
+def _fault(file: Path) -> str:
+    """Why a file cannot be of weights at all, if its content says so."""
+    try:
+        file_kind(file)
+    except RatherError as error:
+        return error.why
+    return ""
+
+
+def _build(build: Callable[..., Any], given: str) -> tuple[Any, int | None, str]:
+    """The net with the weights of a file; see `build_for`."""
+    file, part = _part(given)
+    return build_for(read_state(file), build, file, part)
+
+
+def build_for(
+    state: Mapping[str, Tensor], build: Callable[..., Any], file: Path, part: str = ""
+) -> tuple[Any, int | None, str]:
+    """A net with these weights, its number of classes if `build` makes another, and a note on the file.
+
+    Args:
+        state: of `read_state`.
+        build: makes a net with random weights; takes `num_classes`.
+        file: where the weights come from, for messages.
+        part: see `weights_of`.
+
+    Raises:
+        RatherError: MODEL-WEIGHTS.
+    """
+    # Without memory or random numbers for parameters; buffers are real, for some nets compute with them.
+    with warnings.catch_warnings(action="ignore"), init_empty_weights(include_buffers=False):
+        net = build()
+        state, note = weights_of(net.state_dict(), state, file, part)
+        count = outputs(net, state)
+        net = net if count is None else build(num_classes=count)
+    load_state(net, state, file)
+    return net, count, note
+
+
+def _part(given: str) -> tuple[Path, str]:
+    """The file, and the part of it, in `FILE#PART`."""
+    file, mark, part = given.rpartition("#")
+    return (Path(file), part) if mark and not Path(given).exists() else (Path(given), "")

@@ -15,7 +15,8 @@ from rather.config.output import Output
 
 _CLASSIFIER: Final = (
     "The classifier to explain: a bundled one (`rather list models`), a file that `rather train` wrote, "
-    "torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER, or FILE.py:FUNCTION (needs --trust)."
+    "torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER; or code, which needs --trust: FILE.py:NAME, "
+    "torchscript:FILE, export:FILE."
 )
 _METHOD: Final = (
     "The method or preset (`rather list methods`) that searches; by default goyal, which scores each edit on the "
@@ -79,7 +80,7 @@ class Request:
     shape: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt] | None, Parameter(group=WHICH)] = None
     """Channels, height and width of the classifier's images; needed where the classifier does not say it."""
     classes: Annotated[tuple[str, ...] | None, Parameter(group=WHICH)] = None
-    """The name of an output, in their order; repeat it for each."""
+    """The name of an output, in their order; repeat it for each. Or a file of names (.txt, .json), or imagenet."""
     output: Annotated[Output, Parameter(group=WHICH)] = "logits"
     """What the outputs of the classifier are."""
     trust: Annotated[tuple[str, ...], Parameter(group=WHICH, show_default=False)] = ()
