@@ -79,7 +79,7 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
     some, _ = read_all(pictures.test, indices, limit=8)
     for spec, net in nets.items():
         own = [filled for column, filled in zip(asked, resources, strict=True) if column.classifier == spec]
-        notes += preflight_all(net, own, some)
+        notes += preflight_all(net, own, some, batch_size=request.batch_size, timeout=request.timeout)
     jobs = [
         Job(
             source=pictures.test,
@@ -91,6 +91,7 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
             confidence=request.confidence,
             seed=request.seed,
             region=None if request.region is None else region_of(request.region, pictures.test, first.shape),
+            timeout=request.timeout,
         )
         for column, filled in zip(asked, resources, strict=True)
     ]
