@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, final
 
 from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Resource
+from rather.data.agreement import Agreement
 from rather.data.folder import Folder, load_files
 from rather.data.source import Dataset, Source, read_all
 from rather.hub.classifiers import check_same_images, classifier_of, load_classifier
@@ -20,6 +21,7 @@ from rather.hub.methods import build_method
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of, requirements
 from rather.hub.trusted import allow
 from rather.io.writing import check_writable
+from rather.runs.agreement import agreement_of
 from rather.runs.comparison import check_no_comparison, start_comparison
 from rather.runs.request import Request
 from rather.runs.runner import Job, preflight_all, run_config, run_pending, with_same_goals
@@ -45,6 +47,7 @@ class Explained:
     counts: Mapping[str, int]  # of each status, in all runs
     seconds: float  # of this call; a resumed run counts only what was left
     notes: Sequence[str] = ()  # what you should know, and no error
+    agreements: Mapping[str, Agreement] = field(default_factory=dict)  # of each classifier with the labels
 
 
 def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Explained:
@@ -94,14 +97,17 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
     ]
     if len(jobs) > 1:
         jobs = with_same_goals(jobs)
-    folder, runs = _start(asked, jobs, pictures.name, request)
+    notes = [*dict.fromkeys(notes)]
+    folder, runs = _start(asked, jobs, pictures.name, request, notes)
     run_pending(runs, jobs, progress)
+    agreements = {run.config["classifier"]["name"]: agreement_of(run) for run in runs}
     return Explained(
         folder=folder,
         runs={column.label: run for column, run in zip(asked, runs, strict=True)},
         counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
         seconds=time.monotonic() - began,
-        notes=[*dict.fromkeys(notes)],
+        notes=[*notes, *(note for one in agreements.values() if one for note in one.warnings())],
+        agreements={name: one for name, one in agreements.items() if one},
     )
 
 
@@ -198,7 +204,9 @@ def _resources(
     return [fill_resources(need, nets[column.classifier], resolve) for column, need in zip(asked, needs, strict=True)]
 
 
-def _start(asked: Sequence[Column], jobs: Sequence[Job], data: str, request: Request) -> tuple[Path, list[Run]]:
+def _start(
+    asked: Sequence[Column], jobs: Sequence[Job], data: str, request: Request, notes: Sequence[str]
+) -> tuple[Path, list[Run]]:
     """The folder, and the run of each column: all of them exist before the first is computed."""
     code = {"trust": list(request.trust)}  # code may change while the weights stay
     configs: list[dict[str, Any]] = [run_config(job, data) | code for job in jobs]
@@ -207,7 +215,7 @@ def _start(asked: Sequence[Column], jobs: Sequence[Job], data: str, request: Req
         name = f"{configs[0]['classifier']['name']}-{configs[0]['method']['name']}"
         folder = request.out or Path("runs") / folder_name(name, configs[0], ids)
         check_no_comparison(folder)
-        return folder, [Run.start(folder, configs[0], ids, request.batch_size)]
+        return folder, [Run.start(folder, configs[0], ids, request.batch_size, notes=notes)]
     for n, column in enumerate(asked):
         if configs[n] in configs[:n]:
             first = asked[configs.index(configs[n])]
@@ -215,5 +223,6 @@ def _start(asked: Sequence[Column], jobs: Sequence[Job], data: str, request: Req
     folder = request.out or Path("runs") / folder_name("comparison", configs, ids)
     places = start_comparison(folder, [column.label for column in asked])
     return folder, [
-        Run.start(place, config, ids, request.batch_size) for place, config in zip(places, configs, strict=True)
+        Run.start(place, config, ids, request.batch_size, notes=notes)
+        for place, config in zip(places, configs, strict=True)
     ]
