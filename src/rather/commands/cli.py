@@ -110,6 +110,8 @@ def explain(
         "queries": sum(len(run.ids) for run in runs.values()),
         **explained.counts,
         "seconds": round(explained.seconds, 3),
+        "agreement": {name: one.told() for name, one in explained.agreements.items()},
+        "notes": list(explained.notes),
     }
     if len(runs) > 1:
         printed["methods"] = [

@@ -68,6 +68,8 @@ def summary(explained: Explained, report: Path) -> None:
     counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in explained.counts.items() if n)
     asked = sum(len(run.ids) for run in runs.values())
     console.print(Text(f"\n{counts} of {asked} in {explained.seconds:.1f} s"))
+    for name, agreement in explained.agreements.items():
+        console.print(Text(f"{name} {agreement}"))
     console.print(Text(f"report: {report}"), soft_wrap=True)
 
 

@@ -77,6 +77,7 @@ class Card:
 
     look: Look
     predicted: Bar
+    wrong: bool  # the prediction is not the label, which is one of the classes
     strips: Sequence[Picture]
     charts: Sequence[Chart]
     trajectory: Picture | None
@@ -143,6 +144,7 @@ def card(row: Row, classes: Sequence[str], put: Put) -> Card:
     return Card(
         look=seen,
         predicted=_bar(row, row.predicted, classes),
+        wrong=row.label in classes and row.label != row.predicted,
         strips=_strips(row, put, alone),
         bars=_likely(row, classes),
         charts=drawn,
