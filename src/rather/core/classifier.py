@@ -9,17 +9,17 @@ from copy import copy
 from functools import cached_property
 from typing import final
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rather.classifiers.checks import noise
+from rather.classifiers.checks import check_answer, noise
+from rather.classifiers.inputs import PerChannel, PreprocessLike, ShapeLike, inputs_of, net_input
 from rather.classifiers.names import Names, names_of, normal
-from rather.classifiers.wrap import PerChannel, Wrapped, wrap
+from rather.classifiers.wrap import Wrapped, wrap
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
-from rather.io.images import Shape
+from rather.core.faults import named_faults
 from rather.io.memory import was_short
 from rather.types import Features, Images, Logits, Resource
 
@@ -35,11 +35,16 @@ class Classifier(Resource, nn.Module):
     Args:
         net: images (b, c, h, w), normalised, to one number for each class, or to one for the second of two.
         head: to take two parts as they are, without a copy and a look: `net` is the body then.
-        shape: (c, h, w) of its images.
+        shape: (c, h, w) of its images, in any sequence; not needed with `preprocess`.
         classes: a name for each class, no two alike; or a file of them, or "imagenet", see
             `rather.classifiers.names`; by default its number.
-        mean: per channel, subtracted from images in [0, 1]; 0 by default.
-        std: per channel, divides them; 1 by default.
+        mean: a number, or one for each channel, subtracted from images; what `preprocess` subtracts, or 0, by default.
+        std: likewise, divides them; what `preprocess` divides by, or 1, by default.
+        scale: what white is where `mean` and `std` come from: 255 for a net that takes pixels from 0 to 255. Images are
+            in [0, 1] whatever it is.
+        preprocess: how a picture becomes the net's input: your transform for evaluation, or a library's, from a PIL
+            image to a tensor. Its resizing and cropping are used for pictures from files, its last steps become mean,
+            std and the order of the channels; see `rather.io.preprocessing`.
         output: what its numbers are.
         layer: where to cut it into body and head, as `named_modules` calls it; by default where the features
             are a map for the last time.
@@ -50,7 +55,7 @@ class Classifier(Resource, nn.Module):
     Raises:
         RatherError: MODEL-INPUT, -OUTPUT-TYPE, -OUTPUT-SHAPE, -ONE-OUTPUT, -PROBABILITIES,
             -NOT-PROBABILITIES, -NONFINITE, -WEIGHTS-NONFINITE, -TRAIN-MODE, -BATCH-DEPENDENT, -LAYER,
-            -CLASSES or -COPY; CFG-SETTING for means or deviations that are not one for each channel.
+            -CLASSES, -COPY or -PREPROCESS.
     """
 
     mean: Tensor
@@ -62,10 +67,12 @@ class Classifier(Resource, nn.Module):
         net: nn.Module | Callable[[Tensor], object],
         head: nn.Module | None = None,
         *,
-        shape: Shape | None = None,
+        shape: ShapeLike | None = None,
         classes: Names | None = None,
         mean: PerChannel = None,
         std: PerChannel = None,
+        scale: float = 1,
+        preprocess: PreprocessLike | None = None,
         output: Output = "logits",
         layer: str | None = None,
         name: str = "classifier",
@@ -73,27 +80,24 @@ class Classifier(Resource, nn.Module):
         notes: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        if shape is None:
-            why = "the size of its images is not known"
-            raise RatherError(
-                "MODEL-INPUT", where=name, why=why, do="Give shape=(channels, height, width), or --shape C H W"
-            )
+        inputs = inputs_of(name, shape=shape, mean=mean, std=std, scale=scale, given=preprocess)
         if classes is not None:
             classes = names_of(classes)
         if head is None:
-            parts = wrap(net, shape=shape, classes=classes, mean=mean, std=std, output=output, layer=layer, name=name)
+            parts = wrap(net, inputs=inputs, classes=classes, output=output, layer=layer, name=name)
         elif isinstance(net, nn.Module) and classes is not None:
             parts = Wrapped(net, head, tuple(classes), None)
         else:
             raise RatherError("MODEL-CLASSES", where=name, why="a head needs a module before it and names of classes")
         self.body, self.head, self.classes, device = parts
-        self.shape, self.name, self.notes = shape, name, tuple(notes)
+        self.shape, self.preprocess = inputs.shape, inputs.preprocess
+        self.name, self.notes = name, tuple(notes)
         self._members = tuple(members)  # a tuple, so that they are not registered twice
         twice = [one for one, count in Counter(self.classes).items() if count > 1]
         if twice:
             raise RatherError("MODEL-CLASSES", where=twice[0], why="two classes have this name")
-        self.register_buffer("mean", _per_channel("mean", 0.0 if mean is None else mean, shape[0]))
-        self.register_buffer("std", _per_channel("std", 1.0 if std is None else std, shape[0]))
+        self.register_buffer("mean", inputs.mean)
+        self.register_buffer("std", inputs.std)
         self.eval().requires_grad_(requires_grad=False)
         if device is not None:
             self.to(device)
@@ -118,14 +122,22 @@ class Classifier(Resource, nn.Module):
         return _loaded("hf", folder, None, layer)
 
     def forward(self, x: Images) -> Logits:
-        """The logits of images."""
-        given: Tensor = self.head(self.features(x))
-        return given
+        """The logits of images.
+
+        Raises:
+            RatherError: MODEL-FAILS for whatever the net raises; MODEL-OUTPUT-TYPE, MODEL-OUTPUT-SHAPE or
+                MODEL-CLASSES where its answer is no row of numbers for each image and class.
+        """
+        features = self.features(x)
+        with named_faults():
+            given: object = self.head(features)
+        return check_answer(given, len(x), len(self.classes))
 
     def features(self, x: Images) -> Features:
         """The map that the head sees."""
         seen = x.mean(1, keepdim=True) if self._sees_grey else x
-        given: Tensor = self.body((seen - self.mean) / self.std)
+        with named_faults():
+            given: Tensor = self.body(net_input(seen, self.mean, self.std, self.preprocess))
         return given
 
     @cached_property
@@ -165,8 +177,9 @@ class Classifier(Resource, nn.Module):
         return super().train(mode=False)
 
     def fingerprint(self) -> str:
-        """A sha256 of its classes and of all that `fingerprint` looks at."""
-        return fingerprint(self, self.shape, self.classes, self.get_buffer("mean").device)
+        """A sha256 of its classes, its preprocessing and all that `fingerprint` looks at."""
+        told = self.classes if self.preprocess is None else (self.classes, self.preprocess.name)
+        return fingerprint(self, self.shape, told, self.get_buffer("mean").device)
 
     def class_index(self, name: str) -> int:
         """The index of a class given by name or by number; a wrong one is answered with the nearest names."""
@@ -216,12 +229,3 @@ def _loaded(library: str, model: str, weights: str | None, layer: str | None) ->
     from rather import load_classifier  # the public face knows every library, this module none
 
     return load_classifier(f"{library}:{model}" if weights is None else f"{library}:{model}={weights}", layer=layer)
-
-
-def _per_channel(name: str, values: float | Sequence[float] | Tensor | np.ndarray, count: int) -> Tensor:
-    numbers = torch.as_tensor(values, dtype=torch.float32).flatten()
-    if isinstance(values, float):
-        numbers = numbers.expand(count)
-    if len(numbers) != count:
-        raise RatherError("CFG-SETTING", where=f"{name} of {len(numbers)}", why=f"there are {count} channels")
-    return numbers.clone().view(-1, 1, 1)

@@ -17,8 +17,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from rather.classifiers.checks import brief
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, brief
 from rather.generators.ddpm import Denoiser, PredictionType, UNet, Variance
 from rather.hub.checkpoints import Side
 from rather.io.state_dicts import load_state, read_state
