@@ -95,7 +95,7 @@ def _answers(
 def _gradient_notes(classifier: Classifier, x: Images) -> list[str]:
     """A note if the gradient is useless, or zero for some of the images."""
     if not classifier.differentiable:
-        return ["its answers have no gradient: methods have to ask it questions"]
+        return ["its answers have no gradient"]
     x = x.clone().requires_grad_()
     with torch.enable_grad():
         # The runner-up's, because a target has it: the first choice's vanishes where the classifier is sure.

@@ -25,8 +25,6 @@ Decode = Callable[[Tensor, Rows], Images]
 class LatentSearch(Method, ABC):
     """A method that moves a code of few numbers: by gradients or, where the classifier has none, by questions."""
 
-    gradient = "optional"
-
     optimizer: Literal["auto", "adam", "cma"] = "auto"
     """How to move: adam follows the gradient, cma (CMA-ES) needs none; auto takes cma where there is no gradient."""
     queries: PositiveInt = 2000

@@ -31,6 +31,8 @@ from rather.search.losses import goal_loss, l1
 class Introspection(LatentSearch):
     """Minimise class_weight * CE(C(G(z)), c') + mean |x - G(z)| over latents z, and keep the nearest success."""
 
+    gradient = "optional"
+
     generator: Loadable[Annotated[Autoencoder, Bundled("gan")]]  # as the paper's: a DCGAN with 10 latents
     """Generator that encodes the queries and decodes latents; trained on images of their kind."""
     class_weight: PositiveFloat = 0.03

@@ -34,6 +34,8 @@ from rather.search.references import References
 DEFAULT_METHOD: Final = "goyal"
 DEFAULT_SETTINGS: Final = {"score_on": "picture", "distractor": "nearest"}
 DEFAULT_TARGET: Final = "nearest"
+#: The best that needs neither a gradient nor a generative model.
+BLACK_BOX_METHOD: Final = "sedc"
 DEFAULT_COUNT: Final = 12  # of a dataset that has a name; of your own pictures, all
 _RESOURCES: Final = ("generator", "denoiser", "latent", "second_classifier")
 
@@ -51,7 +53,12 @@ class Explained:
     agreements: Mapping[str, Agreement] = field(default_factory=dict)  # of each classifier with the labels
 
 
-def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Explained:
+def explain(
+    request: Request,
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    default: tuple[str, Mapping[str, Any]] = (DEFAULT_METHOD, DEFAULT_SETTINGS),
+) -> Explained:
     """Explain a classifier's decisions on images, as a run in a folder.
 
     Several methods are several runs, each in a folder of its own, for the same images and, of each image, the
@@ -60,6 +67,8 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
     Args:
         request: what is asked.
         progress: called with (rows done, rows asked).
+        default: the method where the request names none, with its settings; of a classifier without a gradient it
+            is `BLACK_BOX_METHOD`.
 
     Raises:
         RatherError: for what cannot be loaded, does not fit together or cannot be written.
@@ -72,10 +81,13 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
         raise RatherError("CFG-OPTIONS", where=f"--data {request.data}", why="images are given as well")
     method, settings = request.method, request.settings
     if method is None:
-        method, settings = DEFAULT_METHOD, {**DEFAULT_SETTINGS, **settings}
+        method, settings = default[0], {**default[1], **settings}
     asked = columns(method, settings)
-    needs = _requirements(asked, request)
     nets, notes = _classifiers(asked, request)
+    if request.method is None and not nets[None].differentiable:
+        asked = columns(BLACK_BOX_METHOD, request.settings)
+        notes.append(f"the method is {BLACK_BOX_METHOD}, which asks questions and needs no gradient")
+    needs = _requirements(asked, request)
     first = nets[asked[0].classifier]
     pictures, indices = _pictures(request, first)
     notes += pictures.notes
@@ -100,6 +112,8 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
         for column, filled in zip(asked, resources, strict=True)
     ]
     labels = [column.label for column in asked]
+    for job in jobs:
+        job.method.check_gradient(job.classifier)
     if request.regions is not None:
         labels, jobs = _for_regions(jobs, request.regions)
     if len(jobs) > 1:

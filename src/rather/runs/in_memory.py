@@ -12,9 +12,10 @@ from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise
 from rather.core.faults import Part, apart, fault_of
 from rather.data.source import Dataset, read_all
 from rather.hub.given import GivenClassifier, GivenImages, as_classifier, as_dataset, as_method, references_by_default
+from rather.hub.presets import Plan
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of
 from rather.io.png import unpng
-from rather.runs.explain import DEFAULT_METHOD, DEFAULT_SETTINGS, DEFAULT_TARGET
+from rather.runs.explain import BLACK_BOX_METHOD, DEFAULT_METHOD, DEFAULT_SETTINGS, DEFAULT_TARGET
 from rather.runs.store import Run
 from rather.search.goals import REFERENCED, check_target, choose_goal
 from rather.search.references import References
@@ -23,7 +24,7 @@ from rather.search.references import References
 def explain(
     classifier: GivenClassifier,
     images: GivenImages,
-    method: Method | str | None = None,
+    method: Method | str | Plan | None = None,
     *,
     target: Target | Goal = DEFAULT_TARGET,
     confidence: float = 0.0,
@@ -37,7 +38,7 @@ def explain(
         classifier: to explain: a `Classifier`, its name, or a net, which has to take images of this shape.
         images: (b, c, h, w) in [0, 1], a dataset or a part of one, or the name or the path of one.
         method: a method, or the name of a method or preset, which takes what it needs from bundled nets and from
-            the dataset; by default goyal, which scores each edit on the picture.
+            the dataset; by default goyal, which scores each edit on the picture, or sedc if the net has no gradient.
         target: a rule (next, random, nearest, runner-up, confused, prototype), a class for all images, a class for
             each, or a `Goal`.
         confidence: the least probability of the target, besides being the first choice; not for a `Goal`.
@@ -53,8 +54,9 @@ def explain(
     source = pictures.test
     x, indices = read_all(source, evenly_spaced(len(source), count or len(source)))
     ids = [source.id(index) for index in indices]
-    default = {"name": DEFAULT_METHOD, **DEFAULT_SETTINGS}
-    search = as_method(default if method is None else method, net, pictures)
+    if method is None:
+        method = {"name": DEFAULT_METHOD, **DEFAULT_SETTINGS} if net.differentiable else BLACK_BOX_METHOD
+    search = as_method(method, net, pictures)
     choose = _goals(net, x, target, pictures, confidence=confidence, seed=seed)
 
     def work(part: Part) -> Counterfactuals:
