@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, NamedTuple, final, get_args
 
 import torch
@@ -133,7 +134,7 @@ class ResourceSpec:
         # A bundled net knows pictures like its own; a few pictures of your own rarely show every class.
         own = isinstance(self.pictures.test, Folder)
         name = self.references or (data_of(net) if own else None)
-        others = load_dataset(name, shape=net.shape, trust=self.trust) if name else self.pictures
+        others = load_dataset(name, like=net, trust=self.trust) if name else self.pictures
         return resolve_references(others.references, net)
 
 
@@ -151,7 +152,7 @@ def evenly_spaced(length: int, count: int) -> list[int]:
     return [n * length // count for n in range(count)] if count < length else list(range(length))
 
 
-def load_generator(spec: str, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
+def load_generator(spec: str | Path, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
     """A generator of this kind by its name or file, or a published diffusion model.
 
     Raises:
@@ -160,6 +161,7 @@ def load_generator(spec: str, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
     from rather.hub import generators
     from rather.hub.checkpoints import require_kind
 
+    spec = str(spec)
     ours = spec in list_weights("generator") or not generators.is_denoiser(spec)
     return require_kind(generators.load_generator(spec) if ours else generators.load_denoiser(spec), kind)
 

@@ -82,7 +82,8 @@ def train_generator(
         size: pixels per side to which a folder's pictures are resized; named data sets have their own size.
         seed: of the first weights and of all other random numbers.
         precision: bf16 computes the nets in bfloat16; auto does so where the device gains from it.
-        judge: a classifier that measures, and that an exaggerator is trained for.
+        judge: a classifier that measures, and that an exaggerator is trained for; if its net has a preprocessing of
+            its own, a folder's pictures go through it, unless `size` says another size.
         progress: see `fit.Progress`.
 
     Returns:
@@ -94,6 +95,8 @@ def train_generator(
     """
     check_writable(out := Path(out))
     dataset = load_to_train(data, size)
+    if judge is not None and (size is None or judge.shape[1:] == (size, size)):
+        dataset = dataset.through(judge.preprocess)
     source, held_out = parts(dataset)
     labelled, precision = "labels" in recipe.reads, usable(precision)
     train, test, left_out = read_parts(source, held_out, labelled=labelled, seed=seed, columns=recipe.reads)
