@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from inspect import cleandoc
 from itertools import islice
 from math import isnan
@@ -31,14 +32,19 @@ if TYPE_CHECKING:
     from rather.runs.store import Row, Run
 
 ROWS = 20  # in the table; the report has all
+FAULTS = 5  # of failed rows below it
 
 
 @contextmanager
 def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, if that is a terminal; it yields a function of (done, asked)."""
+    """A bar on standard error, if that is a terminal; it yields a function of (done, asked).
+
+    What a net prints meanwhile goes to standard error, too: standard output is for results alone.
+    """
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
+    bar = Progress(*columns, console=console, disable=not (shown and console.is_terminal))
+    with redirect_stdout(sys.stderr), bar:
         task = bar.add_task(what, total=None)
         yield lambda done, asked: bar.update(task, completed=done, total=asked)
 
@@ -48,6 +54,8 @@ def summary(explained: Explained, report: Path) -> None:
     console = Console()
     runs = explained.runs
     console.print(_rows(*runs.values()) if len(runs) == 1 else _methods(runs))
+    for line in islice(_failures(runs.values()), FAULTS):
+        console.print(Text(line))
     counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in explained.counts.items() if n)
     asked = sum(len(run.ids) for run in runs.values())
     console.print(Text(f"\n{counts} of {asked} in {explained.seconds:.1f} s"))
@@ -70,6 +78,12 @@ def _rows(run: Run) -> Table:
     if len(run.ids) > ROWS:
         table.add_row(Text("..."))
     return table
+
+
+def _failures(runs: Iterable[Run]) -> Iterator[str]:
+    """Why rows failed, each with the place of its image."""
+    for row in (row for run in runs for row in run.rows() if row.status == "failed"):
+        yield f"failed: {'' if row.where in row.message else f'{row.where}: '}{row.message}"
 
 
 def _place(row: Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, get_args
 
@@ -185,7 +186,23 @@ def _judged(classifier: Classifier, x: Images, goal: Goal, found: Images) -> tup
         "" if r else "NONFINITE" if not f else "LOST-IN-SAVING" if w else "BUDGET"
         for r, f, w in zip(reached.tolist(), finite.tolist(), lost.tolist(), strict=True)
     )
-    return images, after, failure
+    return images, after, _with_bad_gradients(classifier, raw, goal, failure)
+
+
+def _with_bad_gradients(classifier: Classifier, z: Images, goal: Goal, failure: Sequence[str]) -> tuple[str, ...]:
+    """The same reasons, but where a search without success ended in a gradient of NaN or infinity, that."""
+    rows = [n for n, reason in enumerate(failure) if reason == "BUDGET"]
+    bad = {n for n in rows if not _finite_gradient(classifier, z[n : n + 1], goal.target[n])}
+    return tuple("GRADIENT-NONFINITE" if n in bad else reason for n, reason in enumerate(failure))
+
+
+def _finite_gradient(classifier: Classifier, z: Images, target: Tensor) -> bool:
+    """Whether the gradient of the target at an image is finite; true of a classifier that has none."""
+    with torch.enable_grad(), suppress(RuntimeError):  # a net that cannot go back
+        z = z.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(classifier(z).log_softmax(1)[0, target], z)
+        return bool(gradient.isfinite().all())
+    return True
 
 
 def _with_already(

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 _CLASSIFIERS: Final = ("classifier", "latent-classifier")  # kinds of files
 #: Datasets whose classifier has another name.
 _OF_DATA: Final = {"faces": "faces-smile", "faces/others": "faces-smile"}
-_KINDS: Final = ("torchvision:NAME", "timm:NAME", "hf:FOLDER", "FILE.safetensors", "FILE.py:FUNCTION")
+_KINDS: Final = (
+    "torchvision:NAME",
+    "timm:NAME",
+    "hf:FOLDER",
+    "torchscript:FILE",
+    "export:FILE",
+    "FILE.safetensors",
+    "FILE.py:NAME",
+)
 
 
 def list_classifiers() -> dict[str, str]:
@@ -50,8 +58,9 @@ def load_classifier(
     Args:
         spec: a bundled classifier (`list_classifiers`); a file that `rather train` has written;
             `torchvision:NAME` or `timm:NAME` with their published weights, or `...:NAME=FILE` with those of a
-            file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `module:function` or
-            `path/file.py:function` for code that returns a net or a `Classifier`.
+            file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `torchscript:FILE` or
+            `export:FILE` for programs; `module:name` or `path/file.py:name` for a net, a class of nets, a function
+            that makes one (or a `Classifier`), or a function of images.
         classes: names, in the order of the outputs, or a file of them: see `rather.classifiers.names`.
         output: what the net's numbers are, one of `rather.config.output.Output`.
         layer: where to cut it into body and head; see `rather.classifiers.split.split`.
@@ -74,7 +83,7 @@ def load_classifier(
         )
     return Classifier(
         found.net,
-        shape=shape,
+        shape=shape or found.shape,
         classes=classes or found.classes,
         mean=preprocessing.mean,
         std=preprocessing.std,
@@ -104,11 +113,8 @@ def check_same_images(net: Classifier, first: Classifier) -> None:
 
 def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
     """What a spec names: a whole classifier, or a net and what is known of it."""
-    from torch import nn
-
-    from rather.core import Classifier
-    from rather.hub.libraries import LIBRARIES, Loaded
-    from rather.hub.trusted import run_factory
+    from rather.hub.libraries import LIBRARIES
+    from rather.hub.programs import exported, from_python, torchscript
 
     if spec in list_classifiers():
         return _read(weights_file(spec, *_CLASSIFIERS))
@@ -120,10 +126,12 @@ def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
     if kind in LIBRARIES:
         name, _, file = rest.partition("=")
         return LIBRARIES[kind](name, file)
-    made = run_factory(spec, trust, {})
-    if not isinstance(made, nn.Module):
-        raise RatherError("MODEL-FACTORY", where=spec, why=f"it gives {type(made).__name__}, not a net")
-    return made if isinstance(made, Classifier) else Loaded(name=rest, net=made)
+    match kind:
+        case "torchscript":
+            return torchscript(rest, trust)
+        case "export":
+            return exported(rest, trust)
+    return from_python(spec, trust)
 
 
 def _read(path: Path) -> Classifier:

@@ -15,13 +15,15 @@ from typing import Any, Final, final
 import torch
 from accelerate import init_empty_weights
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from rather.classifiers.names import with_numbers
 from rather.config.errors import RatherError, brief, did_you_mean
 from rather.io.file_kinds import damaged, file_kind
+from rather.io.images import Shape
 from rather.io.state_dicts import load_state, outputs, read_state, weights_of
 
+_IMAGENET: Final = 1_000  # classes of the nets that torchvision builds
 _AGAIN: Final = "Delete it, and it is downloaded again"
 
 
@@ -31,7 +33,8 @@ class Loaded:
     """A net, and what its source knows about its images and classes."""
 
     name: str
-    net: nn.Module
+    net: nn.Module | Callable[[Tensor], object]
+    shape: Shape | None = None  # of a net that takes no other
     preprocess: Callable[[Image.Image], object] | None = None  # the library's own, whole
     steps: str = ""  # of it, for the message of a refusal
     lacks: str = ""  # why there is none, where there should be one
@@ -57,7 +60,7 @@ def torchvision(name: str, file: str) -> Loaded:
         name=name,
         net=net,
         preprocess=published.transforms(),
-        classes=_distinct(published.meta["categories"], count),
+        classes=_distinct(published.meta["categories"], count or _IMAGENET),
         note=note,
     )
 
@@ -71,11 +74,11 @@ def timm(name: str, file: str) -> Loaded:
         do = did_you_mean(name, library.list_models(include_tags=False))
         raise RatherError("MODEL-NOT-FOUND", where=spec, do=do)
     if file:
-        net, count, note = _build(partial(library.create_model, name), file)
+        net, _, note = _build(partial(library.create_model, name), file)
     else:
         with _published(spec):
             net = library.create_model(name, pretrained=True)
-        count, note = net.num_classes, ""
+        note = ""
     config = library.data.resolve_model_data_config(net)
     subset = library.data.infer_imagenet_subset(net)
     names = library.data.ImageNetInfo(subset).label_descriptions() if subset else []
@@ -84,7 +87,7 @@ def timm(name: str, file: str) -> Loaded:
         net=net,
         preprocess=library.data.create_transform(**config),
         channels=config["input_size"][0],
-        classes=_distinct(names, count),
+        classes=_distinct(names, net.num_classes),
         note=note,
     )
 
@@ -204,16 +207,32 @@ def _fault(file: Path) -> str:
     return ""
 
 
-def _build(build: Callable[..., Any], given: str) -> tuple[Any, int, str]:
-    """The net with the weights of a file, its number of classes, and a note; `build` takes `num_classes`."""
+def _build(build: Callable[..., Any], given: str) -> tuple[Any, int | None, str]:
+    """The net with the weights of a file; see `build_for`."""
     file, part = _part(given)
-    state = read_state(file)
+    return build_for(read_state(file), build, file, part)
+
+
+def build_for(
+    state: Mapping[str, Tensor], build: Callable[..., Any], file: Path, part: str = ""
+) -> tuple[Any, int | None, str]:
+    """A net with these weights, its number of classes if `build` makes another, and a note on the file.
+
+    Args:
+        state: of `read_state`.
+        build: makes a net with random weights; takes `num_classes`.
+        file: where the weights come from, for messages.
+        part: see `weights_of`.
+
+    Raises:
+        RatherError: MODEL-WEIGHTS.
+    """
     # Without memory or random numbers for parameters; buffers are real, for some nets compute with them.
     with warnings.catch_warnings(action="ignore"), init_empty_weights(include_buffers=False):
         net = build()
         state, note = weights_of(net.state_dict(), state, file, part)
-        count = outputs(net, state, file)
-        net = build(num_classes=count)
+        count = outputs(net, state)
+        net = net if count is None else build(num_classes=count)
     load_state(net, state, file)
     return net, count, note
 

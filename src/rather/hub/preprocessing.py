@@ -66,20 +66,21 @@ def preprocess_of(
     from rather.io.preprocessing import Preprocess
 
     function = found.preprocess if said.preprocess is None else _own(said.preprocess, trust)
+    fixed = shape or found.shape
     sized = said.size is not None or said.crop is not None
     if function is None:
         if found.lacks and not ((sized or shape) and said.mean):
             do = "Say --preprocess FILE.py:NAME; or --shape, --mean and --std"
             raise RatherError("MODEL-PREPROCESS", where=found.name, why=found.lacks, do=do)
-        return _resized(said, shape) if sized else None
-    mode = "L" if (shape[0] if shape else found.channels) == 1 else "RGB"
+        return _resized(said, fixed) if sized else None
+    mode = "L" if (fixed[0] if fixed else found.channels) == 1 else "RGB"
     try:
         own = Preprocess.measure(function, mode=mode, name=said.preprocess or "", any_size=sized or shape is not None)
     except RatherError as error:
         why = f"{error.why}; its steps: {found.steps}" if found.steps and said.preprocess is None else error.why
         raise RatherError("MODEL-PREPROCESS", where=said.preprocess or found.name, why=why, do=error.do) from error
     if sized:
-        other = _resized(said, shape or (own.shape[0], 0, 0))
+        other = _resized(said, fixed or (own.shape[0], 0, 0))
     elif shape is not None and shape != own.shape:
         other = _largest(shape)
     else:

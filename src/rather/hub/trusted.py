@@ -36,6 +36,23 @@ def allow(trust: Sequence[str]) -> None:
     _ALLOWED.update(trust)
 
 
+def trusted_bytes(path: Path, trust: Sequence[str] = ()) -> bytes:
+    """The content of a file of code whose hash was given.
+
+    Raises:
+        RatherError: MODEL-NOT-FOUND, or MODEL-CODE if the file is not trusted.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RatherError("MODEL-NOT-FOUND", where=path, why=error.strerror or "cannot be read") from None
+    digest = hashlib.sha256(content).hexdigest()
+    if f"sha256:{digest}" not in {*trust, *_ALLOWED}:
+        do = f"Read it, or trust who wrote it, then add --trust sha256:{digest}"
+        raise RatherError("MODEL-CODE", where=path, why=f"sha256 {digest}", do=do)
+    return content
+
+
 def trusted(spec: str, trust: Sequence[str] = ()) -> Any:
     """A function or class of the user's, from `module:name` or `path/file.py:name`.
 
@@ -47,15 +64,8 @@ def trusted(spec: str, trust: Sequence[str] = ()) -> Any:
     """
     place, _, name = spec.rpartition(":")
     path = _file_of(place)
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise RatherError("MODEL-NOT-FOUND", where=path, why=error.strerror or "cannot be read") from None
+    source = trusted_bytes(path, trust)
     digest = hashlib.sha256(source).hexdigest()
-    if f"sha256:{digest}" not in {*trust, *_ALLOWED}:
-        raise RatherError(
-            "MODEL-CODE", where=path, why=f"sha256 {digest}", do=f"Read it, then say --trust sha256:{digest}"
-        )
     # A name that no module has, so that none is replaced: the file may be called `torch.py`. The place counts as
     # well, because code may read what lies next to it.
     title = f"rather_trusted_{hashlib.sha256(f'{digest} {path.resolve()}'.encode()).hexdigest()[:16]}"

@@ -180,13 +180,17 @@ def load_state(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     net.load_state_dict(own | {name: tensor.to(own[name].dtype) for name, tensor in state.items()}, assign=True)
 
 
-def outputs(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> int:
-    """How many classes the net of a state dict has, by the length of its last tensor; `net` is of its architecture."""
-    *_, last = net.state_dict()
-    if last not in state or not state[last].ndim:
-        do = did_you_mean(last, state)
-        raise RatherError("MODEL-WEIGHTS", where=path, why=f"it has no {last}", do=do)
-    return len(state[last])
+def outputs(net: nn.Module, state: Mapping[str, Tensor]) -> int | None:
+    """How many classes the net of a state dict has, where it has another number of them than this one.
+
+    What differs are the tensors of the last layer: in their length alone, or that a net of features has none.
+    """
+    own = net.state_dict()
+    longer = {
+        name for name, tensor in state.items() if tensor.ndim and (name not in own or tensor.shape != own[name].shape)
+    }
+    lengths = {len(state[name]) for name in longer if name not in own or state[name].shape[1:] == own[name].shape[1:]}
+    return lengths.pop() if len(lengths) == 1 else None
 
 
 def _code(path: Path, what: str) -> RatherError:

@@ -78,7 +78,7 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
     some, _ = read_all(pictures.test, indices, limit=8)
     for spec, net in nets.items():
         own = [filled for column, filled in zip(asked, resources, strict=True) if column.classifier == spec]
-        notes += preflight_all(net, own, some)
+        notes += preflight_all(net, own, some, batch_size=request.batch_size, timeout=request.timeout)
     jobs = [
         Job(
             source=pictures.test,
@@ -89,6 +89,7 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
             target=request.target or DEFAULT_TARGET,
             confidence=request.confidence,
             seed=request.seed,
+            timeout=request.timeout,
         )
         for column, filled in zip(asked, resources, strict=True)
     ]

@@ -16,7 +16,8 @@ from rather.hub.preprocessing import NOTHING_SAID, Preprocessing
 
 _CLASSIFIER: Final = (
     "The classifier to explain: a bundled one (`rather list models`), a file that `rather train` wrote, "
-    "torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER, or FILE.py:FUNCTION (needs --trust)."
+    "torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER; or code, which needs --trust: FILE.py:NAME, "
+    "torchscript:FILE, export:FILE."
 )
 _METHOD: Final = (
     "The method or preset (`rather list methods`) that searches; by default goyal, which scores each edit on the "
@@ -73,6 +74,8 @@ class Request:
     """A second classifier, as --classifier; dive asks it whether a change is trivial."""
     batch_size: Annotated[PositiveInt, Parameter(group=RUN)] = 32
     """How many images are in memory at a time and stored together."""
+    timeout: Annotated[float | None, Parameter(group=RUN, validator=Number(gt=0))] = None
+    """Seconds for an image, at most; one that takes longer fails. It cannot interrupt compiled code."""
     layer: Annotated[str | None, Parameter(group=WHICH)] = None
     """The layer that cuts the classifier into features and decision."""
     shape: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt] | None, Parameter(group=WHICH)] = None
