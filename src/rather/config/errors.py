@@ -17,6 +17,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "CFG-UNKNOWN": (USAGE, "no such name"),
     "CFG-SETTING": (USAGE, "a setting is not usable"),
     "CFG-CLASS": (USAGE, "no such class"),
+    "CFG-REGION": (USAGE, "region does not exist"),
     "CFG-OPTIONS": (USAGE, "these options do not go together"),
     "CFG-FILE": (USAGE, "the settings file is not usable"),
     "DATA-NOT-FOUND": (USAGE, "no such image, folder or data set"),
@@ -31,6 +32,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "IMG-FORMAT": (SOME_FAILED, "image format not accepted"),
     "IMG-ANIMATED": (SOME_FAILED, "image has several frames"),
     "IMG-DEPTH": (SOME_FAILED, "image has more than 8 bits a channel"),
+    "IMG-CHANNELS": (SOME_FAILED, "image has another number of channels than the classifier takes"),
     "IMG-ALPHA": (SOME_FAILED, "image is partly transparent"),
     "IMG-TOO-LARGE": (SOME_FAILED, "image has too many pixels"),
     "IMG-TOO-SMALL": (SOME_FAILED, "image is too small"),
@@ -88,6 +90,7 @@ REASONS: Final[dict[str, str]] = {
     "BUDGET": "No counterfactual within the budget; the best attempt is shown.",
     "GRADIENT-NONFINITE": "No counterfactual: where the search ended the classifier's gradient is NaN or infinite.",
     "LOST-IN-SAVING": "Found, and lost again when rounded to the 8 bits of a picture, which is shown.",
+    "NO-REGION": "The image has no pixel in the region that may change.",
     "NONFINITE": "The search left the finite numbers.",
     "ALREADY-TARGET": "The classifier says so already.",
 }

@@ -25,6 +25,7 @@ _STATUS_OF: Final[Mapping[str, Status]] = {
     "BUDGET": "not_found",
     "GRADIENT-NONFINITE": "not_found",
     "LOST-IN-SAVING": "not_found",
+    "NO-REGION": "not_found",
     "ALREADY-TARGET": "already",
 }
 _SHOWN: Final = 4  # rows that a notebook shows by itself

@@ -12,6 +12,7 @@ from cyclopts.types import NonNegativeInt, PositiveInt
 from cyclopts.validators import Number
 
 from rather.config.output import Output
+from rather.config.pictures import NO_OPTIONS, PictureOptions
 from rather.hub.preprocessing import NOTHING_SAID, Preprocessing
 
 _CLASSIFIER: Final = (
@@ -33,6 +34,15 @@ _GENERATOR: Final = (
     "`rather train` wrote, or a published diffusion model: a folder of diffusers, diffusers:NAME, or "
     "guided:celeba=FILE (celeba-hq, bdd, imagenet)."
 )
+_REGION: Final = (
+    "The only part of each image that may change: the name of a region that the data knows, x,y,w,h in pixels of the "
+    "classifier's image, or a mask picture that is bright there; outside:REGION for the rest. It searches one image "
+    "at a time."
+)
+_REGIONS: Final = (
+    "NAME,NAME,... or all: for each of these regions, whether a change in it is enough, and whether it is needed, "
+    "that is, no change around it does. It takes two runs for each region."
+)
 #: The parts of `--help`.
 WHAT, WHICH, HOW, RUN = (
     Group(title, sort_key=n)
@@ -50,6 +60,7 @@ class Request:
     """Image files, or folders of them."""
     data: Annotated[str | None, Parameter(group=WHAT)] = None
     """A dataset (`rather list data`) or a folder, instead of images; the bundled digits if neither is given."""
+    pictures: Annotated[PictureOptions, Parameter(name="*", group=WHAT)] = NO_OPTIONS
     classifier: Annotated[str | None, Parameter(group=WHICH, help=_CLASSIFIER)] = None
     method: Annotated[str | None, Parameter(group=HOW, help=_METHOD)] = None
     settings: Annotated[Mapping[str, Any], _NOT_PARSED] = field(default_factory=dict)
@@ -63,6 +74,8 @@ class Request:
     """How many images to take, evenly spaced; by default all of your own, 12 of a dataset (audit: 100)."""
     seed: Annotated[NonNegativeInt, Parameter(group=WHAT)] = 0
     """Seed of all random numbers."""
+    region: Annotated[str | None, Parameter(group=WHAT, help=_REGION)] = None
+    regions: Annotated[str | None, Parameter(group=WHAT, help=_REGIONS)] = None
     references: Annotated[str | None, Parameter(group=HOW)] = None
     """Where reference images come from: a dataset or a folder."""
     generator: Annotated[str | None, Parameter(group=HOW, help=_GENERATOR)] = None

@@ -19,6 +19,8 @@ from rather import __version__
 from rather.config.errors import REASONS, RatherError
 from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, preflight, rows_of
 from rather.core.faults import Part, apart, fault_of, time_limit
+from rather.core.region import Regions
+from rather.data.regions import Region
 from rather.data.source import Source
 from rather.generators.frozen import FrozenNet
 from rather.io.memory import peak
@@ -46,6 +48,7 @@ class Job:
     target: str  # a class, or one of `goals.RULES`
     confidence: float
     seed: int
+    region: Region | None = None  # that may change; None for all of the image
     goals: Mapping[str, tuple[str, float]] | None = None  # of each image, chosen already: class, confidence
     timeout: float | None = None  # seconds for an image, at most
 
@@ -186,12 +189,22 @@ def _explain(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
         with peak(next(classifier.parameters(), x).device) as memory:
             began = time.monotonic()
             answers = job.method(
-                classifier, x[open_rows], goal[open_rows], seed=job.seed, ids=[ids[n] for n in open_rows.tolist()]
+                classifier,
+                x[open_rows],
+                goal[open_rows],
+                seed=job.seed,
+                ids=[ids[n] for n in open_rows.tolist()],
+                region=_region(job, places),
             )
             costs: dict[str, Any] = {"seconds": (time.monotonic() - began) / len(places), "memory": memory()}
         for place, row in zip(places, _judged(job, answers, [result[p] for p in places]), strict=True):
             result[place] = replace(row, **costs)
     return result
+
+
+def _region(job: Job, places: Sequence[int]) -> Regions | None:
+    """The pixels of some of the asked images that may change."""
+    return None if job.region is None else torch.stack([job.region.mask(job.indices[place]) for place in places])
 
 
 def _probabilities(classifier: Classifier, x: Images) -> Float[Tensor, "b k"]:
@@ -287,6 +300,7 @@ def run_config(job: Job, data: str) -> dict[str, Any]:
         "confidence": job.confidence,
         "seed": job.seed,
     }
+    config |= {"region": job.region.name} if job.region else {}
     config |= {name: _identity(resource) for name, resource in _resources(job.method).items()}
     if job.goals is not None:
         goals = json.dumps(sorted((row, name, round(c, 3)) for row, (name, c) in job.goals.items()))
