@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rather.classifiers.checks import CLOSE, check_finite, check_steady, check_weights, difference, noise, run
 from rather.classifiers.outputs import to_logits
-from rather.config.errors import RatherError, brief
+from rather.config.errors import RatherError
 from rather.core.classifier import Classifier
 from rather.core.faults import Part, apart, fault_of, time_limit
 from rather.types import Images, Logits
@@ -106,14 +106,13 @@ def _check_reference(classifier: Classifier, x: Images, logits: Logits, batch_si
 
 def _gradient_notes(classifier: Classifier, x: Images) -> list[str]:
     """A note if the gradient is useless, or zero for some of the images."""
+    if not classifier.differentiable:
+        return ["its answers have no gradient: methods have to ask it questions"]
     x = x.clone().requires_grad_()
-    try:
-        with torch.enable_grad():
-            # The runner-up's, because a target has it: the first choice's vanishes where the classifier is sure.
-            score = classifier(x).log_softmax(1).topk(2).values[:, 1]
-            (gradient,) = torch.autograd.grad(score.sum(), x)
-    except RuntimeError as error:
-        return [f"its answers have no gradient: {brief(error)}"]
+    with torch.enable_grad():
+        # The runner-up's, because a target has it: the first choice's vanishes where the classifier is sure.
+        score = classifier(x).log_softmax(1).topk(2).values[:, 1]
+        (gradient,) = torch.autograd.grad(score.sum(), x)
     if not gradient.isfinite().all():
         return ["the gradient is NaN or infinite"]
     dead = int((gradient.flatten(1) == 0).all(1).sum())
