@@ -61,8 +61,9 @@ def load_classifier(
             `torchvision:NAME` or `timm:NAME` with their published weights, or `...:NAME=FILE` with those of a
             file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `onnx:FILE`, or
             `onnxruntime:FILE` without gradients; `torchscript:FILE` or `export:FILE` for programs;
-            `http://127.0.0.1:PORT/PATH`, see `rather.hub.addresses`; `module:name` or `path/file.py:name` for a net, a class of nets, a function
-            that makes one (or a `Classifier`), or a function of images.
+            `http://127.0.0.1:PORT/PATH`, see `rather.hub.addresses`; `module:name` or
+            `path/file.py:name` for a net, a class of nets, a function that makes one (or a `Classifier`), or a
+            function of images.
         classes: names, in the order of the outputs, or a file of them: see `rather.classifiers.names`.
         output: what the net's numbers are, one of `rather.config.output.Output`.
         layer: where to cut it into body and head; see `rather.classifiers.split.split`.
@@ -71,8 +72,7 @@ def load_classifier(
 
     Raises:
         RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -FILE-KIND, -FILE-SPEC, -FILE-MISSING,
-            -WEIGHTS, -ADDRESS, -MISSING-LIBRARY, CFG-OPTIONS,
-            CFG-SETTING, or what `Classifier` raises.
+            -WEIGHTS, -ADDRESS, -MISSING-LIBRARY, CFG-OPTIONS, CFG-SETTING, or what `Classifier` raises.
     """
     from rather.classifiers.outputs import check_output
     from rather.core import Classifier

@@ -16,8 +16,8 @@ from rather.config.pictures import NO_OPTIONS, PictureOptions
 
 _CLASSIFIER: Final = (
     "The classifier to explain: a bundled one (`rather list models`), a file that `rather train` wrote, "
-    "torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER, onnx:FILE, http://127.0.0.1:PORT; or code, which needs --trust: FILE.py:NAME, "
-    "torchscript:FILE, export:FILE."
+    "torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER, onnx:FILE, http://127.0.0.1:PORT; or code, which "
+    "needs --trust: FILE.py:NAME, torchscript:FILE, export:FILE."
 )
 _METHOD: Final = (
     "The method or preset (`rather list methods`) that searches; by default goyal, which scores each edit on the "
