@@ -11,9 +11,17 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from rather.audit.findings import Attribute, Estimate, Place, Region, Suspicion
+from rather.data.agreement import Agreement
 
 MATTERS: Final = 0.1  # of the probability, of the images or of the change: less is not worth a warning
 _NARROW: Final = 0.9  # a smaller place that does nearly as much says more
+
+
+def suspicious_labels(found: Agreement | None) -> Iterator[Suspicion]:
+    """What is odd about the predictions as a whole, given the labels: all else rests on their names."""
+    for warning in found.warnings() if found else ():
+        evidence = f"The classifier {found}."
+        yield Suspicion(kind="labels", name="predictions", rule=warning, evidence=evidence, strength=1.0, examples=())
 
 
 def suspicious_attributes(found: Sequence[Attribute], expected: Collection[str]) -> Iterator[Suspicion]:

@@ -138,7 +138,8 @@ def told(found: Audit, run: Run, page: Path) -> dict[str, Any]:
         "report": str(page),
         "rows": found.rows,
         "found": found.found,
-        "right": found.right and found.right.count,
+        "right": found.agreement and found.agreement.right,
+        "agreement": found.agreement and found.agreement.told(),
         "warnings": [asdict(one) for one in found.warnings],
         "attributes": [asdict(one) for one in found.attributes],
         "regions": [asdict(one) for one in found.regions],
@@ -192,5 +193,7 @@ def _summary(found: Audit, run: Run, page: Path) -> None:
     if not found.warnings:
         console.print(Text("\nno warning: no finding met a rule; this does not mean that nothing is wrong"))
     name = run.config["classifier"]["name"]
-    console.print(Text(f"\n{name}: {len(found.warnings)} warnings over {found.rows} images"))
+    if found.agreement:
+        console.print(Text(f"\n{name} {found.agreement}"))
+    console.print(Text(f"{name}: {len(found.warnings)} warnings over {found.rows} images"))
     console.print(Text(f"report: {page}"), soft_wrap=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,8 +26,10 @@ _KINDS: Final = (
     "torchvision:NAME",
     "timm:NAME",
     "hf:FOLDER",
+    "onnx:FILE",
     "torchscript:FILE",
     "export:FILE",
+    "http://127.0.0.1:PORT",
     "FILE.safetensors",
     "FILE.py:NAME",
 )
@@ -58,9 +61,11 @@ def load_classifier(
     Args:
         spec: a bundled classifier (`list_classifiers`); a file that `rather train` has written;
             `torchvision:NAME` or `timm:NAME` with their published weights, or `...:NAME=FILE` with those of a
-            file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `torchscript:FILE` or
-            `export:FILE` for programs; `module:name` or `path/file.py:name` for a net, a class of nets, a function
-            that makes one (or a `Classifier`), or a function of images.
+            file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `onnx:FILE`, or
+            `onnxruntime:FILE` without gradients; `torchscript:FILE` or `export:FILE` for programs;
+            `http://127.0.0.1:PORT/PATH`, see `rather.hub.addresses`; `module:name` or
+            `path/file.py:name` for a net, a class of nets, a function that makes one (or a `Classifier`), or a
+            function of images.
         classes: names, in the order of the outputs, or a file of them: see `rather.classifiers.names`.
         output: what the net's numbers are, one of `rather.config.output.Output`.
         layer: where to cut it into body and head; see `rather.classifiers.split.split`.
@@ -69,20 +74,20 @@ def load_classifier(
         trust: `sha256:` and the hash of each file of code that may run.
 
     Raises:
-        RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -MISSING-LIBRARY, CFG-OPTIONS,
-            CFG-SETTING, MODEL-PREPROCESS, or what `Classifier` raises.
+        RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -FILE-KIND, -FILE-SPEC, -FILE-MISSING,
+            -WEIGHTS, -ADDRESS, -MISSING-LIBRARY, -PREPROCESS, CFG-OPTIONS, CFG-SETTING, or what `Classifier` raises.
     """
     from rather.classifiers.outputs import check_output
     from rather.core import Classifier
 
     check_output(output)
-    found = _find(str(spec), trust)
+    found = _find(str(spec), trust, shape)
     if isinstance(found, Classifier):
         return _with_options(
             found, classes=classes, output=output, layer=layer, shape=shape, preprocessing=preprocessing
         )
-    return Classifier(
-        found.net,
+    make = partial(
+        Classifier,
         shape=shape or found.shape,
         classes=classes or found.classes,
         mean=preprocessing.mean,
@@ -90,10 +95,13 @@ def load_classifier(
         scale=preprocessing.scale,
         preprocess=preprocess_of(found, preprocessing, shape, trust),
         output=output,
-        layer=layer,
         name=found.name,
         notes=(found.note,) if found.note else (),
     )
+    classifier = make(found.net, layer=layer)
+    if found.reference is not None:
+        classifier.reference = (make(found.reference),)
+    return classifier
 
 
 def check_same_images(net: Classifier, first: Classifier) -> None:
@@ -111,11 +119,8 @@ def check_same_images(net: Classifier, first: Classifier) -> None:
         )
 
 
-def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
+def _find(spec: str, trust: Sequence[str], shape: Shape | None) -> Classifier | Loaded:
     """What a spec names: a whole classifier, or a net and what is known of it."""
-    from rather.hub.libraries import LIBRARIES
-    from rather.hub.programs import exported, from_python, torchscript
-
     if spec in list_classifiers():
         return _read(weights_file(spec, *_CLASSIFIERS))
     if Path(spec).exists():
@@ -123,15 +128,27 @@ def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
     kind, _, rest = spec.partition(":")
     if not rest:
         raise RatherError("MODEL-NOT-FOUND", where=spec, do=did_you_mean(spec, [*list_classifiers(), *_KINDS]))
+    return _foreign(kind, rest, trust, shape)
+
+
+def _foreign(kind: str, rest: str, trust: Sequence[str], shape: Shape | None) -> Classifier | Loaded:
+    """What `KIND:REST` names."""
+    from rather.hub.addresses import address
+    from rather.hub.libraries import LIBRARIES
+    from rather.hub.onnx_files import onnx, onnxruntime
+    from rather.hub.programs import exported, from_python, torchscript
+
     if kind in LIBRARIES:
         name, _, file = rest.partition("=")
         return LIBRARIES[kind](name, file)
-    match kind:
-        case "torchscript":
-            return torchscript(rest, trust)
-        case "export":
-            return exported(rest, trust)
-    return from_python(spec, trust)
+    sources: dict[str, Callable[[], Loaded]] = {
+        "onnx": lambda: onnx(rest, shape),
+        "onnxruntime": lambda: onnxruntime(rest),
+        "torchscript": lambda: torchscript(rest, trust),
+        "export": lambda: exported(rest, trust),
+        **dict.fromkeys(("http", "https"), lambda: address(f"{kind}:{rest}", trust)),
+    }
+    return sources[kind]() if kind in sources else from_python(f"{kind}:{rest}", trust)
 
 
 def _read(path: Path) -> Classifier:

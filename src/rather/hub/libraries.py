@@ -41,6 +41,7 @@ class Loaded:
     channels: int = 3
     classes: Sequence[str] | None = None
     note: str = ""  # what a user should know of how it was loaded
+    reference: nn.Module | None = None  # that gives the same answers, if the net was made of it
 
 
 def torchvision(name: str, file: str) -> Loaded:
@@ -67,7 +68,7 @@ def torchvision(name: str, file: str) -> Loaded:
 
 def timm(name: str, file: str) -> Loaded:
     """A classifier of timm; its published weights are downloaded if they are not in the hub's cache."""
-    with _extra("timm"):
+    with extra("timm"):
         import timm as library
     spec = f"timm:{name}"
     if not library.is_model(name):
@@ -94,7 +95,7 @@ def timm(name: str, file: str) -> Loaded:
 
 def hugging_face(name: str, file: str) -> Loaded:
     """An image classifier of transformers, from a folder or the hub; safetensors only, no code."""
-    with _extra("hf"):
+    with extra("hf"):
         import transformers
     if file:
         raise RatherError("CFG-OPTIONS", where=f"hf:{name}={file}", why="the folder holds the weights")
@@ -163,7 +164,7 @@ def _distinct(names: Sequence[str], count: int) -> list[str] | None:
 
 
 @contextmanager
-def _extra(name: str) -> Iterator[None]:
+def extra(name: str) -> Iterator[None]:
     """Imports of a library that comes with one of the package's extras."""
     try:
         yield

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, final
 
 from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Resource
+from rather.data.agreement import Agreement
 from rather.data.folder import Folder, load_files
 from rather.data.regions import region_names, region_of
 from rather.data.source import Dataset, Source, read_all
@@ -22,6 +23,7 @@ from rather.hub.preprocessing import NOTHING_SAID
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of, requirements
 from rather.hub.trusted import allow
 from rather.io.writing import check_writable
+from rather.runs.agreement import agreement_of
 from rather.runs.comparison import check_no_comparison, start_comparison
 from rather.runs.request import Request
 from rather.runs.runner import Job, preflight_all, run_config, run_pending, with_same_goals
@@ -47,6 +49,7 @@ class Explained:
     counts: Mapping[str, int]  # of each status, in all runs
     seconds: float  # of this call; a resumed run counts only what was left
     notes: Sequence[str] = ()  # what you should know, and no error
+    agreements: Mapping[str, Agreement] = field(default_factory=dict)  # of each classifier with the labels
 
 
 def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Explained:
@@ -102,14 +105,17 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
         labels, jobs = _for_regions(jobs, request.regions)
     if len(jobs) > 1:
         jobs = with_same_goals(jobs)
-    folder, runs = _start(labels, jobs, pictures.name, request)
+    notes = [*dict.fromkeys(notes)]
+    folder, runs = _start(labels, jobs, pictures.name, request, notes)
     run_pending(runs, jobs, progress)
+    agreements = {run.config["classifier"]["name"]: agreement_of(run) for run in runs}
     return Explained(
         folder=folder,
         runs=dict(zip(labels, runs, strict=True)),
         counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
         seconds=time.monotonic() - began,
-        notes=[*dict.fromkeys(notes)],
+        notes=[*notes, *(note for one in agreements.values() if one for note in one.warnings())],
+        agreements={name: one for name, one in agreements.items() if one},
     )
 
 
@@ -222,7 +228,9 @@ def _for_regions(jobs: Sequence[Job], regions: str) -> tuple[list[str], list[Job
     return labels, [replace(job, region=region_of(label, job.source, job.classifier.shape)) for label in labels]
 
 
-def _start(labels: Sequence[str], jobs: Sequence[Job], data: str, request: Request) -> tuple[Path, list[Run]]:
+def _start(
+    labels: Sequence[str], jobs: Sequence[Job], data: str, request: Request, notes: Sequence[str]
+) -> tuple[Path, list[Run]]:
     """The folder, and the run of each column: all of them exist before the first is computed."""
     told: dict[str, Any] = {"trust": list(request.trust)}  # code may change while the weights stay
     if request.pictures.given():
@@ -233,7 +241,7 @@ def _start(labels: Sequence[str], jobs: Sequence[Job], data: str, request: Reque
         name = f"{configs[0]['classifier']['name']}-{configs[0]['method']['name']}"
         folder = request.out or Path("runs") / folder_name(name, configs[0], ids)
         check_no_comparison(folder)
-        return folder, [Run.start(folder, configs[0], ids, request.batch_size)]
+        return folder, [Run.start(folder, configs[0], ids, request.batch_size, notes=notes)]
     for n, label in enumerate(labels):
         if configs[n] in configs[:n]:
             first = labels[configs.index(configs[n])]
@@ -241,5 +249,6 @@ def _start(labels: Sequence[str], jobs: Sequence[Job], data: str, request: Reque
     folder = request.out or Path("runs") / folder_name("comparison", configs, ids)
     places = start_comparison(folder, labels)
     return folder, [
-        Run.start(place, config, ids, request.batch_size) for place, config in zip(places, configs, strict=True)
+        Run.start(place, config, ids, request.batch_size, notes=notes)
+        for place, config in zip(places, configs, strict=True)
     ]
