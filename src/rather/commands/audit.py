@@ -30,7 +30,7 @@ SHOWN: Final = 6  # attributes in the terminal
 AUDIT: Final = Group("The audit", sort_key=0)
 _NOTHING_ASKED: Final = Request()
 #: What may be said of a run that exists; all else says how to make one.
-_OF_A_RUN: Final = {"images", "classifier", "layer", "shape", "classes", "output", "trust"}
+_OF_A_RUN: Final = {"images", "classifier", "layer", "shape", "preprocessing", "classes", "output", "trust"}
 
 
 def audit(

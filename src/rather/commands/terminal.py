@@ -30,7 +30,7 @@ from rather.runs.regions import RegionEffect, region_effects
 if TYPE_CHECKING:
     from rather.commands.tune import Trial
     from rather.runs.explain import Explained
-    from rather.runs.store import Row, Run
+    from rather.runs.store import Run
 
 REGION_COLUMNS = (
     "enough: a change in the region alone reaches the target; needed: no change around "
@@ -78,7 +78,7 @@ def _rows(run: Run) -> Table:
     classes = run.config["classes"]
     for row in islice(run.rows(), ROWS):
         table.add_row(
-            Text(_place(row)),
+            Text(row.place),
             Text(row.predicted or ""),
             Text(classes[row.after.index(max(row.after))] if row.after else ""),
             Text(row.target or ""),
@@ -95,12 +95,6 @@ def _failures(runs: Iterable[Run]) -> Iterator[str]:
     """Why rows failed, each with the place of its image."""
     for row in (row for run in runs for row in run.rows() if row.status == "failed"):
         yield f"failed: {'' if row.where in row.message else f'{row.where}: '}{row.message}"
-
-
-def _place(row: Row) -> str:
-    """Where a person finds the image: of a file its name and folder, else its id."""
-    path = Path(row.where)
-    return str(Path(*path.parts[-2:])) if path.suffix else row.id
 
 
 def _effects(effects: Sequence[RegionEffect]) -> Group:

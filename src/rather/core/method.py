@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeVar, final, get_args
 
 import torch
 from pydantic import field_validator
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from rather.data.source import Dataset, Source
 
 T = TypeVar("T")
+#: Methods for classifiers without a gradient, as an error names them: the first needs no other net.
+WITHOUT_GRADIENT: Final = "sedc, or revise with an autoencoder of such images"
+#: Whether a search differentiates the classifier: always, where the classifier can be differentiated, or never.
+GradientUse = Literal["needed", "optional", "none"]
 
 if TYPE_CHECKING:
 
@@ -67,8 +71,11 @@ class Deferred(Resource, ABC):
 class Method(Settings, ABC):
     """A way of finding counterfactuals. A subclass is final and defines `search`; its module cites the paper.
 
+    `gradient` says whether the search differentiates the classifier; a wrapper, which does not, says "none".
     Of an image whose three channels are equal, the counterfactual's are equal, too: see `core.grey`.
     """
+
+    gradient: ClassVar[GradientUse] = "needed"
 
     @abstractmethod
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
@@ -98,9 +105,11 @@ class Method(Settings, ABC):
                 is then searched by itself, which is slower than a batch.
 
         Raises:
-            RatherError: images or a region of another shape or range, or a class that does not exist.
+            RatherError: images or a region of another shape or range, a class that does not exist, or MODEL-GRADIENT
+                if the method needs a gradient and the classifier has none.
         """
         _check_kinds(classifier, x)
+        self.check_gradient(classifier)
         # A search takes gradients, which nothing made in inference mode can have: hence the copies, too.
         with torch.inference_mode(mode=False), torch.random.fork_rng(devices=[]):  # torch's stream: no trace
             x = x.detach().to(torch.float32, copy=True)
@@ -160,6 +169,24 @@ class Method(Settings, ABC):
             elif isinstance(value, Method) and (ready := value.for_classifier(classifier)) is not value:
                 made[name] = ready
         return self.model_copy(update=made) if made else self
+
+    def needs_gradient(self) -> bool:
+        """Whether the classifier has to have a gradient, with these settings; a wrapper needs what its method needs."""
+        return self.gradient == "needed" or any(one.needs_gradient() for _, one in self if isinstance(one, Method))
+
+    def check_gradient(self, classifier: Classifier) -> None:
+        """Refuse a classifier without a gradient, if the method needs one.
+
+        Raises:
+            RatherError: MODEL-GRADIENT.
+        """
+        if self.needs_gradient() and not classifier.differentiable:
+            raise RatherError(
+                "MODEL-GRADIENT",
+                where=classifier.name,
+                why=f"{self.name()} needs one",
+                do=f"Take {WITHOUT_GRADIENT}; rather list methods shows which others need none",
+            )
 
     def settings(self) -> dict[str, Any]:
         """Its settings as plain data, its name among them; `load_method` makes the method of them again."""

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from rather.config.errors import RatherError
 from rather.core import Status
+from rather.io.images import EXTENSIONS
 from rather.io.writing import unwritable, write_whole, writing
 
 FORMAT = 4  # 1 had no `memory`; both 1 and 2 had other names; up to 3 `already` was `skipped`
@@ -53,6 +54,12 @@ class Row:
     image: bytes | None = None  # PNG
     artifacts: dict[str, list[bytes]] = field(default_factory=dict)  # PNGs that only the method knows
     info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """What a person calls the image: a file by its name and folder, any other by its id."""
+        path = Path(self.where)
+        return str(Path(*path.parts[-2:])) if path.suffix.lower() in EXTENSIONS else self.id
 
 
 _PNG = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -120,7 +120,7 @@ def descend(
             point be done.
     """
     start = start.detach()
-    end, film, update = start.clone(), _Film(len(start), frames), optimizer(start)
+    end, film, update = start.clone(), Film(len(start), frames), optimizer(start)
     rows = torch.arange(len(start), device=start.device)
     taken, best = torch.zeros_like(rows), torch.zeros_like(rows)
     losses = start.new_full(rows.shape, torch.nan)
@@ -181,7 +181,7 @@ def descend_pixels(
     )
 
 
-class _Film:
+class Film:
     """Points of each row at evenly spread steps; when a row has too many, every other one goes.
 
     A row's stride is its own: rows that still search are all of one age, and those that left keep theirs.
@@ -192,6 +192,7 @@ class _Film:
         self.kept: list[list[tuple[int, Tensor]]] = [[] for _ in range(rows)]
 
     def record(self, step: int, points: Tensor, rows: Rows) -> None:
+        """Keep the points of these rows, if the step is one of those that are kept."""
         if not self.count or step % self.stride:
             return
         for row, point in zip(rows.tolist(), points, strict=True):
@@ -202,6 +203,7 @@ class _Film:
             self.stride *= 2
 
     def cut(self, last: Int[Tensor, " b"], end: Tensor) -> list[Tensor]:
+        """The points of each row before its last step, and its end."""
         if not self.count:
             return []
         return [
