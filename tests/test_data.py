@@ -413,7 +413,7 @@ def test_files_by_name(tmp_path):
 
 
 def test_no_pictures(tmp_path):
-    assert refusal(load_dataset, str(tmp_path)).why == "looked for .png, .jpg, .jpeg, .webp, .bmp"
+    assert refusal(load_dataset, str(tmp_path)).why.startswith("looked for .png, .jpg, ")
     (tmp_path / "a.txt").write_text("")
     (tmp_path / "folder").mkdir()
     assert code_of(load_dataset, str(tmp_path)) == "DATA-EMPTY"
@@ -481,8 +481,8 @@ def test_linked_folders_are_classes_and_do_not_hang(tmp_path):
     assert (source.classes, len(source)) == (("near",), 1)
 
 
-def test_four_channels_are_refused():
-    assert code_of(lambda: Folder(name="x", files=[], shape=(4, 8, 8))) == "DATA-SHAPE"
+def test_seventeen_channels_are_refused():
+    assert code_of(lambda: Folder(name="x", files=[], shape=(17, 8, 8))) == "DATA-SHAPE"
 
 
 # ---------------------------------------------------------------- all of them

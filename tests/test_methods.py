@@ -106,6 +106,20 @@ def test_same_seed_same_result_in_any_order(name: str) -> None:
     assert_same(ask(name, mixed), together(name), mixed)
 
 
+def test_changes_nothing_outside_of_a_region(name: str, classifier: Classifier, x: Tensor) -> None:
+    region = torch.zeros(len(IDS), 6, 6, dtype=torch.bool)
+    region[:, :, 2:] = True
+    region[2] = False  # of an image that does not show it
+    kept = (x * 255).round() / 255
+    result = example(name)(classifier, x, others(classifier, x), ids=IDS, region=region)
+    assert torch.equal(result.images[:, 0][~region], kept[:, 0][~region])
+    assert (result.images[:, 0][region] != kept[:, 0][region]).any()
+    assert [why == "NO-REGION" for why in result.failure] == [row == 2 for row in ALL]
+    assert result.status[2] == "not_found"
+    everywhere = example(name)(classifier, x, others(classifier, x), ids=IDS, region=torch.ones_like(region))
+    assert_same(everywhere, together(name), ALL)
+
+
 @pytest.mark.shapes
 def test_answers_no_rows(name: str) -> None:
     result = ask(name, [])

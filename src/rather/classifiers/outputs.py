@@ -36,6 +36,19 @@ class OneTensor(nn.Module):
 
 
 @final
+class OneByOne(nn.Module):
+    """A net that takes one image at a time, as one that takes a batch."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The rows of its answers for single images."""
+        return torch.cat([self.net(one) for one in x.split(1)])
+
+
+@final
 class Function(nn.Module):
     """A function as a net, whose inside is unknown."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, final
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from rather.classifiers.checks import check_finite, check_steady, check_weights, noise, run
 from rather.classifiers.copies import frozen_copy
 from rather.classifiers.inputs import Inputs
-from rather.classifiers.outputs import OneTensor, check_output, finish, key_of, to_logits
+from rather.classifiers.outputs import OneByOne, OneTensor, check_output, finish, key_of, to_logits
 from rather.classifiers.split import split
 from rather.config.errors import RatherError
 from rather.config.output import Output
@@ -45,10 +46,10 @@ def wrap(
     device = next((tensor.device for tensor in net.state_dict().values()), torch.device("cpu"))
     with torch.random.fork_rng(devices=[]):  # a net that draws random numbers must not change the caller's
         x = inputs.net_input(noise(_PROBES, inputs.shape)).to(device)
-        returned = run(net, x)
+        returned, alone = _asked(net, x)
         key = key_of(returned)
-        root = OneTensor(net, key)
-        numbers = returned if key is None else returned[key]
+        root: nn.Module = OneByOne(OneTensor(net, key)) if alone else OneTensor(net, key)
+        numbers = run(root, x) if alone else returned if key is None else returned[key]
         check_finite(root, x, numbers)
         last = to_logits(numbers, output, len(x))
         check_steady(root, x, numbers)
@@ -59,3 +60,15 @@ def wrap(
     if len(classes) != count:
         raise RatherError("MODEL-CLASSES", where=f"{len(classes)} names", why=f"{name} knows {count} classes")
     return Wrapped(body, finish(head, last), tuple(classes), device)
+
+
+def _asked(net: nn.Module, x: Tensor) -> tuple[Any, bool]:
+    """What a net returns for a batch; or for one image, and True, if it takes no batch or the memory holds none."""
+    try:
+        returned = run(net, x)
+    except RatherError as error:
+        with suppress(RatherError):
+            return run(net, x[:1]), True
+        raise error from None
+    alone = isinstance(returned, Tensor) and returned.ndim > 0 and len(returned) == 1
+    return (run(net, x[:1]), True) if alone else (returned, False)

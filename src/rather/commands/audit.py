@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import math
 import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -67,17 +68,18 @@ def audit(
 
     asked = replace(request, images=images, settings=settings_of(set_ or []))
     run, failed = _existing(asked), 0
-    if run is None:
-        run, failed = _made(asked, shown=not json)
-    net = audited_classifier(run, asked)
-    found = look(
-        run,
-        classifier=net,
-        oracle=resolve_oracle(oracle, net),
-        segmenter=resolve_segmenter(segmenter, net),
-        prototypes=None if prototypes is None else Run.open(prototypes),
-        expect=expect or (),
-    )
+    with redirect_stdout(sys.stderr):  # of whatever a net prints
+        if run is None:
+            run, failed = _made(asked, shown=not json)
+        net = audited_classifier(run, asked)
+        found = look(
+            run,
+            classifier=net,
+            oracle=resolve_oracle(oracle, net),
+            segmenter=resolve_segmenter(segmenter, net),
+            prototypes=None if prototypes is None else Run.open(prototypes),
+            expect=expect or (),
+        )
     page = write_audit(found, run)
     if json:
         print(jsonlib.dumps(_finite(told(found, run, page)), allow_nan=False))

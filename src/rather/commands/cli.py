@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 
 from rather import __version__
 from rather.commands.words import from_file, settings_of
-from rather.config.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError
+from rather.config.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError, Stopped
 from rather.runs.request import HOW, RUN, WHAT, Request
 
 #: A setting of the method, as one writes it on the command line.
@@ -249,7 +249,7 @@ def tune_filter(
 
 def _stop(signum: int, frame: object) -> None:
     del frame
-    sys.exit(128 + signum)
+    raise Stopped(128 + signum)
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -13,11 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rather.classifiers.checks import check_answer
 from rather.classifiers.inputs import PerChannel, PreprocessLike, ShapeLike, inputs_of, net_input
 from rather.classifiers.names import Names, names_of, normal
 from rather.classifiers.wrap import Wrapped, wrap
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
+from rather.core.faults import named_faults
 from rather.types import Features, Images, Logits, Resource
 
 
@@ -119,14 +121,22 @@ class Classifier(Resource, nn.Module):
         return _loaded("hf", folder, None, layer)
 
     def forward(self, x: Images) -> Logits:
-        """The logits of images."""
-        given: Tensor = self.head(self.features(x))
-        return given
+        """The logits of images.
+
+        Raises:
+            RatherError: MODEL-FAILS for whatever the net raises; MODEL-OUTPUT-TYPE, MODEL-OUTPUT-SHAPE or
+                MODEL-CLASSES where its answer is no row of numbers for each image and class.
+        """
+        features = self.features(x)
+        with named_faults():
+            given: object = self.head(features)
+        return check_answer(given, len(x), len(self.classes))
 
     def features(self, x: Images) -> Features:
         """The map that the head sees."""
         seen = x.mean(1, keepdim=True) if self._sees_grey else x
-        given: Tensor = self.body(net_input(seen, self.mean, self.std, self.preprocess))
+        with named_faults():
+            given: Tensor = self.body(net_input(seen, self.mean, self.std, self.preprocess))
         return given
 
     @cached_property

@@ -11,26 +11,32 @@ from rather.classifiers.checks import check_finite, check_steady, check_weights,
 from rather.classifiers.outputs import to_logits
 from rather.config.errors import RatherError, brief
 from rather.core.classifier import Classifier
+from rather.core.faults import Part, apart, fault_of, time_limit
 from rather.types import Images
 
 _IMAGES: Final = 4  # of the given ones, at most; and as many of noise
 
 
-def preflight(classifier: Classifier, images: Images) -> list[str]:
+def preflight(
+    classifier: Classifier, images: Images, batch_size: int = 2 * _IMAGES, timeout: float | None = None
+) -> list[str]:
     """Run the classifier on a few images, and on noise, in several ways; refuse it if it is at fault.
 
-    It costs five passes of at most 8 images, one of them with its gradient.
+    It costs five passes of at most 8 images, one of them with its gradient. An image that it fails on is no
+    fault, as long as it answers for others.
 
     Args:
         classifier: to check.
         images: some that it will explain; the first four are taken.
+        batch_size: how many are in memory at a time, at most.
+        timeout: seconds for an image, at most.
 
     Returns:
         What is odd, and no fault.
 
     Raises:
         RatherError: MODEL-INPUT, -OUTPUT-TYPE, -OUTPUT-SHAPE, -ONE-OUTPUT, -PROBABILITIES, -CLASSES,
-            -NONFINITE, -WEIGHTS-NONFINITE, -TRAIN-MODE or -BATCH-DEPENDENT.
+            -NONFINITE, -WEIGHTS-NONFINITE, -TRAIN-MODE or -BATCH-DEPENDENT; RUN-MEMORY, RUN-TIMEOUT.
     """
     if images.ndim != 4 or tuple(images.shape[1:]) != classifier.shape or not len(images):  # noqa: PLR2004 - b, c, h, w
         raise RatherError(
@@ -41,29 +47,49 @@ def preflight(classifier: Classifier, images: Images) -> list[str]:
     check_weights(classifier)
     with torch.random.fork_rng(devices=[]):  # a net that draws random numbers must not change the caller's
         x = images[:_IMAGES].to(classifier.get_buffer("mean").device)
-        x = torch.cat([x, noise(len(x), classifier.shape).to(x)])
-        logits = run(classifier, x)
-        if not isinstance(logits, Tensor):
-            raise RatherError(
-                "MODEL-OUTPUT-TYPE",
-                where=type(logits).__name__,
-                do="Wrap the net with rather.Classifier(net, shape=...)",
-            )
-        check_finite(classifier, x, logits)
+        given = len(x)
+        x = torch.cat([x, noise(given, classifier.shape).to(x)])
+        answers, notes = _answers(classifier, x, given, batch_size, timeout)
+        x, logits = x[[*answers]], torch.stack([*answers.values()])
         to_logits(logits, "logits", len(x))
-        if logits.shape[1] != len(classifier.classes):
-            raise RatherError(
-                "MODEL-CLASSES",
-                where=f"{len(classifier.classes)} names",
-                why=f"the classifier has {logits.shape[1]} outputs",
-            )
-        check_steady(classifier, x, logits)
-        notes = [*classifier.notes, *_gradient_notes(classifier, x[: len(x) // 2])]
+        check_steady(classifier, x[:batch_size], logits[:batch_size])
+        mine = x[: min(batch_size, sum(row < given for row in answers))]
+        notes += [*classifier.notes, *_gradient_notes(classifier, mine)]
     if classifier.classes == tuple(map(str, range(1_000))):
         notes.append("1,000 classes without names: if they are those of ImageNet, say --classes imagenet")
     if bool((logits == logits[:1]).all()):
         notes.append("every image gets the same answer")
     return notes
+
+
+def _answers(
+    classifier: Classifier, x: Images, given: int, batch_size: int, timeout: float | None
+) -> tuple[dict[int, Tensor], list[str]]:
+    """The logits of the images that the classifier answers for, by their place, and a note on the others.
+
+    Raises:
+        RatherError: what is wrong, if it answers for none of the `given` images, which come before the noise.
+    """
+
+    def ask(rows: Part) -> Tensor:
+        with time_limit(timeout and timeout * len(rows)):
+            logits: Tensor = run(classifier, x[[*rows]])
+            check_finite(classifier, x[[*rows]], logits)
+        return logits
+
+    answers: dict[int, Tensor] = {}
+    faults: dict[int, RatherError] = {}
+    for some in torch.arange(len(x)).split(batch_size):
+        for rows, answer in apart(some.tolist(), ask, fault_of, alone=True):
+            if isinstance(answer, RatherError):
+                faults |= dict.fromkeys(rows, answer)
+            else:
+                answers |= dict(zip(rows, answer, strict=True))
+    failed = [fault for row, fault in faults.items() if row < given]
+    if len(failed) == given:
+        raise failed[0]
+    why = failed[0].why or failed[0].what if failed else ""
+    return answers, [f"it fails on {len(failed)} of the first {given} images: {why}"] if failed else []
 
 
 def _gradient_notes(classifier: Classifier, x: Images) -> list[str]:

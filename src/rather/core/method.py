@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, get_args
 
@@ -16,6 +17,7 @@ from rather.config.settings import Settings
 from rather.core.classifier import Classifier
 from rather.core.goal import Goal, Noise
 from rather.core.grey import is_grey, search_in_grey, with_grey
+from rather.core.region import Regions, Search, check_region, search_inside
 from rather.core.result import Counterfactuals, SearchResult
 from rather.types import Images, Labels, Resource, Target
 
@@ -81,6 +83,7 @@ class Method(Settings, ABC):
         *,
         seed: int = 0,
         ids: Sequence[str] | None = None,
+        region: Regions | None = None,
     ) -> Counterfactuals:
         """Explain a batch: for each image the change after which the classifier says `target`.
 
@@ -91,9 +94,11 @@ class Method(Settings, ABC):
                 come back unchanged, with the status "already".
             seed: of the noise; together with a row's id it fixes all random numbers.
             ids: a name for each row, by default its place in the batch.
+            region: for each image the pixels that may change, (b, h, w) of torch.bool; by default all. Each image
+                is then searched by itself, which is slower than a batch.
 
         Raises:
-            RatherError: images of another shape or range, or a class that does not exist.
+            RatherError: images or a region of another shape or range, or a class that does not exist.
         """
         _check_kinds(classifier, x)
         # A search takes gradients, which nothing made in inference mode can have: hence the copies, too.
@@ -102,20 +107,21 @@ class Method(Settings, ABC):
             goal = _goal(classifier, target, x)
             names = [str(i) for i in range(len(x))] if ids is None else ids
             _check(classifier, x, goal, names)
+            search = self.for_classifier(classifier).search
+            if region is not None:
+                check_region(region, x)
             noise = Noise(seed, names)
             before = classifier.probabilities(x)
             (rows,) = (~goal.reached(before.log())).nonzero(as_tuple=True)
             every = len(rows) == len(x)
             some, its_goal = (x, goal) if every else (x[rows], goal[rows])
-            method = self.for_classifier(classifier)
-            found = (
-                search_in_grey(method.search, classifier, some, its_goal, noise[rows])
-                if len(rows)
-                else _nothing(some, its_goal)
-            )
+            found = _found(search, classifier, some, its_goal, noise[rows], None if region is None else region[rows])
             _check_found(self.name(), found, some)
             raw = found.images.detach()
             images, after, failure = _judged(classifier, some, its_goal, raw) if len(rows) else (some, before[:0], ())
+            if region is not None:
+                may_change = region[rows].flatten(1).any(1).tolist()
+                failure = tuple(why if may else "NO-REGION" for why, may in zip(failure, may_change, strict=True))
         result = Counterfactuals(
             queries=some,
             images=images,
@@ -168,6 +174,16 @@ def _resource_kind(annotation: Any) -> type | None:
     return kind if isinstance(kind, type) and issubclass(kind, Resource | Method) else None
 
 
+def _found(  # noqa: PLR0917 - what a search takes, and where
+    search: Search, classifier: Classifier, x: Images, goal: Goal, noise: Noise, region: Regions | None
+) -> SearchResult:
+    if not len(x):
+        return _nothing(x, goal)
+    if region is None:
+        return search_in_grey(search, classifier, x, goal, noise)
+    return search_inside(search, classifier, x, goal, noise, region=region)
+
+
 def _nothing(x: Images, goal: Goal) -> SearchResult:
     """What is found for no rows, so that no search has to consider them."""
     return SearchResult(images=x, steps=torch.zeros_like(goal.target), evaluations=torch.zeros_like(goal.target))
@@ -185,7 +201,23 @@ def _judged(classifier: Classifier, x: Images, goal: Goal, found: Images) -> tup
         "" if r else "NONFINITE" if not f else "LOST-IN-SAVING" if w else "BUDGET"
         for r, f, w in zip(reached.tolist(), finite.tolist(), lost.tolist(), strict=True)
     )
-    return images, after, failure
+    return images, after, _with_bad_gradients(classifier, raw, goal, failure)
+
+
+def _with_bad_gradients(classifier: Classifier, z: Images, goal: Goal, failure: Sequence[str]) -> tuple[str, ...]:
+    """The same reasons, but where a search without success ended in a gradient of NaN or infinity, that."""
+    rows = [n for n, reason in enumerate(failure) if reason == "BUDGET"]
+    bad = {n for n in rows if not _finite_gradient(classifier, z[n : n + 1], goal.target[n])}
+    return tuple("GRADIENT-NONFINITE" if n in bad else reason for n, reason in enumerate(failure))
+
+
+def _finite_gradient(classifier: Classifier, z: Images, target: Tensor) -> bool:
+    """Whether the gradient of the target at an image is finite; true of a classifier that has none."""
+    with torch.enable_grad(), suppress(RuntimeError):  # a net that cannot go back
+        z = z.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(classifier(z).log_softmax(1)[0, target], z)
+        return bool(gradient.isfinite().all())
+    return True
 
 
 def _with_already(

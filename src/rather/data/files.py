@@ -22,7 +22,8 @@ from typing_extensions import override
 
 from rather.config.errors import RatherError
 from rather.data.source import Source
-from rather.io.images import EXTENSIONS, Box, Shape, decode, fit, largest, read_bytes
+from rather.io.arrays import MAX_CHANNELS, Picture, fit_any
+from rather.io.images import EXTENSIONS, Box, Shape, decode, largest, read_bytes
 
 #: The part of a picture of this (width, height) that becomes the pixels of a shape.
 View = Callable[[tuple[int, int], Shape], Box]
@@ -44,14 +45,13 @@ class ImageFiles(Source):
     labels: Sequence[int | None] = ()  # of each file, if there are classes
     attributes: tuple[str, ...] = ()
     values: Shaped[Tensor, "n a"] | None = None  # of each file's attributes, if there are any
+    point_names: tuple[str, ...] = ()
+    points: Float[Tensor, "n p 3"] | None = None  # x and y in pixels of the file, and 1 where the point is seen
 
     def __post_init__(self) -> None:
-        if self.shape[0] not in {1, 3}:
-            raise RatherError(
-                "DATA-SHAPE",
-                where=self.name,
-                why=f"pictures have 1 or 3 channels, the classifier takes {self.shape[0]}",
-            )
+        if not 1 <= self.shape[0] <= MAX_CHANNELS:
+            why = f"pictures have 1 to {MAX_CHANNELS} channels, the classifier takes {self.shape[0]}"
+            raise RatherError("DATA-SHAPE", where=self.name, why=why)
 
     @override
     def __len__(self) -> int:
@@ -77,18 +77,30 @@ class ImageFiles(Source):
 
     @override
     def read(self, index: int) -> Float[Tensor, "c h w"]:
-        image = self.picture(index)
-        return fit(image, self.shape, self.view(image.size, self.shape))
+        picture = self.picture(index)
+        return fit_any(picture, self.shape, self.view(picture.size, self.shape), self.where(index))
 
     @override
     def attribute_values(self, index: int) -> Float[Tensor, " a"]:
         return super().attribute_values(index) if self.values is None else self.values[index].float()
 
+    @override
+    def key_points(self, index: int) -> Float[Tensor, "p 3"]:
+        """Where each is; one that is hidden or cut off is not seen. Reads the picture, for its size."""
+        if self.points is None:
+            return super().key_points(index)
+        left, top, right, bottom = self.view(self.picture(index).size, self.shape)
+        points = self.points[index].clone()
+        points[:, :2] = (points[:, :2] - torch.tensor([left, top])) / torch.tensor([right - left, bottom - top])
+        hidden = (points[:, 2] != 1) | ((points[:, :2] < 0) | (points[:, :2] > 1)).any(1)
+        points[hidden] = torch.tensor([torch.nan, torch.nan, 0])
+        return points
+
     def path(self, index: int) -> Path:
         """The file of a picture."""
         return self.folder / self.files[index]
 
-    def picture(self, index: int) -> Image.Image:
+    def picture(self, index: int) -> Picture:
         """A picture as its file has it, or its `square`."""
         image = decode(read_bytes(self.path(index)), self.where(index))
         if self.square is None:

@@ -126,7 +126,8 @@ class Dataset:
 
     name: str
     test: Source
-    train: Source | None = None  # a user's own folder has no such part
+    train: Source | None = None  # a user's own folder has it if it has parts
+    notes: tuple[str, ...] = ()  # what a user should know of how it was read
 
     @property
     def references(self) -> Source:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rather.config.errors import RatherError, did_you_mean
+from rather.config.pictures import NO_OPTIONS, PictureOptions
 
 if TYPE_CHECKING:
     from rather.core import Classifier
@@ -36,7 +37,12 @@ def list_datasets() -> dict[str, str]:
 
 
 def load_dataset(
-    name: str, *, shape: Shape | None = None, like: Classifier | None = None, trust: Sequence[str] = ()
+    name: str,
+    *,
+    shape: Shape | None = None,
+    like: Classifier | None = None,
+    trust: Sequence[str] = (),
+    options: PictureOptions = NO_OPTIONS,
 ) -> Dataset:
     """A dataset by its name, or a folder of pictures by its path.
 
@@ -50,14 +56,17 @@ def load_dataset(
             papers' size for a public dataset; digits, shapes, faces and letters have their own.
         like: a classifier, instead of `shape`: pictures get the shape that it takes.
         trust: `sha256:` and the hash of each file of code that may run.
+        options: how a folder is read, and what is known of its pictures.
 
     Raises:
-        RatherError: DATA-NOT-FOUND, DATA-EMPTY, DATA-DAMAGED, CFG-UNKNOWN for an unknown choice, or MODEL-CODE
-            for a file that is not in `trust`.
+        RatherError: DATA-NOT-FOUND, DATA-EMPTY, DATA-DAMAGED, CFG-UNKNOWN for an unknown choice, MODEL-CODE
+            for a file that is not in `trust`, or CFG-OPTIONS for options of what is no folder.
     """
     shape = shape or (like.shape if like else None)
     before, _, path = name.partition(":")
     load = _loader(name)
+    for option in options.given() if load is not None or before.endswith(".py") else ():
+        raise RatherError("CFG-OPTIONS", where=f"--{option}", why=f"{name} is no folder of pictures")
     if load is not None:
         choice = before.partition("/")[2]
         given = [*([Path(path).expanduser()] if path else []), *([choice] if choice else [])]
@@ -67,7 +76,7 @@ def load_dataset(
     if Path(name).expanduser().exists():
         from rather.data import folder
 
-        return folder.load_files([Path(name).expanduser()], shape=shape or folder.SHAPE)
+        return folder.load_files([Path(name).expanduser()], shape=shape or folder.SHAPE, options=options)
     raise RatherError("DATA-NOT-FOUND", where=name, do=_suggestion(before))
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, final
 from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Resource
 from rather.data.folder import Folder, load_files
+from rather.data.regions import region_names, region_of
 from rather.data.source import Dataset, Source, read_all
 from rather.hub.classifiers import check_same_images, classifier_of, load_classifier
 from rather.hub.columns import Column, columns
@@ -72,12 +73,14 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
     asked = columns(method, settings)
     needs = _requirements(asked, request)
     nets, notes = _classifiers(asked, request)
-    pictures, indices = _pictures(request, nets[asked[0].classifier])
+    first = nets[asked[0].classifier]
+    pictures, indices = _pictures(request, first)
+    notes += pictures.notes
     resources = _resources(asked, needs, nets, pictures, request)
     some, _ = read_all(pictures.test, indices, limit=8)
     for spec, net in nets.items():
         own = [filled for column, filled in zip(asked, resources, strict=True) if column.classifier == spec]
-        notes += preflight_all(net, own, some)
+        notes += preflight_all(net, own, some, batch_size=request.batch_size, timeout=request.timeout)
     jobs = [
         Job(
             source=pictures.test,
@@ -88,16 +91,21 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
             target=request.target or DEFAULT_TARGET,
             confidence=request.confidence,
             seed=request.seed,
+            region=None if request.region is None else region_of(request.region, pictures.test, first.shape),
+            timeout=request.timeout,
         )
         for column, filled in zip(asked, resources, strict=True)
     ]
+    labels = [column.label for column in asked]
+    if request.regions is not None:
+        labels, jobs = _for_regions(jobs, request.regions)
     if len(jobs) > 1:
         jobs = with_same_goals(jobs)
-    folder, runs = _start(asked, jobs, pictures.name, request)
+    folder, runs = _start(labels, jobs, pictures.name, request)
     run_pending(runs, jobs, progress)
     return Explained(
         folder=folder,
-        runs={column.label: run for column, run in zip(asked, runs, strict=True)},
+        runs=dict(zip(labels, runs, strict=True)),
         counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
         seconds=time.monotonic() - began,
         notes=[*dict.fromkeys(notes)],
@@ -157,9 +165,9 @@ def _data_name(request: Request) -> str:
 def _pictures(request: Request, first: Classifier) -> tuple[Dataset, list[int]]:
     """The images, at the first classifier's shape, and the indices of those to explain."""
     if request.images:
-        pictures = load_files(request.images, shape=first.shape)
+        pictures = load_files(request.images, shape=first.shape, options=request.pictures)
     else:
-        pictures = load_dataset(_data_name(request), shape=first.shape, trust=request.trust)
+        pictures = load_dataset(_data_name(request), shape=first.shape, trust=request.trust, options=request.pictures)
     total = len(pictures.test)
     own = isinstance(pictures.test, Folder)  # your own pictures, under whatever name
     indices = evenly_spaced(total, request.count or (total if own else DEFAULT_COUNT))
@@ -192,27 +200,41 @@ def _resources(
 ) -> list[dict[str, Resource]]:
     """What fills the fields of each column's method."""
     specs = {name: getattr(request, name) for name in _RESOURCES}
-    spec = ResourceSpec(pictures=pictures, references=request.references, trust=request.trust, **specs)
+    spec = ResourceSpec(
+        pictures=pictures, references=request.references, trust=request.trust, options=request.pictures, **specs
+    )
     resolve = cache(spec.resolve)  # so that methods share what all of them need
     return [fill_resources(need, nets[column.classifier], resolve) for column, need in zip(asked, needs, strict=True)]
 
 
-def _start(asked: Sequence[Column], jobs: Sequence[Job], data: str, request: Request) -> tuple[Path, list[Run]]:
+def _for_regions(jobs: Sequence[Job], regions: str) -> tuple[list[str], list[Job]]:
+    """For each region two jobs: only it may change, and all but it may change."""
+    if len(jobs) > 1 or jobs[0].region is not None:
+        raise RatherError("CFG-OPTIONS", where=f"--regions {regions}", why="it needs one method, and no --region")
+    (job,) = jobs
+    names = region_names(regions, job.source)
+    labels = [label for name in names for label in (name, f"outside:{name}")]
+    return labels, [replace(job, region=region_of(label, job.source, job.classifier.shape)) for label in labels]
+
+
+def _start(labels: Sequence[str], jobs: Sequence[Job], data: str, request: Request) -> tuple[Path, list[Run]]:
     """The folder, and the run of each column: all of them exist before the first is computed."""
-    code = {"trust": list(request.trust)}  # code may change while the weights stay
-    configs: list[dict[str, Any]] = [run_config(job, data) | code for job in jobs]
+    told: dict[str, Any] = {"trust": list(request.trust)}  # code may change while the weights stay
+    if request.pictures.given():
+        told["pictures"] = request.pictures.given()
+    configs: list[dict[str, Any]] = [run_config(job, data) | told for job in jobs]
     ids = [jobs[0].source.id(index) for index in jobs[0].indices]
-    if len(asked) == 1:
+    if len(labels) == 1:
         name = f"{configs[0]['classifier']['name']}-{configs[0]['method']['name']}"
         folder = request.out or Path("runs") / folder_name(name, configs[0], ids)
         check_no_comparison(folder)
         return folder, [Run.start(folder, configs[0], ids, request.batch_size)]
-    for n, column in enumerate(asked):
+    for n, label in enumerate(labels):
         if configs[n] in configs[:n]:
-            first = asked[configs.index(configs[n])]
-            raise RatherError("CFG-OPTIONS", where=f"--method {column.label}", why=f"the same as {first.label}")
+            first = labels[configs.index(configs[n])]
+            raise RatherError("CFG-OPTIONS", where=f"--method {label}", why=f"the same as {first}")
     folder = request.out or Path("runs") / folder_name("comparison", configs, ids)
-    places = start_comparison(folder, [column.label for column in asked])
+    places = start_comparison(folder, labels)
     return folder, [
         Run.start(place, config, ids, request.batch_size) for place, config in zip(places, configs, strict=True)
     ]

@@ -16,6 +16,7 @@ from accelerate import PartialState
 from torch import Tensor
 
 from rather.config.errors import RatherError
+from rather.config.pictures import NO_OPTIONS, PictureOptions
 from rather.core import Classifier, Images
 from rather.data.source import Source
 from rather.generators.autoencoder import Autoencoder
@@ -42,6 +43,7 @@ class GeneratorFigures:
     left_out: int  # pictures that cannot be read
     judge: str | None  # the classifier that measured, if there is one
     values: Mapping[str, Figure]  # by name; see `GeneratorRecipe.figures` and `measure`
+    notes: tuple[str, ...] = ()  # on how the pictures were read
 
     def __str__(self) -> str:
         """In a line."""
@@ -66,6 +68,8 @@ def train_generator(
     out: str | os.PathLike[str],
     *,
     size: int | None = None,
+    channels: int | None = None,
+    options: PictureOptions = NO_OPTIONS,
     seed: int = 0,
     precision: Precision = "auto",
     judge: Classifier | None = None,
@@ -80,6 +84,8 @@ def train_generator(
         data: a data set's name, or a folder of pictures; some kinds need labels, regions or attributes.
         out: the new file; its stem is the generator's name.
         size: pixels per side to which a folder's pictures are resized; named data sets have their own size.
+        channels: of a folder's pictures; by default 1 where all of them are grey, else as many as they have.
+        options: how a folder is read, and what is known of its pictures.
         seed: of the first weights and of all other random numbers.
         precision: bf16 computes the nets in bfloat16; auto does so where the device gains from it.
         judge: a classifier that measures, and that an exaggerator is trained for.
@@ -93,7 +99,7 @@ def train_generator(
             judge; TRAIN-DATA and DATA-SHAPE for pictures, and CFG-OPTIONS for a judge, that do not fit.
     """
     check_writable(out := Path(out))
-    dataset = load_to_train(data, size)
+    dataset = load_to_train(data, size, channels, options)
     source, held_out = parts(dataset)
     labelled, precision = "labels" in recipe.reads, usable(precision)
     train, test, left_out = read_parts(source, held_out, labelled=labelled, seed=seed, columns=recipe.reads)
@@ -115,7 +121,7 @@ def train_generator(
         return None
     product = net.product(out.stem)
     values = {**recipe.figures(product, _floats(held), judge), **measure(product, train, test, judge)}
-    figures = GeneratorFigures(len(train), len(test), left_out, judge and judge.name, values)
+    figures = GeneratorFigures(len(train), len(test), left_out, judge and judge.name, values, dataset.notes)
     save_generator(out, recipe, product, {"data": dataset.name, "seed": seed, "precision": precision} | figures.card())
     _show(out, recipe, product, held)
     checkpoint.unlink(missing_ok=True)
