@@ -106,10 +106,8 @@ class Method(Settings, ABC):
             x = x.detach().to(torch.float32, copy=True)
             goal = _goal(classifier, target, x)
             names = [str(i) for i in range(len(x))] if ids is None else ids
-            _check(classifier, x, goal, names)
+            _check(classifier, x, goal, names, region)
             search = self.for_classifier(classifier).search
-            if region is not None:
-                check_region(region, x)
             noise = Noise(seed, names)
             before = classifier.probabilities(x)
             (rows,) = (~goal.reached(before.log())).nonzero(as_tuple=True)
@@ -120,8 +118,7 @@ class Method(Settings, ABC):
             raw = found.images.detach()
             images, after, failure = _judged(classifier, some, its_goal, raw) if len(rows) else (some, before[:0], ())
             if region is not None:
-                may_change = region[rows].flatten(1).any(1).tolist()
-                failure = tuple(why if may else "NO-REGION" for why, may in zip(failure, may_change, strict=True))
+                failure = _without_region(failure, region[rows])
         result = Counterfactuals(
             queries=some,
             images=images,
@@ -302,6 +299,12 @@ def _check_kinds(classifier: object, x: object) -> None:
         )
 
 
+def _without_region(failure: tuple[str, ...], region: Regions) -> tuple[str, ...]:
+    """The same reasons, but for rows whose region is empty: nothing may change there."""
+    may_change = region.flatten(1).any(1).tolist()
+    return tuple(why if may else "NO-REGION" for why, may in zip(failure, may_change, strict=True))
+
+
 def _check_found(name: str, found: SearchResult, x: Images) -> None:
     """A search that brings back something else for each row is its author's fault, not the user's."""
     if found.images.shape != x.shape:
@@ -314,7 +317,7 @@ def _check_found(name: str, found: SearchResult, x: Images) -> None:
             raise TypeError(f"{name}: {len(per_row)} of {key!r} for {len(x)} rows")
 
 
-def _check(classifier: Classifier, x: Images, goal: Goal, ids: Sequence[str]) -> None:
+def _check(classifier: Classifier, x: Images, goal: Goal, ids: Sequence[str], region: Regions | None) -> None:
     if len(ids) != len(x):
         raise RatherError("CFG-OPTIONS", where=f"{len(ids)} ids", why=f"there are {len(x)} images")
     if goal.target.shape != x.shape[:1]:
@@ -335,3 +338,5 @@ def _check(classifier: Classifier, x: Images, goal: Goal, ids: Sequence[str]) ->
             where=f"target {int(goal.target[wrong][0])}",
             why=f"the classes are 0 to {len(classifier.classes) - 1}",
         )
+    if region is not None:
+        check_region(region, x)
