@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from rather.methods.refined import Refined as Refined
     from rather.methods.revise import REVISE as REVISE
     from rather.methods.schut import Schut as Schut
+    from rather.methods.sedc import SEDC as SEDC
     from rather.methods.several import Several as Several
     from rather.methods.steex import STEEX as STEEX
     from rather.methods.sweep import Sweep as Sweep

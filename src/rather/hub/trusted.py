@@ -43,6 +43,11 @@ def allow(trust: Sequence[str]) -> Iterator[None]:
         _ALLOWED.reset(before)
 
 
+def is_allowed(what: str, trust: Sequence[str]) -> bool:
+    """Whether consent was given to a hash or an address."""
+    return what in _ALLOWED.get() | {*trust}
+
+
 def trusted_bytes(path: Path, trust: Sequence[str] = ()) -> bytes:
     """The content of a file of code whose hash was given.
 
@@ -54,7 +59,7 @@ def trusted_bytes(path: Path, trust: Sequence[str] = ()) -> bytes:
     except OSError as error:
         raise RatherError("MODEL-NOT-FOUND", where=path, why=error.strerror or "cannot be read") from None
     digest = hashlib.sha256(content).hexdigest()
-    if f"sha256:{digest}" not in _ALLOWED.get() | {*trust}:
+    if not is_allowed(f"sha256:{digest}", trust):
         do = f"Read it, or trust who wrote it, then add --trust sha256:{digest}"
         raise RatherError("MODEL-CODE", where=path, why=f"sha256 {digest}", do=do)
     return content

@@ -119,7 +119,7 @@ def descend(
         judge_end: whether the objective is computed at the point after the last step, too; only then can that
             point be done.
     """
-    here, ends, film = _Searching(start), _Ends(start), _Film(len(start), frames)
+    here, ends, film = _Searching(start), _Ends(start), Film(len(start), frames)
     update = optimizer(here.z)
     for step in range(steps + judge_end):
         if not len(here.rows):
@@ -215,7 +215,7 @@ def descend_pixels(
     )
 
 
-class _Film:
+class Film:
     """Points of each row at evenly spread steps; when a row has too many, every other one goes.
 
     A row's stride is its own: rows that still search are all of one age, and those that left keep theirs.
@@ -226,6 +226,7 @@ class _Film:
         self.kept: list[list[tuple[int, Tensor]]] = [[] for _ in range(rows)]
 
     def record(self, step: int, points: Tensor, rows: Rows) -> None:
+        """Keep the points of these rows, if the step is one of those that are kept."""
         if not self.count or step % self.stride:
             return
         for row, point in zip(rows.tolist(), points, strict=True):
@@ -236,6 +237,7 @@ class _Film:
             self.stride *= 2
 
     def cut(self, last: Int[Tensor, " b"], end: Tensor) -> list[Tensor]:
+        """The points of each row before its last step, and its end."""
         if not self.count:
             return []
         return [

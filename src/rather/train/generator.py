@@ -88,7 +88,8 @@ def train_generator(
         options: how a folder is read, and what is known of its pictures.
         seed: of the first weights and of all other random numbers.
         precision: bf16 computes the nets in bfloat16; auto does so where the device gains from it.
-        classifier: a classifier that measures, and that an exaggerator is trained for.
+        classifier: a classifier that measures, and that an exaggerator is trained for; if its net has a preprocessing
+            of its own, a folder's pictures go through it, unless `size` says another size.
         progress: see `fit.Progress`.
 
     Returns:
@@ -99,7 +100,7 @@ def train_generator(
             classifier; TRAIN-DATA and DATA-SHAPE for pictures, and CFG-OPTIONS for a classifier, that do not fit.
     """
     check_writable(out := Path(out))
-    dataset = load_to_train(data, size, channels, options)
+    dataset = _load(data, size, channels, options, classifier)
     source, train, test, left_out = _read(recipe, dataset, seed)
     recipe, precision = _with_names(recipe, source, classifier), usable(precision)
     seen, held = (_columns(part, recipe, classifier) for part in (train, test))
@@ -121,6 +122,15 @@ def train_generator(
     _show(out, recipe, product, held)
     checkpoint.unlink(missing_ok=True)
     return figures
+
+
+def _load(
+    data: str, size: int | None, channels: int | None, options: PictureOptions, classifier: Classifier | None
+) -> Dataset:
+    dataset = load_to_train(data, size, channels, options)
+    if classifier is not None and (size is None or classifier.shape[1:] == (size, size)):
+        return dataset.through(classifier.preprocess)
+    return dataset
 
 
 def _read(recipe: GeneratorRecipe, dataset: Dataset, seed: int) -> tuple[Source, Pictures, Pictures, int]:
