@@ -2,15 +2,12 @@
 
 import argparse
 import hashlib
-import json
 import os
 import pickle
 import re
 import sys
 import zipfile
-from collections import OrderedDict
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -297,58 +294,6 @@ def test_timm_with_a_file(tmp_path):
         torch.testing.assert_close(classifier(x), own((x - classifier.mean) / classifier.std))
     assert [type(layer) for layer in classifier.head] == [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]
     assert "resnet18" in refused("MODEL-NOT-FOUND", load_classifier, "timm:resnett18").do
-
-
-@pytest.fixture
-def transformers(monkeypatch):
-    """A stand-in with the three things that are asked of it, which answer as the library's do."""
-
-    class Model(nn.Module):
-        config = SimpleNamespace(num_labels=3, id2label={0: "cat", 1: "dog", 2: "owl"})
-
-        def __init__(self):
-            super().__init__()
-            self.inner = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
-
-        def forward(self, pixel_values=None, labels=None):
-            loss = None if labels is None else 0
-            return OrderedDict(logits=self.inner(pixel_values), hidden_states=pixel_values) | {"loss": loss}
-
-    library, utils, model = ModuleType("transformers"), ModuleType("transformers.utils"), Model()
-    utils.cached_file = lambda folder, name: Path(folder) / name
-
-    def from_pretrained(folder, *, trust_remote_code, use_safetensors):
-        assert use_safetensors
-        assert not trust_remote_code
-        return model
-
-    library.AutoModelForImageClassification = SimpleNamespace(from_pretrained=from_pretrained)
-    monkeypatch.setitem(sys.modules, "transformers", library)
-    monkeypatch.setitem(sys.modules, "transformers.utils", utils)
-    return model
-
-
-@pytest.mark.parametrize(
-    "size",
-    [
-        {"size": {"height": 16, "width": 16}},
-        {"size": 16},
-        {"size": {"shortest_edge": 20}, "do_center_crop": True, "crop_size": {"height": 16, "width": 16}},
-    ],
-)
-def test_transformers_from_a_folder(transformers, tmp_path, size):
-    recipe = {"do_normalize": True, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4], **size}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(recipe))
-    classifier = load_classifier(f"hf:{tmp_path}", layer="inner.0")
-    x = torch.rand(2, 3, 16, 16)
-    expected = transformers((x - classifier.mean) / classifier.std)["logits"]
-    torch.testing.assert_close(classifier(x), expected.detach())
-    assert classifier.mean.flatten().tolist() == pytest.approx([0.5, 0.4, 0.3])
-    assert classifier.classes == ("cat", "dog", "owl")
-    del recipe["image_mean"]
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(recipe))
-    refused("MODEL-INPUT", load_classifier, f"hf:{tmp_path}")
-    refused("MODEL-NOT-FOUND", load_classifier, f"hf:{tmp_path / 'elsewhere'}")
 
 
 def test_weights_of_another_net_are_refused_by_their_names(squeezed, tmp_path):

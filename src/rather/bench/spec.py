@@ -24,6 +24,7 @@ from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
 from rather.config.settings import Seed, format_error
 from rather.hub.columns import Column
+from rather.hub.preprocessing import NOTHING_SAID, Preprocessing
 from rather.hub.presets import expand
 from rather.metrics import METRICS, list_metrics
 
@@ -118,8 +119,9 @@ class AskedData(Part):
     classifier: Annotated[Words, _each_once("classifier")] = ()
     """The classifier that is explained; by default the bundled one of the data. Each is a task of its own."""
     layer: str | None = None
-    """Where to cut the classifier into body and head, as of `rather explain`, and so are the next three."""
+    """Where to cut the classifier into body and head, as of `rather explain`, and so are the next four."""
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    preprocessing: Preprocessing = NOTHING_SAID
     classes: tuple[str, ...] | None = None
     output: Output = "logits"
     second_classifier: str | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rather.config.errors import RatherError, did_you_mean
+from rather.hub.preprocessing import NOTHING_SAID, Preprocessing, preprocess_of, resized
 from rather.io.bundled import list_weights, weights_file
 
 if TYPE_CHECKING:
@@ -46,12 +47,13 @@ def classifier_of(data: str) -> str | None:
 
 
 def load_classifier(
-    spec: str,
+    spec: str | Path,
     *,
     classes: Names | None = None,
     output: Output = "logits",
     layer: str | None = None,
     shape: Shape | None = None,
+    preprocessing: Preprocessing = NOTHING_SAID,
     trust: Sequence[str] = (),
 ) -> Classifier:
     """A classifier by its name, as on the command line.
@@ -68,25 +70,30 @@ def load_classifier(
         output: what the net's numbers are, one of `rather.config.output.Output`.
         layer: where to cut it into body and head; see `rather.classifiers.split.split`.
         shape: (c, h, w) of its images, where the spec does not say it.
+        preprocessing: how pictures become its images, where that is not as its library has it.
         trust: `sha256:` and the hash of each file of code that may run.
 
     Raises:
         RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -FILE-KIND, -FILE-SPEC, -FILE-MISSING,
-            -WEIGHTS, -ADDRESS, -MISSING-LIBRARY, CFG-OPTIONS, CFG-SETTING, or what `Classifier` raises.
+            -WEIGHTS, -ADDRESS, -MISSING-LIBRARY, -PREPROCESS, CFG-OPTIONS, CFG-SETTING, or what `Classifier` raises.
     """
     from rather.classifiers.outputs import check_output
     from rather.core import Classifier
 
     check_output(output)
-    found = _find(spec, trust, shape)
+    found = _find(str(spec), trust, shape)
     if isinstance(found, Classifier):
-        return _with_options(found, classes=classes, output=output, layer=layer, shape=shape)
+        return _with_options(
+            found, classes=classes, output=output, layer=layer, shape=shape, preprocessing=preprocessing
+        )
     make = partial(
         Classifier,
         shape=shape or found.shape,
         classes=classes or found.classes,
-        mean=found.mean,
-        std=found.std,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        scale=preprocessing.scale,
+        preprocess=preprocess_of(found, preprocessing, shape, trust),
         output=output,
         name=found.name,
         notes=(found.note,) if found.note else (),
@@ -159,7 +166,13 @@ def _read(path: Path) -> Classifier:
 
 
 def _with_options(
-    classifier: Classifier, *, classes: Names | None, output: Output, layer: str | None, shape: Shape | None
+    classifier: Classifier,
+    *,
+    classes: Names | None,
+    output: Output,
+    layer: str | None,
+    shape: Shape | None,
+    preprocessing: Preprocessing,
 ) -> Classifier:
     """A classifier with other class names, or cut at another layer."""
     from torch import nn
@@ -169,6 +182,7 @@ def _with_options(
     if output != "logits" or shape not in {None, classifier.shape}:
         option = f"output {output}" if output != "logits" else f"shape {shape}"
         raise RatherError("CFG-OPTIONS", where=option, why=f"{classifier.name} has its own")
+    classifier = resized(classifier, preprocessing)
     if classes is None and layer is None:
         return classifier
     if len(classifier.members) > 1:
@@ -179,6 +193,7 @@ def _with_options(
         classes=classes or classifier.classes,
         mean=classifier.get_buffer("mean").flatten().tolist(),
         std=classifier.get_buffer("std").flatten().tolist(),
+        preprocess=classifier.preprocess,
         layer=layer,
         name=classifier.name,
     )

@@ -37,7 +37,7 @@ def list_datasets() -> dict[str, str]:
 
 
 def load_dataset(
-    name: str,
+    name: str | Path,
     *,
     shape: Shape | None = None,
     like: Classifier | None = None,
@@ -54,7 +54,7 @@ def load_dataset(
             Sanskrit, `imagenet/CLASS-CLASS:FOLDER` reads two other classes.
         shape: (c, h, w) of pictures that are read from files, by default (3, 64, 64) for a folder and the
             papers' size for a public dataset; digits, shapes, faces and letters have their own.
-        like: a classifier, instead of `shape`: pictures get the shape that it takes.
+        like: a classifier, instead of `shape`: pictures from files are resized and cut as it takes them.
         trust: `sha256:` and the hash of each file of code that may run.
         options: how a folder is read, and what is known of its pictures.
 
@@ -62,7 +62,9 @@ def load_dataset(
         RatherError: DATA-NOT-FOUND, DATA-EMPTY, DATA-DAMAGED, CFG-UNKNOWN for an unknown choice, MODEL-CODE
             for a file that is not in `trust`, or CFG-OPTIONS for options of what is no folder.
     """
-    shape = shape or (like.shape if like else None)
+    if like is not None:
+        return load_dataset(name, shape=like.shape, trust=trust, options=options).through(like.preprocess)
+    name = str(name)
     before, _, path = name.partition(":")
     load = _loader(name)
     for option in options.given() if load is not None or before.endswith(".py") else ():

@@ -13,6 +13,7 @@ from cyclopts.validators import Number
 
 from rather.config.output import Output
 from rather.config.pictures import NO_OPTIONS, PictureOptions
+from rather.hub.preprocessing import NOTHING_SAID, Preprocessing
 
 _CLASSIFIER: Final = (
     "The classifier to explain: a bundled one (`rather list models`), a file that `rather train` wrote, "
@@ -92,6 +93,7 @@ class Request:
     """The layer that cuts the classifier into features and decision."""
     shape: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt] | None, Parameter(group=WHICH)] = None
     """Channels, height and width of the classifier's images; needed where the classifier does not say it."""
+    preprocessing: Annotated[Preprocessing, Parameter(name="*", group=WHICH)] = NOTHING_SAID
     classes: Annotated[tuple[str, ...] | None, Parameter(group=WHICH)] = None
     """The name of an output, in their order; repeat it for each. Or a file of names (.txt, .json), or imagenet."""
     output: Annotated[Output, Parameter(group=WHICH)] = "logits"

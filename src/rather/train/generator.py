@@ -88,7 +88,8 @@ def train_generator(
         options: how a folder is read, and what is known of its pictures.
         seed: of the first weights and of all other random numbers.
         precision: bf16 computes the nets in bfloat16; auto does so where the device gains from it.
-        judge: a classifier that measures, and that an exaggerator is trained for.
+        judge: a classifier that measures, and that an exaggerator is trained for; if its net has a preprocessing of
+            its own, a folder's pictures go through it, unless `size` says another size.
         progress: see `fit.Progress`.
 
     Returns:
@@ -100,6 +101,8 @@ def train_generator(
     """
     check_writable(out := Path(out))
     dataset = load_to_train(data, size, channels, options)
+    if judge is not None and (size is None or judge.shape[1:] == (size, size)):
+        dataset = dataset.through(judge.preprocess)
     source, held_out = parts(dataset)
     labelled, precision = "labels" in recipe.reads, usable(precision)
     train, test, left_out = read_parts(source, held_out, labelled=labelled, seed=seed, columns=recipe.reads)
