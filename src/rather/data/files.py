@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from posixpath import basename, splitext
@@ -22,8 +22,9 @@ from typing_extensions import override
 
 from rather.config.errors import RatherError
 from rather.data.source import Source
-from rather.io.arrays import MAX_CHANNELS, Picture, fit_any
+from rather.io.arrays import MAX_CHANNELS, Picture, fit_any, wrong_channels
 from rather.io.images import EXTENSIONS, Box, Shape, decode, largest, read_bytes
+from rather.io.preprocessing import Preprocess
 
 #: The part of a picture of this (width, height) that becomes the pixels of a shape.
 View = Callable[[tuple[int, int], Shape], Box]
@@ -41,6 +42,7 @@ class ImageFiles(Source):
     shape: Shape  # (c, h, w) of the pixels of each picture
     square: int | None = None  # side in pixels of the centre that is cut out before anything else
     view: View = largest
+    preprocess: Preprocess | None = None  # instead of the view, which then says what part it shows
     classes: tuple[str, ...] = ()
     labels: Sequence[int | None] = ()  # of each file, if there are classes
     attributes: tuple[str, ...] = ()
@@ -78,7 +80,15 @@ class ImageFiles(Source):
     @override
     def read(self, index: int) -> Float[Tensor, "c h w"]:
         picture = self.picture(index)
-        return fit_any(picture, self.shape, self.view(picture.size, self.shape), self.where(index))
+        if self.preprocess is None:
+            return fit_any(picture, self.shape, self.view(picture.size, self.shape), self.where(index))
+        if not isinstance(picture, Image.Image):
+            raise wrong_channels(self.where(index), len(picture.channels), self.shape[0])
+        return self.preprocess(picture)
+
+    @override
+    def through(self, preprocess: Preprocess) -> ImageFiles:
+        return replace(self, shape=preprocess.shape, preprocess=preprocess, view=lambda size, _: preprocess.box(size))
 
     @override
     def attribute_values(self, index: int) -> Float[Tensor, " a"]:

@@ -292,7 +292,7 @@ def run_config(job: Job, data: str) -> dict[str, Any]:
         "rather": __version__,
         "torch": torch.__version__,
         "data": data,
-        "classifier": {"name": job.classifier.name, "sha256": job.classifier.fingerprint()},
+        "classifier": _of_classifier(job.classifier),
         "classes": list(job.classifier.classes),
         "method": job.method.settings(),
         "references": job.references and _identity(job.references),
@@ -306,6 +306,11 @@ def run_config(job: Job, data: str) -> dict[str, Any]:
         goals = json.dumps(sorted((row, name, round(c, 3)) for row, (name, c) in job.goals.items()))
         config["target"] = {"name": job.target, "goals": hashlib.sha256(goals.encode()).hexdigest()}
     return config
+
+
+def _of_classifier(classifier: Classifier) -> dict[str, str]:
+    told = {"name": classifier.name, "sha256": classifier.fingerprint()}
+    return told if classifier.preprocess is None else told | {"preprocess": classifier.preprocess.name}
 
 
 def _resources(method: Method) -> dict[str, Resource]:
