@@ -7,6 +7,7 @@ import pickle
 import re
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from rather.classifiers.outputs import Log, LogOdds
 from rather.config.errors import RatherError
 from rather.core import Classifier, ensemble
 from rather.hub.classifiers import load_classifier
-from rather.hub.libraries import torchvision
+from rather.hub.libraries import build_for, torchvision
 from rather.hub.trusted import run_factory
 from rather.io.state_dicts import read_state
 from refusing import refusal
@@ -294,6 +295,31 @@ def test_timm_with_a_file(tmp_path):
         torch.testing.assert_close(classifier(x), own((x - classifier.mean) / classifier.std))
     assert [type(layer) for layer in classifier.head] == [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]
     assert "resnet18" in refused("MODEL-NOT-FOUND", load_classifier, "timm:resnett18").do
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "aimv2_large_patch14_224",  # without a head, unless it is asked for
+        "convnext_atto",
+        "deit_tiny_distilled_patch16_224",  # two heads
+        "efficientnet_lite0",
+        "mixer_s32_224",
+        "mobilenetv3_small_050",
+        "resnet10t",
+        "swin_tiny_patch4_window7_224",
+        "swinv2_cr_tiny_224",  # computes with its buffers while it is built
+        "vit_tiny_patch16_224",
+        "vit_tiny_r_s16_p8_224",  # asks its own stem for a size
+    ],
+)
+def test_nets_of_timm_load_their_own_state_dict(name):
+    """One of each manner of building; `benchmarks/libraries.py timm` goes through the whole list."""
+    library = pytest.importorskip("timm")
+    with torch.device("meta"):
+        state = library.create_model(name, num_classes=7).state_dict()
+    net, count, _ = build_for(state, partial(library.create_model, name), Path("weights"))
+    assert count == net.num_classes == 7
 
 
 def test_weights_of_another_net_are_refused_by_their_names(squeezed, tmp_path):

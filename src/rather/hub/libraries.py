@@ -6,7 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -228,14 +228,28 @@ def build_for(
     Raises:
         RatherError: MODEL-WEIGHTS.
     """
-    # Without memory or random numbers for parameters; buffers are real, for some nets compute with them.
-    with warnings.catch_warnings(action="ignore"), init_empty_weights(include_buffers=False):
-        net = build()
-        state, note = weights_of(net.state_dict(), state, file, part)
-        count = outputs(net, state)
-        net = net if count is None else build(num_classes=count)
+    empty = partial(init_empty_weights, include_buffers=False)
+    net = _built(build, empty, partial(torch.device, "meta"))
+    state, note = weights_of(net.state_dict(), state, file, part)
+    count = outputs(net, state)
+    net = _built(build if count is None else partial(build, num_classes=count), empty, nullcontext)
     load_state(net, state, file)
     return net, count, note
+
+
+def _built(build: Callable[..., Any], *ways: Callable[[], AbstractContextManager[Any]]) -> Any:
+    """A new net, in the first of these ways in which it can be built; the last may raise.
+
+    Parameters without memory cost no time and no random numbers, but some nets compute with them while they are
+    built; others compute with numbers that are none of their parameters, which `meta` takes away as well.
+    """
+    *first, last = ways
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
+        for way in first:
+            with suppress(NotImplementedError, RuntimeError), way():
+                return build()
+        with last():
+            return build()
 
 
 def _part(given: str) -> tuple[Path, str]:
