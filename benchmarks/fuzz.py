@@ -1,4 +1,4 @@
-"""Read many broken files: `python benchmarks/fuzz.py images --count 100000`; only a RatherError may come of one.
+"""Read many broken files: `python benchmarks/fuzz.py images|models --count 100000`; only a RatherError may come of one.
 
 Each mutant is made from a sound file by its number, so that a crash can be repeated: `--first NUMBER --count 1`. What
 raises anything else, takes longer than ten seconds or needs more than eight gigabytes is a crash.
@@ -7,15 +7,24 @@ raises anything else, takes longer than ten seconds or needs more than eight gig
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
 import io
+import os
+import pickle
 import random
 import resource
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 from rather.config.errors import RatherError
 
@@ -129,8 +138,72 @@ def _dicom(noise: object) -> list[bytes]:
     return files
 
 
+class Runs:
+    """A pickle of it makes a folder, if it is run."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+def models() -> tuple[list[bytes], Read]:
+    """Small files of nets of every kind, among them pickles that would run something, and what reads them."""
+    import numpy as np
+    import torch
+    from safetensors.torch import save
+    from torch import nn
+
+    from rather.hub.classifiers import load_classifier
+    from rather.io.bundled import weights_file
+    from rather.io.file_kinds import file_kind
+    from rather.io.state_dicts import load_state, read_state, weights_of
+
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    atexit.register(shutil.rmtree, folder)
+    mark, file, net = folder / "mark", folder / "net", nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(32, 3))
+    net.eval()
+    state, x = net.state_dict(), torch.rand(1, 1, 6, 6)
+
+    def saved(write: Callable[[io.BytesIO], object]) -> bytes:
+        sink = io.BytesIO()
+        with warnings.catch_warnings(action="ignore"):
+            write(sink)
+        return sink.getvalue()
+
+    beside = {"state_dict": state, "best": np.float64(1), "epoch": 3}
+    seeds = [saved(partial(torch.save, content)) for content in (state, beside, {"a": state, "b": Runs(mark)}, net)]
+    seeds += [saved(partial(torch.save, beside, _use_new_zipfile_serialization=False)), save(state)]
+    seeds += [pickle.dumps({"weight": Runs(mark)}, protocol=protocol) for protocol in (2, 4)]
+    seeds += [saved(lambda sink: torch.jit.save(torch.jit.trace(net, x), sink))]
+    seeds += [saved(partial(torch.export.save, torch.export.export(net, (x,))))]
+    seeds += [weights_file("shapes", "classifier").read_bytes()]
+    with contextlib.suppress(ImportError):
+        import onnxruntime  # noqa: F401 - without it the kind is refused
+
+        seeds += [saved(lambda sink: torch.onnx.export(net, (x,), sink, dynamo=False))] * 2
+
+    def read(data: bytes) -> object:
+        file.write_bytes(data)
+        kind = file_kind(file)
+        with warnings.catch_warnings(action="ignore"):
+            try:
+                if len(data) % 5 == 0 or b"__metadata__" in data[:400]:
+                    return load_classifier(str(file))
+                if kind in {"onnx", "torchscript", "export"}:
+                    return load_classifier(f"{kind}:{file}")
+                part, _ = weights_of(state, read_state(file), file)
+                return load_state(net, part, file)
+            finally:
+                if mark.exists():
+                    raise AssertionError("something ran")
+
+    return seeds, read
+
+
 #: What can be broken: each gives sound files and what reads them.
-KINDS: dict[str, Callable[[], tuple[list[bytes], Read]]] = {"images": images}
+KINDS: dict[str, Callable[[], tuple[list[bytes], Read]]] = {"images": images, "models": models}
 
 
 def outcome(read: Read, data: bytes) -> str:

@@ -186,10 +186,11 @@ def test_dicom_without_its_library_says_what_to_install(monkeypatch):
 # ---------------------------------------------------------------- many broken files
 
 
-def test_a_few_hundred_broken_files_crash_nothing():
+@pytest.mark.parametrize("kind", ["images", "models"])
+def test_a_few_hundred_broken_files_crash_nothing(kind):
     script = Path(__file__).parent.parent / "benchmarks" / "fuzz.py"
     done = subprocess.run(
-        [sys.executable, script, "images", "--count", "600"], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, script, kind, "--count", "600"], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "600 files" in done.stdout

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rather.bench.compare import Comparison as Comparison
     from rather.bench.compare import compare as compare
     from rather.config.errors import RatherError as RatherError
+    from rather.config.pictures import PictureOptions as PictureOptions
     from rather.core import Classifier as Classifier
     from rather.core import Counterfactual as Counterfactual
     from rather.core import Counterfactuals as Counterfactuals

@@ -30,7 +30,7 @@ SHOWN: Final = 6  # attributes in the terminal
 AUDIT: Final = Group("The audit", sort_key=0)
 _NOTHING_ASKED: Final = Request()
 #: What may be said of a run that exists; all else says how to make one.
-_OF_A_RUN: Final = {"images", "classifier", "layer", "shape", "classes", "output", "trust"}
+_OF_A_RUN: Final = {"images", "classifier", "layer", "shape", "preprocessing", "classes", "output", "trust"}
 
 
 def audit(
@@ -169,18 +169,27 @@ def _summary(found: Audit, run: Run, page: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from rather.audit.rules import narrowest
     from rather.report.audit import interval
 
     console = Console()
     known = [one for one in found.attributes if one.answer]
     if known:
-        table = Table("attribute", "effect on prediction", "effect on label", "changed in", box=None, pad_edge=False)
+        table = Table(
+            "attribute", "class", "effect on prediction", "effect on label", "changed in", box=None, pad_edge=False
+        )
         for one in known[:SHOWN]:
-            cells = (one.name, interval(one.answer), interval(one.label), f"{one.changed.count} of {one.changed.of}")
+            cells = (
+                one.name,
+                one.towards,
+                interval(one.answer),
+                interval(one.label),
+                f"{one.changed.count} of {one.changed.of}",
+            )
             table.add_row(*map(Text, cells))
         console.print(table)
     if found.places:
-        most = max(found.places, key=lambda one: one.decides.count)
+        most, _ = narrowest([(one, one.decides) for one in found.places])
         of = f"{most.decides.count} of {most.decides.of}"
         console.print(Text(f"\nplace that decides most: {most.name} (moves the prediction of {of} images)"))
     for warning in found.warnings:

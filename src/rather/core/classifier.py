@@ -61,6 +61,8 @@ class Classifier(Resource, nn.Module):
     mean: Tensor
     std: Tensor
     _sees_grey = False
+    #: The net in another library, from which this one was converted: `preflight` compares their answers.
+    reference: tuple[Classifier, ...] = ()
 
     def __init__(
         self,

@@ -7,12 +7,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rather.classifiers.checks import check_finite, check_steady, check_weights, noise, run
+from rather.classifiers.checks import CLOSE, check_finite, check_steady, check_weights, difference, noise, run
 from rather.classifiers.outputs import to_logits
 from rather.config.errors import RatherError
 from rather.core.classifier import Classifier
 from rather.core.faults import Part, apart, fault_of, time_limit
-from rather.types import Images
+from rather.types import Images, Logits
 
 _IMAGES: Final = 4  # of the given ones, at most; and as many of noise
 
@@ -52,6 +52,7 @@ def preflight(
         answers, notes = _answers(classifier, x, given, batch_size, timeout)
         x, logits = x[[*answers]], torch.stack([*answers.values()])
         to_logits(logits, "logits", len(x))
+        _check_reference(classifier, x, logits, batch_size)
         check_steady(classifier, x[:batch_size], logits[:batch_size])
         mine = x[: min(batch_size, sum(row < given for row in answers))]
         notes += [*classifier.notes, *_gradient_notes(classifier, mine)]
@@ -90,6 +91,17 @@ def _answers(
         raise failed[0]
     why = failed[0].why or failed[0].what if failed else ""
     return answers, [f"it fails on {len(failed)} of the first {given} images: {why}"] if failed else []
+
+
+def _check_reference(classifier: Classifier, x: Images, logits: Logits, batch_size: int) -> None:
+    """Refuse a converted net that does not answer as the original does."""
+    for reference in classifier.reference:
+        original = torch.cat([run(reference, part) for part in x.split(batch_size)])
+        far = difference(logits, original)
+        if far > CLOSE:
+            why = f"answers differ by {far:.2g} of the largest"
+            do = f"Take it as a black box: onnxruntime:{classifier.name}.onnx"
+            raise RatherError("MODEL-CONVERTED", where=classifier.name, why=why, do=do)
 
 
 def _gradient_notes(classifier: Classifier, x: Images) -> list[str]:

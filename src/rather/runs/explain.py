@@ -19,6 +19,7 @@ from rather.hub.classifiers import check_same_images, classifier_of, load_classi
 from rather.hub.columns import Column, columns
 from rather.hub.datasets import load_dataset
 from rather.hub.methods import build_method
+from rather.hub.preprocessing import NOTHING_SAID
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of, requirements
 from rather.hub.trusted import allow
 from rather.io.writing import check_writable
@@ -74,7 +75,23 @@ def explain(
         RatherError: for what cannot be loaded, does not fit together or cannot be written.
     """
     began = time.monotonic()
-    allow(request.trust)
+    with allow(request.trust):
+        labels, jobs, data, notes = _jobs(request)
+        folder, runs = _start(labels, jobs, data, request, notes)
+        run_pending(runs, jobs, progress)
+    agreements = {run.config["classifier"]["name"]: agreement_of(run) for run in runs}
+    return Explained(
+        folder=folder,
+        runs=dict(zip(labels, runs, strict=True)),
+        counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
+        seconds=time.monotonic() - began,
+        notes=[*notes, *(note for one in agreements.values() if one for note in one.warnings())],
+        agreements={name: one for name, one in agreements.items() if one},
+    )
+
+
+def _jobs(request: Request) -> tuple[list[str], list[Job], str, list[str]]:
+    """The jobs and what to call each, the dataset's name, and what you should know."""
     if request.out is not None:
         check_writable(request.out)
     if request.images and request.data:
@@ -116,20 +133,7 @@ def explain(
         job.method.check_gradient(job.classifier)
     if request.regions is not None:
         labels, jobs = _for_regions(jobs, request.regions)
-    if len(jobs) > 1:
-        jobs = with_same_goals(jobs)
-    notes = [*dict.fromkeys(notes)]
-    folder, runs = _start(labels, jobs, pictures.name, request, notes)
-    run_pending(runs, jobs, progress)
-    agreements = {run.config["classifier"]["name"]: agreement_of(run) for run in runs}
-    return Explained(
-        folder=folder,
-        runs=dict(zip(labels, runs, strict=True)),
-        counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
-        seconds=time.monotonic() - began,
-        notes=[*notes, *(note for one in agreements.values() if one for note in one.warnings())],
-        agreements={name: one for name, one in agreements.items() if one},
-    )
+    return labels, with_same_goals(jobs) if len(jobs) > 1 else jobs, pictures.name, [*dict.fromkeys(notes)]
 
 
 def _requirements(asked: Sequence[Column], request: Request) -> list[frozenset[Requirement]]:
@@ -150,12 +154,12 @@ def _requirements(asked: Sequence[Column], request: Request) -> list[frozenset[R
 def _classifiers(asked: Sequence[Column], request: Request) -> tuple[dict[str | None, Classifier], list[str]]:
     """The classifier of each column's spec, None for the one that all share; and notes on the choice."""
     specs = dict.fromkeys(column.classifier for column in asked)
-    own = (request.classifier, request.layer, request.shape, request.classes, request.output)
-    if None not in specs and own != (None, None, None, None, "logits"):
+    own = (request.classifier, request.layer, request.shape, request.classes, request.output, request.preprocessing)
+    if None not in specs and own != (None, None, None, None, "logits", NOTHING_SAID):
         raise RatherError(
             "CFG-OPTIONS",
             where=f"--method {request.method}",
-            why="--classifier, --layer, --shape, --classes and --output are of methods without an @",
+            why="--classifier, and what is said of it, is of methods without an @",
         )
     nets: dict[str | None, Classifier] = {
         spec: load_classifier(spec, trust=request.trust) for spec in specs if spec is not None
@@ -169,12 +173,16 @@ def _classifiers(asked: Sequence[Column], request: Request) -> tuple[dict[str | 
             trust=request.trust,
             layer=request.layer,
             shape=request.shape,
+            preprocessing=request.preprocessing,
             classes=request.classes,
         )
         if request.classifier is None and of_data is None:
             notes.append("no --classifier given: the images are taken for digits")
+    first = nets[asked[0].classifier]
     for net in nets.values():
-        check_same_images(net, nets[asked[0].classifier])
+        check_same_images(net, first)
+        if net.preprocess is not None and net.preprocess.name != (first.preprocess and first.preprocess.name):
+            notes.append(f"{net.name} gets the images as {first.name} takes them, not through its own preprocessing")
     return nets, notes
 
 
@@ -185,9 +193,9 @@ def _data_name(request: Request) -> str:
 def _pictures(request: Request, first: Classifier) -> tuple[Dataset, list[int]]:
     """The images, at the first classifier's shape, and the indices of those to explain."""
     if request.images:
-        pictures = load_files(request.images, shape=first.shape, options=request.pictures)
+        pictures = load_files(request.images, shape=first.shape, options=request.pictures).through(first.preprocess)
     else:
-        pictures = load_dataset(_data_name(request), shape=first.shape, trust=request.trust, options=request.pictures)
+        pictures = load_dataset(_data_name(request), like=first, trust=request.trust, options=request.pictures)
     total = len(pictures.test)
     own = isinstance(pictures.test, Folder)  # your own pictures, under whatever name
     indices = evenly_spaced(total, request.count or (total if own else DEFAULT_COUNT))
