@@ -35,6 +35,10 @@ class LatentSearch(Method, ABC):
     def needs_gradient(self) -> bool:
         return self.optimizer == "adam"
 
+    def follows_gradient(self, classifier: Classifier) -> bool:
+        """Whether Adam searches, and not CMA-ES."""
+        return self.optimizer == "adam" or (self.optimizer == "auto" and classifier.differentiable)
+
     def minimize(
         self,
         objective: Objective,
@@ -63,7 +67,7 @@ class LatentSearch(Method, ABC):
             images: how many the objective asks about for one point.
             others: how many the method asks about besides, once for each row.
         """
-        if self.optimizer == "adam" or (self.optimizer == "auto" and classifier.differentiable):
+        if self.follows_gradient(classifier):
             return descend(
                 objective, start, steps=steps, lr=lr, project=project, patience=patience, frames=self.num_path_frames
             )

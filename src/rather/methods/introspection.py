@@ -59,7 +59,6 @@ class Introspection(LatentSearch):
             distance = l1(image, x[rows])
             return self.class_weight * loss + distance, success, distance
 
-        descent = self.minimize(
-            in_fours(objective), start, classifier, noise, steps=self.steps, lr=self.lr, patience=self.patience
-        )
+        steady = in_fours(objective) if self.follows_gradient(classifier) else objective  # fours repeat questions
+        descent = self.minimize(steady, start, classifier, noise, steps=self.steps, lr=self.lr, patience=self.patience)
         return latent_result(descent, decoder(self.generator), classifier, goal)

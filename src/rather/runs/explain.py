@@ -76,7 +76,7 @@ def explain(
     """
     began = time.monotonic()
     with allow(request.trust):
-        labels, jobs, data, notes = _jobs(request)
+        labels, jobs, data, notes = _jobs(request, default)
         folder, runs = _start(labels, jobs, data, request, notes)
         run_pending(runs, jobs, progress)
     agreements = {run.config["classifier"]["name"]: agreement_of(run) for run in runs}
@@ -90,7 +90,7 @@ def explain(
     )
 
 
-def _jobs(request: Request) -> tuple[list[str], list[Job], str, list[str]]:
+def _jobs(request: Request, default: tuple[str, Mapping[str, Any]]) -> tuple[list[str], list[Job], str, list[str]]:
     """The jobs and what to call each, the dataset's name, and what you should know."""
     if request.out is not None:
         check_writable(request.out)
