@@ -74,6 +74,16 @@ class Method(Settings, ABC):
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Find images near `x` that reach the goal. No row may depend on another."""
 
+    def check(self, classifier: Classifier) -> None:
+        """Refuse a classifier of which no image could be explained; of a wrapper, what the method inside refuses.
+
+        Raises:
+            RatherError: why not, and what to do.
+        """
+        for _, value in self:
+            if isinstance(value, Method):
+                value.check(classifier)
+
     @final
     def __call__(
         self,
@@ -107,6 +117,7 @@ class Method(Settings, ABC):
             goal = _goal(classifier, target, x)
             names = [str(i) for i in range(len(x))] if ids is None else ids
             _check(classifier, x, goal, names)
+            self.check(classifier)
             search = self.for_classifier(classifier).search
             if region is not None:
                 check_region(region, x)
