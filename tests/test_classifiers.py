@@ -2,15 +2,13 @@
 
 import argparse
 import hashlib
-import json
 import os
 import pickle
 import re
 import sys
 import zipfile
-from collections import OrderedDict
+from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +22,7 @@ from rather.classifiers.outputs import Log, LogOdds
 from rather.config.errors import RatherError
 from rather.core import Classifier, ensemble
 from rather.hub.classifiers import load_classifier
-from rather.hub.libraries import torchvision
+from rather.hub.libraries import build_for, torchvision
 from rather.hub.trusted import run_factory
 from rather.io.state_dicts import read_state
 from refusing import refusal
@@ -299,56 +297,29 @@ def test_timm_with_a_file(tmp_path):
     assert "resnet18" in refused("MODEL-NOT-FOUND", load_classifier, "timm:resnett18").do
 
 
-@pytest.fixture
-def transformers(monkeypatch):
-    """A stand-in with the three things that are asked of it, which answer as the library's do."""
-
-    class Model(nn.Module):
-        config = SimpleNamespace(num_labels=3, id2label={0: "cat", 1: "dog", 2: "owl"})
-
-        def __init__(self):
-            super().__init__()
-            self.inner = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
-
-        def forward(self, pixel_values=None, labels=None):
-            loss = None if labels is None else 0
-            return OrderedDict(logits=self.inner(pixel_values), hidden_states=pixel_values) | {"loss": loss}
-
-    library, utils, model = ModuleType("transformers"), ModuleType("transformers.utils"), Model()
-    utils.cached_file = lambda folder, name: Path(folder) / name
-
-    def from_pretrained(folder, *, trust_remote_code, use_safetensors):
-        assert use_safetensors
-        assert not trust_remote_code
-        return model
-
-    library.AutoModelForImageClassification = SimpleNamespace(from_pretrained=from_pretrained)
-    monkeypatch.setitem(sys.modules, "transformers", library)
-    monkeypatch.setitem(sys.modules, "transformers.utils", utils)
-    return model
-
-
 @pytest.mark.parametrize(
-    "size",
+    "name",
     [
-        {"size": {"height": 16, "width": 16}},
-        {"size": 16},
-        {"size": {"shortest_edge": 20}, "do_center_crop": True, "crop_size": {"height": 16, "width": 16}},
+        "aimv2_large_patch14_224",  # without a head, unless it is asked for
+        "convnext_atto",
+        "deit_tiny_distilled_patch16_224",  # two heads
+        "efficientnet_lite0",
+        "mixer_s32_224",
+        "mobilenetv3_small_050",
+        "resnet10t",
+        "swin_tiny_patch4_window7_224",
+        "swinv2_cr_tiny_224",  # computes with its buffers while it is built
+        "vit_tiny_patch16_224",
+        "vit_tiny_r_s16_p8_224",  # asks its own stem for a size
     ],
 )
-def test_transformers_from_a_folder(transformers, tmp_path, size):
-    recipe = {"do_normalize": True, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4], **size}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(recipe))
-    classifier = load_classifier(f"hf:{tmp_path}", layer="inner.0")
-    x = torch.rand(2, 3, 16, 16)
-    expected = transformers((x - classifier.mean) / classifier.std)["logits"]
-    torch.testing.assert_close(classifier(x), expected.detach())
-    assert classifier.mean.flatten().tolist() == pytest.approx([0.5, 0.4, 0.3])
-    assert classifier.classes == ("cat", "dog", "owl")
-    del recipe["image_mean"]
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(recipe))
-    refused("MODEL-INPUT", load_classifier, f"hf:{tmp_path}")
-    refused("MODEL-NOT-FOUND", load_classifier, f"hf:{tmp_path / 'elsewhere'}")
+def test_nets_of_timm_load_their_own_state_dict(name):
+    """One of each manner of building; `benchmarks/libraries.py timm` goes through the whole list."""
+    library = pytest.importorskip("timm")
+    with torch.device("meta"):
+        state = library.create_model(name, num_classes=7).state_dict()
+    net, count, _ = build_for(state, partial(library.create_model, name), Path("weights"))
+    assert count == net.num_classes == 7
 
 
 def test_weights_of_another_net_are_refused_by_their_names(squeezed, tmp_path):

@@ -45,7 +45,7 @@ def test_parts_are_no_classes(tmp_path, names):
     assert seen(found) == (("cats", "dogs"), 2 * (len(names) + 1))  # the last of them is explained
     assert len(found.train) == 4
     assert found.references is found.train
-    assert "has parts" in found.notes[0]
+    assert "is split" in found.notes[0]
     assert [found.test.label(0), found.test.label(len(found.test) - 1)] == [0, 1]
 
 
@@ -286,7 +286,7 @@ def test_the_command_line_reads_such_folders_and_says_so(tmp_path):
     )
     assert trained.returncode == 0, trained.stderr
     assert "of 4 test pictures" in trained.stdout
-    assert "the folder has parts (test 4, train 12)" in trained.stderr
+    assert "the folder is split (test 4, train 12)" in trained.stderr
     assert "takes 1 channel" in trained.stderr
     oracle = "train oracle --data set --annotations table.csv --size 16 --set steps=2 --set width=8 --out o.safetensors"
     assert rather(tmp_path, *oracle.split()).returncode == 0

@@ -1,6 +1,7 @@
 """The contract that every method keeps, with no exceptions by name: a new file in methods/ is tested here."""
 
 import importlib
+import inspect
 import json
 import re
 from collections.abc import Sequence
@@ -139,6 +140,7 @@ def test_has_a_picture_and_a_fact_for_each_row(name: str) -> None:
 
 def test_leaves_no_trace(name: str) -> None:
     mine, queries = spatial(), pictures(len(IDS))
+    assert mine.differentiable  # it remembers that
     method, target, before = example(name), others(mine, queries), traces(mine)
     method(mine, queries, target)
     assert torch.equal(queries, pictures(len(IDS)))
@@ -216,7 +218,8 @@ def test_a_broken_row_leaves_its_neighbours_unharmed(name: str, broken: type[nn.
 def test_is_a_frozen_value_and_final(name: str) -> None:
     method = example(name)
     assert issubclass(type(method), Method)
-    assert type(method).__mro__[1] is Method
+    *between, _ = type(method).__mro__[1 : type(method).__mro__.index(Method) + 1]
+    assert all(map(inspect.isabstract, between))
     assert getattr(type(method), "__final__", False)
     for key in type(method).model_fields:
         with pytest.raises(ValidationError, match="frozen"):

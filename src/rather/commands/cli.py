@@ -110,6 +110,8 @@ def explain(
         "queries": sum(len(run.ids) for run in runs.values()),
         **explained.counts,
         "seconds": round(explained.seconds, 3),
+        "agreement": {name: one.told() for name, one in explained.agreements.items()},
+        "notes": list(explained.notes),
     }
     if len(runs) > 1:
         printed["methods"] = [
@@ -181,7 +183,7 @@ def export(run: Path, /, *, png: Path | None = None, parquet: Path | None = None
 
     Args:
         run: The run's folder.
-        png: A folder that gets each counterfactual as ID.png, and a table, index.csv.
+        png: A folder that gets each counterfactual under its image's own path, and a table, index.csv.
         parquet: A file that gets all rows; pandas, DuckDB and Hugging Face's `datasets` read it.
     """
     from rather.runs.export import export_parquet, export_png

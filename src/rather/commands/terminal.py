@@ -30,7 +30,7 @@ from rather.runs.regions import RegionEffect, region_effects
 if TYPE_CHECKING:
     from rather.commands.tune import Trial
     from rather.runs.explain import Explained
-    from rather.runs.store import Row, Run
+    from rather.runs.store import Run
 
 REGION_COLUMNS = (
     "enough: a change in the region alone reaches the target; needed: no change around "
@@ -68,6 +68,8 @@ def summary(explained: Explained, report: Path) -> None:
     counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in explained.counts.items() if n)
     asked = sum(len(run.ids) for run in runs.values())
     console.print(Text(f"\n{counts} of {asked} in {explained.seconds:.1f} s"))
+    for name, agreement in explained.agreements.items():
+        console.print(Text(f"{name} {agreement}"))
     console.print(Text(f"report: {report}"), soft_wrap=True)
 
 
@@ -76,7 +78,7 @@ def _rows(run: Run) -> Table:
     classes = run.config["classes"]
     for row in islice(run.rows(), ROWS):
         table.add_row(
-            Text(_place(row)),
+            Text(row.place),
             Text(row.predicted or ""),
             Text(classes[row.after.index(max(row.after))] if row.after else ""),
             Text(row.target or ""),
@@ -93,12 +95,6 @@ def _failures(runs: Iterable[Run]) -> Iterator[str]:
     """Why rows failed, each with the place of its image."""
     for row in (row for run in runs for row in run.rows() if row.status == "failed"):
         yield f"failed: {'' if row.where in row.message else f'{row.where}: '}{row.message}"
-
-
-def _place(row: Row) -> str:
-    """Where a person finds the image: of a file its name and folder, else its id."""
-    path = Path(row.where)
-    return str(Path(*path.parts[-2:])) if path.suffix else row.id
 
 
 def _effects(effects: Sequence[RegionEffect]) -> Group:

@@ -60,6 +60,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "MODEL-FILE-SPEC": (REFUSED, "say what this file is"),
     "MODEL-FILE-MISSING": (REFUSED, "a part of the net is missing"),
     "MODEL-WEIGHTS": (REFUSED, "the weights are of another net"),
+    "MODEL-ADDRESS": (REFUSED, "the address gives no usable answer"),
+    "MODEL-CONVERTED": (REFUSED, "the converted net does not answer as its file does"),
     "MODEL-KIND": (REFUSED, "this file holds another kind of net"),
     "MODEL-NOT-FOUND": (REFUSED, "no such classifier"),
     "MODEL-MISSING-LIBRARY": (REFUSED, "a library that this needs is not installed"),

@@ -13,13 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rather.classifiers.checks import check_answer
+from rather.classifiers.checks import check_answer, noise
 from rather.classifiers.inputs import PerChannel, PreprocessLike, ShapeLike, inputs_of, net_input
 from rather.classifiers.names import Names, names_of, normal
 from rather.classifiers.wrap import Wrapped, wrap
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
 from rather.core.faults import named_faults
+from rather.io.memory import was_short
 from rather.types import Features, Images, Logits, Resource
 
 
@@ -60,6 +61,8 @@ class Classifier(Resource, nn.Module):
     mean: Tensor
     std: Tensor
     _sees_grey = False
+    #: The net in another library, from which this one was converted: `preflight` compares their answers.
+    reference: tuple[Classifier, ...] = ()
 
     def __init__(
         self,
@@ -145,6 +148,20 @@ class Classifier(Resource, nn.Module):
         same = copy(self)
         vars(same).update(_sees_grey=True, _members=tuple(member.in_grey for member in self._members))
         return same
+
+    @cached_property
+    def differentiable(self) -> bool:
+        """Whether a gradient passes from its answer back to the image, tried once, with an image of noise.
+
+        It does not where the answer is computed outside torch (ONNX, numpy, an address), or is detached.
+        """
+        x = noise(1, self.shape).to(self.mean).requires_grad_()
+        try:
+            with torch.inference_mode(mode=False), torch.enable_grad():
+                torch.autograd.grad(self(x).sum(), x)
+        except Exception as error:  # noqa: BLE001 - what cannot take such an image may say so in any way
+            return was_short(error)  # too little memory is another fault
+        return True
 
     @torch.no_grad()
     def probabilities(self, x: Images, batch_size: int = 256) -> Float[Tensor, "b k"]:

@@ -7,12 +7,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rather.classifiers.checks import check_finite, check_steady, check_weights, noise, run
+from rather.classifiers.checks import CLOSE, check_finite, check_steady, check_weights, difference, noise, run
 from rather.classifiers.outputs import to_logits
-from rather.config.errors import RatherError, brief
+from rather.config.errors import RatherError
 from rather.core.classifier import Classifier
 from rather.core.faults import Part, apart, fault_of, time_limit
-from rather.types import Images
+from rather.types import Images, Logits
 
 _IMAGES: Final = 4  # of the given ones, at most; and as many of noise
 
@@ -52,6 +52,7 @@ def preflight(
         answers, notes = _answers(classifier, x, given, batch_size, timeout)
         x, logits = x[[*answers]], torch.stack([*answers.values()])
         to_logits(logits, "logits", len(x))
+        _check_reference(classifier, x, logits, batch_size)
         check_steady(classifier, x[:batch_size], logits[:batch_size])
         mine = x[: min(batch_size, sum(row < given for row in answers))]
         notes += [*classifier.notes, *_gradient_notes(classifier, mine)]
@@ -92,16 +93,26 @@ def _answers(
     return answers, [f"it fails on {len(failed)} of the first {given} images: {why}"] if failed else []
 
 
+def _check_reference(classifier: Classifier, x: Images, logits: Logits, batch_size: int) -> None:
+    """Refuse a converted net that does not answer as the original does."""
+    for reference in classifier.reference:
+        original = torch.cat([run(reference, part) for part in x.split(batch_size)])
+        far = difference(logits, original)
+        if far > CLOSE:
+            why = f"answers differ by {far:.2g} of the largest"
+            do = f"Take it as a black box: onnxruntime:{classifier.name}.onnx"
+            raise RatherError("MODEL-CONVERTED", where=classifier.name, why=why, do=do)
+
+
 def _gradient_notes(classifier: Classifier, x: Images) -> list[str]:
     """A note if the gradient is useless, or zero for some of the images."""
+    if not classifier.differentiable:
+        return ["its answers have no gradient: methods have to ask it questions"]
     x = x.clone().requires_grad_()
-    try:
-        with torch.enable_grad():
-            # The runner-up's, because a target has it: the first choice's vanishes where the classifier is sure.
-            score = classifier(x).log_softmax(1).topk(2).values[:, 1]
-            (gradient,) = torch.autograd.grad(score.sum(), x)
-    except RuntimeError as error:
-        return [f"its answers have no gradient: {brief(error)}"]
+    with torch.enable_grad():
+        # The runner-up's, because a target has it: the first choice's vanishes where the classifier is sure.
+        score = classifier(x).log_softmax(1).topk(2).values[:, 1]
+        (gradient,) = torch.autograd.grad(score.sum(), x)
     if not gradient.isfinite().all():
         return ["the gradient is NaN or infinite"]
     dead = int((gradient.flatten(1) == 0).all(1).sum())

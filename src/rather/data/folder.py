@@ -154,7 +154,7 @@ def _of_parts(sources: Mapping[str, Folder], explained: str) -> tuple[str, ...]:
         return ()
     counts = ", ".join(f"{part} {len(source)}" for part, source in sources.items())
     rest = "train is for training and references" if "train" in sources and explained != "train" else ""
-    return (f"the folder has parts ({counts}): {explained} is explained{f'; {rest}' if rest else ''}",)
+    return (f"the folder is split ({counts}): {explained} is explained{f'; {rest}' if rest else ''}",)
 
 
 def _of_frames(paths: Sequence[Path]) -> tuple[str, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rather.config.errors import RatherError, did_you_mean
+from rather.hub.preprocessing import NOTHING_SAID, Preprocessing, preprocess_of, resized
 from rather.io.bundled import list_weights, weights_file
 
 if TYPE_CHECKING:
@@ -24,8 +26,10 @@ _KINDS: Final = (
     "torchvision:NAME",
     "timm:NAME",
     "hf:FOLDER",
+    "onnx:FILE",
     "torchscript:FILE",
     "export:FILE",
+    "http://127.0.0.1:PORT",
     "FILE.safetensors",
     "FILE.py:NAME",
 )
@@ -43,12 +47,13 @@ def classifier_of(data: str) -> str | None:
 
 
 def load_classifier(
-    spec: str,
+    spec: str | Path,
     *,
     classes: Names | None = None,
     output: Output = "logits",
     layer: str | None = None,
     shape: Shape | None = None,
+    preprocessing: Preprocessing = NOTHING_SAID,
     trust: Sequence[str] = (),
 ) -> Classifier:
     """A classifier by its name, as on the command line.
@@ -56,37 +61,47 @@ def load_classifier(
     Args:
         spec: a bundled classifier (`list_classifiers`); a file that `rather train` has written;
             `torchvision:NAME` or `timm:NAME` with their published weights, or `...:NAME=FILE` with those of a
-            file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `torchscript:FILE` or
-            `export:FILE` for programs; `module:name` or `path/file.py:name` for a net, a class of nets, a function
-            that makes one (or a `Classifier`), or a function of images.
+            file (safetensors, or a state dict of torch); `hf:FOLDER` for transformers; `onnx:FILE`, or
+            `onnxruntime:FILE` without gradients; `torchscript:FILE` or `export:FILE` for programs;
+            `http://127.0.0.1:PORT/PATH`, see `rather.hub.addresses`; `module:name` or
+            `path/file.py:name` for a net, a class of nets, a function that makes one (or a `Classifier`), or a
+            function of images.
         classes: names, in the order of the outputs, or a file of them: see `rather.classifiers.names`.
         output: what the net's numbers are, one of `rather.config.output.Output`.
         layer: where to cut it into body and head; see `rather.classifiers.split.split`.
         shape: (c, h, w) of its images, where the spec does not say it.
+        preprocessing: how pictures become its images, where that is not as its library has it.
         trust: `sha256:` and the hash of each file of code that may run.
 
     Raises:
-        RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -MISSING-LIBRARY, CFG-OPTIONS,
-            CFG-SETTING, or what `Classifier` raises.
+        RatherError: MODEL-NOT-FOUND, -CODE, -FACTORY, -FILE-DAMAGED, -FILE-KIND, -FILE-SPEC, -FILE-MISSING,
+            -WEIGHTS, -ADDRESS, -MISSING-LIBRARY, -PREPROCESS, CFG-OPTIONS, CFG-SETTING, or what `Classifier` raises.
     """
     from rather.classifiers.outputs import check_output
     from rather.core import Classifier
 
     check_output(output)
-    found = _find(spec, trust)
+    found = _find(str(spec), trust, shape)
     if isinstance(found, Classifier):
-        return _with_options(found, classes=classes, output=output, layer=layer, shape=shape)
-    return Classifier(
-        found.net,
+        return _with_options(
+            found, classes=classes, output=output, layer=layer, shape=shape, preprocessing=preprocessing
+        )
+    make = partial(
+        Classifier,
         shape=shape or found.shape,
         classes=classes or found.classes,
-        mean=found.mean,
-        std=found.std,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        scale=preprocessing.scale,
+        preprocess=preprocess_of(found, preprocessing, shape, trust),
         output=output,
-        layer=layer,
         name=found.name,
         notes=(found.note,) if found.note else (),
     )
+    classifier = make(found.net, layer=layer)
+    if found.reference is not None:
+        classifier.reference = (make(found.reference),)
+    return classifier
 
 
 def check_same_images(net: Classifier, first: Classifier) -> None:
@@ -104,11 +119,8 @@ def check_same_images(net: Classifier, first: Classifier) -> None:
         )
 
 
-def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
+def _find(spec: str, trust: Sequence[str], shape: Shape | None) -> Classifier | Loaded:
     """What a spec names: a whole classifier, or a net and what is known of it."""
-    from rather.hub.libraries import LIBRARIES
-    from rather.hub.programs import exported, from_python, torchscript
-
     if spec in list_classifiers():
         return _read(weights_file(spec, *_CLASSIFIERS))
     if Path(spec).exists():
@@ -116,15 +128,27 @@ def _find(spec: str, trust: Sequence[str]) -> Classifier | Loaded:
     kind, _, rest = spec.partition(":")
     if not rest:
         raise RatherError("MODEL-NOT-FOUND", where=spec, do=did_you_mean(spec, [*list_classifiers(), *_KINDS]))
+    return _foreign(kind, rest, trust, shape)
+
+
+def _foreign(kind: str, rest: str, trust: Sequence[str], shape: Shape | None) -> Classifier | Loaded:
+    """What `KIND:REST` names."""
+    from rather.hub.addresses import address
+    from rather.hub.libraries import LIBRARIES
+    from rather.hub.onnx_files import onnx, onnxruntime
+    from rather.hub.programs import exported, from_python, torchscript
+
     if kind in LIBRARIES:
         name, _, file = rest.partition("=")
         return LIBRARIES[kind](name, file)
-    match kind:
-        case "torchscript":
-            return torchscript(rest, trust)
-        case "export":
-            return exported(rest, trust)
-    return from_python(spec, trust)
+    sources: dict[str, Callable[[], Loaded]] = {
+        "onnx": lambda: onnx(rest, shape),
+        "onnxruntime": lambda: onnxruntime(rest),
+        "torchscript": lambda: torchscript(rest, trust),
+        "export": lambda: exported(rest, trust),
+        **dict.fromkeys(("http", "https"), lambda: address(f"{kind}:{rest}", trust)),
+    }
+    return sources[kind]() if kind in sources else from_python(f"{kind}:{rest}", trust)
 
 
 def _read(path: Path) -> Classifier:
@@ -142,7 +166,13 @@ def _read(path: Path) -> Classifier:
 
 
 def _with_options(
-    classifier: Classifier, *, classes: Names | None, output: Output, layer: str | None, shape: Shape | None
+    classifier: Classifier,
+    *,
+    classes: Names | None,
+    output: Output,
+    layer: str | None,
+    shape: Shape | None,
+    preprocessing: Preprocessing,
 ) -> Classifier:
     """A classifier with other class names, or cut at another layer."""
     from torch import nn
@@ -152,6 +182,7 @@ def _with_options(
     if output != "logits" or shape not in {None, classifier.shape}:
         option = f"output {output}" if output != "logits" else f"shape {shape}"
         raise RatherError("CFG-OPTIONS", where=option, why=f"{classifier.name} has its own")
+    classifier = resized(classifier, preprocessing)
     if classes is None and layer is None:
         return classifier
     if len(classifier.members) > 1:
@@ -162,6 +193,7 @@ def _with_options(
         classes=classes or classifier.classes,
         mean=classifier.get_buffer("mean").flatten().tolist(),
         std=classifier.get_buffer("std").flatten().tolist(),
+        preprocess=classifier.preprocess,
         layer=layer,
         name=classifier.name,
     )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Final, final
 
 import torch
 from accelerate import init_empty_weights
+from PIL import Image
 from torch import Tensor, nn
 
 from rather.classifiers.names import with_numbers
@@ -33,11 +34,14 @@ class Loaded:
 
     name: str
     net: nn.Module | Callable[[Tensor], object]
-    shape: Shape | None = None
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
+    shape: Shape | None = None  # of a net that takes no other
+    preprocess: Callable[[Image.Image], object] | None = None  # the library's own, whole
+    steps: str = ""  # of it, for the message of a refusal
+    lacks: str = ""  # why there is none, where there should be one
+    channels: int = 3
     classes: Sequence[str] | None = None
     note: str = ""  # what a user should know of how it was loaded
+    reference: nn.Module | None = None  # that gives the same answers, if the net was made of it
 
 
 def torchvision(name: str, file: str) -> Loaded:
@@ -48,7 +52,6 @@ def torchvision(name: str, file: str) -> Loaded:
     if name not in known:
         raise RatherError("MODEL-NOT-FOUND", where=spec, do=did_you_mean(name, known))
     published = models.get_model_weights(name).DEFAULT
-    recipe = published.transforms()  # ends in a normalisation, which belongs inside the classifier
     net, count, note = _build(
         partial(models.get_model, name, weights=None), file or str(_download(spec, published.url))
     )
@@ -57,9 +60,7 @@ def torchvision(name: str, file: str) -> Loaded:
     return Loaded(
         name=name,
         net=net,
-        shape=(3, recipe.crop_size[0], recipe.crop_size[0]),
-        mean=recipe.mean,
-        std=recipe.std,
+        preprocess=published.transforms(),
         classes=_distinct(published.meta["categories"], count or _IMAGENET),
         note=note,
     )
@@ -67,7 +68,7 @@ def torchvision(name: str, file: str) -> Loaded:
 
 def timm(name: str, file: str) -> Loaded:
     """A classifier of timm; its published weights are downloaded if they are not in the hub's cache."""
-    with _extra("timm"):
+    with extra("timm"):
         import timm as library
     spec = f"timm:{name}"
     if not library.is_model(name):
@@ -79,15 +80,14 @@ def timm(name: str, file: str) -> Loaded:
         with _published(spec):
             net = library.create_model(name, pretrained=True)
         note = ""
-    recipe = net.pretrained_cfg
+    config = library.data.resolve_model_data_config(net)
     subset = library.data.infer_imagenet_subset(net)
     names = library.data.ImageNetInfo(subset).label_descriptions() if subset else []
     return Loaded(
         name=Path(name).name,
         net=net,
-        shape=tuple(recipe["input_size"]),
-        mean=recipe["mean"],
-        std=recipe["std"],
+        preprocess=library.data.create_transform(**config),
+        channels=config["input_size"][0],
         classes=_distinct(names, net.num_classes),
         note=note,
     )
@@ -95,36 +95,57 @@ def timm(name: str, file: str) -> Loaded:
 
 def hugging_face(name: str, file: str) -> Loaded:
     """An image classifier of transformers, from a folder or the hub; safetensors only, no code."""
-    with _extra("hf"):
+    with extra("hf"):
         import transformers
-        from transformers.utils import cached_file
     if file:
         raise RatherError("CFG-OPTIONS", where=f"hf:{name}={file}", why="the folder holds the weights")
     with _published(f"hf:{name}", do="Give a folder that save_pretrained has written"):
-        recipe = json.loads(Path(cached_file(name, "preprocessor_config.json")).read_text("utf-8"))
         net = transformers.AutoModelForImageClassification.from_pretrained(
             name, trust_remote_code=False, use_safetensors=True
         )
-    size = recipe.get("crop_size" if recipe.get("do_center_crop") else "size") or {}
-    if isinstance(size, int):
-        size = {"shortest_edge": size}
-    height, width = (size.get(side, size.get("shortest_edge")) for side in ("height", "width"))
-    normalises = recipe.get("do_normalize", True)
-    if not height or not width or (normalises and "image_mean" not in recipe):
-        raise RatherError(
-            "MODEL-INPUT",
-            where=f"hf:{name}",
-            why="its preprocessor_config.json does not say the images' size, mean and deviation",
-        )
+    processor, lacks = _processor(name)
     count = net.config.num_labels
     return Loaded(
         name=Path(name).name,
         net=net,
-        shape=(getattr(net.config, "num_channels", 3), height, width),
-        mean=recipe["image_mean"] if normalises else None,
-        std=recipe["image_std"] if normalises else None,
+        preprocess=processor,
+        steps="" if processor is None else processor.steps,
+        lacks=lacks,
+        channels=getattr(net.config, "num_channels", 3),
         classes=_distinct([net.config.id2label[n] for n in range(count)], count),
     )
+
+
+@final
+@dataclass(frozen=True)
+class _Processor:
+    """An image processor of transformers as a function of one picture."""
+
+    processor: Any
+
+    def __call__(self, image: Image.Image) -> object:
+        return self.processor(image, return_tensors="pt")["pixel_values"]
+
+    def __repr__(self) -> str:
+        return f"{type(self.processor).__name__} {json.dumps(self.processor.to_dict(), sort_keys=True, default=str)}"
+
+    @property
+    def steps(self) -> str:
+        """What it does, by the names of its settings."""
+        settings = self.processor.to_dict()
+        sizes = {name: settings[name] for name in ("size", "crop_size", "crop_pct", "pad_size") if settings.get(name)}
+        done = [name for name, value in settings.items() if name.startswith("do_") and value]
+        return f"{', '.join(done)}; {sizes}"
+
+
+def _processor(name: str) -> tuple[_Processor | None, str]:
+    """The image processor in a folder or on the hub, or why there is none."""
+    from transformers import AutoImageProcessor
+
+    try:
+        return _Processor(AutoImageProcessor.from_pretrained(name, trust_remote_code=False)), ""
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it: the net is there, and a user can say the rest
+        return None, f"its preprocessor_config.json is missing or of no use: {brief(error)[:90]}"
 
 
 #: What stands before the colon of a name.
@@ -143,7 +164,7 @@ def _distinct(names: Sequence[str], count: int) -> list[str] | None:
 
 
 @contextmanager
-def _extra(name: str) -> Iterator[None]:
+def extra(name: str) -> Iterator[None]:
     """Imports of a library that comes with one of the package's extras."""
     try:
         yield
@@ -207,14 +228,28 @@ def build_for(
     Raises:
         RatherError: MODEL-WEIGHTS.
     """
-    # Without memory or random numbers for parameters; buffers are real, for some nets compute with them.
-    with warnings.catch_warnings(action="ignore"), init_empty_weights(include_buffers=False):
-        net = build()
-        state, note = weights_of(net.state_dict(), state, file, part)
-        count = outputs(net, state)
-        net = net if count is None else build(num_classes=count)
+    empty = partial(init_empty_weights, include_buffers=False)
+    net = _built(build, empty, partial(torch.device, "meta"))
+    state, note = weights_of(net.state_dict(), state, file, part)
+    count = outputs(net, state)
+    net = _built(build if count is None else partial(build, num_classes=count), empty, nullcontext)
     load_state(net, state, file)
     return net, count, note
+
+
+def _built(build: Callable[..., Any], *ways: Callable[[], AbstractContextManager[Any]]) -> Any:
+    """A new net, in the first of these ways in which it can be built; the last may raise.
+
+    Parameters without memory cost no time and no random numbers, but some nets compute with them while they are
+    built; others compute with numbers that are none of their parameters, which `meta` takes away as well.
+    """
+    *first, last = ways
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
+        for way in first:
+            with suppress(NotImplementedError, RuntimeError), way():
+                return build()
+        with last():
+            return build()
 
 
 def _part(given: str) -> tuple[Path, str]:

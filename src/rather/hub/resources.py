@@ -139,7 +139,7 @@ class ResourceSpec:
         others = self.pictures
         if name:
             given = replace(self.options, annotations=None, masks=None) if Path(name).exists() else NO_OPTIONS
-            others = load_dataset(name, shape=net.shape, trust=self.trust, options=given)
+            others = load_dataset(name, like=net, trust=self.trust, options=given)
         return resolve_references(others.references, net)
 
 
@@ -157,7 +157,7 @@ def evenly_spaced(length: int, count: int) -> list[int]:
     return [n * length // count for n in range(count)] if count < length else list(range(length))
 
 
-def load_generator(spec: str, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
+def load_generator(spec: str | Path, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
     """A generator of this kind by its name or file, or a published diffusion model.
 
     Raises:
@@ -166,6 +166,7 @@ def load_generator(spec: str, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
     from rather.hub import generators
     from rather.hub.checkpoints import require_kind
 
+    spec = str(spec)
     ours = spec in list_weights("generator") or not generators.is_denoiser(spec)
     return require_kind(generators.load_generator(spec) if ours else generators.load_denoiser(spec), kind)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _PREAMBLE: Final = slice(128, 132)
-_DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _BEYOND: Final = 1e9  # more than any pixel: what a window makes of it is black or white
 
 
@@ -41,14 +41,12 @@ def decode_dicom(data: bytes, where: object) -> Image.Image:
     except ImportError:
         do = "pip install 'rather[dicom]'"
         raise RatherError("MODEL-MISSING-LIBRARY", where=f"pydicom, for {where}", do=do) from None
+    if _DEFLATED in data:  # it could unpack to any size
+        raise RatherError("IMG-FORMAT", where=where, why="deflated DICOM", do="Save it without deflation")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            source = io.BytesIO(data)
-            meta = pydicom.filereader.read_file_meta_info(source)
-            _check_packing(meta, where)
-            source.seek(0)
-            file = pydicom.dcmread(source)
+            file = pydicom.dcmread(io.BytesIO(data))
             _check_size(file, where)
             return Image.fromarray(_levels(file))
     except (RatherError, MemoryError):
@@ -56,11 +54,6 @@ def decode_dicom(data: bytes, where: object) -> Image.Image:
     except Exception as error:  # noqa: BLE001 - its reader and its decoders raise anything for broken bytes
         why = f"DICOM: {type(error).__name__}: {error}"
         raise RatherError("IMG-UNREADABLE", where=where, why=" ".join(why.split())[:150]) from None
-
-
-def _check_packing(meta: Dataset, where: object) -> None:
-    if meta.get("TransferSyntaxUID") == _DEFLATED:  # it could unpack to any size
-        raise RatherError("IMG-FORMAT", where=where, why="deflated DICOM", do="Save it without deflation")
 
 
 def _check_size(file: Dataset, where: object) -> None:

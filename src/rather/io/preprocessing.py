@@ -38,8 +38,7 @@ class Preprocess:
     Make it with `measure`. Called with a picture it gives those pixels: (c, h, w) in [0, 1], in 8 bits.
     """
 
-    function: Callable[[Image.Image], object]
-    mode: str  # of the pictures that it takes, L or RGB
+    view: Callable[[Image.Image], Float[Tensor, "c h w"]]  # the pixels, of a picture of any mode
     name: str  # what makes it this function and no other
     shape: Shape  # (c, h, w) of its results
     mean: tuple[float, ...]  # of each channel of the picture
@@ -47,7 +46,9 @@ class Preprocess:
     order: tuple[int, ...] | None = None  # which channel of the picture is the input's first, second, ...
 
     @classmethod
-    def measure(cls, function: Callable[[Image.Image], object], *, mode: str = "RGB", name: str = "") -> Preprocess:
+    def measure(
+        cls, function: Callable[[Image.Image], object], *, mode: str = "RGB", name: str = "", any_size: bool = False
+    ) -> Preprocess:
         """Split a function into what it does to the picture and what it does to the value of a pixel.
 
         It is called about ten times.
@@ -57,6 +58,7 @@ class Preprocess:
                 (h, w, c) or a picture, whose 8-bit values stand for [0, 1].
             mode: of the pictures that it takes, RGB or L (grey).
             name: what makes it this function and no other; by default its `repr`.
+            any_size: take one whose result has no fixed size, which is enough to know what it does to a pixel.
 
         Raises:
             RatherError: MODEL-PREPROCESS if the function fails or is random, if the size of its result depends on
@@ -67,18 +69,18 @@ class Preprocess:
             _ask(function, Image.new(mode, _SIZE, c), name) for c in ("black", "white", *_COLOURS)
         )
         standing = _ask(function, Image.new(mode, _SIZE[::-1], "white"), name)
-        if standing.shape != white.shape:
+        if standing.shape != white.shape and not any_size:
             why = f"the size of its result depends on the picture: {_by(white)}, and {_by(standing)}"
             raise _refused(name, why, "Give the size as well: --size, or --shape C H W")
         mean, std, order = _pixel_part(black, white, coloured if mode == "RGB" else [], name)
+        view = _Kept(function, mode, name, mean, std, order)
+        _check(view, _ramps(mode))
         c, h, w = white.shape
-        made = cls(function=function, mode=mode, name=name, shape=(c, h, w), mean=mean, std=std, order=order)
-        made._check(_ramps(mode))
-        return made
+        return cls(view=view, name=name, shape=(c, h, w), mean=mean, std=std, order=order)
 
     def __call__(self, image: Image.Image) -> Float[Tensor, "c h w"]:
         """The pixels that the net sees of a picture, which any picture may be."""
-        kept = self._kept(_ask(self.function, image.convert(self.mode), self.name))
+        kept = self.view(image)
         if tuple(kept.shape) != self.shape:
             raise _refused(self.name, f"it gives {_by(kept)}, not {self.shape}, for a picture of {image.size}")
         return kept.clamp(0, 1).mul(255).round().div(255)
@@ -90,20 +92,34 @@ class Preprocess:
         """
         return _box(self, size)
 
-    def _kept(self, given: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
-        """The pixels, from the net's input for them."""
+
+@final
+@dataclass(frozen=True)
+class _Kept:
+    """The pixels that a function keeps of a picture: its result, with what it does to a pixel undone."""
+
+    function: Callable[[Image.Image], object]
+    mode: str
+    name: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    order: tuple[int, ...] | None
+
+    def __call__(self, image: Image.Image) -> Float[Tensor, "c h w"]:
+        given = _ask(self.function, image.convert(self.mode), self.name)
         if self.order is not None:
             given = given[torch.tensor(self.order).argsort()]
         mean, std = (torch.tensor(values)[:, None, None] for values in (self.mean, self.std))
         return given * std + mean
 
-    def _check(self, image: Image.Image) -> None:
-        once, again = (self._kept(_ask(self.function, image, self.name)) for _ in range(2))
-        if not torch.equal(once, again):
-            raise _refused(self.name, "it is random", "Give the one for evaluation")
-        low, high = float(once.min()), float(once.max())
-        if low < -0.51 * _LEVEL or high > 1 + 0.51 * _LEVEL:
-            raise _refused(self.name, "what it does to a pixel depends on the rest of the picture")
+
+def _check(view: _Kept, image: Image.Image) -> None:
+    once, again = view(image), view(image)
+    if not torch.equal(once, again):
+        raise _refused(view.name, "it is random", "Give the one for evaluation")
+    low, high = float(once.min()), float(once.max())
+    if low < -0.51 * _LEVEL or high > 1 + 0.51 * _LEVEL:
+        raise _refused(view.name, "what it does to a pixel depends on the rest of the picture")
 
 
 def _ask(function: Callable[[Image.Image], object], image: Image.Image, name: str) -> Float[Tensor, "c h w"]:

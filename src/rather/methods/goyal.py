@@ -19,6 +19,7 @@ from typing import Literal, final
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import nn
+from typing_extensions import override
 
 from rather.core import Classifier, Goal, Images, LoadableImages, Method, Noise, SearchResult
 from rather.feature_cells.cell_editor import CellEditor, Prescreen, cell_editor
@@ -32,6 +33,8 @@ from rather.search.references import Choice, References
 @final
 class Goyal(Method):
     """Copy cells of a distractor's features into the query's, the best first, until the prediction changes."""
+
+    gradient = "none"
 
     references: LoadableImages[References]
     """Images to copy from; each query takes one that the classifier assigns to the target class."""
@@ -66,9 +69,14 @@ class Goyal(Method):
             raise ValueError("shortlist needs score_on=picture")
         return self
 
+    @override
     def check(self, classifier: Classifier) -> None:
         """MODEL-LAYER for a map of too many cells."""
         cell_count(classifier)
+
+    @override
+    def needs_gradient(self) -> bool:
+        return self.solver == "relaxed"
 
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:

@@ -19,16 +19,16 @@ from typing import Annotated, final
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from rather.core import Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Loadable, Noise, SearchResult
 from rather.generators.autoencoder import Autoencoder, Latents
 from rather.generators.frozen import Bundled
-from rather.latents.search import decoder, encode_queries, latent_result
-from rather.search.descend import PathFrames, Rows, descend, on_grid
+from rather.latents.search import LatentSearch, decoder, encode_queries, latent_result
+from rather.search.descend import Rows, on_grid
 from rather.search.losses import goal_loss, l1
 
 
 @final
-class Introspection(Method):
+class Introspection(LatentSearch):
     """Minimise class_weight * CE(C(G(z)), c') + mean |x - G(z)| over latents z, and keep the nearest success."""
 
     generator: Loadable[Annotated[Autoencoder, Bundled("gan")]]  # as the paper's: a DCGAN with 10 latents
@@ -41,11 +41,9 @@ class Introspection(Method):
     """Learning rate of Adam: roughly the change of a latent per step, in standard deviations of the prior."""
     patience: NonNegativeInt = 50
     """Steps to go on after a success without finding a nearer one; 0 stops at the first success."""
-    num_path_frames: PathFrames = 6
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """Images: `path`, `reconstruction`. The search is deterministic."""
-        del noise
+        """Images: `path`, `reconstruction`. Only cma draws random numbers."""
         start = encode_queries(self.generator, classifier, x)
 
         def objective(z: Latents, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,7 +52,7 @@ class Introspection(Method):
             distance = l1(image, x[rows])
             return self.class_weight * loss + distance, success, distance
 
-        descent = descend(
-            objective, start, steps=self.steps, lr=self.lr, patience=self.patience, frames=self.num_path_frames
+        descent = self.minimize(
+            objective, start, classifier, noise, steps=self.steps, lr=self.lr, patience=self.patience
         )
         return latent_result(descent, decoder(self.generator), classifier, goal)

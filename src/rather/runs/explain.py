@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, final
 
 from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Resource
+from rather.data.agreement import Agreement
 from rather.data.folder import Folder, load_files
 from rather.data.regions import region_names, region_of
 from rather.data.source import Dataset, Source, read_all
@@ -18,9 +19,11 @@ from rather.hub.classifiers import check_same_images, classifier_of, load_classi
 from rather.hub.columns import Column, columns
 from rather.hub.datasets import load_dataset
 from rather.hub.methods import build_method
+from rather.hub.preprocessing import NOTHING_SAID
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of, requirements
 from rather.hub.trusted import allow
 from rather.io.writing import check_writable
+from rather.runs.agreement import agreement_of
 from rather.runs.comparison import check_no_comparison, start_comparison
 from rather.runs.defaults import DEFAULT_METHOD, DEFAULT_TARGET, default_plan
 from rather.runs.request import Request
@@ -43,6 +46,7 @@ class Explained:
     counts: Mapping[str, int]  # of each status, in all runs
     seconds: float  # of this call; a resumed run counts only what was left
     notes: Sequence[str] = ()  # what you should know, and no error
+    agreements: Mapping[str, Agreement] = field(default_factory=dict)  # of each classifier with the labels
 
 
 def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Explained:
@@ -59,7 +63,23 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
         RatherError: for what cannot be loaded, does not fit together or cannot be written.
     """
     began = time.monotonic()
-    allow(request.trust)
+    with allow(request.trust):
+        labels, jobs, data, notes = _jobs(request)
+        folder, runs = _start(labels, jobs, data, request, notes)
+        run_pending(runs, jobs, progress)
+    agreements = {run.config["classifier"]["name"]: agreement_of(run) for run in runs}
+    return Explained(
+        folder=folder,
+        runs=dict(zip(labels, runs, strict=True)),
+        counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
+        seconds=time.monotonic() - began,
+        notes=[*notes, *(note for one in agreements.values() if one for note in one.warnings())],
+        agreements={name: one for name, one in agreements.items() if one},
+    )
+
+
+def _jobs(request: Request) -> tuple[list[str], list[Job], str, list[str]]:
+    """The jobs and what to call each, the dataset's name, and what you should know."""
     if request.out is not None:
         check_writable(request.out)
     if request.images and request.data:
@@ -96,17 +116,7 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
     labels = [column.label for column in asked]
     if request.regions is not None:
         labels, jobs = _for_regions(jobs, request.regions)
-    if len(jobs) > 1:
-        jobs = with_same_goals(jobs)
-    folder, runs = _start(labels, jobs, pictures.name, request)
-    run_pending(runs, jobs, progress)
-    return Explained(
-        folder=folder,
-        runs=dict(zip(labels, runs, strict=True)),
-        counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
-        seconds=time.monotonic() - began,
-        notes=[*dict.fromkeys(notes)],
-    )
+    return labels, with_same_goals(jobs) if len(jobs) > 1 else jobs, pictures.name, [*dict.fromkeys(notes)]
 
 
 def _requirements(asked: Sequence[Column], request: Request) -> list[frozenset[Requirement]]:
@@ -127,12 +137,12 @@ def _requirements(asked: Sequence[Column], request: Request) -> list[frozenset[R
 def _classifiers(asked: Sequence[Column], request: Request) -> tuple[dict[str | None, Classifier], list[str]]:
     """The classifier of each column's spec, None for the one that all share; and notes on the choice."""
     specs = dict.fromkeys(column.classifier for column in asked)
-    own = (request.classifier, request.layer, request.shape, request.classes, request.output)
-    if None not in specs and own != (None, None, None, None, "logits"):
+    own = (request.classifier, request.layer, request.shape, request.classes, request.output, request.preprocessing)
+    if None not in specs and own != (None, None, None, None, "logits", NOTHING_SAID):
         raise RatherError(
             "CFG-OPTIONS",
             where=f"--method {request.method}",
-            why="--classifier, --layer, --shape, --classes and --output are of methods without an @",
+            why="--classifier, and what is said of it, is of methods without an @",
         )
     nets: dict[str | None, Classifier] = {
         spec: load_classifier(spec, trust=request.trust) for spec in specs if spec is not None
@@ -146,12 +156,16 @@ def _classifiers(asked: Sequence[Column], request: Request) -> tuple[dict[str | 
             trust=request.trust,
             layer=request.layer,
             shape=request.shape,
+            preprocessing=request.preprocessing,
             classes=request.classes,
         )
         if request.classifier is None and of_data is None:
             notes.append("no --classifier given: the images are taken for digits")
+    first = nets[asked[0].classifier]
     for net in nets.values():
-        check_same_images(net, nets[asked[0].classifier])
+        check_same_images(net, first)
+        if net.preprocess is not None and net.preprocess.name != (first.preprocess and first.preprocess.name):
+            notes.append(f"{net.name} gets the images as {first.name} takes them, not through its own preprocessing")
     return nets, notes
 
 
@@ -162,9 +176,9 @@ def _data_name(request: Request) -> str:
 def _pictures(request: Request, first: Classifier) -> tuple[Dataset, list[int]]:
     """The images, at the first classifier's shape, and the indices of those to explain."""
     if request.images:
-        pictures = load_files(request.images, shape=first.shape, options=request.pictures)
+        pictures = load_files(request.images, shape=first.shape, options=request.pictures).through(first.preprocess)
     else:
-        pictures = load_dataset(_data_name(request), shape=first.shape, trust=request.trust, options=request.pictures)
+        pictures = load_dataset(_data_name(request), like=first, trust=request.trust, options=request.pictures)
     total = len(pictures.test)
     own = isinstance(pictures.test, Folder)  # your own pictures, under whatever name
     indices = evenly_spaced(total, request.count or (total if own else DEFAULT_COUNT))
@@ -214,7 +228,9 @@ def _for_regions(jobs: Sequence[Job], regions: str) -> tuple[list[str], list[Job
     return labels, [replace(job, region=region_of(label, job.source, job.classifier.shape)) for label in labels]
 
 
-def _start(labels: Sequence[str], jobs: Sequence[Job], data: str, request: Request) -> tuple[Path, list[Run]]:
+def _start(
+    labels: Sequence[str], jobs: Sequence[Job], data: str, request: Request, notes: Sequence[str]
+) -> tuple[Path, list[Run]]:
     """The folder, and the run of each column: all of them exist before the first is computed."""
     told: dict[str, Any] = {"trust": list(request.trust)}  # code may change while the weights stay
     if request.pictures.given():
@@ -225,7 +241,7 @@ def _start(labels: Sequence[str], jobs: Sequence[Job], data: str, request: Reque
         name = f"{configs[0]['classifier']['name']}-{configs[0]['method']['name']}"
         folder = request.out or Path("runs") / folder_name(name, configs[0], ids)
         check_no_comparison(folder)
-        return folder, [Run.start(folder, configs[0], ids, request.batch_size)]
+        return folder, [Run.start(folder, configs[0], ids, request.batch_size, notes=notes)]
     for n, label in enumerate(labels):
         if configs[n] in configs[:n]:
             first = labels[configs.index(configs[n])]
@@ -233,5 +249,6 @@ def _start(labels: Sequence[str], jobs: Sequence[Job], data: str, request: Reque
     folder = request.out or Path("runs") / folder_name("comparison", configs, ids)
     places = start_comparison(folder, labels)
     return folder, [
-        Run.start(place, config, ids, request.batch_size) for place, config in zip(places, configs, strict=True)
+        Run.start(place, config, ids, request.batch_size, notes=notes)
+        for place, config in zip(places, configs, strict=True)
     ]

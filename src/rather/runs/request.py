@@ -13,11 +13,12 @@ from cyclopts.validators import Number
 
 from rather.config.output import Output
 from rather.config.pictures import NO_OPTIONS, PictureOptions
+from rather.hub.preprocessing import NOTHING_SAID, Preprocessing
 
 _CLASSIFIER: Final = (
     "The classifier to explain: a bundled one (`rather list models`), a file that `rather train` wrote, "
-    "torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER; or code, which needs --trust: FILE.py:NAME, "
-    "torchscript:FILE, export:FILE."
+    "torchvision:NAME[=FILE], timm:NAME[=FILE], hf:FOLDER, onnx:FILE, http://127.0.0.1:PORT; or code, which "
+    "needs --trust: FILE.py:NAME, torchscript:FILE, export:FILE."
 )
 _METHOD: Final = (
     "The method or preset (`rather list methods`) that searches; by default goyal, which scores each edit on the "
@@ -92,11 +93,12 @@ class Request:
     """The layer that cuts the classifier into features and decision."""
     shape: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt] | None, Parameter(group=WHICH)] = None
     """Channels, height and width of the classifier's images; needed where the classifier does not say it."""
+    preprocessing: Annotated[Preprocessing, Parameter(name="*", group=WHICH)] = NOTHING_SAID
     classes: Annotated[tuple[str, ...] | None, Parameter(group=WHICH)] = None
     """The name of an output, in their order; repeat it for each. Or a file of names (.txt, .json), or imagenet."""
     output: Annotated[Output, Parameter(group=WHICH)] = "logits"
     """What the outputs of the classifier are."""
     trust: Annotated[tuple[str, ...], Parameter(group=WHICH, show_default=False)] = ()
-    """sha256:HASH of a file whose code may run; may be repeated."""
+    """sha256:HASH of a file whose code may run, or http://HOST:PORT that may get the pictures; may be repeated."""
     out: Annotated[Path | None, Parameter(group=RUN)] = None
     """The folder of the run; by default one under runs/ whose name says what was asked."""

@@ -28,6 +28,7 @@ from rather.io.png import png, unpng
 from rather.latents.classifiers import LatentClassifiers
 from rather.latents.curves import diagnose
 from rather.runs.store import Row, Run
+from rather.runs.whole import with_whole
 from rather.search.goals import choose_goal
 from rather.search.references import References
 
@@ -129,7 +130,7 @@ def answer(job: Job, chunk: Sequence[int]) -> list[Row]:
             rows[place] = replace(rows[place], code=error.code, message=str(error))
     if images:
         rows |= _explained(job, {place: rows[place] for place in images}, torch.stack([*images.values()]))
-    return [*rows.values()]
+    return [with_whole(row, job.source, job.indices[place]) for place, row in rows.items()]
 
 
 def _explained(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
@@ -295,7 +296,7 @@ def run_config(job: Job, data: str) -> dict[str, Any]:
         "rather": __version__,
         "torch": torch.__version__,
         "data": data,
-        "classifier": {"name": job.classifier.name, "sha256": job.classifier.fingerprint()},
+        "classifier": _of_classifier(job.classifier),
         "classes": list(job.classifier.classes),
         "method": job.method.settings(),
         "references": job.references and _identity(job.references),
@@ -309,6 +310,11 @@ def run_config(job: Job, data: str) -> dict[str, Any]:
         goals = json.dumps(sorted((row, name, round(c, 3)) for row, (name, c) in job.goals.items()))
         config["target"] = {"name": job.target, "goals": hashlib.sha256(goals.encode()).hexdigest()}
     return config
+
+
+def _of_classifier(classifier: Classifier) -> dict[str, str]:
+    told = {"name": classifier.name, "sha256": classifier.fingerprint()}
+    return told if classifier.preprocess is None else told | {"preprocess": classifier.preprocess.name}
 
 
 def _resources(method: Method) -> dict[str, Resource]:
