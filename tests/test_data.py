@@ -25,7 +25,7 @@ from rather.core import Classifier
 from rather.data import mnist, omniglot
 from rather.data.folder import Folder, load_files
 from rather.data.source import Dataset, read_all
-from rather.hub import datasets
+from rather.hub import datasets, extensions
 from rather.hub.classifiers import classifier_of, list_classifiers, load_classifier
 from rather.hub.datasets import list_datasets, load_dataset
 from rather.worlds import shapes
@@ -130,7 +130,7 @@ def test_the_code_of_a_user_makes_a_dataset_once_it_is_trusted(tmp_path):
 
 def test_an_installed_package_adds_a_dataset(monkeypatch):
     point = EntryPoint("theirs", "rather.data.mnist:load", "rather.datasets")
-    monkeypatch.setattr(datasets, "entry_points", lambda group, name="theirs": [point] * (name == "theirs"))
+    monkeypatch.setattr(extensions, "entry_points", lambda group, name="theirs": [point] * (name == "theirs"))
     assert list_datasets()["theirs"] == "from rather.data.mnist:load"
     assert len(load_dataset("theirs").test) == 2_000
     assert code_of(load_dataset, "others") == "DATA-NOT-FOUND"

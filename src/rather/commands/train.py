@@ -168,7 +168,7 @@ def _train_generator(kind: str, line: str) -> Callable[..., int]:
                 options=pictures,
                 seed=seed,
                 precision=precision,
-                judge=None if name is None else load_classifier(name),
+                classifier=None if name is None else load_classifier(name),
                 progress=lambda done, total, _loss: progress(done, total),
             )
         return _done(out, figures, json=json)

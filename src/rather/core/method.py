@@ -14,12 +14,13 @@ from torch import Tensor
 
 from rather.config.errors import RatherError
 from rather.config.settings import Settings
+from rather.core.asked import check_found, check_input, check_kinds, goal_of
 from rather.core.classifier import Classifier
 from rather.core.goal import Goal, Noise
 from rather.core.grey import is_grey, search_in_grey, with_grey
-from rather.core.region import Regions, Search, check_region, search_inside
+from rather.core.region import Regions, Search, search_inside
 from rather.core.result import Counterfactuals, SearchResult
-from rather.types import Images, Labels, Resource, Target
+from rather.types import Images, Resource, Target
 
 if TYPE_CHECKING:
     from rather.data.source import Dataset, Source
@@ -108,29 +109,24 @@ class Method(Settings, ABC):
             RatherError: images or a region of another shape or range, a class that does not exist, or MODEL-GRADIENT
                 if the method needs a gradient and the classifier has none.
         """
-        _check_kinds(classifier, x)
+        check_kinds(classifier, x)
         self.check_gradient(classifier)
         # A search takes gradients, which nothing made in inference mode can have: hence the copies, too.
         with torch.inference_mode(mode=False), torch.random.fork_rng(devices=[]):  # torch's stream: no trace
             x = x.detach().to(torch.float32, copy=True)
-            goal = _goal(classifier, target, x)
-            names = [str(i) for i in range(len(x))] if ids is None else ids
-            _check(classifier, x, goal, names)
+            goal = goal_of(classifier, target, x)
+            noise = Noise(seed, [str(i) for i in range(len(x))] if ids is None else ids)
+            check_input(classifier, x, goal, noise.ids, region)
             search = self.for_classifier(classifier).search
-            if region is not None:
-                check_region(region, x)
-            noise = Noise(seed, names)
             before = classifier.probabilities(x)
             (rows,) = (~goal.reached(before.log())).nonzero(as_tuple=True)
             every = len(rows) == len(x)
             some, its_goal = (x, goal) if every else (x[rows], goal[rows])
-            found = _found(search, classifier, some, its_goal, noise[rows], None if region is None else region[rows])
-            _check_found(self.name(), found, some)
-            raw = found.images.detach()
-            images, after, failure = _judged(classifier, some, its_goal, raw) if len(rows) else (some, before[:0], ())
-            if region is not None:
-                may_change = region[rows].flatten(1).any(1).tolist()
-                failure = tuple(why if may else "NO-REGION" for why, may in zip(failure, may_change, strict=True))
+            inside = None if region is None else region[rows]
+            found = _found(search, classifier, some, its_goal, noise[rows], inside)
+            check_found(self.name(), found, some)
+            judged = _judged(classifier, some, its_goal, found, inside) if len(rows) else (some, before[:0], ())
+        images, after, failure = judged
         result = Counterfactuals(
             queries=some,
             images=images,
@@ -216,8 +212,11 @@ def _nothing(x: Images, goal: Goal) -> SearchResult:
     return SearchResult(images=x, steps=torch.zeros_like(goal.target), evaluations=torch.zeros_like(goal.target))
 
 
-def _judged(classifier: Classifier, x: Images, goal: Goal, found: Images) -> tuple[Images, Tensor, tuple[str, ...]]:
+def _judged(
+    classifier: Classifier, x: Images, goal: Goal, searched: SearchResult, region: Regions | None
+) -> tuple[Images, Tensor, tuple[str, ...]]:
     """The 8-bit pictures of what was found, their probabilities, and why each is no success."""
+    found = searched.images.detach()
     finite = found.isfinite().flatten(1).all(1)
     raw = with_grey(torch.where(finite[:, None, None, None], found, x).clamp(0, 1), is_grey(x))
     images = (raw * 255).round() / 255
@@ -228,7 +227,14 @@ def _judged(classifier: Classifier, x: Images, goal: Goal, found: Images) -> tup
         "" if r else "NONFINITE" if not f else "LOST-IN-SAVING" if w else "BUDGET"
         for r, f, w in zip(reached.tolist(), finite.tolist(), lost.tolist(), strict=True)
     )
-    return images, after, _with_bad_gradients(classifier, raw, goal, failure)
+    failure = _with_bad_gradients(classifier, raw, goal, failure)
+    return images, after, failure if region is None else _without_region(failure, region)
+
+
+def _without_region(failure: tuple[str, ...], region: Regions) -> tuple[str, ...]:
+    """The same reasons, but for rows whose region is empty: nothing may change there."""
+    may_change = region.flatten(1).any(1).tolist()
+    return tuple(why if may else "NO-REGION" for why, may in zip(failure, may_change, strict=True))
 
 
 def _with_bad_gradients(classifier: Classifier, z: Images, goal: Goal, failure: Sequence[str]) -> tuple[str, ...]:
@@ -286,79 +292,3 @@ def _plain(value: object, where: str) -> Any:
     if isinstance(value, bool | int | float | str | type(None)):
         return value
     raise TypeError(f"{where}: {type(value).__name__} is neither plain data nor a Method nor a Resource")
-
-
-def _goal(classifier: Classifier, target: Goal | Target, x: Images) -> Goal:
-    if isinstance(target, Goal):
-        return Goal(target.target.to(x.device, copy=True), target.confidence.to(x.device, copy=True))
-    return Goal.change(class_numbers(classifier, target, x))
-
-
-def class_numbers(classifier: Classifier, target: Target, x: Images) -> Labels:
-    """The classes that are asked for, by number or name, for all rows or for each, as a number for each row."""
-    if isinstance(target, str):
-        target = classifier.class_index(target)
-    elif isinstance(target, Sequence):
-        target = [classifier.class_index(one) if isinstance(one, str) else one for one in target]
-    try:
-        classes = torch.as_tensor(target, device=x.device)
-    except (TypeError, ValueError, RuntimeError):  # what torch says of None, of ragged lists, of objects
-        classes = torch.empty(0)
-    if classes.is_floating_point() or classes.dtype == torch.bool:
-        raise RatherError("CFG-CLASS", where=f"target {target!r:.60}", why="no class, and not one for each row")
-    return classes.expand(len(x)).clone() if classes.ndim == 0 else classes.clone()
-
-
-def _check_kinds(classifier: object, x: object) -> None:
-    if not isinstance(classifier, Classifier):
-        raise RatherError(
-            "MODEL-INPUT",
-            where=type(classifier).__name__,
-            why="not a Classifier",
-            do="Wrap it: rather.Classifier(net, shape=(c, h, w))",
-        )
-    if not isinstance(x, Tensor):
-        raise RatherError(
-            "DATA-SHAPE", where=f"x is of type {type(x).__name__}", do="Give a tensor (b, c, h, w) in [0, 1]"
-        )
-    if x.ndim != 4 or tuple(x.shape[1:]) != classifier.shape:  # noqa: PLR2004 - b, c, h, w
-        raise RatherError(
-            "DATA-SHAPE",
-            where=f"x of shape {tuple(x.shape)}",
-            why=f"{classifier.name} takes (b, {', '.join(map(str, classifier.shape))})",
-        )
-
-
-def _check_found(name: str, found: SearchResult, x: Images) -> None:
-    """A search that brings back something else for each row is its author's fault, not the user's."""
-    if found.images.shape != x.shape:
-        raise TypeError(f"{name}: images {tuple(found.images.shape)} for x {tuple(x.shape)}")
-    for key, count in (("steps", found.steps), ("evaluations", found.evaluations)):
-        if count.shape != x.shape[:1]:
-            raise TypeError(f"{name}: {key} {tuple(count.shape)} for {len(x)} rows")
-    for key, per_row in [*found.artifacts.items(), *found.info.items()]:
-        if len(per_row) != len(x):
-            raise TypeError(f"{name}: {len(per_row)} of {key!r} for {len(x)} rows")
-
-
-def _check(classifier: Classifier, x: Images, goal: Goal, ids: Sequence[str]) -> None:
-    if len(ids) != len(x):
-        raise RatherError("CFG-OPTIONS", where=f"{len(ids)} ids", why=f"there are {len(x)} images")
-    if goal.target.shape != x.shape[:1]:
-        raise RatherError("CFG-CLASS", where=f"targets {tuple(goal.target.shape)}", why=f"there are {len(x)} images")
-    bad = ~(x.isfinite() & (x >= 0) & (x <= 1)).flatten(1).all(1)
-    if bad.any():
-        row = int(bad.nonzero()[0])
-        raise RatherError(
-            "DATA-NONFINITE",
-            where=f"image {row}",
-            why=f"values from {float(x[row].min()):.3g} to {float(x[row].max()):.3g}",
-            do="Scale to [0, 1]; normalisation belongs inside the classifier",
-        )
-    wrong = (goal.target < 0) | (goal.target >= len(classifier.classes))
-    if wrong.any():
-        raise RatherError(
-            "CFG-CLASS",
-            where=f"target {int(goal.target[wrong][0])}",
-            why=f"the classes are 0 to {len(classifier.classes) - 1}",
-        )

@@ -247,7 +247,7 @@ class DDPMRecipe(GeneratorRecipe):
         return DDPMNet(self, shape)
 
     @override
-    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, classifier: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, Denoiser)  # noqa: S101 - `build` makes no other
         x, schedule = test["images"], product.schedule
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))

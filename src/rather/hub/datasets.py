@@ -10,7 +10,6 @@ import ast
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.pictures import NO_OPTIONS, PictureOptions
+from rather.hub.extensions import loaded, theirs
 
 if TYPE_CHECKING:
     from rather.core import Classifier
@@ -31,9 +31,8 @@ _GROUP: Final = "rather.datasets"
 def list_datasets() -> dict[str, str]:
     """Name and one line of every dataset; read from the files, nothing is imported."""
     ours = {name: line for names in _modules().values() for name, line in names.items()}
-    theirs = {point.name: f"from {point.value}" for point in entry_points(group=_GROUP)}
     own = {"FOLDER": "your own pictures: a folder per class, or just pictures"}
-    return theirs | dict(sorted(ours.items(), key=lambda item: ":" in item[0])) | own
+    return theirs(_GROUP) | dict(sorted(ours.items(), key=lambda item: ":" in item[0])) | own
 
 
 def load_dataset(
@@ -115,7 +114,8 @@ def _loader(name: str) -> Callable[..., Any] | None:
         if name in names or (path and _kind(name) in {_kind(each) for each in names if ":" in each}):
             load: Callable[..., Any] = import_module(module).load
             return load
-    return next((point.load() for point in entry_points(group=_GROUP, name=_kind(name))), None)
+    added: Callable[..., Any] | None = loaded(_GROUP, _kind(name))
+    return added
 
 
 def _called(load: Callable[..., Any], name: str, given: Sequence[object], shape: Shape | None) -> Dataset:

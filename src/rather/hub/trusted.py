@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 from rather.config.errors import RatherError, brief, did_you_mean
 
-_ALLOWED: Final = set[str]()  # hashes of files that may run
+_ALLOWED: Final = ContextVar[frozenset[str]]("allowed", default=frozenset())  # hashes of files that may run now
 
 
 def run_factory(spec: str, trust: Sequence[str], options: Mapping[str, object]) -> Any:
@@ -31,14 +33,19 @@ def run_factory(spec: str, trust: Sequence[str], options: Mapping[str, object]) 
         raise RatherError("MODEL-FACTORY", where=spec, why=brief(error)) from error
 
 
-def allow(trust: Sequence[str]) -> None:
-    """Let files of these hashes, `sha256:` and the hash, run from now on in this process."""
-    _ALLOWED.update(trust)
+@contextmanager
+def allow(trust: Sequence[str]) -> Iterator[None]:
+    """Let files of these hashes, `sha256:` and the hash, run within a `with` block and not after it."""
+    before = _ALLOWED.set(_ALLOWED.get() | {*trust})
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(before)
 
 
 def is_allowed(what: str, trust: Sequence[str]) -> bool:
     """Whether consent was given to a hash or an address."""
-    return what in {*trust, *_ALLOWED}
+    return what in _ALLOWED.get() | {*trust}
 
 
 def trusted_bytes(path: Path, trust: Sequence[str] = ()) -> bytes:

@@ -66,7 +66,23 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
         RatherError: for what cannot be loaded, does not fit together or cannot be written.
     """
     began = time.monotonic()
-    allow(request.trust)
+    with allow(request.trust):
+        labels, jobs, data, notes = _jobs(request)
+        folder, runs = _start(labels, jobs, data, request, notes)
+        run_pending(runs, jobs, progress)
+    agreements = {run.config["classifier"]["name"]: agreement_of(run) for run in runs}
+    return Explained(
+        folder=folder,
+        runs=dict(zip(labels, runs, strict=True)),
+        counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
+        seconds=time.monotonic() - began,
+        notes=[*notes, *(note for one in agreements.values() if one for note in one.warnings())],
+        agreements={name: one for name, one in agreements.items() if one},
+    )
+
+
+def _jobs(request: Request) -> tuple[list[str], list[Job], str, list[str]]:
+    """The jobs and what to call each, the dataset's name, and what you should know."""
     if request.out is not None:
         check_writable(request.out)
     if request.images and request.data:
@@ -103,20 +119,7 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
     labels = [column.label for column in asked]
     if request.regions is not None:
         labels, jobs = _for_regions(jobs, request.regions)
-    if len(jobs) > 1:
-        jobs = with_same_goals(jobs)
-    notes = [*dict.fromkeys(notes)]
-    folder, runs = _start(labels, jobs, pictures.name, request, notes)
-    run_pending(runs, jobs, progress)
-    agreements = {run.config["classifier"]["name"]: agreement_of(run) for run in runs}
-    return Explained(
-        folder=folder,
-        runs=dict(zip(labels, runs, strict=True)),
-        counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
-        seconds=time.monotonic() - began,
-        notes=[*notes, *(note for one in agreements.values() if one for note in one.warnings())],
-        agreements={name: one for name, one in agreements.items() if one},
-    )
+    return labels, with_same_goals(jobs) if len(jobs) > 1 else jobs, pictures.name, [*dict.fromkeys(notes)]
 
 
 def _requirements(asked: Sequence[Column], request: Request) -> list[frozenset[Requirement]]:
