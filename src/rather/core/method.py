@@ -136,17 +136,16 @@ class Method(Settings, ABC):
             inside = None if region is None else region[rows]
             found = _found(search, classifier, some, its_goal, noise[rows], inside)
             check_found(self.name(), found, some)
-            judged = _judged(classifier, some, its_goal, found, inside) if len(rows) else (some, before[:0], ())
-        images, after, failure = judged
+            given = _judged(classifier, some, its_goal, found, inside) if len(rows) else (some, before[:0], ())
         result = Counterfactuals(
             queries=some,
-            images=images,
+            images=given[0],
             goal=its_goal,
             classes=classifier.classes,
             before=before if every else before[rows],
-            after=after,
-            success=torch.tensor([not reason for reason in failure], dtype=torch.bool, device=x.device),
-            failure=failure,
+            after=given[1],
+            success=torch.tensor([not reason for reason in given[2]], dtype=torch.bool, device=x.device),
+            failure=given[2],
             steps=found.steps,
             evaluations=found.evaluations,
             artifacts=found.artifacts,
