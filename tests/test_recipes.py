@@ -3,8 +3,10 @@
 `benchmarks/recipes.py` does the same for many nets as they are published.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from rather import Classifier, RatherError, load_classifier, load_dataset
 from rather.hub.preprocessing import Preprocessing
+from rather.io.images import fit
 
 PICTURES = 20
 
@@ -173,3 +176,113 @@ def test_what_of_transformers_cannot_be_followed(saved: tuple[Any, Path], recipe
     classifier = load_classifier(f"hf:{place}", shape=(3, 40, 40), preprocessing=said)
     assert classifier.shape == (3, 40, 40)
     assert classifier.get_buffer("mean").flatten().tolist() == [0.5] * 3
+
+
+CODE = """
+from torch import nn
+from torchvision import transforms
+
+evaluation = transforms.Compose([
+    transforms.Resize(20), transforms.CenterCrop(16), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3)
+])
+number = 3
+
+def make():
+    return nn.Sequential(nn.Flatten(), nn.Linear(768, 2))
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> tuple[str, str]:
+    """A file of a user's, and the consent to it."""
+    file = tmp_path / "own.py"
+    file.write_text(CODE)
+    return str(file), f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+
+
+def of(own: tuple[str, str], shape: tuple[int, int, int] | None = None, **said: Any) -> Classifier:
+    return load_classifier(f"{own[0]}:make", shape=shape, trust=[own[1]], preprocessing=Preprocessing(**said))
+
+
+def test_what_a_user_says(own: tuple[str, str], folder: Path) -> None:
+    whole = of(own, preprocess=f"{own[0]}:evaluation")
+    told = of(own, size=20, crop=16, mean=(0.5,), std=(0.25,))
+    on_255 = of(own, (3, 16, 16), size=20, mean=(127.5,), std=(63.75,), scale=255)
+    read = [load_dataset(folder, like=one).test.read(3) for one in (whole, told, on_255)]
+    assert all(torch.equal(one, read[0]) for one in read)
+    for one in (whole, told, on_255):
+        assert one.shape == (3, 16, 16)
+        # A mean or deviation that is measured, or divided by 255, is rounded in 32 bits.
+        assert torch.allclose(one.get_buffer("mean"), torch.tensor(0.5), atol=1e-6)
+        assert torch.allclose(one.get_buffer("std"), torch.tensor(0.25), atol=1e-6)
+    assert of(own, size=24, crop=16).fingerprint() != of(own, size=20, crop=16).fingerprint()
+    bicubic = load_dataset(folder, like=of(own, size=20, crop=16, interpolation="bicubic")).test
+    assert not torch.equal(bicubic.read(3), read[0])
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"preprocess": "own.py:evaluation"}, "MODEL-CODE"),
+        ({"preprocess": "own.py:number"}, "MODEL-PREPROCESS"),
+        ({"preprocess": "own.py:missing"}, "MODEL-NOT-FOUND"),
+        ({"crop": 20}, "CFG-OPTIONS"),
+        ({"mean": (127.0,)}, "MODEL-INPUT"),
+    ],
+)
+def test_what_a_user_says_wrongly(own: tuple[str, str], said: dict[str, Any], code: str) -> None:
+    if "preprocess" in said:
+        said = {"preprocess": said["preprocess"].replace("own.py", own[0])}
+    trust = [] if code == "MODEL-CODE" else [own[1]]
+    with pytest.raises(RatherError) as error:
+        load_classifier(f"{own[0]}:make", shape=(3, 16, 16), trust=trust, preprocessing=Preprocessing(**said))
+    assert error.value.code == code
+
+
+def test_a_bundled_net_has_its_own_pixels(folder: Path) -> None:
+    with pytest.raises(RatherError, match="mean"):
+        load_classifier("digits", preprocessing=Preprocessing(mean=(0.5,)))
+    resized = load_classifier("digits", preprocessing=Preprocessing(size=40))
+    assert resized.shape == (1, 28, 28)
+    assert load_dataset(folder, like=resized).test.read(0).shape == (1, 28, 28)
+    assert resized.fingerprint() != load_classifier("digits").fingerprint()
+
+
+def test_the_whole_picture_is_kept_with_its_row(folder: Path, tmp_path: Path) -> None:
+    from rather.io.png import unpng
+    from rather.runs.explain import explain
+    from rather.runs.request import Request
+
+    file = tmp_path / "own.py"
+    file.write_text(CODE)
+    trust = (f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}",)
+    request = Request(
+        images=(folder / "02.png",),
+        classifier=f"{file}:make",
+        preprocessing=Preprocessing(preprocess=f"{file}:evaluation"),
+        trust=trust,
+        method="attack",
+        settings={"steps": 2},
+        target="runner-up",
+        out=tmp_path / "run",
+    )
+    (run,) = explain(request).runs.values()
+    assert run.config["classifier"]["preprocess"] == f"{file}:evaluation"
+    (row,) = run.rows()
+    before, after = (unpng(data) for data in row.artifacts["whole_picture"])
+    with Image.open(folder / "02.png") as picture:
+        width, height = picture.size
+    assert before.shape[1] / before.shape[2] == pytest.approx(height / width, abs=0.02)
+    inside = (before != after).any(0).nonzero()
+    assert len(inside), "what changed is in its place"
+    assert torch.equal(before[:, 0, 0], after[:, 0, 0]), "and nowhere else"
+    other = replace(request, preprocessing=Preprocessing(size=18, crop=16))
+    with pytest.raises(RatherError, match="classifier"):
+        explain(other)
+
+
+def test_pictures_of_any_size_are_read() -> None:
+    """Rounding put an edge of the largest part outside of some pictures, which Pillow refuses."""
+    for side in range(20, 120):
+        for size in ((side, side), (side, side + 1), (side + 1, side)):
+            assert fit(Image.new("L", size), (1, 224, 224)).shape == (1, 224, 224)

@@ -73,7 +73,7 @@ class Classifier(Resource, nn.Module):
         classes: Names | None = None,
         mean: PerChannel = None,
         std: PerChannel = None,
-        scale: float = 1,
+        scale: float = 1.0,
         preprocess: PreprocessLike | None = None,
         output: Output = "logits",
         layer: str | None = None,

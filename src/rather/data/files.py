@@ -21,7 +21,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from rather.config.errors import RatherError
-from rather.data.source import Source
+from rather.data.source import Source, Whole
 from rather.io.arrays import MAX_CHANNELS, Picture, fit_any, wrong_channels
 from rather.io.images import EXTENSIONS, Box, Shape, decode, largest, read_bytes
 from rather.io.preprocessing import Preprocess
@@ -29,6 +29,8 @@ from rather.io.preprocessing import Preprocess
 #: The part of a picture of this (width, height) that becomes the pixels of a shape.
 View = Callable[[tuple[int, int], Shape], Box]
 
+_SMALL: Final = 320  # pixels of the longer side of a small copy
+_EDGE: Final = 0.01  # of a picture, which nobody misses
 _NO_ID: Final = re.compile("[^A-Za-z0-9]+")
 
 
@@ -85,6 +87,19 @@ class ImageFiles(Source):
         if not isinstance(picture, Image.Image):
             raise wrong_channels(self.where(index), len(picture.channels), self.shape[0])
         return self.preprocess(picture)
+
+    @override
+    def whole(self, index: int) -> Whole | None:
+        picture = self.picture(index)
+        if not isinstance(picture, Image.Image):
+            return None
+        box = self.view(picture.size, self.shape)
+        outside = (box[0], box[1], picture.width - box[2], picture.height - box[3])
+        if max(map(abs, outside)) <= _EDGE * max(picture.size):
+            return None
+        scale = min(1.0, _SMALL / max(picture.size))
+        small = picture.convert("RGB").resize([max(round(scale * side), 1) for side in picture.size])
+        return Whole(small, (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale))
 
     @override
     def through(self, preprocess: Preprocess) -> ImageFiles:

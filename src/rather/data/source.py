@@ -6,16 +6,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import final
+from typing import NamedTuple, final
 
 import torch
 from jaxtyping import Bool, Float, UInt8
+from PIL import Image
 from torch import Tensor
 from typing_extensions import override
 
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images
+from rather.io.images import Box
 from rather.io.preprocessing import Preprocess
+
+
+@final
+class Whole(NamedTuple):
+    """A small copy of a whole picture, and the part of it that is shown, in the copy's pixels."""
+
+    picture: Image.Image
+    box: Box
 
 
 class Source(ABC):
@@ -56,6 +66,11 @@ class Source(ABC):
     def attribute_values(self, index: int) -> Float[Tensor, " a"]:
         """How much of each attribute it has, from 0 to 1; NaN where that is not known."""
         raise NotImplementedError(f"{self.name} knows no attributes")
+
+    def whole(self, index: int) -> Whole | None:
+        """A picture with the part that `read` shows of it; None where that is all of it, or where it has no file."""
+        del index
+        return None
 
     def through(self, preprocess: Preprocess) -> Source:
         """The same pictures as a net takes them; these, if they do not come from files."""

@@ -152,7 +152,8 @@ def largest(size: tuple[int, int], shape: Shape) -> Box:
     (width, height), (_, h, w) = size, shape
     scale = min(width / w, height / h)
     left, top = (width - scale * w) / 2, (height - scale * h) / 2
-    return left, top, left + scale * w, top + scale * h
+    # Rounding can put an edge some 1e-14 pixels outside, which Pillow refuses.
+    return max(left, 0.0), max(top, 0.0), min(left + scale * w, width), min(top + scale * h, height)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from rather.io.png import png, unpng
 from rather.latents.classifiers import LatentClassifiers
 from rather.latents.curves import diagnose
 from rather.runs.store import Row, Run
+from rather.runs.whole import with_whole
 from rather.search.goals import choose_goal
 from rather.search.references import References
 
@@ -126,7 +127,7 @@ def answer(job: Job, chunk: Sequence[int]) -> list[Row]:
             rows[place] = replace(rows[place], code=error.code, message=str(error))
     if images:
         rows |= _explained(job, {place: rows[place] for place in images}, torch.stack([*images.values()]))
-    return [*rows.values()]
+    return [with_whole(row, job.source, job.indices[place]) for place, row in rows.items()]
 
 
 def _explained(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
