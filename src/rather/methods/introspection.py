@@ -9,20 +9,23 @@ weight: `Minimal(method=Introspection(...), setting="class_weight", loose=100, t
 larger one, for the weight is that of the class, not of the distance.
 Ours: |x - G(z)|_1 is a mean over the pixels, so that a weight means the same for images of any size; Adam
 starts from the query's own latents and runs on after the goal is reached; of the 8-bit images that reached
-it the nearest to the query is the answer. `attributes` is the paper's second experiment.
+it the nearest to the query is the answer. Rows are computed by fours, lest an image's answer depend on the others
+of its batch. `attributes` is the paper's second experiment.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, final
 
+import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from rather.core import Classifier, Goal, Images, Loadable, Noise, SearchResult
 from rather.generators.autoencoder import Autoencoder, Latents
 from rather.generators.frozen import Bundled
-from rather.latents.search import LatentSearch, decoder, encode_queries, latent_result
+from rather.latents.fours import in_fours
+from rather.latents.search import LatentSearch, decoder, latent_result
 from rather.search.descend import Rows, on_grid
 from rather.search.losses import goal_loss, l1
 
@@ -44,7 +47,9 @@ class Introspection(LatentSearch):
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Images: `path`, `reconstruction`. Only cma draws random numbers."""
-        start = encode_queries(self.generator, classifier, x)
+        self.generator.check_images(classifier)
+        with torch.no_grad():
+            (start,) = in_fours(lambda part: (self.generator.encode(part),))(x)
 
         def objective(z: Latents, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
             image = self.generator.decode(z).clamp(0, 1)
@@ -53,6 +58,6 @@ class Introspection(LatentSearch):
             return self.class_weight * loss + distance, success, distance
 
         descent = self.minimize(
-            objective, start, classifier, noise, steps=self.steps, lr=self.lr, patience=self.patience
+            in_fours(objective), start, classifier, noise, steps=self.steps, lr=self.lr, patience=self.patience
         )
         return latent_result(descent, decoder(self.generator), classifier, goal)
