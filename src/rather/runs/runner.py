@@ -318,7 +318,7 @@ def _of_classifier(classifier: Classifier) -> dict[str, str]:
 
 
 def _resources(method: Method) -> dict[str, Resource]:
-    """What a method has beside its settings, or a method that it wraps, by the names of the fields."""
+    """What a method has besides its settings, or a method that it wraps, by the names of the fields."""
     own: dict[str, Resource] = {}
     for name, value in method:
         if isinstance(value, Method):
