@@ -28,7 +28,7 @@ def to_levels(values: NDArray[Any], where: object, options: PictureOptions) -> N
     if options.depth16 == "window":
         return _stretched(values, low, high)
     if values.dtype.kind == "b" or (values.dtype.kind == "f" and low >= 0 and high <= 1):
-        return _stretched(values, 0, 1)
+        return _stretched(values, 0.0, 1.0)
     if values.dtype == np.uint16 and options.depth16 == "scale":
         return np.rint(values / _OF_16_BITS).astype(np.uint8)
     why = f"{values.dtype} from {low:g} to {high:g}"

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional as F
 
 from rather.config.errors import RatherError
@@ -65,7 +67,7 @@ def unpng(data: bytes) -> Image:
     return pixels.view(int(channels), -1, pixels.shape[1])
 
 
-def seen(image: Image) -> Image:
+def seen(image: Image) -> Float[Tensor, "k h w"]:
     """What is shown of an image: of 2 channels their mean, of more than 3 the first three as red, green and blue."""
     if len(image) in {1, _COLOURS}:
         return image

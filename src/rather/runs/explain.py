@@ -25,18 +25,13 @@ from rather.hub.trusted import allow
 from rather.io.writing import check_writable
 from rather.runs.agreement import agreement_of
 from rather.runs.comparison import check_no_comparison, start_comparison
+from rather.runs.defaults import DEFAULT_TARGET, USUAL, default_plan
 from rather.runs.request import Request
 from rather.runs.runner import Job, preflight_all, run_config, run_pending, with_same_goals
 from rather.runs.store import STATUSES, Run, folder_name
 from rather.search.goals import REFERENCED, check_target
 from rather.search.references import References
 
-#: The best that needs no generative model: a person sees what its edits mean.
-DEFAULT_METHOD: Final = "goyal"
-DEFAULT_SETTINGS: Final = {"score_on": "picture", "distractor": "nearest"}
-DEFAULT_TARGET: Final = "nearest"
-#: The best that needs neither a gradient nor a generative model.
-BLACK_BOX_METHOD: Final = "sedc"
 DEFAULT_COUNT: Final = 12  # of a dataset that has a name; of your own pictures, all
 _RESOURCES: Final = ("generator", "denoiser", "latent", "second_classifier")
 
@@ -58,7 +53,7 @@ def explain(
     request: Request,
     *,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-    default: tuple[str, Mapping[str, Any]] = (DEFAULT_METHOD, DEFAULT_SETTINGS),
+    default: tuple[str, Mapping[str, Any]] = USUAL,
 ) -> Explained:
     """Explain a classifier's decisions on images, as a run in a folder.
 
@@ -96,14 +91,11 @@ def _jobs(request: Request, default: tuple[str, Mapping[str, Any]]) -> tuple[lis
         check_writable(request.out)
     if request.images and request.data:
         raise RatherError("CFG-OPTIONS", where=f"--data {request.data}", why="images are given as well")
-    method, settings = request.method, request.settings
-    if method is None:
-        method, settings = default[0], {**default[1], **settings}
-    asked = columns(method, settings)
+    asked = columns(request.method or default[0], request.settings)
     nets, notes = _classifiers(asked, request)
-    if request.method is None and not nets[None].differentiable:
-        asked = columns(BLACK_BOX_METHOD, request.settings)
-        notes.append(f"the method is {BLACK_BOX_METHOD}, which asks questions and needs no gradient")
+    if request.method is None:  # which one is known only now
+        plan, why = default_plan(nets[None], request.settings, default)
+        asked, notes = [Column(plan["name"], None, plan)], notes + why
     needs = _requirements(asked, request)
     first = nets[asked[0].classifier]
     pictures, indices = _pictures(request, first)
