@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from rather.classifiers.names import with_numbers
 from rather.config.errors import RatherError, brief, did_you_mean
+from rather.hub.hf_folders import check_folder, load
 from rather.io.file_kinds import damaged, file_kind
 from rather.io.images import Shape
 from rather.io.state_dicts import load_state, outputs, read_state, weights_of
@@ -99,10 +100,10 @@ def hugging_face(name: str, file: str) -> Loaded:
         import transformers
     if file:
         raise RatherError("CFG-OPTIONS", where=f"hf:{name}={file}", why="the folder holds the weights")
-    with _published(f"hf:{name}", do="Give a folder that save_pretrained has written"):
-        net = transformers.AutoModelForImageClassification.from_pretrained(
-            name, trust_remote_code=False, use_safetensors=True
-        )
+    if Path(name).is_dir():
+        check_folder(Path(name))
+    with _published(f"hf:{name}", do="Give a folder of an image classifier that save_pretrained has written"):
+        net = load(name, transformers)
     processor, lacks = _processor(name)
     count = net.config.num_labels
     return Loaded(
