@@ -53,6 +53,9 @@ class Job:
     goals: Mapping[str, tuple[str, float]] | None = None  # of each image, chosen already: class, confidence
     timeout: float | None = None  # seconds for an image, at most
 
+    def __post_init__(self) -> None:
+        self.method.check(self.classifier)  # what no image could have is refused once, before the first
+
 
 def preflight_all(
     net: Classifier,
