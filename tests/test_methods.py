@@ -175,7 +175,7 @@ def test_counts_what_it_asks(name: str, classifier: Classifier, x: Tensor) -> No
     goal = Goal.criticism(others(counted, x))
     method.search(counted, x, goal, Noise(0, IDS))  # what it asks of its references is no row's
     rows = []
-    with_count = counted.head.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    with_count = counted.head.register_forward_pre_hook(lambda _, args: rows.append(len(args[0].unique(dim=0))))
     found = method.search(counted, x, goal, Noise(0, IDS))
     with_count.remove()
     assert int(found.evaluations.sum()) >= sum(rows)

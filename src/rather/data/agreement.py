@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.stats import binomtest
 
 _FEWEST: Final = 10  # labelled images of which a lack of agreement says something
 _CHANCE: Final = 0.05  # that a warning is one too many
@@ -62,6 +60,10 @@ class Agreement:
         """What is odd about it, in a sentence each."""
         if self.strangers:
             yield self._of_strangers()
+        if self.right == self.of:
+            return
+        from scipy.stats import binomtest  # which takes a while to import, and where all is well it is not needed
+
         said = Counter[str]()
         for (_, name), count in self.counts.items():
             said[name] += count
@@ -96,6 +98,8 @@ class Agreement:
 
     def _best_order(self) -> tuple[tuple[str, ...], int]:
         """The names of the outputs in the order that fits the labels far better, if there is one; how many fit."""
+        from scipy.stats import binomtest
+
         order, fits = _assigned(self.classes, self.classes, self.counts)
         name = dict(zip(self.classes, order, strict=True))
         gains = {pair: n for pair, n in self.counts.items() if name[pair[1]] == pair[0] != pair[1]}
@@ -110,6 +114,8 @@ def _assigned(
     classes: Sequence[str], names: Sequence[str], counts: Mapping[tuple[str, str], int]
 ) -> tuple[tuple[str, ...], int]:
     """A name for each output, in their order, so that most images fit; and how many do."""
+    from scipy.optimize import linear_sum_assignment
+
     output, column = ({name: n for n, name in enumerate(some)} for some in (classes, names))
     table = np.zeros((len(classes), len(names)))
     for (label, said), count in counts.items():
