@@ -3,8 +3,8 @@
 from rather.core.classifier import Classifier, fingerprint
 from rather.core.ensembles import ensemble
 from rather.core.goal import Goal, Noise
-from rather.core.inspection import preflight
-from rather.core.method import NOT_GIVEN, Deferred, Loadable, LoadableImages, Method, class_numbers
+from rather.core.inspection import check_reading, preflight
+from rather.core.method import NOT_GIVEN, Deferred, Loadable, LoadableImages, Method, class_numbers, outputs_of
 from rather.core.result import Counterfactual, Counterfactuals, SearchResult, Status, rows_of
 from rather.types import Features, Image, Images, Labels, Logits, Resource, Target
 
@@ -28,9 +28,11 @@ __all__ = [
     "SearchResult",
     "Status",
     "Target",
+    "check_reading",
     "class_numbers",
     "ensemble",
     "fingerprint",
+    "outputs_of",
     "preflight",
     "rows_of",
 ]

@@ -87,8 +87,8 @@ class Method(Settings, ABC):
         Args:
             classifier: to explain.
             x: images (b, c, h, w) in [0, 1], of any dtype; they are converted to float32.
-            target: a class, by number or name, for all rows or for each, or a `Goal`. Rows that are there already
-                come back unchanged, with the status "already".
+            target: a class, by number or name, for all rows or for each, or a `Goal`; of labels or values what
+                `Classifier.ask` takes. Rows that are there already come back unchanged, with the status "already".
             seed: of the noise; together with a row's id it fixes all random numbers.
             ids: a name for each row, by default its place in the batch.
 
@@ -96,9 +96,14 @@ class Method(Settings, ABC):
             RatherError: images of another shape or range, or a class that does not exist.
         """
         _check_kinds(classifier, x)
+        if not isinstance(target, Goal):
+            classifier, target = classifier.asked_for(target)
+        if classifier.question is not None and classifier.question.relative and len(x) > 1:
+            return self._one_by_one(classifier, x, target, seed, ids)
         # A search takes gradients, which nothing made in inference mode can have: hence the copies, too.
         with torch.inference_mode(mode=False), torch.random.fork_rng(devices=[]):  # torch's stream: no trace
             x = x.detach().to(torch.float32, copy=True)
+            classifier = classifier.at(x)
             goal = _goal(classifier, target, x)
             names = [str(i) for i in range(len(x))] if ids is None else ids
             _check(classifier, x, goal, names)
@@ -131,7 +136,21 @@ class Method(Settings, ABC):
             info=found.info,
             ids=noise[rows].ids,
         )
-        return result if every else replace(_with_already(result, rows.tolist(), x, goal, before), ids=noise.ids)
+        result = result if every else replace(_with_already(result, rows.tolist(), x, goal, before), ids=noise.ids)
+        outputs = outputs_of(classifier, result.queries, result.images)
+        per_row = {name: [each[name] for each in outputs] for name in (outputs[0] if outputs else ())}
+        return replace(result, info={**result.info, **per_row})
+
+    def _one_by_one(
+        self, classifier: Classifier, x: Images, target: Goal | Target, seed: int, ids: Sequence[str] | None
+    ) -> Counterfactuals:
+        """Each image with a question of its own."""
+        x = x.detach().to(torch.float32)
+        goal = target if isinstance(target, Goal) else _goal(classifier, target, x)
+        names = [str(i) for i in range(len(x))] if ids is None else ids
+        rows = torch.arange(len(x)).split(1)
+        parts = [self(classifier, x[n], goal[n], seed=seed, ids=[names[int(n)]]) for n in rows]
+        return Counterfactuals.cat(parts)
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -230,9 +249,21 @@ def _plain(value: object, where: str) -> Any:
 
 
 def _goal(classifier: Classifier, target: Goal | Target, x: Images) -> Goal:
+    kept = classifier.outputs(x) if classifier.source.kind == "labels" else None
     if isinstance(target, Goal):
-        return Goal(target.target.to(x.device, copy=True), target.confidence.to(x.device, copy=True))
-    return Goal.change(class_numbers(classifier, target, x))
+        return Goal(target.target.to(x.device, copy=True), target.confidence.to(x.device, copy=True), kept)
+    if classifier.question is not None and target == "next":
+        return Goal(1 - classifier.probabilities(x).argmax(1), torch.zeros(len(x), device=x.device), kept)
+    return replace(Goal.change(class_numbers(classifier, target, x)), kept=kept)
+
+
+def outputs_of(classifier: Classifier, *images: Images) -> list[dict[str, dict[str, list[float]]]]:
+    """The info of each row on labels or values: by name, what each of the batches has; of classes none."""
+    source = classifier.source
+    if source.kind == "classes":
+        return [{} for _ in images[0]]
+    columns = torch.stack([classifier.outputs(each) for each in images], 2).tolist()
+    return [{source.kind: dict(zip(source.classes, row, strict=True))} for row in columns]
 
 
 def class_numbers(classifier: Classifier, target: Target, x: Images) -> Labels:

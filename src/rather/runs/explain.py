@@ -72,7 +72,8 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
     asked = columns(method, settings)
     needs = _requirements(asked, request)
     nets, notes = _classifiers(asked, request)
-    pictures, indices = _pictures(request, nets[asked[0].classifier])
+    nets, target = _asked_for(nets, request)
+    pictures, indices = _pictures(request, target, nets[asked[0].classifier])
     resources = _resources(asked, needs, nets, pictures, request)
     some, _ = read_all(pictures.test, indices, limit=8)
     for spec, net in nets.items():
@@ -85,7 +86,7 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
             classifier=nets[column.classifier],
             method=build_method(column.plan, filled),
             references=references_of(filled),
-            target=request.target or DEFAULT_TARGET,
+            target=target,
             confidence=request.confidence,
             seed=request.seed,
         )
@@ -150,11 +151,19 @@ def _classifiers(asked: Sequence[Column], request: Request) -> tuple[dict[str | 
     return nets, notes
 
 
+def _asked_for(nets: Mapping[str | None, Classifier], request: Request) -> tuple[dict[str | None, Classifier], str]:
+    """The classifiers that are searched, and their target: of labels or values, what is asked of them."""
+    target = request.target or DEFAULT_TARGET
+    answering = {spec: net.asked_for(target, request.tolerance) for spec, net in nets.items()}
+    *_, (_, searched) = answering.values()
+    return {spec: net for spec, (net, _) in answering.items()}, str(searched)
+
+
 def _data_name(request: Request) -> str:
     return request.data or ("" if request.images else "digits")
 
 
-def _pictures(request: Request, first: Classifier) -> tuple[Dataset, list[int]]:
+def _pictures(request: Request, target: str, first: Classifier) -> tuple[Dataset, list[int]]:
     """The images, at the first classifier's shape, and the indices of those to explain."""
     if request.images:
         pictures = load_files(request.images, shape=first.shape)
@@ -165,7 +174,7 @@ def _pictures(request: Request, first: Classifier) -> tuple[Dataset, list[int]]:
     indices = evenly_spaced(total, request.count or (total if own else DEFAULT_COUNT))
     if request.labels:
         pictures = replace(pictures, test=_with_labels(pictures.test, request.labels, first))
-    check_target(request.target or DEFAULT_TARGET, first)
+    check_target(target, first)
     return pictures, indices
 
 

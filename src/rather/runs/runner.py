@@ -17,7 +17,18 @@ from torch import Tensor
 
 from rather import __version__
 from rather.config.errors import REASONS, RatherError
-from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, preflight, rows_of
+from rather.core import (
+    Classifier,
+    Counterfactuals,
+    Goal,
+    Images,
+    Method,
+    Noise,
+    Resource,
+    outputs_of,
+    preflight,
+    rows_of,
+)
 from rather.data.source import Source
 from rather.generators.frozen import FrozenNet
 from rather.io.memory import peak, was_short
@@ -117,6 +128,9 @@ def answer(job: Job, chunk: Sequence[int]) -> list[Row]:
 
 
 def _explained(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
+    question = job.classifier.question
+    if question is not None and question.relative:
+        return _one_by_one(job, rows, x)
     try:
         return _explain(job, rows, x)
     except RatherError as error:
@@ -140,6 +154,14 @@ def _explained(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     return result
 
 
+def _one_by_one(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
+    """Each image with a question of its own, such as 5 more than its own value."""
+    result: dict[int, Row] = {}
+    for (place, row), image in zip(rows.items(), x.split(1), strict=True):
+        result |= _explained(replace(job, classifier=job.classifier.at(image)), {place: row}, image)
+    return result
+
+
 def _explain(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     classifier, ids = job.classifier, [row.id for row in rows.values()]
     before = classifier.probabilities(x)
@@ -149,6 +171,7 @@ def _explain(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     there = goal.reached(before.log())
     said = [classifier.classes[k] for k in before.argmax(1).tolist()]
     wanted = [classifier.classes[k] for k in goal.target.tolist()]
+    info = outputs_of(classifier, x)
     result = {
         place: replace(
             row,
@@ -160,6 +183,7 @@ def _explain(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
             confidence=float(goal.confidence[n]),
             before=before[n].tolist(),
             query=png(x[n]),
+            info=info[n],
         )
         for n, (place, row) in enumerate(rows.items())
     }
@@ -250,10 +274,15 @@ def run_config(job: Job, data: str) -> dict[str, Any]:
         "confidence": job.confidence,
         "seed": job.seed,
     }
+    if (question := job.classifier.question) is not None:
+        source = job.classifier.source
+        told = {"kind": source.kind, "names": [*source.classes], "asked": source.classes[question.column]}
+        config |= {"target": question.text, "outputs": told}
+        config |= {"tolerance": question.tolerance} if question.sign else {}
     config |= {name: _identity(resource) for name, resource in _resources(job.method).items()}
     if job.goals is not None:
         goals = json.dumps(sorted((row, name, round(c, 3)) for row, (name, c) in job.goals.items()))
-        config["target"] = {"name": job.target, "goals": hashlib.sha256(goals.encode()).hexdigest()}
+        config["target"] = {"name": config["target"], "goals": hashlib.sha256(goals.encode()).hexdigest()}
     return config
 
 
