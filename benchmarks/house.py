@@ -47,13 +47,19 @@ def graph_of(home: Path) -> dict[str, dict[str, list[str]]]:
     return graph
 
 
-def circles(graph: dict[str, dict[str, list[str]]]) -> list[set[str]]:
-    """Sets of rooms that reach each other."""
+def reach_of(graph: dict[str, dict[str, list[str]]]) -> dict[str, set[str]]:
+    """All rooms that a room imports, directly or through others."""
     reach = {room: set(others) for room, others in graph.items()}
     for middle in graph:
         for room in graph:
             if middle in reach[room]:
                 reach[room] |= reach[middle]
+    return reach
+
+
+def circles(graph: dict[str, dict[str, list[str]]]) -> list[set[str]]:
+    """Sets of rooms that reach each other."""
+    reach = reach_of(graph)
     groups = [{b for b in graph if b in reach[a] and a in reach[b]} for a in graph]
     return [group for n, group in enumerate(groups) if group and group not in groups[:n]]
 

@@ -48,12 +48,12 @@ def latent(data: str, generator: str, recipe: LatentRecipe, what: str) -> Callab
 
 
 def generator(
-    kind: str, what: str, *, data: str = "digits", judge: str = "digits", **settings: float | str
+    kind: str, what: str, *, data: str = "digits", classifier: str = "digits", **settings: float | str
 ) -> Callable[[Path], str]:
     recipe = generator_class(kind).of(settings)  # here, so that a wrong setting is found before anything is trained
 
     def make(file: Path) -> str:
-        figures = train_generator(recipe, data, file, judge=load_classifier(judge), progress=report)
+        figures = train_generator(recipe, data, file, classifier=load_classifier(classifier), progress=report)
         file.with_suffix(".preview.png").unlink(missing_ok=True)
         assert figures is not None
         return f"{what}; {quality(figures)}"
@@ -152,7 +152,7 @@ NETS = {
     "faces-age-middle": (face("faces/age", "young or old by its middle alone", "middle"), DRAWN),
     "faces-age-bottom": (face("faces/age", "young or old by its bottom alone", "bottom"), DRAWN),
     "faces-oracle": (
-        generator("oracle", "the attributes of drawn faces", data="faces/others", judge="faces-smile"),
+        generator("oracle", "the attributes of drawn faces", data="faces/others", classifier="faces-smile"),
         DRAWN,
     ),
     "faces-semantic": (
@@ -160,7 +160,7 @@ NETS = {
             "semantic",
             "segments drawn faces, and redraws them with a style for each region",
             data="faces",
-            judge="faces-smile",
+            classifier="faces-smile",
             loose="skin,lips,mouth,beard",
             width=24,
             steps=8000,
@@ -172,7 +172,7 @@ NETS = {
             "simsiam",
             "an encoder of drawn faces, trained without attributes, for S3",
             data="faces",
-            judge="faces-smile",
+            classifier="faces-smile",
             width=16,
             steps=1200,
             batch_size=64,
@@ -185,7 +185,7 @@ NETS = {
             "paired",
             "edits drawn faces by 12 attributes, learnt from pairs that differ in these alone",
             data="faces",
-            judge="faces-smile",
+            classifier="faces-smile",
             width=24,
             steps=3200,
         ),
@@ -196,7 +196,7 @@ NETS = {
             "exaggerator",
             "exaggerates what `faces-smile` takes for a smile",
             data="faces",
-            judge="faces-smile",
+            classifier="faces-smile",
             width=24,
             steps=1300,
             batch_size=16,
@@ -208,7 +208,7 @@ NETS = {
             "ddpm",
             "a diffusion model of drawn faces, of the lower third of 500 levels of noise",
             data="faces",
-            judge="faces-smile",
+            classifier="faces-smile",
             width=24,
             levels=500,
             reach=175,
@@ -222,7 +222,7 @@ NETS = {
             "vae",
             "a VAE of drawn faces, whose latents are 16 x 16 cells of 4 numbers",
             data="faces",
-            judge="faces-smile",
+            classifier="faces-smile",
             latent=1024,
             cells=16,
             width=64,
@@ -237,7 +237,7 @@ NETS = {
             "tcvae",
             "a beta-TCVAE of drawn faces, whose latents are 8 x 8 cells of 4 numbers",
             data="faces",
-            judge="faces-smile",
+            classifier="faces-smile",
             latent=256,
             cells=8,
             width=24,

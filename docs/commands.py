@@ -25,6 +25,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -143,28 +147,35 @@ def photos(folder: Path) -> None:
             Image.fromarray(pixels.astype("uint8")).save(folder / kind / f"{n}.png")
 
 
-def weights(name: str, home: Path, photos: Path) -> None:
-    """Random ones of a net of torchvision, where torch looks before it downloads.
+def told_apart(net: nn.Module, images: Tensor) -> nn.Module:
+    """A net with random weights that gives these images different classes, as a trained net does.
 
-    As drawn, a net gives every picture the same class. Its statistics and its last bias are therefore set on the
-    reader's pictures, whose classes then differ as those of a trained net do.
+    As drawn, it gives every image the same. Its running statistics and its last bias are set on the images.
     """
+    import torch
+
+    for part in net.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.momentum = 1.0
+    (*_, last) = (part.bias for part in net.modules() if isinstance(getattr(part, "bias", None), torch.nn.Parameter))
+    with torch.no_grad():
+        net.train()(images)
+        logits = net.eval()(images)
+        last -= getattr(logits, "logits", logits).mean(0)
+    return net
+
+
+def weights(name: str, home: Path, photos: Path) -> None:
+    """Random ones of a net of torchvision, where torch looks before it downloads."""
     import torch
     from torchvision import models
     from torchvision.io import decode_image
 
     published = models.get_model_weights(name).DEFAULT
     torch.manual_seed(0)
-    net = models.get_model(name, weights=None)
     recipe = published.transforms()
     images = torch.stack([recipe(decode_image(str(file))) for file in sorted(photos.rglob("*.png"))])
-    for part in net.modules():
-        if isinstance(part, torch.nn.BatchNorm2d):
-            part.momentum = 1.0
-    last = [part for part in net.modules() if isinstance(part, torch.nn.Linear)][-1]
-    with torch.no_grad():
-        net.train()(images)
-        last.bias -= net.eval()(images).mean(0)
+    net = told_apart(models.get_model(name, weights=None), images)
     file = home / "hub" / "checkpoints" / Path(published.url).name
     file.parent.mkdir(parents=True, exist_ok=True)
     torch.save(net.state_dict(), file)

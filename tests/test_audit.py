@@ -281,7 +281,7 @@ def test_a_classifier_is_warned_of_if_it_goes_by_the_wrong_part(tmp_path, part):
     named = {(warning.kind, warning.name) for warning in found.warnings}
     if part is MIDDLE:
         assert named == set()
-        assert found.right == Share(count=40, of=40)
+        assert (found.agreement.right, found.agreement.of) == (40, 40)
         assert found.attributes[0].name == "middle"
     else:
         assert {("attribute", "corner"), ("place", "top, left")} <= named
@@ -296,7 +296,7 @@ def test_without_labels_only_what_was_not_expected_is_warned_of(tmp_path):
     run = a_run(tmp_path / "run", net(CORNER), labelled=0)
     found = audit(run, classifier=net(CORNER), oracle=ORACLE)
     assert found.warnings == []
-    assert found.right is None
+    assert found.agreement is None
     assert any("expectation" in note for note in found.notes)
     named = [warning.name for warning in audit(run, oracle=ORACLE, expect=("middle",)).warnings]
     assert named[0] == "corner"
@@ -321,7 +321,7 @@ def test_prototypes_are_far_from_another_class_and_near_to_being_surer(tmp_path)
 def test_images_without_a_label_are_left_out_of_what_goes_by_labels(tmp_path):
     run = a_run(tmp_path / "run", net(CORNER), labelled=30)
     found = audit(run, classifier=net(CORNER), oracle=ORACLE)
-    assert found.right.of == 30
+    assert found.agreement.of == 30
     assert {one.repairs.of for one in found.places} == {30}
     assert {("attribute", "corner"), ("place", "top, left")} <= {
         (warning.kind, warning.name) for warning in found.warnings

@@ -200,12 +200,13 @@ def test_other_files_are_refused_and_a_pickle_is_not_opened(read, files, tmp_pat
         b"",
         b"<html>not found</html>",
         b"version https://git-lfs.github.com/spec/v1\n",
-        save({"weight": torch.zeros(3)}),
         struct.pack("<Q", 2**60) + b"{}",
         whole[: len(whole) // 2],
     ):
         file.write_bytes(data)
         assert code_of(read, file) == "MODEL-FILE-DAMAGED"
+    file.write_bytes(save({"weight": torch.zeros(3)}))
+    assert code_of(read, file) == "MODEL-FILE-SPEC"
     torch.save({"a": torch.zeros(2), "b": Bomb()}, "torch.bin")
     (tmp_path / "plain.bin").write_bytes(pickle.dumps(Bomb()))
     with zipfile.ZipFile("zip.bin", "w") as zipped:

@@ -1,18 +1,20 @@
 """Bringing classifiers in: what they answer stays the same, and no file runs without consent."""
 
+import argparse
 import hashlib
-import json
 import os
 import pickle
+import re
 import sys
 import zipfile
-from collections import OrderedDict
+from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
+from accelerate import init_empty_weights
 from safetensors.torch import save_file
 from torch import nn
 
@@ -20,8 +22,10 @@ from rather.classifiers.outputs import Log, LogOdds
 from rather.config.errors import RatherError
 from rather.core import Classifier, ensemble
 from rather.hub.classifiers import load_classifier
+from rather.hub.libraries import build_for, torchvision
 from rather.hub.trusted import run_factory
 from rather.io.state_dicts import read_state
+from refusing import refusal
 
 SHAPE = (1, 6, 6)
 X = torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(1))
@@ -263,9 +267,18 @@ def test_torchvision_with_its_published_weights(tmp_path, monkeypatch):
     from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    state = squeezenet1_1(weights=None).state_dict()
-    torch.save(state, tmp_path / "hub" / "checkpoints" / Path(SqueezeNet1_1_Weights.DEFAULT.url).name)
+    torch.save(squeezenet1_1(weights=None).state_dict(), tmp_path / "weights")
+    whole = (tmp_path / "weights").read_bytes()
+    file = tmp_path / "hub" / "checkpoints" / f"net-{hashlib.sha256(whole).hexdigest()[:8]}.pth"
+    monkeypatch.setattr(SqueezeNet1_1_Weights.DEFAULT.value, "url", f"http://nowhere/{file.name}")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for content, why in ((whole[:-1000], "cut off"), (whole + b"0", "another file"), (b"<html>", "web page")):
+        file.write_bytes(content)
+        error = refused("MODEL-FILE-DAMAGED", load_classifier, "torchvision:squeezenet1_1")
+        assert why in error.why
+        assert "Delete" in error.do
+        assert str(file) in error.where
+    file.write_bytes(whole)
     classifier = load_classifier("torchvision:squeezenet1_1")
     assert classifier.shape == (3, 224, 224)
     assert classifier.classes[:2] == ("tench", "goldfish")
@@ -276,77 +289,110 @@ def test_timm_with_a_file(tmp_path):
     timm = pytest.importorskip("timm")
     own = timm.create_model("resnet10t", num_classes=4).eval()
     save_file(own.state_dict(), tmp_path / "own.safetensors")
-    classifier = load_classifier(f"timm:resnet10t={tmp_path / 'own.safetensors'}", shape=(3, 64, 64))
-    x = torch.rand(2, 3, 64, 64)
+    classifier = load_classifier(f"timm:resnet10t={tmp_path / 'own.safetensors'}", shape=(3, 96, 96))
+    x = torch.rand(2, 3, 96, 96)
     with torch.no_grad():
         torch.testing.assert_close(classifier(x), own((x - classifier.mean) / classifier.std))
     assert [type(layer) for layer in classifier.head] == [nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]
     assert "resnet18" in refused("MODEL-NOT-FOUND", load_classifier, "timm:resnett18").do
 
 
-@pytest.fixture
-def transformers(monkeypatch):
-    """A stand-in with the three things that are asked of it, which answer as the library's do."""
-
-    class Model(nn.Module):
-        config = SimpleNamespace(num_labels=3, id2label={0: "cat", 1: "dog", 2: "owl"})
-
-        def __init__(self):
-            super().__init__()
-            self.inner = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
-
-        def forward(self, pixel_values=None, labels=None):
-            loss = None if labels is None else 0
-            return OrderedDict(logits=self.inner(pixel_values), hidden_states=pixel_values) | {"loss": loss}
-
-    library, utils, model = ModuleType("transformers"), ModuleType("transformers.utils"), Model()
-    utils.cached_file = lambda folder, name: Path(folder) / name
-
-    def from_pretrained(folder, *, trust_remote_code, use_safetensors):
-        assert use_safetensors
-        assert not trust_remote_code
-        return model
-
-    library.AutoModelForImageClassification = SimpleNamespace(from_pretrained=from_pretrained)
-    monkeypatch.setitem(sys.modules, "transformers", library)
-    monkeypatch.setitem(sys.modules, "transformers.utils", utils)
-    return model
-
-
 @pytest.mark.parametrize(
-    "size",
+    "name",
     [
-        {"size": {"height": 16, "width": 16}},
-        {"size": 16},
-        {"size": {"shortest_edge": 20}, "do_center_crop": True, "crop_size": {"height": 16, "width": 16}},
+        "aimv2_large_patch14_224",  # without a head, unless it is asked for
+        "convnext_atto",
+        "deit_tiny_distilled_patch16_224",  # two heads
+        "efficientnet_lite0",
+        "mixer_s32_224",
+        "mobilenetv3_small_050",
+        "resnet10t",
+        "swin_tiny_patch4_window7_224",
+        "swinv2_cr_tiny_224",  # computes with its buffers while it is built
+        "vit_tiny_patch16_224",
+        "vit_tiny_r_s16_p8_224",  # asks its own stem for a size
     ],
 )
-def test_transformers_from_a_folder(transformers, tmp_path, size):
-    recipe = {"do_normalize": True, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4], **size}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(recipe))
-    classifier = load_classifier(f"hf:{tmp_path}", layer="inner.0")
-    x = torch.rand(2, 3, 16, 16)
-    expected = transformers((x - classifier.mean) / classifier.std)["logits"]
-    torch.testing.assert_close(classifier(x), expected.detach())
-    assert classifier.mean.flatten().tolist() == pytest.approx([0.5, 0.4, 0.3])
-    assert classifier.classes == ("cat", "dog", "owl")
-    del recipe["image_mean"]
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(recipe))
-    refused("MODEL-INPUT", load_classifier, f"hf:{tmp_path}")
-    refused("MODEL-NOT-FOUND", load_classifier, f"hf:{tmp_path / 'elsewhere'}")
+def test_nets_of_timm_load_their_own_state_dict(name):
+    """One of each manner of building; `benchmarks/libraries.py timm` goes through the whole list."""
+    library = pytest.importorskip("timm")
+    with torch.device("meta"):
+        state = library.create_model(name, num_classes=7).state_dict()
+    net, count, _ = build_for(state, partial(library.create_model, name), Path("weights"))
+    assert count == net.num_classes == 7
 
 
 def test_weights_of_another_net_are_refused_by_their_names(squeezed, tmp_path):
     _, folder = squeezed
-    why = refused("MODEL-FILE-DAMAGED", load_classifier, f"torchvision:resnet18={folder / 'plain.pth'}").why
-    assert "fc.bias" in why
+    why = refused("MODEL-WEIGHTS", load_classifier, f"torchvision:resnet18={folder / 'plain.pth'}").why
+    assert "conv1.weight" in why
     state = read_state(folder / "plain.pth")
     state["extra"] = torch.zeros(1)
     del state["features.0.bias"]
     torch.save(state, tmp_path / "other.pth")
-    why = refused("MODEL-FILE-DAMAGED", load_classifier, f"torchvision:squeezenet1_1={tmp_path / 'other.pth'}").why
+    why = refused("MODEL-WEIGHTS", load_classifier, f"torchvision:squeezenet1_1={tmp_path / 'other.pth'}").why
     assert "features.0.bias" in why
     assert "extra" in why
+
+
+WRAPPED = {
+    "torch.compile": lambda s: pre("_orig_mod.", s),
+    "compiled and parallel": lambda s: {"state_dict": pre("module._orig_mod.", s), "epoch": 3},
+    "Lightning": lambda s: {"state_dict": pre("model.", s), "optimizer_states": [{"state": {0: torch.ones(2)}}]},
+    "Lightning with a loss": lambda s: {"state_dict": pre("net.", s) | {"criterion.weight": torch.ones(3)}},
+    "any prefix": lambda s: pre("some.where.", s),
+    "NumPy scores": lambda s: {"state_dict": s, "best": np.float64(0.9), "epoch": np.int64(3), "curve": np.ones(3)},
+    "options": lambda s: {"state_dict": s, "args": argparse.Namespace(lr=0.1, out=Path("runs"))},
+    "moving average": lambda s: {"epoch": 3, "model_ema": s},
+    "AveragedModel": lambda s: pre("module.", s) | {"n_averaged": torch.tensor(3)},
+    "counters of thop": lambda s: s | {"total_ops": torch.zeros(1), "features.0.total_params": torch.zeros(1)},
+}
+
+
+def pre(start, state):
+    return {start + key: tensor for key, tensor in state.items()}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
+@pytest.mark.parametrize("new", [True, False])
+def test_a_state_dict_loads_in_whatever_a_trainer_wrapped_it(squeezed, tmp_path, wrap, new):
+    own, _ = squeezed
+    torch.save(wrap(own.state_dict()), tmp_path / "w.pth", _use_new_zipfile_serialization=new)
+    loaded = torchvision("squeezenet1_1", str(tmp_path / "w.pth"))
+    assert all(torch.equal(loaded.net.state_dict()[key], tensor) for key, tensor in own.state_dict().items())
+    assert not loaded.note
+
+
+def test_of_several_nets_in_a_file_one_is_taken_and_the_note_says_which(squeezed, tmp_path):
+    own, _ = squeezed
+    file, zeros = tmp_path / "w.pth", {key: torch.zeros_like(tensor) for key, tensor in own.state_dict().items()}
+    torch.save({"state_dict": own.state_dict(), "state_dict_ema": zeros}, file)
+    first, ema = (torchvision("squeezenet1_1", f"{file}{part}") for part in ("", "#state_dict_ema"))
+    assert "w.pth#state_dict_ema" in first.note
+    assert not ema.note
+    assert torch.equal(first.net.features[0].weight, own.features[0].weight)
+    assert not ema.net.features[0].weight.any()
+    error = refused("MODEL-WEIGHTS", load_classifier, f"torchvision:squeezenet1_1={file}#ema")
+    assert "state_dict_ema" in error.do
+    (tmp_path / "w#.pth").write_bytes(file.read_bytes())
+    assert torchvision("squeezenet1_1", str(tmp_path / "w#.pth")).note
+
+
+@pytest.mark.parametrize(
+    "name", ["regnet_y_400mf", "regnet_x_400mf", "efficientnet_b0", "vit_b_16", "swin_t", "densenet121"]
+)
+def test_nets_of_torchvision_load_their_own_state_dict(name, tmp_path):
+    """Some compute with numbers while they are built, which a net without memory cannot give."""
+    from torchvision.models import get_model
+
+    with init_empty_weights():
+        state = get_model(name, weights=None, num_classes=3).state_dict()
+    torch.save(
+        {key: torch.zeros(tensor.shape, dtype=tensor.dtype) for key, tensor in state.items()}, tmp_path / "w.pth"
+    )
+    loaded = torchvision(name, str(tmp_path / "w.pth"))
+    assert loaded.classes is None
+    assert not any(tensor.is_meta for tensor in (*loaded.net.parameters(), *loaded.net.buffers()))
 
 
 # Files that are no data
@@ -362,6 +408,18 @@ class Runs:
         return os.system, (f"touch {self.mark}",)
 
 
+#: First bytes of files of other frameworks.
+KINDS = {
+    "keras.h5": b"\x89HDF\r\n\x1a\n",
+    "graph.tflite": b"\x1c\0\0\0TFL3",
+    "saved.pb": b"\x08\x01\x12\x07",
+    "array.npy": b"\x93NUMPY",
+    "net.xml": b"<?xml",
+    "picture.png": b"\x89PNG",
+    "net.tar.gz": b"\x1f\x8b",
+}
+
+
 def planted(folder):
     """Files by the code that refuses them; those that run something would leave `mark`."""
     mark, small = folder / "mark", nn.Linear(2, 2)
@@ -369,27 +427,37 @@ def planted(folder):
     torch.save({"a": Runs(mark)}, folder / "code-old.pth", _use_new_zipfile_serialization=False)
     for name in ("code.bin", "code.safetensors", "code.ckpt"):
         (folder / name).write_bytes(pickle.dumps(Runs(mark)))
-    (folder / "code-0.pt").write_bytes(f"cos\nsystem\n(S'touch {mark}'\ntR.".encode())
+    (folder / "kind-0.pt").write_bytes(f"cos\nsystem\n(S'touch {mark}'\ntR.".encode())
     torch.save(small, folder / "code-module.pt")
-    with zipfile.ZipFile(folder / "code-script.pt", "w") as archive:
+    with zipfile.ZipFile(folder / "spec-torchscript.pt", "w") as archive:
         for name in ("data.pkl", "constants.pkl", "code/__torch__.py"):
             archive.writestr(f"net/{name}", b"")
-    torch.export.save(torch.export.export(small, (torch.rand(1, 2),)), folder / "code.pt2")
+    torch.export.save(torch.export.export(small, (torch.rand(1, 2),)), folder / "spec-export.pt2")
+    (folder / "spec-onnx.pb").write_bytes(b"\x08\x09\x12\x07pytorch")
     torch.save(small.state_dict(), folder / "whole.pt")
     whole = (folder / "whole.pt").read_bytes()
     (folder / "bad-half.pt").write_bytes(whole[: len(whole) // 2])
+    torch.save(small.state_dict(), folder / "bad-half.pth", _use_new_zipfile_serialization=False)
+    (folder / "bad-half.pth").write_bytes((folder / "bad-half.pth").read_bytes()[:-9])
     (folder / "bad-empty.pt").write_bytes(b"")
-    (folder / "bad-text.pt").write_text("weights go here")
+    (folder / "kind-text.pt").write_text("weights go here")
+    for name, start in KINDS.items():
+        (folder / f"kind-{name}").write_bytes(start + bytes(600))
+    with zipfile.ZipFile(folder / "kind-zip.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
     (folder / "bad-page.pt").write_text("<!DOCTYPE html><html>404</html>")
     (folder / "bad-lfs.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0")
     (folder / "bad-header.safetensors").write_bytes((10**15).to_bytes(8, "little") + b"{}")
     save_file({"w": torch.zeros(9)}, folder / "bad-short.safetensors")
     (folder / "bad-short.safetensors").write_bytes((folder / "bad-short.safetensors").read_bytes()[:-3])
     torch.save({"w": torch.zeros(1).expand(10**12)}, folder / "bad-view.pt")
-    torch.save([1, 2], folder / "bad-list.pt")
+    torch.save([1, 2], folder / "kind-list.pt")
+    itself = {}
+    itself |= {"a": itself, "b": itself}
+    torch.save(itself, folder / "kind-itself.pt")
     with zipfile.ZipFile(folder / "bad-bomb.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("net/data.pkl", bytes(10**6))
-    (folder / "bad-folder.pt").mkdir()
+    (folder / "kind-folder.pt").mkdir()
     (folder / "whole.pt").unlink()
     return mark
 
@@ -397,11 +465,14 @@ def planted(folder):
 def test_no_file_of_weights_is_run(tmp_path):
     mark = planted(tmp_path)
     files = sorted(tmp_path.iterdir())
-    assert len(files) == 20
+    assert len(files) == 31
+    codes = {"code": "CODE", "bad": "FILE-DAMAGED", "kind": "FILE-KIND", "spec": "FILE-SPEC"}
     for file in files:
-        code = "MODEL-CODE" if file.name.startswith("code") else "MODEL-FILE-DAMAGED"
+        code = "MODEL-" + codes[re.split(r"\W", file.name)[0]]
         for spec in (str(file), f"torchvision:squeezenet1_1={file}"):
             error = refused(code, load_classifier, spec)
+            assert str(file) in str(error)
+            assert error.do
             assert "weights_only" not in str(error), "torch's advice is to run it"
             if code == "MODEL-CODE":
                 assert hashlib.sha256(file.read_bytes()).hexdigest() in str(error)
@@ -410,10 +481,30 @@ def test_no_file_of_weights_is_run(tmp_path):
     assert "system" in refused("MODEL-CODE", load_classifier, str(tmp_path / "code.pt")).why
 
 
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("spec-onnx.pb", "onnx:"),
+        ("spec-torchscript.pt", "torchscript:"),
+        ("spec-export.pt2", "export:"),
+        ("kind-keras.h5", "Keras"),
+        ("kind-graph.tflite", "Lite"),
+        ("kind-saved.pb", "saved model"),
+        ("bad-half.pt", "cut off"),
+        ("bad-half.pth", "cut off"),
+        ("bad-short.safetensors", "cut off"),
+        ("kind-picture.png", "picture"),
+    ],
+)
+def test_each_kind_of_file_is_called_what_it_is(tmp_path, file, says):
+    planted(tmp_path)
+    assert says in str(refusal(load_classifier, str(tmp_path / file)))
+
+
 def test_a_state_dict_alone_does_not_say_what_it_is_of(squeezed):
     _, folder = squeezed
     for file in ("plain.pth", "plain.safetensors"):
-        refused("MODEL-FILE-DAMAGED", load_classifier, str(folder / file))
+        assert "torchvision:NAME=" in refused("MODEL-FILE-SPEC", load_classifier, str(folder / file)).do
 
 
 # Code

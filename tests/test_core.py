@@ -119,9 +119,9 @@ def test_means_and_deviations_of_any_kind(kind: Callable[[list[float]], Any]) ->
     ("code", "options"),
     [
         ("MODEL-CLASSES", {"classes": ("a", "b", "a")}),
-        ("CFG-SETTING", {"mean": [0.5, 0.5]}),
-        ("CFG-SETTING", {"std": [0.5, 0.5]}),
-        ("CFG-SETTING", {"std": []}),
+        ("MODEL-INPUT", {"mean": [0.5, 0.5]}),
+        ("MODEL-INPUT", {"std": [0.5, 0.5]}),
+        ("MODEL-INPUT", {"std": []}),
     ],
 )
 def test_a_classifier_of_no_sense_is_refused(code: str, options: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from rather.core import Classifier
 from rather.data import mnist, omniglot
 from rather.data.folder import Folder, load_files
 from rather.data.source import Dataset, read_all
-from rather.hub import datasets
+from rather.hub import datasets, extensions
 from rather.hub.classifiers import classifier_of, list_classifiers, load_classifier
 from rather.hub.datasets import list_datasets, load_dataset
 from rather.worlds import shapes
@@ -130,7 +130,7 @@ def test_the_code_of_a_user_makes_a_dataset_once_it_is_trusted(tmp_path):
 
 def test_an_installed_package_adds_a_dataset(monkeypatch):
     point = EntryPoint("theirs", "rather.data.mnist:load", "rather.datasets")
-    monkeypatch.setattr(datasets, "entry_points", lambda group, name="theirs": [point] * (name == "theirs"))
+    monkeypatch.setattr(extensions, "entry_points", lambda group, name="theirs": [point] * (name == "theirs"))
     assert list_datasets()["theirs"] == "from rather.data.mnist:load"
     assert len(load_dataset("theirs").test) == 2_000
     assert code_of(load_dataset, "others") == "DATA-NOT-FOUND"
@@ -413,7 +413,7 @@ def test_files_by_name(tmp_path):
 
 
 def test_no_pictures(tmp_path):
-    assert refusal(load_dataset, str(tmp_path)).why == "looked for .png, .jpg, .jpeg, .webp, .bmp"
+    assert refusal(load_dataset, str(tmp_path)).why.startswith("looked for .png, .jpg, ")
     (tmp_path / "a.txt").write_text("")
     (tmp_path / "folder").mkdir()
     assert code_of(load_dataset, str(tmp_path)) == "DATA-EMPTY"
@@ -481,8 +481,8 @@ def test_linked_folders_are_classes_and_do_not_hang(tmp_path):
     assert (source.classes, len(source)) == (("near",), 1)
 
 
-def test_four_channels_are_refused():
-    assert code_of(lambda: Folder(name="x", files=[], shape=(4, 8, 8))) == "DATA-SHAPE"
+def test_seventeen_channels_are_refused():
+    assert code_of(lambda: Folder(name="x", files=[], shape=(17, 8, 8))) == "DATA-SHAPE"
 
 
 # ---------------------------------------------------------------- all of them

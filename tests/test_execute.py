@@ -1,7 +1,9 @@
 """Working a run off: every image has an outcome, and no image can harm another's."""
 
 import dataclasses
-from contextlib import nullcontext
+import sys
+import time
+from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 from typing import final
 
@@ -10,13 +12,13 @@ import torch
 from torch import nn
 
 import rather.runs.runner
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, Stopped
 from rather.core import Classifier, Method, SearchResult
 from rather.data.source import InMemory
 from rather.generators.autoencoder import Autoencoder
 from rather.io.png import unpng
 from rather.methods.wachter import Wachter
-from rather.runs.runner import Job, answer, execute, run_config
+from rather.runs.runner import Job, answer, execute, run_config, with_same_goals
 from rather.runs.store import Run
 from tolerance import assert_same_floats
 
@@ -117,8 +119,117 @@ def test_other_errors_of_a_method_are_not_taken_for_a_lack_of_memory(monkeypatch
         raise RuntimeError("shapes do not fit")
 
     monkeypatch.setattr(Hungry, "search", fails)
-    with pytest.raises(RuntimeError, match="shapes"):
-        answer(work(Hungry()), range(2))
+    (row, _) = answer(work(Hungry()), range(2))
+    assert (row.status, row.code) == ("failed", "RUN-FAULT")
+    assert row.message == "the search fails on an image: greys, grey-0 (RuntimeError: shapes do not fit)."
+
+
+def raises(x):
+    raise ValueError("no face in this one")
+
+
+def leaves(x):
+    sys.exit(3)
+
+
+def hangs(x):
+    while True:
+        time.sleep(0.01)
+
+
+def swallows(x):
+    """Hangs, and catches what is to end it as well as it can."""
+    while True:
+        with suppress(Exception):
+            hangs(x)
+
+
+def starves(x):
+    torch.empty(2**50)  # torch's own words for it
+
+
+class Backward(torch.autograd.Function):
+    """Fails, or gives NaN, only where a gradient is taken."""
+
+    @staticmethod
+    def forward(ctx, x, gives):
+        ctx.gives = gives
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        if ctx.gives is None:
+            raise ValueError("no way back")
+        return torch.where(gradient == 0, 0, gradient * ctx.gives), None  # of the other images it is 0
+
+
+#: What a net does with one image, and what its row says. It still answers for the others.
+FAULTS = {
+    "raises": (raises, "MODEL-FAILS", "greys, grey-2 (ValueError: no face in this one)"),
+    "ends the program": (leaves, "MODEL-FAILS", "exit 3"),
+    "gives None": (lambda x: None, "MODEL-OUTPUT-TYPE", "NoneType"),
+    "gives a word": (lambda x: "cat", "MODEL-OUTPUT-TYPE", "str"),
+    "gives no row": (lambda x: x.flatten(1)[1:, :2], "MODEL-OUTPUT-SHAPE", "(0, 2)"),
+    "gives a map": (lambda x: x, "MODEL-OUTPUT-SHAPE", "(1, 1, 4, 4)"),
+    "gives another class": (lambda x: x.flatten(1)[:, :3], "MODEL-CLASSES", "3 outputs"),
+    "gives NaN": (lambda x: x.flatten(1)[:, :2] * torch.nan, "MODEL-NONFINITE", "grey-2"),
+    "is out of memory": (starves, "RUN-MEMORY", "too small for a single image"),
+    "hangs": (hangs, "RUN-TIMEOUT", "--timeout"),
+    "hangs on": (swallows, "RUN-TIMEOUT", "--timeout"),
+    "fails on the way back": (lambda x: Backward.apply(x.flatten(1)[:, :2], None), "RUN-FAULT", "no way back"),
+    "has a gradient of NaN": (lambda x: Backward.apply(x.flatten(1)[:, :2], torch.nan), "GRADIENT-NONFINITE", "NaN"),
+}
+
+
+class OneFault(nn.Module):
+    """The net of `classifier`, but for images that are not even."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.net, self.fault = classifier().head, fault
+
+    def forward(self, x):
+        guilty = x.flatten(1).std(1) > 0.01
+        if not guilty.any():
+            return self.net(x)
+        wrong = self.fault(x)
+        well = isinstance(wrong, torch.Tensor) and wrong.shape == (len(x), 2)
+        return torch.where(guilty[:, None], wrong, self.net(x)) if well else wrong
+
+
+def at_fault(fault):
+    """Work on five images, of which the net fails on the third, which is uneven."""
+    images = source().images.clone()
+    images[2, :, 0, 1] = 0  # whose first two pixels as logits say a
+    net = Classifier(nn.Identity(), OneFault(fault), classes="ab", shape=(1, 4, 4))
+    greys = dataclasses.replace(source(), images=images)
+    return work(Wachter(lr=0.05), classifier=net, source=greys, indices=range(5), timeout=0.3)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_of_the_net_costs_one_row(name):
+    fault, code, words = FAULTS[name]
+    rows = answer(at_fault(fault), [1, 2, 3])
+    assert (rows[1].status, rows[1].code) == ("not_found" if code == "GRADIENT-NONFINITE" else "failed", code)
+    assert words in rows[1].message
+    assert_same([rows[0], rows[2]], answer(work(Wachter(lr=0.05)), [1, 3]))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_of_the_net_does_not_stop_the_choice_of_goals(name):
+    fault, code, _ = FAULTS[name]
+    _, second = with_same_goals([at_fault(fault), work(Wachter(lr=0.05))])
+    assert [row.status for row in answer(second, [1, 3])] == ["found"] * 2
+    assert second.goals is not None
+    assert (second.source.id(2) in second.goals) == (code in {"RUN-FAULT", "GRADIENT-NONFINITE"})
+
+
+def test_the_end_that_a_signal_asks_for_is_no_fault_of_the_net():
+    def stopped(x):
+        raise Stopped(143)
+
+    with pytest.raises(Stopped):
+        answer(at_fault(stopped), range(5))
 
 
 def test_one_row_that_leaves_the_finite_numbers_fails_alone():
@@ -167,8 +278,8 @@ def test_seconds_are_those_of_the_method_alone(monkeypatch):
     images[3] = 1.0  # is there already
     told = work(Picky(refuses=9), source=dataclasses.replace(source(), images=images))
     assert [row.seconds for row in answer(told, range(5))] == [1.5, 1.5, 1.5, 0, 1.5]
-    together = answer(work(Picky()), range(5))  # refused together, and then asked one by one
-    assert [row.seconds for row in together] == [6, 6, 0, 6, 6]
+    together = answer(work(Picky()), range(5))  # refused together, and then asked in halves
+    assert [row.seconds for row in together] == [3, 3, 0, 6, 6]
 
 
 def test_a_row_that_was_searched_says_what_its_call_took(monkeypatch):

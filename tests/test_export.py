@@ -4,13 +4,14 @@ import csv
 import json
 import re
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 
 from rather.config.errors import RatherError
-from rather.io.png import png
-from rather.runs.export import export_parquet, export_png, file_name
+from rather.io.png import png, seen, unpng
+from rather.runs.export import export_parquet, export_png, file_name, file_names
 from rather.runs.store import Row, Run
 
 
@@ -48,15 +49,16 @@ def test_png_files_are_the_stored_bytes_one_a_row_that_has_one(tmp_path):
     rows = rows_of(3)
     assert export_png(run_of(tmp_path / "run", rows), tmp_path / "a" / "out") == 3
     out = tmp_path / "a" / "out"
-    assert {file.name for file in out.iterdir()} == {"x-000.png", "x-001.png", "x-002.png", "index.csv"}
-    assert all((out / f"{row.id}.png").read_bytes() == row.image for row in rows[:3])
+    files = {str(file.relative_to(out)) for file in out.rglob("*.*")}
+    assert files == {"photos/0.png", "photos/1.png", "photos/2.png", "index.csv"}
+    assert all((out / row.where).read_bytes() == row.image for row in rows[:3])
 
 
 def test_the_table_has_every_row(tmp_path):
     export_png(run_of(tmp_path / "run", rows_of(2)), tmp_path / "out")
     first, _, last = table(tmp_path / "out")
     assert first["id"] == "x-000"
-    assert first["file"] == "x-000.png"
+    assert first["file"] == "photos/0.png"
     assert [first[key] for key in ("predicted", "target", "status")] == ["a", "b", "found"]
     assert first["before"] == "0.75 0.25"
     assert first["after"] == "0.125 0.875"
@@ -79,6 +81,52 @@ def test_a_hostile_id_stays_in_the_folder(tmp_path):
     (told,) = table(tmp_path / "a" / "out")
     assert (tmp_path / "a" / "out" / told["file"]).read_bytes() == row.image
     assert {file.name for file in tmp_path.iterdir()} == {"run", "a"}
+
+
+@pytest.mark.parametrize(
+    ("wheres", "names"),
+    [
+        (["photos/cat.png"], ["photos/cat"]),
+        (["/home/ann/photos/my cat.jpg", "/home/ann/photos/old/é.tif"], ["photos/my cat", "photos/old/é"]),
+        (["a.png", "b/a.png"], ["a", "b/a"]),
+        (["a.png", "a.jpg", "A.png", "a-2.png"], ["a", "a-2", "A-3", "a-2-2"]),
+        (["digits, test 7", "a/b.png", "c/b.png"], ["id0", "a/b", "c/b"]),
+    ],
+)
+def test_a_file_keeps_its_path_below_the_folder_of_all(wheres, names):
+    assert file_names([(f"id{n}", where) for n, where in enumerate(wheres)]) == names
+
+
+def test_no_path_leads_out_of_the_folder(tmp_path):
+    wheres = [
+        "../../x.png",
+        "/etc/../x.png",
+        "a/../../y.png",
+        "-rf.png",
+        "a\\b.png",
+        "c:/d.png",
+        "\x1b[2J.png",
+        f"{'é' * 150}.png",
+    ]
+    rows = [
+        Row(id=f"{n}", where=where, status="found", image=png(torch.rand(1, 2, 2))) for n, where in enumerate(wheres)
+    ]
+    assert export_png(run_of(tmp_path / "run", rows), tmp_path / "a" / "out") == len(rows)
+    assert {file.name for file in tmp_path.iterdir()} == {"run", "a"}
+    assert {file.name for file in (tmp_path / "a").iterdir()} == {"out"}
+    assert len([*(tmp_path / "a" / "out").rglob("*.png")]) == len(rows)
+    assert all("\x1b" not in str(file) and " -" not in f" {file.name}" for file in (tmp_path / "a" / "out").rglob("*"))
+
+
+def test_of_many_channels_the_first_three_are_seen_and_all_are_kept(tmp_path):
+    image = (torch.rand(5, 4, 6) * 255).round() / 255
+    row = Row(id="x", where="fields/x.npy", status="found", image=png(image))
+    assert torch.equal(unpng(png(image)), image)
+    export_png(run_of(tmp_path / "run", [row]), tmp_path / "out")
+    assert torch.equal(unpng((tmp_path / "out" / "fields" / "x.png").read_bytes()), image[:3])
+    assert np.array_equal(np.load(tmp_path / "out" / "fields" / "x.npy"), (image * 255).round().byte().numpy())
+    assert seen(image[:2]).shape == (1, 4, 6)
+    assert torch.equal(seen(image[:1]), image[:1])
 
 
 def test_names_of_files_are_safe_short_and_different():

@@ -316,7 +316,11 @@ def test_a_kind_of_another_package_is_one_file(tmp_path, monkeypatch):
     done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=300)
     assert json.loads(done.stdout)["tested_on"] == 2
     autoencoder = load_generator(str(out))
-    assert (autoencoder.kind, autoencoder.size, autoencoder.shape) == ("autoencoder", 3, (3, 8, 8))
+    assert (autoencoder.kind, autoencoder.size, autoencoder.shape) == (
+        "autoencoder",
+        3,
+        (1, 8, 8),
+    )  # the pictures are grey
     assert sorted(makers(Autoencoder)) == ["gan", "linear", "tcvae", "vae"]
 
 

@@ -1,6 +1,7 @@
 """The contract that every method keeps, with no exceptions by name: a new file in methods/ is tested here."""
 
 import importlib
+import inspect
 import json
 import re
 from collections.abc import Sequence
@@ -106,6 +107,20 @@ def test_same_seed_same_result_in_any_order(name: str) -> None:
     assert_same(ask(name, mixed), together(name), mixed)
 
 
+def test_changes_nothing_outside_of_a_region(name: str, classifier: Classifier, x: Tensor) -> None:
+    region = torch.zeros(len(IDS), 6, 6, dtype=torch.bool)
+    region[:, :, 2:] = True
+    region[2] = False  # of an image that does not show it
+    kept = (x * 255).round() / 255
+    result = example(name)(classifier, x, others(classifier, x), ids=IDS, region=region)
+    assert torch.equal(result.images[:, 0][~region], kept[:, 0][~region])
+    assert (result.images[:, 0][region] != kept[:, 0][region]).any()
+    assert [why == "NO-REGION" for why in result.failure] == [row == 2 for row in ALL]
+    assert result.status[2] == "not_found"
+    everywhere = example(name)(classifier, x, others(classifier, x), ids=IDS, region=torch.ones_like(region))
+    assert_same(everywhere, together(name), ALL)
+
+
 @pytest.mark.shapes
 def test_answers_no_rows(name: str) -> None:
     result = ask(name, [])
@@ -125,6 +140,7 @@ def test_has_a_picture_and_a_fact_for_each_row(name: str) -> None:
 
 def test_leaves_no_trace(name: str) -> None:
     mine, queries = spatial(), pictures(len(IDS))
+    assert mine.differentiable  # it remembers that
     method, target, before = example(name), others(mine, queries), traces(mine)
     method(mine, queries, target)
     assert torch.equal(queries, pictures(len(IDS)))
@@ -202,7 +218,8 @@ def test_a_broken_row_leaves_its_neighbours_unharmed(name: str, broken: type[nn.
 def test_is_a_frozen_value_and_final(name: str) -> None:
     method = example(name)
     assert issubclass(type(method), Method)
-    assert type(method).__mro__[1] is Method
+    *between, _ = type(method).__mro__[1 : type(method).__mro__.index(Method) + 1]
+    assert all(map(inspect.isabstract, between))
     assert getattr(type(method), "__final__", False)
     for key in type(method).model_fields:
         with pytest.raises(ValidationError, match="frozen"):

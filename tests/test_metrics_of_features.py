@@ -145,7 +145,7 @@ def test_inception_without_its_weights_is_refused_in_a_line(tmp_path):
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "other.pth")
     with pytest.raises(RatherError) as caught:
         Inception(tmp_path / "other.pth")
-    assert caught.value.code == "MODEL-FILE-DAMAGED"
+    assert caught.value.code == "MODEL-WEIGHTS"
 
 
 # ---------------------------------------------------------------- identity

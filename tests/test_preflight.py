@@ -187,11 +187,65 @@ def test_architectures_of_torchvision_pass_and_have_heads_that_are_chains(name, 
     torch.manual_seed(0)
     net = get_model(name, weights=None, num_classes=10)
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    classifier = Classifier(net, shape=(3, 64, 64), mean=mean, std=std, name=name)
-    x = torch.rand(2, 3, 64, 64)
+    classifier = Classifier(net, shape=(3, 96, 96), mean=mean, std=std, name=name)
+    x = torch.rand(2, 3, 96, 96)
     assert preflight(classifier, x) == []
     assert [type(layer) for layer in classifier.head] == head
     with torch.no_grad():
         expected = net.eval()((x - classifier.mean) / classifier.std)
         torch.testing.assert_close(classifier(x), expected)
         assert min(classifier.features(x).shape[2:]) >= 2
+
+
+class AtMost(Net):
+    """It takes so many images at once; of more it complains in its own way."""
+
+    def __init__(self, most, complain):
+        super().__init__()
+        self.most, self.complain, self.seen = most, complain, 0
+
+    def forward(self, x):
+        self.seen = max(self.seen, len(x))
+        return super().forward(x) if len(x) <= self.most else self.complain(self, x)
+
+
+def starves(net, x):
+    torch.empty(2**50)
+
+
+def views(net, x):
+    return net(x.view(1, *SHAPE))
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_no_more_images_are_asked_for_at_once_than_may_be(most):
+    net = AtMost(most, starves)
+    classifier = by_hand(net)
+    assert preflight(classifier, X, batch_size=most) == []
+    assert classifier.head.seen == most
+
+
+@pytest.mark.parametrize("complain", [starves, views, lambda net, x: net(x[:1])])
+def test_a_net_that_takes_one_image_at_a_time_is_asked_so(complain):
+    net = AtMost(1, complain)
+    classifier = Classifier(net, shape=SHAPE)
+    assert preflight(classifier, X) == []
+    torch.testing.assert_close(classifier(X), torch.cat([net(one) for one in X.split(1)]))
+
+
+def test_too_little_memory_for_a_single_image_is_called_that():
+    assert code_of(Classifier, AtMost(0, starves), shape=SHAPE) == "RUN-MEMORY"
+    assert code_of(preflight, by_hand(AtMost(0, starves)), X) == "RUN-MEMORY"
+
+
+def test_an_image_that_the_net_fails_on_is_a_note_unless_it_is_every_one():
+    class Fussy(Net):
+        def forward(self, x):
+            if (x == 0).any():
+                raise ValueError("too dark")
+            return super().forward(x)
+
+    dark = X.clamp(min=0.01)
+    dark[1] = 0
+    assert preflight(by_hand(Fussy()), dark) == ["it fails on 1 of the first 4 images: ValueError: too dark"]
+    assert code_of(preflight, by_hand(Fussy()), torch.zeros(3, *SHAPE)) == "MODEL-INPUT"

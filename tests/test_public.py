@@ -15,6 +15,8 @@ from torch import nn
 import rather
 import rather.hub.methods
 from rather.config.errors import RatherError
+from rather.hub import extensions
+from rather.hub.trusted import allow
 
 ROOT = Path(rather.__file__).parent
 SCRIPT = Path(__file__).with_name("typed_script.py")
@@ -178,7 +180,12 @@ def test_a_method_of_one_s_own_is_one_file(net, x, tmp_path):
     mine = rather.load_method(f"{file}:BlackAndWhite", {"level": 0.5}, trust=trust)
     assert repr(mine) == "BlackAndWhite(level=0.5)"
     assert mine.settings() == {"name": "black_and_white", "level": 0.5}
-    assert rather.Several(method=f"{file}:BlackAndWhite", count=2).method.name() == "black_and_white"
+    with pytest.raises(rather.RatherError, match="only with consent"):
+        rather.Several(method=f"{file}:BlackAndWhite", count=2)  # consent was for the call above
+    with allow(trust):
+        assert rather.Several(method=f"{file}:BlackAndWhite", count=2).method.name() == "black_and_white"
+    with pytest.raises(rather.RatherError, match="only with consent"):
+        rather.Several(method=f"{file}:BlackAndWhite", count=2)
     result = rather.explain(net, x, mine, target="next")
     assert set(result.status) <= {"found", "not_found"}
 
@@ -193,7 +200,7 @@ def test_a_method_of_another_package_is_called_by_its_entry_point(monkeypatch):
     point = metadata.EntryPoint("mine", "other.package:Mine", "rather.methods")
     monkeypatch.setattr(metadata.EntryPoint, "load", lambda _self: Mine)
     monkeypatch.setattr(
-        rather.hub.methods,
+        extensions,
         "entry_points",
         lambda group, name="mine": [point] if (group, name) == ("rather.methods", "mine") else [],
     )

@@ -55,6 +55,9 @@ GREY = Image.fromarray(GRADIENT[:, :, 0])
         pytest.param(encoded(COLOUR, "PNG"), GRADIENT, id="colour PNG"),
         pytest.param(encoded(COLOUR, "BMP"), GRADIENT, id="colour BMP"),
         pytest.param(encoded(COLOUR, "WEBP", lossless=True), GRADIENT, id="lossless WebP"),
+        pytest.param(encoded(COLOUR, "TIFF"), GRADIENT, id="colour TIFF"),
+        pytest.param(encoded(COLOUR, "TIFF", compression="tiff_lzw"), GRADIENT, id="packed TIFF"),
+        pytest.param(encoded(GREY, "TIFF"), GRADIENT[:, :, 0], id="grey TIFF"),
         pytest.param(encoded(GREY, "PNG"), GRADIENT[:, :, 0], id="grey PNG"),
         pytest.param(encoded(GREY, "BMP"), GRADIENT[:, :, 0], id="grey BMP"),
         pytest.param(
@@ -136,9 +139,8 @@ def film(kind: str) -> bytes:
 REFUSED = {
     "empty": (b"", "IMG-UNREADABLE"),
     "text": (b"these are not pixels\n" * 40, "IMG-UNREADABLE"),
-    "GIF": (encoded(GREY, "GIF"), "IMG-FORMAT"),
-    "TIFF": (encoded(GREY, "TIFF"), "IMG-FORMAT"),
-    "float TIFF": (encoded(Image.new("F", (8, 8)), "TIFF"), "IMG-FORMAT"),
+    "float TIFF": (encoded(Image.new("F", (8, 8), 3), "TIFF"), "IMG-DEPTH"),
+    "TIFF of two pages": (film("TIFF"), "IMG-ANIMATED"),
     "EPS": (encoded(GREY, "EPS"), "IMG-FORMAT"),
     "PDF": (b"%PDF-1.7\n", "IMG-FORMAT"),
     "AVIF": (b"\0\0\0\x20ftypavif", "IMG-FORMAT"),
@@ -162,7 +164,7 @@ def test_refused(data, code):
 
 
 def test_the_real_format_is_named():
-    assert "photo.png (TIFF)" in str(refusal(decode, REFUSED["TIFF"][0], "photo.png"))
+    assert "photo.png (PostScript)" in str(refusal(decode, REFUSED["EPS"][0], "photo.png"))
 
 
 @pytest.mark.parametrize("lenient", [False, True])
@@ -182,8 +184,8 @@ def test_a_photo_with_another_one_behind_it_is_its_first():
     assert data.startswith(b"\xff\xd8")  # as JPEG it came
 
 
-SEEDS = [encoded(COLOUR, kind) for kind in ("PNG", "JPEG", "WEBP", "BMP")]
-SEEDS += [encoded(COLOUR.quantize(16), "PNG"), half_transparent("RGBA"), film("WEBP"), REFUSED["TIFF"][0]]
+SEEDS = [encoded(COLOUR, kind) for kind in ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")]
+SEEDS += [encoded(COLOUR.quantize(16), "PNG"), half_transparent("RGBA"), film("WEBP"), film("GIF")]
 
 
 @settings(max_examples=400, deadline=None)

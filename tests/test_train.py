@@ -212,7 +212,7 @@ def test_train_to_file_and_back(tmp_path):
     out = tmp_path / "new" / "net.safetensors"
     figures = train_to_file(str(pictures), out, ClassifierRecipe(epochs=2, batch_size=8), size=32)
     net = read_classifier(out)
-    assert (net.name, net.classes, net.shape) == ("net", ("bright", "dark"), (3, 32, 32))
+    assert (net.name, net.classes, net.shape) == ("net", ("bright", "dark"), (1, 32, 32))
     card = read_metadata(out)["card"]
     assert card["recipe"]["architecture"] == "small"
     assert card["correct"] == figures.correct

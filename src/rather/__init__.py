@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rather.bench.compare import Comparison as Comparison
     from rather.bench.compare import compare as compare
     from rather.config.errors import RatherError as RatherError
+    from rather.config.pictures import PictureOptions as PictureOptions
     from rather.core import Classifier as Classifier
     from rather.core import Counterfactual as Counterfactual
     from rather.core import Counterfactuals as Counterfactuals
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from rather.methods.refined import Refined as Refined
     from rather.methods.revise import REVISE as REVISE
     from rather.methods.schut import Schut as Schut
+    from rather.methods.sedc import SEDC as SEDC
     from rather.methods.several import Several as Several
     from rather.methods.steex import STEEX as STEEX
     from rather.methods.sweep import Sweep as Sweep

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from rather.io.png import seen
 from rather.types import Image
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def sheet(counterfactuals: Counterfactuals) -> Figure:
         for panel, picture, title in zip(
             panels, (query, image, signed_difference(query, image, scale)), titles, strict=True
         ):
-            panel.imshow(picture.expand(3, -1, -1).permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
+            panel.imshow(seen(picture).expand(3, -1, -1).permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
             panel.set_title(title.replace("$", r"\$"), fontsize=8, loc="left")
             panel.set_axis_off()
     return figure
@@ -194,7 +195,8 @@ def _grown(area: Float[Tensor, "1 h w"], by: int) -> Float[Tensor, "1 h w"]:
 
 
 def _luminance(image: Image) -> Float[Tensor, "1 h w"]:
-    return image if len(image) == 1 else (image * torch.tensor(_LUMA)[:, None, None]).sum(0, keepdim=True)
+    weights = torch.tensor(_LUMA) if len(image) == len(_LUMA) else torch.full((len(image),), 1 / len(image))
+    return image if len(image) == 1 else (image * weights[:, None, None]).sum(0, keepdim=True)
 
 
 def _colour(rgb: tuple[float, float, float]) -> Float[Tensor, "3 1 1"]:

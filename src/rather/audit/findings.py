@@ -10,12 +10,13 @@ from typing import Final, Literal, final
 from jaxtyping import Float
 from torch import Tensor
 
+from rather.data.agreement import Agreement
 from rather.stats import wilson
 
 #: Rows, and columns, of the grid of places.
 GRID: Final = 4
 _ERROR: Final = 0.05
-Kind = Literal["attribute", "region", "place"]
+Kind = Literal["attribute", "region", "place", "labels"]
 
 
 @final
@@ -173,7 +174,7 @@ class Audit:
     rows: int
     found: int  # rows with a counterfactual
     image: Float[Tensor, "c h w"]  # the mean image
-    right: Share | None  # images whose prediction is their label, of those with a label; None without labels
+    agreement: Agreement | None  # of the predictions with the labels; None without labels
     warnings: Sequence[Suspicion]
     attributes: Sequence[Attribute]
     regions: Sequence[Region]

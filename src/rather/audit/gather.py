@@ -8,15 +8,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rather.audit.attributes import APPEARANCES, attributes
-from rather.audit.findings import Audit, Estimate, Region, Share
+from rather.audit.findings import Audit, Estimate, Region
 from rather.audit.groups import clusters, distances, pairs, typical
 from rather.audit.load import LoadedRun, load
-from rather.audit.rules import suspicious_attributes, suspicious_places, suspicious_regions
+from rather.audit.rules import suspicious_attributes, suspicious_labels, suspicious_places, suspicious_regions
 from rather.audit.swaps import places
 from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier
 from rather.generators.oracle import Oracle
 from rather.generators.semantic import Semantic, changes_by_region
+from rather.runs.agreement import agreement_of
 from rather.runs.store import Run
 from rather.stats import Z
 
@@ -53,7 +54,9 @@ def audit(
     read = attributes(loaded, classes, oracle)
     regions = _regions(loaded, segmenter) if segmenter and len(loaded.found) else []
     swaps = places(loaded, classifier) if classifier else []
+    agreement = agreement_of(run)
     warnings = [
+        *suspicious_labels(agreement),
         *suspicious_attributes(read, {*expect} & known),
         *suspicious_regions(regions, {*expect} & {*(segmenter.regions if segmenter else ())}),
         *suspicious_places(swaps),
@@ -62,9 +65,7 @@ def audit(
         rows=len(loaded.ids),
         found=len(loaded.found),
         image=loaded.images.mean(0),
-        right=None
-        if loaded.labels is None
-        else Share(count=int((loaded.labels == loaded.predicted).sum()), of=len(loaded.labelled)),
+        agreement=agreement,
         warnings=sorted(warnings, key=lambda one: -one.strength),
         attributes=read,
         regions=regions,

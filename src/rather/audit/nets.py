@@ -28,6 +28,7 @@ def audited_classifier(run: Run, request: Request) -> Classifier | None:
         spec or name,
         layer=request.layer,
         shape=request.shape,
+        preprocessing=request.preprocessing,
         classes=request.classes,
         output=request.output,
         trust=request.trust,

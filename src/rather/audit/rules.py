@@ -10,10 +10,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
-from rather.audit.findings import Attribute, Estimate, Place, Region, Suspicion
+from rather.audit.findings import Attribute, Estimate, Place, Region, Share, Suspicion
+from rather.data.agreement import Agreement
 
 MATTERS: Final = 0.1  # of the probability, of the images or of the change: less is not worth a warning
-_NARROW: Final = 0.9  # a smaller place that does nearly as much says more
+
+
+def suspicious_labels(found: Agreement | None) -> Iterator[Suspicion]:
+    """What is odd about the predictions as a whole, given the labels: all else rests on their names."""
+    for warning in found.warnings() if found else ():
+        evidence = f"The classifier {found}."
+        yield Suspicion(kind="labels", name="predictions", rule=warning, evidence=evidence, strength=1.0, examples=())
 
 
 def suspicious_attributes(found: Sequence[Attribute], expected: Collection[str]) -> Iterator[Suspicion]:
@@ -56,12 +63,11 @@ def suspicious_places(found: Sequence[Place]) -> Iterator[Suspicion]:
     repairing = [(one, one.repairs) for one in found if one.repairs is not None]
     if not repairing:
         return
-    most = max(repairs.count for _, repairs in repairing)
-    able = [(one, repairs) for one, repairs in repairing if repairs.count >= _NARROW * most]
-    one, repairs = min(able, key=lambda each: (each[0].size, -each[1].count))
-    low, high = repairs.among(len(repairing))
-    if low < MATTERS:
+    clear = [each for each in repairing if each[1].among(len(repairing))[0] >= MATTERS]
+    if not clear:
         return
+    one, repairs = narrowest(clear)
+    low, high = repairs.among(len(repairing))
     yield Suspicion(
         kind="place",
         name=one.name,
@@ -74,6 +80,13 @@ def suspicious_places(found: Sequence[Place]) -> Iterator[Suspicion]:
         strength=low,
         examples=one.examples,
     )
+
+
+def narrowest(found: Sequence[tuple[Place, Share]]) -> tuple[Place, Share]:
+    """The smallest place that does nearly as much as any: fewer images only by what chance explains."""
+    most = max(share.count for _, share in found)
+    able = [each for each in found if each[1].count >= most - most**0.5]
+    return min(able, key=lambda each: (each[0].size, -each[1].count))
 
 
 def suspicious_regions(found: Sequence[Region], expected: Collection[str]) -> Iterator[Suspicion]:

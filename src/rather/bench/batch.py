@@ -295,7 +295,8 @@ def score_all(units: Sequence[Unit], metrics: Sequence[Metric]) -> list[Scores]:
 
 def _question(metrics: Sequence[Metric], judges: Judges) -> dict[str, Any]:
     """All that can change a score of a row, as plain data."""
-    versions = {metric.name: metric.version for metric in metrics}
+    # A metric in a file of yours has a new home when the file changes.
+    versions = {m.name: [m.home, m.version] if m.home.startswith("rather_trusted_") else m.version for m in metrics}
     return {"metrics": versions, "inputs": VERSION, "judges": judges.question()}
 
 

@@ -13,12 +13,12 @@ from rather.bench.judges import Judges, features_of
 from rather.bench.plan import Skipped, Unit
 from rather.bench.results import Estimate, estimates_of
 from rather.bench.tables import interval, number, skip_line
-from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Counterfactuals, Method
 from rather.data.source import Dataset
 from rather.hub.given import GivenClassifier, GivenImages, as_classifier, as_dataset, as_method, references_by_default
+from rather.hub.metrics import metric_named
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of
-from rather.metrics import Metric, load_metrics
+from rather.metrics import Metric
 from rather.runs.comparison import start_comparison
 from rather.runs.in_memory import counterfactuals_of
 from rather.runs.runner import Job, run_config, run_pending, with_same_goals
@@ -138,11 +138,7 @@ def compare(
 
 
 def _chosen(names: Sequence[str]) -> dict[str, Metric]:
-    known = load_metrics()
-    for name in names:
-        if _ALIASES.get(name, name) not in known:
-            raise RatherError("CFG-UNKNOWN", where=f"metric {name}", do=did_you_mean(name, [*known, *_ALIASES]))
-    return {name: known[_ALIASES.get(name, name)] for name in names}
+    return {name: metric_named(_ALIASES.get(name, name)) for name in names}
 
 
 def _of_features(metrics: Mapping[str, Metric]) -> bool:

@@ -143,9 +143,15 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
             "CFG-SETTING", where=f"data {asked.data}", why="no classifier comes with it", do="Name one: classifier"
         )
     net = load_classifier(
-        name_of_net, layer=asked.layer, shape=asked.shape, classes=asked.classes, output=asked.output, trust=trust
+        name_of_net,
+        layer=asked.layer,
+        shape=asked.shape,
+        preprocessing=asked.preprocessing,
+        classes=asked.classes,
+        output=asked.output,
+        trust=trust,
     )
-    pictures = load_dataset(asked.data, shape=net.shape, trust=trust)
+    pictures = load_dataset(asked.data, like=net, trust=trust)
     indices = evenly_spaced(len(pictures.test), asked.count or spec.count)
     some, _ = read_all(pictures.test, indices, limit=8)
     target = asked.target or spec.target

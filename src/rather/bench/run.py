@@ -14,6 +14,7 @@ from rather.bench.plan import Progress, Skipped, Unit, plan, run_units
 from rather.bench.results import Estimate, estimates_of
 from rather.bench.spec import Spec, read_spec
 from rather.bench.tables import formats
+from rather.hub.metrics import metric_named
 from rather.hub.trusted import allow
 from rather.io.writing import check_writable, write_whole, writing
 from rather.metrics import load_metrics
@@ -68,15 +69,14 @@ def bench(
         RatherError: for a mistake of the spec, a net or data that cannot be used, or the machine.
     """
     began = time.monotonic()
-    allow(trust)
     spec = read_spec(spec, given) if isinstance(spec, str) else spec
     folder = out or runs / f"bench-{spec.name}"
     for place in (folder, runs):
         check_writable(place)
-    planned = plan(spec, runs, trust)
-    units, broken = run_units(planned.units, progress)
-    known = load_metrics()
-    metrics = [known[name] for name in spec.metrics or known]
+    with allow(trust):
+        metrics = [metric_named(name) for name in spec.metrics or load_metrics()]
+        planned = plan(spec, runs, trust)
+        units, broken = run_units(planned.units, progress)
     estimates, unmeasured = estimates_of(units, score_all(units, metrics), metrics)
     skipped = (*planned.skipped, *broken, *unmeasured)
     record = {

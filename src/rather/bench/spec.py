@@ -24,6 +24,8 @@ from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import Output
 from rather.config.settings import Seed, format_error
 from rather.hub.columns import Column
+from rather.hub.extensions import is_code, theirs
+from rather.hub.preprocessing import NOTHING_SAID, Preprocessing
 from rather.hub.presets import expand
 from rather.metrics import METRICS, list_metrics
 
@@ -118,8 +120,9 @@ class AskedData(Part):
     classifier: Annotated[Words, _each_once("classifier")] = ()
     """The classifier that is explained; by default the bundled one of the data. Each is a task of its own."""
     layer: str | None = None
-    """Where to cut the classifier into body and head, as of `rather explain`, and so are the next three."""
+    """Where to cut the classifier into body and head, as of `rather explain`, and so are the next four."""
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    preprocessing: Preprocessing = NOTHING_SAID
     classes: tuple[str, ...] | None = None
     output: Output = "logits"
     second_classifier: str | None = None
@@ -188,14 +191,14 @@ class Spec(Part):
     """Images of each data set, evenly spread."""
     batch_size: PositiveInt = 32
     metrics: Annotated[tuple[str, ...], _each_once("metrics")] = ()
-    """Names of metrics, see `rather list metrics`; by default all that can be computed."""
+    """Names of metrics, see `rather list metrics`, or FILE.py:FUNCTION; by default all that can be computed."""
 
     @field_validator("metrics")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = list_metrics() | METRICS
+        known = list_metrics() | METRICS | theirs("rather.metrics")
         for name in names:
-            if name not in known:
+            if name not in known and not is_code(name):
                 raise RatherError("CFG-SETTING", where=f"metrics {name}", why="unknown", do=_instead(name, known))
         return names
 

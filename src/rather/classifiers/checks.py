@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from rather.classifiers.outputs import OneTensor
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, brief
 from rather.io.images import Shape
+from rather.io.memory import was_short
 from rather.types import Images
 
 #: By how much outputs may differ because sums are taken in another order; see `difference`.
@@ -24,24 +25,38 @@ def noise(count: int, shape: Shape) -> Images:
 
 @torch.no_grad()
 def run(net: nn.Module, x: Tensor) -> Any:
-    """What the net returns for a batch; whatever fails inside becomes a `RatherError` (MODEL-INPUT)."""
+    """What the net returns for a batch; what fails inside becomes a `RatherError`: MODEL-INPUT or RUN-MEMORY."""
     try:
         return net(x.clone())  # a clone: some nets write into their input
-    except RatherError:
-        raise
     except Exception as error:
+        if was_short(error):
+            raise RatherError("RUN-MEMORY", why=f"images of shape {tuple(x.shape)}") from None
+        if isinstance(error, RatherError) and error.code != "MODEL-FAILS":
+            raise
         raise RatherError(
             "MODEL-INPUT",
             where=f"images of shape {tuple(x.shape)}",
-            why=brief(error),
+            why=error.why if isinstance(error, RatherError) else brief(error),
             do="Look at its number of channels and its size",
         ) from error
 
 
-def brief(error: Exception) -> str:
-    """The first line of another library's error, cut to a length that a message can hold."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {first}"[:200].rstrip(" .:")
+def check_answer(given: object, rows: int, classes: int) -> Tensor:
+    """What a net returns for some images, if it is a tensor with a row for each image and a number for each class.
+
+    Raises:
+        RatherError: MODEL-OUTPUT-TYPE, MODEL-OUTPUT-SHAPE or MODEL-CLASSES.
+    """
+    if not isinstance(given, Tensor):
+        do = "Wrap the net with rather.Classifier(net, shape=...)"
+        raise RatherError("MODEL-OUTPUT-TYPE", where=type(given).__name__, do=do)
+    if given.ndim not in {1, 2} or len(given) != rows:  # one number for each image is refused by its meaning
+        why = f"for {rows} images it should be a row of numbers for each"
+        raise RatherError("MODEL-OUTPUT-SHAPE", where=tuple(given.shape), why=why)
+    if given.ndim > 1 and given.shape[1] not in {1, classes}:
+        why = f"the classifier has {given.shape[1]} outputs"
+        raise RatherError("MODEL-CLASSES", where=f"{classes} names", why=why)
+    return given
 
 
 def check_weights(net: nn.Module) -> None:
@@ -104,6 +119,8 @@ def check_steady(net: nn.Module, x: Tensor, output: Tensor) -> None:
 
 def _depends_on_batch(net: nn.Module, x: Tensor, output: Tensor) -> str:
     """How the output for an image depends on the others of its batch; empty if it does not."""
+    if len(x) == 1:
+        return ""
     others = difference(run(net, x[[-1, 0]]), output[[-1, 0]])
     if others > CLOSE:
         return f"among other images, answers differ by {others:.2g}"

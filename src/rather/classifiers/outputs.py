@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast, final, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -35,6 +36,19 @@ class OneTensor(nn.Module):
 
 
 @final
+class OneByOne(nn.Module):
+    """A net that takes one image at a time, as one that takes a batch."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The rows of its answers for single images."""
+        return torch.cat([self.net(one) for one in x.split(1)])
+
+
+@final
 class Function(nn.Module):
     """A function as a net, whose inside is unknown."""
 
@@ -43,8 +57,9 @@ class Function(nn.Module):
         self.function = function
 
     def forward(self, x: Tensor) -> object:
-        """What the function returns."""
-        return self.function(x)
+        """What the function returns, with tensors for arrays of NumPy."""
+        returned = self.function(x)
+        return torch.as_tensor(returned, device=x.device) if isinstance(returned, np.ndarray) else returned
 
 
 @final

@@ -1,68 +1,157 @@
-"""Cut a net at a layer: a body that gives a map of features, and a head that makes the net's output of it."""
+"""Cut a net at a layer: a body that gives a map of features, and a head that makes the net's output of it.
+
+Where torch.fx can follow the net's code, each part is a net of its own. Where it cannot, the net runs as a whole and
+an edited map is put in place of what a layer gives (`hooked`). Where there is no such layer, the image is the map.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Final, final
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import partial
+from itertools import chain, islice
+from typing import Final, final
 
 import torch
 from torch import Tensor, fx, nn
 
 from rather.classifiers.checks import CLOSE, difference, run
-from rather.classifiers.outputs import Function, OneTensor, key_of
-from rather.config.errors import RatherError, did_you_mean
+from rather.classifiers.hooked import HookedBody, HookedHead, Seen, see
+from rather.classifiers.maps import CELLS, Layout, layout_of, uncut
+from rather.classifiers.outputs import OneTensor, key_of
+from rather.classifiers.traced import Trace, trace
+from rather.config.errors import RatherError
 
-_MAP: Final = 4  # dimensions of a map: b, d, u, v
-_NET: Final = "net"  # where `OneTensor` keeps the net
-#: Functions of torch and methods of tensors, as the layer that does the same and takes their other arguments.
-_LAYERS: Final[dict[str, type[nn.Module]]] = {
-    "max_pool2d": nn.MaxPool2d,
-    "avg_pool2d": nn.AvgPool2d,
-    "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d,
-    "relu": nn.ReLU,
-    "sigmoid": nn.Sigmoid,
-    "softmax": nn.Softmax,
-    "log_softmax": nn.LogSoftmax,
-}
-_NOT_OF_THE_LAYER: Final = {"inplace", "_stacklevel", "dtype"}
-_NOTHING: Final = {nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout}  # in evaluation
+Parts = tuple[nn.Module, nn.Module]
+
+_TRIES: Final = 60  # layers of a net whose code cannot be followed, the last first
+_NAMED: Final = 3  # layers that a refusal names
+#: By how much answers may differ where what goes around a layer is looked for: a part of what images change in them.
+_OF_SPREAD: Final = 1e-3
+_ROUNDING: Final = 1e-6
+_POOLS: Final = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
 
-def split(net: nn.Module, layer: str | None = None, *, example: Tensor) -> tuple[nn.Module, nn.Module]:
+def split(net: nn.Module, layer: str | None = None, *, example: Tensor) -> Parts:
     """Body and head with `head(body(x)) == net(x)`; each is an `nn.Sequential` if it is a chain of layers.
 
-    Of a layer that is called several times, the last output counts. Layers that do nothing in evaluation mode
-    are left out of chains, and the net's own modules are shared, not copied.
+    All that the net knows of an image passes through the map. Of a layer that is called several times, the last
+    output counts. Layers that do nothing in evaluation mode are left out of chains, and the net's own modules are
+    shared, not copied.
 
     Args:
         net: in evaluation mode.
-        layer: a module's name, as in `net.named_modules()`, that gives a map (b, d, u, v). None takes the
-            last map of more than one cell that all of the output goes through, before any adaptive pooling;
-            a net without one, or whose code cannot be traced, stays uncut: its map is the image.
-        example: images as the net takes them, at least two.
+        layer: a module's name, as in `net.named_modules()`, that gives a map: (b, d, u, v), (b, u, v, d) or tokens
+            (b, n, d). None takes the last one of 3 x 3 to 20 x 20 cells that all of the output goes through,
+            before any adaptive pooling. If there is none, the map is a smaller or larger one, or the image, in
+            patches.
+        example: images as the net takes them, at least two, not alike.
 
     Raises:
-        RatherError: MODEL-LAYER if there is no such layer, if it gives no map, if some of the output goes
-            around it, or if the net's code cannot be traced.
+        RatherError: MODEL-LAYER if there is no such layer, if it gives no map, or if some of the output goes
+            around it.
     """
     root = net if isinstance(net, OneTensor) else OneTensor(net, key_of(run(net, example)))
     steps = trace(root, example)
-    why = "the net's code cannot be traced"
-    if steps is not None:
-        node = steps.node_of(layer) if layer is not None else steps.last_map()
-        (last,) = steps.output.all_input_nodes
-        body, head = _part(steps, steps.image, node), _part(steps, node, last)
-        features = run(body, example)
-        if difference(run(head, features), steps.example) <= CLOSE:
-            return body, _harmless(head, features)
-        why = "the two parts together give other answers"
-    if layer is not None:
-        do = "" if steps else "Give it as nn.Sequential(body, head), or name no layer"
-        raise RatherError("MODEL-LAYER", where=layer, why=why, do=do)
-    return nn.Identity(), _harmless(root, example)
+    body, head = _default(root, steps, example) if layer is None else _at(root, steps, layer, example)
+    return body, _harmless(head, run(body, example))
+
+
+def _default(root: OneTensor, steps: Trace | None, example: Tensor) -> Parts:
+    """Cut at the last map of a good size, else at one of another size, else nowhere."""
+    maps = [] if steps is None else [(node, steps.layout(node)) for node in steps.maps() if node is not steps.image]
+    cuts: Iterator[Parts | None] = chain(
+        (_at_step(steps, node, example) for node, layout in maps if layout and layout.fits),
+        _at_some_layer(root, example) if steps is None or not steps.fine else (),
+        (_at_step(steps, node, example) for node, layout in maps if layout and layout.cells <= CELLS),
+    )
+    found = next((parts for parts in cuts if parts), None)
+    if found:
+        return found
+    whole = steps and _at_step(steps, steps.image, example)
+    return uncut(whole[1] if whole else root, _size(example))
+
+
+def _at(root: OneTensor, steps: Trace | None, layer: str, example: Tensor) -> Parts:
+    """Cut at a layer that is asked for."""
+    if steps is not None and layer in steps.outputs:
+        parts = _at_step(steps, steps.node_of(layer), example)
+        if parts:
+            return parts
+    seen, answers = see(root, example), run(root, example)
+    parts = _at_layer(root, seen, layer, example, answers)
+    if parts:
+        return parts
+    usable = (other for other in seen.near(layer) if _at_layer(root, seen, other, example, answers))
+    why = "some of the answer goes around it, by a skip connection"
+    if layer not in seen.shapes:
+        why = "no such layer" if seen.shapes else "its inside cannot be seen"
+    elif layout_of(seen.shapes[layer], _size(example)) is None:
+        why = f"it gives {len(seen.shapes[layer])} dimensions, not a map (b, d, u, v)"
+    known = [*islice(usable, _NAMED)] if layer in seen.shapes else get_close_matches(layer, seen.shapes, n=_NAMED)
+    do = "Take " + " or ".join(known) if known else "Name no layer"
+    raise RatherError("MODEL-LAYER", where=layer, why=why, do=do)
+
+
+def _at_step(steps: Trace | None, node: fx.Node, example: Tensor) -> Parts | None:
+    """Cut at a step of a net that can be followed; None if its parts are not the net."""
+    layout = steps and steps.layout(node)
+    if steps is None or layout is None:
+        return None
+    parts = steps.cut(node)
+    return parts if _is_exact(parts, layout, example, steps.example, CLOSE) else None
+
+
+def _at_some_layer(root: OneTensor, example: Tensor) -> Iterator[Parts | None]:
+    """Cut at a layer with a map of a good size, the last first, of a net that runs as a whole."""
+    seen, answers = see(root, example), run(root, example)
+    layouts = {layer: layout_of(shape, _size(example)) for layer, shape in reversed([*seen.shapes.items()])}
+    fitting = (layer for layer, layout in layouts.items() if layout and layout.fits)
+    for layer in islice(fitting, _TRIES):
+        yield _at_layer(root, seen, layer, example, answers)
+
+
+def _at_layer(root: OneTensor, seen: Seen, layer: str, example: Tensor, answers: Tensor) -> Parts | None:
+    """Cut at a layer of a net that runs as a whole; None if there is no map, or if some of the answer goes around."""
+    layout = layout_of(seen.shapes.get(layer, ()), _size(example))
+    if layout is None or isinstance(root.net.get_submodule(layer), _POOLS):
+        return None
+    body = HookedBody(root, layer, layout)
+    head = partial(HookedHead, root, layer, layout, calls=seen.calls[layer])
+    image = example[:1]
+    if _goes_around(head(image=image.clone().requires_grad_(), idle={}), run(body, image)):
+        return None
+    close = min(CLOSE, max(_ROUNDING, _OF_SPREAD * difference(answers.roll(1, 0), answers)))
+    parts = ((body, head(image=image, idle=idle)) for idle in (seen.idle(layer), {}))
+    return next((each for each in parts if _is_exact(each, layout, example, answers, close)), None)
+
+
+def _goes_around(head: HookedHead, maps: Tensor) -> bool:
+    """Whether the answer for a map has a gradient by the image on which the head runs."""
+    try:
+        with torch.enable_grad():
+            answer = head(maps)
+        wanted = answer.requires_grad and torch.autograd.grad(answer.sum(), head.get_buffer("image"), allow_unused=True)
+    except Exception:  # noqa: BLE001 - a user's code may raise anything when its layer gives something else
+        return True
+    return bool(wanted) and wanted[0] is not None
+
+
+def _is_exact(parts: Parts, layout: Layout, example: Tensor, answers: Tensor, close: float) -> bool:
+    """Whether the parts together are the net, for any number of images, and whether the cells of the map matter."""
+    body, head = parts
+    try:
+        maps = run(body, example)
+        given = run(head, maps)
+        same = difference(given, answers) <= close
+        same = same and difference(run(head, run(body, example[:2])), answers[:2]) <= CLOSE
+        return same and (not layout.special or not torch.equal(run(head, layout.other_places(maps)), given))
+    except RatherError:
+        return False
+
+
+def _size(images: Tensor) -> tuple[int, int]:
+    return images.shape[2], images.shape[3]
 
 
 def _harmless(head: nn.Module, features: Tensor) -> nn.Module:
@@ -80,231 +169,3 @@ class _Copy(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """A clone."""
         return x.clone()
-
-
-def _part(trace: Trace, start: fx.Node, end: fx.Node) -> nn.Module:
-    """The steps after `start` up to `end`, as a net of their own."""
-    needed = trace.steps(start, end)
-    nodes = [node for node in trace.graph.nodes if node in needed]
-    chain = _chain(trace, nodes, start)
-    if chain is not None:
-        return chain if len(chain) else nn.Identity()
-    graph = fx.Graph()
-    copied = {start: graph.placeholder("x")}
-    for node in nodes:
-        copied[node] = graph.node_copy(node, copied.__getitem__)
-    graph.output(copied[end])
-    return fx.GraphModule(trace.root, graph)
-
-
-def _chain(trace: Trace, nodes: Sequence[fx.Node], start: fx.Node) -> nn.Sequential | None:
-    """The steps after `start` as the chain of layers that they could have been written as, if they are one."""
-    layers: list[nn.Module] = []
-    last = start
-    for node in nodes:
-        if node not in trace.shapes:
-            continue  # sizes: only reshapes need them, and a reshape is recognised by its result
-        if [n for n in node.all_input_nodes if n in trace.shapes] != [last] or node.args[:1] != (last,):
-            return None
-        step = _layers(trace, node, last)
-        if step is None:
-            return None
-        layers += step
-        last = node
-    return nn.Sequential(*layers)
-
-
-def _layers(trace: Trace, node: fx.Node, last: fx.Node) -> list[nn.Module] | None:
-    """The layers that do what one step does: mostly one, none if it does nothing; None if that is unknown."""
-    before, after = trace.shapes[last], trace.shapes[node]
-    name = function_name(node)
-    if name in {"flatten", "reshape", "view", "squeeze"}:
-        if before != after and after != (before[0], math.prod(before[1:])):
-            return None
-        return [nn.Flatten()] if before != after else []
-    if name == "mean":
-        dims: Any = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
-        if len(before) != 4 or not isinstance(dims, Sequence) or {dim % 4 for dim in dims} != {2, 3}:  # noqa: PLR2004
-            return None
-        return [nn.AdaptiveAvgPool2d(1)] + [nn.Flatten()] * (len(after) < len(before))
-    layer = _layer(trace, node, name)
-    if type(layer) is nn.ReLU:  # a chain may begin anywhere: one in place would change its caller's map
-        layer = nn.ReLU()
-    idle = type(layer) in _NOTHING and layer is not None and not layer.training
-    if idle or (isinstance(layer, nn.AdaptiveAvgPool2d) and before == after):
-        return []
-    return None if layer is None else [layer]
-
-
-def _layer(trace: Trace, node: fx.Node, name: str) -> nn.Module | None:
-    """The layer that a step calls, or that does the same as the function that it calls."""
-    if node.op == "call_module":
-        return module_of(node, trace.root) if len(node.args) == 1 and not node.kwargs else None
-    if name == "dropout" and node.kwargs.get("training") is False:
-        return nn.Identity().eval()
-    computed = len(node.all_input_nodes) > 1  # a size among its arguments
-    if name not in _LAYERS or computed or node.kwargs.get("dtype") is not None:
-        return None
-    return _LAYERS[name](*node.args[1:], **{k: v for k, v in node.kwargs.items() if k not in _NOT_OF_THE_LAYER})
-
-
-@final
-class _Tracer(fx.Tracer):
-    """Follows a net's code, and remembers which step gives each module's output.
-
-    Args:
-        fine: look into all modules but torch's own; else only into `nn.Sequential` and the net itself.
-    """
-
-    def __init__(self, *, fine: bool) -> None:
-        super().__init__()
-        self.fine = fine
-        self.outputs: dict[str, fx.Node] = {}
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if self.fine or module_qualified_name == _NET:
-            return super().is_leaf_module(m, module_qualified_name)
-        return not isinstance(m, nn.Sequential)
-
-    def call_module(
-        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        output = super().call_module(m, forward, args, kwargs)
-        path = self.path_of_module(m)
-        if isinstance(output, fx.Proxy) and path != _NET:
-            self.outputs[path.removeprefix(f"{_NET}.")] = output.node
-        return output
-
-
-@final
-class _Shapes(fx.Interpreter):
-    """Runs a traced net, and remembers the shape of each tensor; `ShapeProp` prints where code fails."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
-        if isinstance(result, Tensor) and n.op != "output":
-            self.shapes[n] = tuple(result.shape)
-        return result
-
-
-def trace(root: OneTensor, example: Tensor) -> Trace | None:
-    """The net's steps, as fine as its code allows; None if the code cannot be traced."""
-    if isinstance(root.net, Function):
-        return None
-    output = run(root, example)
-    for fine in (True, False):
-        tracer = _Tracer(fine=fine)
-        try:
-            graph = tracer.trace(root)
-            steps = _Shapes(fx.GraphModule(root, graph))
-            with torch.no_grad():
-                again = steps.run(example.clone())
-        except Exception:  # noqa: BLE001, S112 - a user's code may raise anything while it is traced
-            continue
-        if difference(again, output) < CLOSE:
-            return Trace(root, graph, tracer.outputs, steps.shapes, output)
-    return None
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """A net as steps from the image to its output."""
-
-    root: nn.Module
-    graph: fx.Graph
-    outputs: Mapping[str, fx.Node]  # of each module, its last
-    shapes: Mapping[fx.Node, tuple[int, ...]]
-    example: Tensor  # the net's output for the images that were traced
-
-    @property
-    def image(self) -> fx.Node:
-        """The first step: the net's input."""
-        first: fx.Node = next(iter(self.graph.nodes))
-        return first
-
-    @property
-    def output(self) -> fx.Node:
-        """The last step: what the net returns."""
-        last: fx.Node = next(reversed(self.graph.nodes))
-        return last
-
-    def node_of(self, layer: str) -> fx.Node:
-        """The step that gives a layer's map, if all of the output goes through it; MODEL-LAYER otherwise."""
-        node = self.outputs.get(layer)
-        if node is not None and self.is_map(node) and node in self.necks:
-            return node
-        usable = [name for name, other in self.outputs.items() if self.is_map(other) and other in self.necks]
-        if node is None:
-            raise RatherError("MODEL-LAYER", where=layer, why="no such layer", do=did_you_mean(layer, usable))
-        place = {node: n for n, node in enumerate(self.graph.nodes)}
-        usable.sort(key=lambda name: abs(place[self.outputs[name]] - place[node]))
-        why = f"it gives {len(self.shapes.get(node, ()))} dimensions, not a map (b, d, u, v)"
-        if self.is_map(node):
-            why = "some of the answer goes around it, by a skip connection"
-        do = "Take " + " or ".join(usable[:3]) if usable else "Name no layer"
-        raise RatherError("MODEL-LAYER", where=layer, why=why, do=do)
-
-    def last_map(self) -> fx.Node:
-        """The last map of several cells before the pooling; the image, if there is none."""
-        last = self.image
-        for node in self.graph.nodes:
-            if node in self.necks:
-                if self._is_pool(node):  # its output may be copies of cells, and no places of the image
-                    break
-                if self.is_map(node) and math.prod(self.shapes[node][2:]) > 1:
-                    last = node
-        return last
-
-    @cached_property
-    def necks(self) -> set[fx.Node]:
-        """The steps that all of the output goes through, the image among them."""
-        needed = self.steps(self.image, self.output) | {self.image}
-        of_image = {self.image}
-        for node in self.graph.nodes:
-            if not of_image.isdisjoint(node.all_input_nodes):
-                of_image.add(node)
-        place = {node: n for n, node in enumerate(node for node in self.graph.nodes if node in needed & of_image)}
-        necks, reach = set(), 0  # up to where the steps so far are needed
-        for node, n in place.items():
-            if reach <= n:
-                necks.add(node)
-            reach = max([reach, *(place[user] for user in node.users if user in place)])
-        return necks
-
-    def steps(self, start: fx.Node, end: fx.Node) -> set[fx.Node]:
-        """The steps that `end` needs, itself among them, once `start` is given."""
-        needed: set[fx.Node] = set()
-        ahead = [end]
-        while ahead:
-            node = ahead.pop()
-            if node is not start and node not in needed:
-                needed.add(node)
-                ahead += node.all_input_nodes
-        return needed
-
-    def is_map(self, node: fx.Node) -> bool:
-        """Whether it gives (b, d, u, v)."""
-        return len(self.shapes.get(node, ())) == _MAP and self.shapes[node][0] == len(self.example)
-
-    def _is_pool(self, node: fx.Node) -> bool:
-        """Whether it pools to a size of its own, whatever the map's."""
-        if node.op == "call_module":
-            return isinstance(module_of(node, self.root), nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d)
-        return function_name(node) in {"adaptive_avg_pool2d", "adaptive_max_pool2d"}
-
-
-def module_of(node: fx.Node, root: nn.Module) -> nn.Module:
-    """The module that a step calls."""
-    return root.get_submodule(str(node.target))
-
-
-def function_name(node: fx.Node) -> str:
-    """The name of the method of a tensor, or of the function of torch, that a step calls; empty if it is neither."""
-    if node.op == "call_function" and str(getattr(node.target, "__module__", "")).startswith("torch"):
-        return str(getattr(node.target, "__name__", ""))
-    return str(node.target) if node.op == "call_method" else ""

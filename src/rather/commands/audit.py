@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import math
 import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -29,7 +30,7 @@ SHOWN: Final = 6  # attributes in the terminal
 AUDIT: Final = Group("The audit", sort_key=0)
 _NOTHING_ASKED: Final = Request()
 #: What may be said of a run that exists; all else says how to make one.
-_OF_A_RUN: Final = {"images", "classifier", "layer", "shape", "classes", "output", "trust"}
+_OF_A_RUN: Final = {"images", "classifier", "layer", "shape", "preprocessing", "classes", "output", "trust"}
 
 
 def audit(
@@ -67,17 +68,18 @@ def audit(
 
     asked = replace(request, images=images, settings=settings_of(set_ or []))
     run, failed = _existing(asked), 0
-    if run is None:
-        run, failed = _made(asked, shown=not json)
-    net = audited_classifier(run, asked)
-    found = look(
-        run,
-        classifier=net,
-        oracle=resolve_oracle(oracle, net),
-        segmenter=resolve_segmenter(segmenter, net),
-        prototypes=None if prototypes is None else Run.open(prototypes),
-        expect=expect or (),
-    )
+    with redirect_stdout(sys.stderr):  # of whatever a net prints
+        if run is None:
+            run, failed = _made(asked, shown=not json)
+        net = audited_classifier(run, asked)
+        found = look(
+            run,
+            classifier=net,
+            oracle=resolve_oracle(oracle, net),
+            segmenter=resolve_segmenter(segmenter, net),
+            prototypes=None if prototypes is None else Run.open(prototypes),
+            expect=expect or (),
+        )
     page = write_audit(found, run)
     if json:
         print(jsonlib.dumps(_finite(told(found, run, page)), allow_nan=False))
@@ -136,7 +138,8 @@ def told(found: Audit, run: Run, page: Path) -> dict[str, Any]:
         "report": str(page),
         "rows": found.rows,
         "found": found.found,
-        "right": found.right and found.right.count,
+        "right": found.agreement and found.agreement.right,
+        "agreement": found.agreement and found.agreement.told(),
         "warnings": [asdict(one) for one in found.warnings],
         "attributes": [asdict(one) for one in found.attributes],
         "regions": [asdict(one) for one in found.regions],
@@ -168,18 +171,27 @@ def _summary(found: Audit, run: Run, page: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from rather.audit.rules import narrowest
     from rather.report.audit import interval
 
     console = Console()
     known = [one for one in found.attributes if one.answer]
     if known:
-        table = Table("attribute", "effect on prediction", "effect on label", "changed in", box=None, pad_edge=False)
+        table = Table(
+            "attribute", "class", "effect on prediction", "effect on label", "changed in", box=None, pad_edge=False
+        )
         for one in known[:SHOWN]:
-            cells = (one.name, interval(one.answer), interval(one.label), f"{one.changed.count} of {one.changed.of}")
+            cells = (
+                one.name,
+                one.towards,
+                interval(one.answer),
+                interval(one.label),
+                f"{one.changed.count} of {one.changed.of}",
+            )
             table.add_row(*map(Text, cells))
         console.print(table)
     if found.places:
-        most = max(found.places, key=lambda one: one.decides.count)
+        most, _ = narrowest([(one, one.decides) for one in found.places])
         of = f"{most.decides.count} of {most.decides.of}"
         console.print(Text(f"\nplace that decides most: {most.name} (moves the prediction of {of} images)"))
     for warning in found.warnings:
@@ -190,5 +202,7 @@ def _summary(found: Audit, run: Run, page: Path) -> None:
     if not found.warnings:
         console.print(Text("\nno warning: no finding met a rule; this does not mean that nothing is wrong"))
     name = run.config["classifier"]["name"]
-    console.print(Text(f"\n{name}: {len(found.warnings)} warnings over {found.rows} images"))
+    if found.agreement:
+        console.print(Text(f"\n{name} {found.agreement}"))
+    console.print(Text(f"{name}: {len(found.warnings)} warnings over {found.rows} images"))
     console.print(Text(f"report: {page}"), soft_wrap=True)

@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 
 from rather import __version__
 from rather.commands.words import from_file, settings_of
-from rather.config.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError
+from rather.config.errors import INTERRUPTED, SOME_FAILED, USAGE, RatherError, Stopped
 from rather.runs.request import HOW, RUN, WHAT, Request
 
 #: A setting of the method, as one writes it on the command line.
@@ -110,6 +110,8 @@ def explain(
         "queries": sum(len(run.ids) for run in runs.values()),
         **explained.counts,
         "seconds": round(explained.seconds, 3),
+        "agreement": {name: one.told() for name, one in explained.agreements.items()},
+        "notes": list(explained.notes),
     }
     if len(runs) > 1:
         printed["methods"] = [
@@ -181,7 +183,7 @@ def export(run: Path, /, *, png: Path | None = None, parquet: Path | None = None
 
     Args:
         run: The run's folder.
-        png: A folder that gets each counterfactual as ID.png, and a table, index.csv.
+        png: A folder that gets each counterfactual under its image's own path, and a table, index.csv.
         parquet: A file that gets all rows; pandas, DuckDB and Hugging Face's `datasets` read it.
     """
     from rather.runs.export import export_parquet, export_png
@@ -249,7 +251,7 @@ def tune_filter(
 
 def _stop(signum: int, frame: object) -> None:
     del frame
-    sys.exit(128 + signum)
+    raise Stopped(128 + signum)
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -58,9 +58,10 @@ def listing(kind: Kind) -> dict[str, str]:
         from rather.bench import list_benches
 
         return list_benches()
+    from rather.hub.extensions import theirs
     from rather.metrics import list_metrics
 
-    return {name: str(metric) for name, metric in list_metrics().items()}
+    return theirs("rather.metrics") | {name: str(metric) for name, metric in list_metrics().items()}
 
 
 def needs(method: str) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from inspect import cleandoc
 from itertools import islice
 from math import isnan
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -24,21 +25,31 @@ from rather.hub.generators import generator_class, list_generators
 from rather.hub.methods import list_methods, method_class
 from rather.hub.presets import Plan, expand, list_presets, preset
 from rather.hub.resources import NAMES, bundled_nets, requirements
+from rather.runs.regions import RegionEffect, region_effects
 
 if TYPE_CHECKING:
     from rather.commands.tune import Trial
     from rather.runs.explain import Explained
     from rather.runs.store import Row, Run
 
+REGION_COLUMNS = (
+    "enough: a change in the region alone reaches the target; needed: no change around "
+    "the region was found that reaches it. Images: those that show the region."
+)
 ROWS = 20  # in the table; the report has all
+FAULTS = 5  # of failed rows below it
 
 
 @contextmanager
 def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, if that is a terminal; it yields a function of (done, asked)."""
+    """A bar on standard error, if that is a terminal; it yields a function of (done, asked).
+
+    What a net prints meanwhile goes to standard error, too: standard output is for results alone.
+    """
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
+    bar = Progress(*columns, console=console, disable=not (shown and console.is_terminal))
+    with redirect_stdout(sys.stderr), bar:
         task = bar.add_task(what, total=None)
         yield lambda done, asked: bar.update(task, completed=done, total=asked)
 
@@ -47,10 +58,18 @@ def summary(explained: Explained, report: Path) -> None:
     """The first rows as a table, or of several methods a line each; the counts, and where to look."""
     console = Console()
     runs = explained.runs
-    console.print(_rows(*runs.values()) if len(runs) == 1 else _methods(runs))
+    effects = region_effects(runs)
+    if effects:
+        console.print(_effects(effects))
+    else:
+        console.print(_rows(*runs.values()) if len(runs) == 1 else _methods(runs))
+    for line in islice(_failures(runs.values()), FAULTS):
+        console.print(Text(line))
     counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in explained.counts.items() if n)
     asked = sum(len(run.ids) for run in runs.values())
     console.print(Text(f"\n{counts} of {asked} in {explained.seconds:.1f} s"))
+    for name, agreement in explained.agreements.items():
+        console.print(Text(f"{name} {agreement}"))
     console.print(Text(f"report: {report}"), soft_wrap=True)
 
 
@@ -73,7 +92,7 @@ def _rows(run: Run) -> Table:
         cells = {"probability": probability, "changed too": ", ".join(_changed_too(row, asked))}
         status = row.status.replace("_", " ") + (f" ({row.code})" if row.code else "")
         steps = str(row.steps) if row.image else ""
-        told = (_place(row), before, after, row.target or "", *(cells[head] for head in last), status, steps)
+        told = (row.place, before, after, row.target or "", *(cells[head] for head in last), status, steps)
         table.add_row(*map(Text, told))
     if len(run.ids) > ROWS:
         table.add_row(Text("..."))
@@ -86,10 +105,19 @@ def _changed_too(row: Row, asked: Mapping[str, Any]) -> list[str]:
     return [name for name, pair in ends if len({p > 0.5 for p in pair}) > 1]  # noqa: PLR2004 - yes or no
 
 
-def _place(row: Row) -> str:
-    """Where a person finds the image: of a file its name and folder, else its id."""
-    path = Path(row.where)
-    return str(Path(*path.parts[-2:])) if path.suffix else row.id
+def _failures(runs: Iterable[Run]) -> Iterator[str]:
+    """Why rows failed, each with the place of its image."""
+    for row in (row for run in runs for row in run.rows() if row.status == "failed"):
+        yield f"failed: {'' if row.where in row.message else f'{row.where}: '}{row.message}"
+
+
+def _effects(effects: Sequence[RegionEffect]) -> Group:
+    """Where a change is enough, and where it is needed, the regions that matter most first."""
+    table = Table("region", "images", "enough", "needed", box=None, pad_edge=False)
+    for one in effects:
+        shares = (f"{part} ({part / one.images:.0%})" if one.images else "" for part in (one.enough, one.needed))
+        table.add_row(Text(one.name), str(one.images), *shares)
+    return Group(table, Text(f"\n{REGION_COLUMNS}"))
 
 
 def _methods(runs: Mapping[str, Run]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,10 +13,14 @@ from cyclopts.types import NonNegativeInt, PositiveInt
 from cyclopts.validators import Number
 
 from rather.commands.words import settings_of
+from rather.config.pictures import NO_OPTIONS, PictureOptions
 from rather.hub.generators import list_generators
 
 if TYPE_CHECKING:
     from rather.train import ClassifierFigures, GeneratorFigures
+
+#: How many channels a net of a folder's pictures takes.
+Channels = Literal["1", "3", "auto"]
 
 train = App(
     name="train",
@@ -37,6 +42,8 @@ def train_classifier(
     members: PositiveInt | None = None,
     seed: NonNegativeInt | None = None,
     size: PositiveInt | None = None,
+    channels: Channels = "auto",
+    pictures: Annotated[PictureOptions, Parameter(name="*")] = NO_OPTIONS,
     json: bool = False,
 ) -> int:
     """Train a small classifier, or an ensemble, on labelled pictures; a minute or two for 10,000 digits.
@@ -53,6 +60,8 @@ def train_classifier(
         members: Number of classifiers; several make one ensemble [default: 1].
         seed: Seed of the first member; each further member has the next [default: 0].
         size: Pixels per side to which a folder's pictures are resized.
+        channels: Of a folder's pictures; auto is 1 where all of them are grey, else as many as they have.
+        pictures: How a folder is read.
         json: Print one JSON object and nothing else.
     """
     from rather.commands.terminal import progress_bar
@@ -70,12 +79,26 @@ def train_classifier(
     }
     recipe = validate(ClassifierRecipe, {key: value for key, value in given.items() if value is not None}, "recipe")
     with progress_bar("training", shown=not json) as progress:
-        figures = train_to_file(data, out, recipe, size=size, progress=lambda done, total, _loss: progress(done, total))
+        figures = train_to_file(
+            data,
+            out,
+            recipe,
+            size=size,
+            channels=_number(channels),
+            options=pictures,
+            progress=lambda done, total, _loss: progress(done, total),
+        )
     return _done(out, figures, json=json)
+
+
+def _number(channels: Channels) -> int | None:
+    return None if channels == "auto" else int(channels)
 
 
 def _done(out: Path, figures: ClassifierFigures | GeneratorFigures | None, *, json: bool) -> int:
     if figures is not None:  # of several processes the first alone has them
+        for note in figures.notes:
+            print(f"rather: note: {note}", file=sys.stderr)
         print(jsonlib.dumps({"file": str(out), **figures.card()}) if json else f"{out}: {figures}")
     return 0
 
@@ -87,6 +110,7 @@ def train_latent_classifier(
     generator: str = "digits-vae",
     out: Path,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    pictures: Annotated[PictureOptions, Parameter(name="*")] = NO_OPTIONS,
     json: bool = False,
 ) -> int:
     """Train an ensemble of classifiers on a generator's latents; the method clarity needs them.
@@ -96,6 +120,7 @@ def train_latent_classifier(
         generator: The generator: a bundled one (`rather list generators`), or a file that `rather train vae` wrote.
         out: The new file, NAME.safetensors; `rather explain --latent` and `--classifier` take it.
         set_: A setting, KEY=VALUE; may be repeated (`rather describe latent-classifier`).
+        pictures: How a folder is read.
         json: Print one JSON object and nothing else.
     """
     from rather.commands.terminal import progress_bar
@@ -104,7 +129,9 @@ def train_latent_classifier(
 
     recipe = validate(LatentRecipe, settings_of(set_ or []), "latent-classifier")
     with progress_bar("training", shown=not json) as progress:
-        figures = train_latent(data, generator, out, recipe, progress=lambda done, total, _loss: progress(done, total))
+        figures = train_latent(
+            data, generator, out, recipe, options=pictures, progress=lambda done, total, _loss: progress(done, total)
+        )
     return _done(out, figures, json=json)
 
 
@@ -117,6 +144,8 @@ def _train_generator(kind: str, line: str) -> Callable[..., int]:
         out: Path,
         set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
         size: PositiveInt | None = None,
+        channels: Channels = "auto",
+        pictures: Annotated[PictureOptions, Parameter(name="*")] = NO_OPTIONS,
         seed: Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))] = 0,
         precision: Literal["auto", "fp32", "bf16"] = "auto",
         classifier: str | None = None,
@@ -135,9 +164,11 @@ def _train_generator(kind: str, line: str) -> Callable[..., int]:
                 data,
                 out,
                 size=size,
+                channels=_number(channels),
+                options=pictures,
                 seed=seed,
                 precision=precision,
-                judge=None if name is None else load_classifier(name),
+                classifier=None if name is None else load_classifier(name),
                 progress=lambda done, total, _loss: progress(done, total),
             )
         return _done(out, figures, json=json)
@@ -149,10 +180,12 @@ def _train_generator(kind: str, line: str) -> Callable[..., int]:
 
     Args:
         data: A dataset (`rather list data`), or a folder of pictures; kinds that need regions or attributes need a
-            dataset that has them.
+            dataset that has them, or --masks or --annotations.
         out: The new file, NAME.safetensors; a preview is written to NAME.preview.png.
         set_: A setting, KEY=VALUE; may be repeated (`rather describe {kind}`).
         size: Pixels per side to which a folder's pictures are resized.
+        channels: Of a folder's pictures; auto is 1 where all of them are grey, else as many as they have.
+        pictures: How a folder is read.
         seed: Seed of the first weights and of all other random numbers.
         precision: bf16 computes in bfloat16; auto does so on devices that gain from it.
         classifier: A classifier that measures the result; an exaggerator is trained for it. By default the bundled

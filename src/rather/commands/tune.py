@@ -134,7 +134,7 @@ def filter_heights(
     net = load_classifier(classifier or classifier_of(data) or "digits")
     denoiser = resolve_generator(generator, net, Requirement("generator", Denoiser, ("ddpm",)))
     assert isinstance(denoiser, Denoiser)  # noqa: S101 - as it was asked for
-    source = load_dataset(data, shape=net.shape).test
+    source = load_dataset(data, like=net).test
     x, indices = read_all(source, evenly_spaced(len(source), count))
     noise = Noise(seed, [source.id(index) for index in indices])
     return heights(denoiser, net, x, noise, num_inference_steps=num_inference_steps, share=share)

@@ -17,6 +17,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "CFG-UNKNOWN": (USAGE, "no such name"),
     "CFG-SETTING": (USAGE, "a setting is not usable"),
     "CFG-CLASS": (USAGE, "no such class"),
+    "CFG-REGION": (USAGE, "region does not exist"),
     "CFG-OPTIONS": (USAGE, "these options do not go together"),
     "CFG-FILE": (USAGE, "the settings file is not usable"),
     "DATA-NOT-FOUND": (USAGE, "no such image, folder or data set"),
@@ -31,6 +32,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "IMG-FORMAT": (SOME_FAILED, "image format not accepted"),
     "IMG-ANIMATED": (SOME_FAILED, "image has several frames"),
     "IMG-DEPTH": (SOME_FAILED, "image has more than 8 bits a channel"),
+    "IMG-CHANNELS": (SOME_FAILED, "image has another number of channels than the classifier takes"),
     "IMG-ALPHA": (SOME_FAILED, "image is partly transparent"),
     "IMG-TOO-LARGE": (SOME_FAILED, "image has too many pixels"),
     "IMG-TOO-SMALL": (SOME_FAILED, "image is too small"),
@@ -38,6 +40,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "IMG-CHANGED": (SOME_FAILED, "image file is another than a moment ago"),
     "IMG-PERMISSION": (SOME_FAILED, "image file cannot be opened"),
     "MODEL-INPUT": (REFUSED, "the classifier does not accept these images"),
+    "MODEL-FAILS": (SOME_FAILED, "the classifier fails on an image"),
+    "MODEL-PREPROCESS": (REFUSED, "this preprocessing cannot be followed"),
     "MODEL-PROBABILITIES": (REFUSED, "the classifier returns probabilities, not logits"),
     "MODEL-NOT-PROBABILITIES": (REFUSED, "the classifier does not return probabilities of classes"),
     "MODEL-ONE-OUTPUT": (REFUSED, "the classifier has one output"),
@@ -51,7 +55,13 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "MODEL-CODE": (REFUSED, "this is code, and code runs only with consent"),
     "MODEL-FACTORY": (REFUSED, "the code that should make it fails"),
     "MODEL-COPY": (REFUSED, "the classifier cannot be copied"),
-    "MODEL-FILE-DAMAGED": (REFUSED, "the file of a net is damaged or of another kind"),
+    "MODEL-FILE-DAMAGED": (REFUSED, "the file of a net is damaged"),
+    "MODEL-FILE-KIND": (REFUSED, "nets are not read from a file of this kind"),
+    "MODEL-FILE-SPEC": (REFUSED, "say what this file is"),
+    "MODEL-FILE-MISSING": (REFUSED, "a part of the net is missing"),
+    "MODEL-WEIGHTS": (REFUSED, "the weights are of another net"),
+    "MODEL-ADDRESS": (REFUSED, "the address gives no usable answer"),
+    "MODEL-CONVERTED": (REFUSED, "the converted net does not answer as its file does"),
     "MODEL-KIND": (REFUSED, "this file holds another kind of net"),
     "MODEL-NOT-FOUND": (REFUSED, "no such classifier"),
     "MODEL-MISSING-LIBRARY": (REFUSED, "a library that this needs is not installed"),
@@ -69,6 +79,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "TRAIN-NONFINITE": (REFUSED, "training diverged"),
     "STORE-NOT-WRITABLE": (MACHINE, "the folder cannot be written"),
     "RUN-MEMORY": (MACHINE, "the memory is too small for a single image"),
+    "RUN-TIMEOUT": (SOME_FAILED, "an image took longer than the time limit"),
+    "RUN-FAULT": (SOME_FAILED, "the search fails on an image"),
     "STORE-DISK-FULL": (MACHINE, "the disk is full"),
     "RUN-NOT-FOUND": (USAGE, "no run there"),
     "RUN-BUSY": (BUSY, "another process works on this run"),
@@ -79,10 +91,16 @@ CODES: Final[dict[str, tuple[int, str]]] = {
 #: Why an image has no counterfactual, where that is no error: of its row in the store, and in the report.
 REASONS: Final[dict[str, str]] = {
     "BUDGET": "No counterfactual within the budget; the best attempt is shown.",
+    "GRADIENT-NONFINITE": "No counterfactual: where the search ended the classifier's gradient is NaN or infinite.",
     "LOST-IN-SAVING": "Found, and lost again when rounded to the 8 bits of a picture, which is shown.",
+    "NO-REGION": "The image has no pixel in the region that may change.",
     "NONFINITE": "The search left the finite numbers.",
     "ALREADY-TARGET": "The classifier says so already.",
 }
+
+
+class Stopped(SystemExit):
+    """A signal ends the program: not to be taken for a net that does."""
 
 
 class RatherError(ValueError):
@@ -117,3 +135,9 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     if close:
         return "Did you mean " + " or ".join(by_letters[one] for one in close)
     return "Choose from " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")  # noqa: PLR2004
+
+
+def brief(error: Exception) -> str:
+    """The first line of another library's error, cut to a length that a message can hold."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first}"[:200].rstrip(" .:")

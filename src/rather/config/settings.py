@@ -30,13 +30,16 @@ RENAMED: Final[Mapping[str, str]] = {
     "falling": "lr_schedule",
     "frames": "num_path_frames",
     "halvings": "mask_search_steps",
+    "inner": "guided_share",
     "iterations": "steps",
-    "judge": "score_on",
+    "judge": "score_on second_classifier",  # of Goyal, and of a benchmark
     "last_respacing": "refine_inference_steps",
+    "measures": "metrics",
     "oracle": "second_classifier",
     "points": "num_fisher_samples",
     "respacing": "num_inference_steps",
     "screen": "prescreen",
+    "share": "mask_share",
     "spread": "init_noise_std",
     "weight": "class_weight",
 }
@@ -179,8 +182,8 @@ def format_error(error: ValidationError, model: type[BaseModel], name: str) -> R
     key = ".".join(str(part) for part in first["loc"])
     where = f"{name}.{key}" if key else name
     if first["type"] == "extra_forbidden":
-        renamed = RENAMED.get(key)
-        if renamed in model.model_fields:
+        renamed = next((name for name in RENAMED.get(key, "").split() if name in model.model_fields), None)
+        if renamed:
             return RatherError("CFG-SETTING", where=where, why="renamed", do=f"Say {renamed}")
         return RatherError("CFG-SETTING", where=where, why="unknown", do=did_you_mean(key, model.model_fields))
     why = first["msg"].removeprefix("Value error, ")

@@ -9,17 +9,19 @@ from copy import copy
 from functools import cached_property
 from typing import final
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rather.classifiers.checks import check_answer, noise
+from rather.classifiers.inputs import PerChannel, PreprocessLike, ShapeLike, inputs_of, net_input
 from rather.classifiers.names import Names, names_of, normal
 from rather.classifiers.questions import Kind, Question, question_of
-from rather.classifiers.wrap import PerChannel, Wrapped, wrap
+from rather.classifiers.wrap import Wrapped, wrap
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.output import LABELS, VALUES, Output
-from rather.io.images import Shape
+from rather.core.faults import named_faults
+from rather.io.memory import was_short
 from rather.types import Features, Images, Logits, Resource, Target
 
 
@@ -34,65 +36,73 @@ class Classifier(Resource, nn.Module):
     Args:
         net: images (b, c, h, w), normalised, to one number for each class, or to one for the second of two.
         head: to take two parts as they are, without a copy and a look: `net` is the body then.
-        shape: (c, h, w) of its images.
+        shape: (c, h, w) of its images, in any sequence; not needed with `preprocess`.
         classes: a name for each class, no two alike; or a file of them, or "imagenet", see
             `rather.classifiers.names`; by default its number.
-        mean: per channel, subtracted from images in [0, 1]; 0 by default.
-        std: per channel, divides them; 1 by default.
+        mean: a number, or one for each channel, subtracted from images; what `preprocess` subtracts, or 0, by default.
+        std: likewise, divides them; what `preprocess` divides by, or 1, by default.
+        scale: what white is where `mean` and `std` come from: 255 for a net that takes pixels from 0 to 255. Images are
+            in [0, 1] whatever it is.
+        preprocess: how a picture becomes the net's input: your transform for evaluation, or a library's, from a PIL
+            image to a tensor. Its resizing and cropping are used for pictures from files, its last steps become mean,
+            std and the order of the channels; see `rather.io.preprocessing`.
         output: what its numbers are. Of labels that do not exclude each other ("multi-label") and of values
             ("value"), `classes` are the names; ask for one with `ask`, or with a target.
         layer: where to cut it into body and head, as `named_modules` calls it; by default where the features
             are a map for the last time.
         name: its name in reports.
         members: the classifiers of an ensemble, if it is one.
+        notes: what whoever uses it should know of how it was loaded; `explain` prints them.
 
     Raises:
         RatherError: MODEL-INPUT, -OUTPUT-TYPE, -OUTPUT-SHAPE, -ONE-OUTPUT, -PROBABILITIES,
             -NOT-PROBABILITIES, -NONFINITE, -WEIGHTS-NONFINITE, -TRAIN-MODE, -BATCH-DEPENDENT, -LAYER,
-            -CLASSES or -COPY; CFG-SETTING for means or deviations that are not one for each channel.
+            -CLASSES, -COPY or -PREPROCESS.
     """
 
     mean: Tensor
     std: Tensor
     _sees_grey = False
+    #: The net in another library, from which this one was converted: `preflight` compares their answers.
+    reference: tuple[Classifier, ...] = ()
 
     def __init__(
         self,
         net: nn.Module | Callable[[Tensor], object],
         head: nn.Module | None = None,
         *,
-        shape: Shape | None = None,
+        shape: ShapeLike | None = None,
         classes: Names | None = None,
         mean: PerChannel = None,
         std: PerChannel = None,
+        scale: float = 1.0,
+        preprocess: PreprocessLike | None = None,
         output: Output = "logits",
         layer: str | None = None,
         name: str = "classifier",
         members: Sequence[Classifier] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        if shape is None:
-            why = "the size of its images is not known"
-            raise RatherError(
-                "MODEL-INPUT", where=name, why=why, do="Give shape=(channels, height, width), or --shape C H W"
-            )
+        inputs = inputs_of(name, shape=shape, mean=mean, std=std, scale=scale, given=preprocess)
         if classes is not None:
             classes = names_of(classes)
         if head is None:
-            parts = wrap(net, shape=shape, classes=classes, mean=mean, std=std, output=output, layer=layer, name=name)
+            parts = wrap(net, inputs=inputs, classes=classes, output=output, layer=layer, name=name)
         elif isinstance(net, nn.Module) and classes is not None:
             parts = Wrapped(net, head, tuple(classes), None)
         else:
             raise RatherError("MODEL-CLASSES", where=name, why="a head needs a module before it and names of classes")
         self.body, self.head, self.classes, device = parts
-        self.shape, self.name, self.output = shape, name, output
+        self.shape, self.preprocess = inputs.shape, inputs.preprocess
+        self.name, self.output, self.notes = name, output, tuple(notes)
         self._asked: tuple[Question, Classifier] | None = None  # a tuple, so that it is not registered
         self._members = tuple(members)  # a tuple, so that they are not registered twice
         twice = [one for one, count in Counter(self.classes).items() if count > 1]
         if twice:
             raise RatherError("MODEL-CLASSES", where=twice[0], why="two classes have this name")
-        self.register_buffer("mean", _per_channel("mean", 0.0 if mean is None else mean, shape[0]))
-        self.register_buffer("std", _per_channel("std", 1.0 if std is None else std, shape[0]))
+        self.register_buffer("mean", inputs.mean)
+        self.register_buffer("std", inputs.std)
         self.eval().requires_grad_(requires_grad=False)
         if device is not None:
             self.to(device)
@@ -171,14 +181,16 @@ class Classifier(Resource, nn.Module):
             std=self.get_buffer("std").flatten(),
             name=self.name,
         )
-        asked._asked = (question, self)
+        asked._asked, asked.preprocess, asked.notes = (question, self), self.preprocess, self.notes
         return asked.to(centre)
 
     def numbers(self, x: Images) -> Float[Tensor, "b k"]:
         """What its head gives before anything was asked: a logit of each class or label, or values."""
         head = self.head if self._asked is None else self.head[:-1]  # type: ignore[index] # a Sequential, see `ask`
-        given: Tensor = head(self.features(x))
-        return given
+        features = self.features(x)
+        with named_faults():
+            given: object = head(features)
+        return check_answer(given, len(x), len(self.source.classes))
 
     @torch.no_grad()
     def outputs(self, x: Images, batch_size: int = 256) -> Float[Tensor, "b k"]:
@@ -187,14 +199,22 @@ class Classifier(Resource, nn.Module):
         return numbers.sigmoid() if self.source.kind == "labels" else numbers
 
     def forward(self, x: Images) -> Logits:
-        """The logits of images; of labels their logits, and values."""
-        given: Tensor = self.head(self.features(x))
-        return given
+        """The logits of images; of labels their logits, and values.
+
+        Raises:
+            RatherError: MODEL-FAILS for whatever the net raises; MODEL-OUTPUT-TYPE, MODEL-OUTPUT-SHAPE or
+                MODEL-CLASSES where its answer is no row of numbers for each image and class.
+        """
+        features = self.features(x)
+        with named_faults():
+            given: object = self.head(features)
+        return check_answer(given, len(x), len(self.classes))
 
     def features(self, x: Images) -> Features:
         """The map that the head sees."""
         seen = x.mean(1, keepdim=True) if self._sees_grey else x
-        given: Tensor = self.body((seen - self.mean) / self.std)
+        with named_faults():
+            given: Tensor = self.body(net_input(seen, self.mean, self.std, self.preprocess))
         return given
 
     @cached_property
@@ -203,6 +223,20 @@ class Classifier(Resource, nn.Module):
         same = copy(self)
         vars(same).update(_sees_grey=True, _members=tuple(member.in_grey for member in self._members))
         return same
+
+    @cached_property
+    def differentiable(self) -> bool:
+        """Whether a gradient passes from its answer back to the image, tried once, with an image of noise.
+
+        It does not where the answer is computed outside torch (ONNX, numpy, an address), or is detached.
+        """
+        x = noise(1, self.shape).to(self.mean).requires_grad_()
+        try:
+            with torch.inference_mode(mode=False), torch.enable_grad():
+                torch.autograd.grad(self(x).sum(), x)
+        except Exception as error:  # noqa: BLE001 - what cannot take such an image may say so in any way
+            return was_short(error)  # too little memory is another fault
+        return True
 
     @torch.no_grad()
     def probabilities(self, x: Images, batch_size: int = 256) -> Float[Tensor, "b k"]:
@@ -229,8 +263,9 @@ class Classifier(Resource, nn.Module):
         return super().train(mode=False)
 
     def fingerprint(self) -> str:
-        """A sha256 of its classes and of all that `fingerprint` looks at."""
-        return fingerprint(self, self.shape, self.classes, self.get_buffer("mean").device)
+        """A sha256 of its classes, its preprocessing and all that `fingerprint` looks at."""
+        told = self.classes if self.preprocess is None else (self.classes, self.preprocess.name)
+        return fingerprint(self, self.shape, told, self.get_buffer("mean").device)
 
     def class_index(self, name: str) -> int:
         """The index of a class given by name or by number; a wrong one is answered with the nearest names."""
@@ -280,12 +315,3 @@ def _loaded(library: str, model: str, weights: str | None, layer: str | None) ->
     from rather import load_classifier  # the public face knows every library, this module none
 
     return load_classifier(f"{library}:{model}" if weights is None else f"{library}:{model}={weights}", layer=layer)
-
-
-def _per_channel(name: str, values: float | Sequence[float] | Tensor | np.ndarray, count: int) -> Tensor:
-    numbers = torch.as_tensor(values, dtype=torch.float32).flatten()
-    if isinstance(values, float):
-        numbers = numbers.expand(count)
-    if len(numbers) != count:
-        raise RatherError("CFG-SETTING", where=f"{name} of {len(numbers)}", why=f"there are {count} channels")
-    return numbers.clone().view(-1, 1, 1)

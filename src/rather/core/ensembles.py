@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rather.classifiers.checks import noise
+from rather.classifiers.maps import is_uncut, uncut
 from rather.config.errors import RatherError
 from rather.core.classifier import Classifier
 from rather.types import Features, Images, Logits
@@ -18,7 +19,8 @@ from rather.types import Features, Images, Logits
 def ensemble(members: Sequence[Classifier], name: str = "ensemble") -> Classifier:
     """The classifier whose logits are the mean of its members' log-probabilities; members are shared, not copied.
 
-    Its map is its members' maps, concatenated in channels, if they are of one size; else the image.
+    Its map is its members' maps, concatenated in channels, if they are of one size; else the image, in
+    patches if it is large.
 
     Raises:
         RatherError: MODEL-MEMBERS if there are none, or if they differ in shape or classes.
@@ -47,9 +49,9 @@ def _parts(members: Sequence[Classifier]) -> tuple[nn.Module, nn.Module]:
     with torch.no_grad():
         maps = [member.features(image) for member in members]
     grids = {tuple(part.shape[2:]) for part in maps}
-    uncut = all(isinstance(member.body, nn.Identity) for member in members)
-    if uncut or len(grids) > 1 or any(part.ndim != 4 for part in maps):  # noqa: PLR2004 - b, d, u, v
-        return nn.Identity(), _Together(members)
+    whole = all(is_uncut(member.body) for member in members)
+    if whole or len(grids) > 1 or any(part.ndim != 4 for part in maps):  # noqa: PLR2004 - b, d, u, v
+        return uncut(_Together(members), (image.shape[2], image.shape[3]))
     return _Maps(members), _Heads(members, [part.shape[1] for part in maps])
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeVar, final, get_args
 
 import torch
 from pydantic import field_validator
@@ -13,16 +14,22 @@ from torch import Tensor
 
 from rather.config.errors import RatherError
 from rather.config.settings import Settings
+from rather.core.asked import check_found, check_input, check_kinds, goal_of, outputs_of
 from rather.core.classifier import Classifier
 from rather.core.goal import Goal, Noise
 from rather.core.grey import is_grey, search_in_grey, with_grey
+from rather.core.region import Regions, Search, search_inside
 from rather.core.result import Counterfactuals, SearchResult
-from rather.types import Images, Labels, Resource, Target
+from rather.types import Images, Resource, Target
 
 if TYPE_CHECKING:
     from rather.data.source import Dataset, Source
 
 T = TypeVar("T")
+#: Methods for classifiers without a gradient, as an error names them: the first needs no other net.
+WITHOUT_GRADIENT: Final = "sedc, or revise with an autoencoder of such images"
+#: Whether a search differentiates the classifier: always, where the classifier can be differentiated, or never.
+GradientUse = Literal["needed", "optional", "none"]
 
 if TYPE_CHECKING:
 
@@ -65,8 +72,11 @@ class Deferred(Resource, ABC):
 class Method(Settings, ABC):
     """A way of finding counterfactuals. A subclass is final and defines `search`; its module cites the paper.
 
+    `gradient` says whether the search differentiates the classifier; a wrapper, which does not, says "none".
     Of an image whose three channels are equal, the counterfactual's are equal, too: see `core.grey`.
     """
+
+    gradient: ClassVar[GradientUse] = "needed"
 
     @abstractmethod
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
@@ -81,6 +91,7 @@ class Method(Settings, ABC):
         *,
         seed: int = 0,
         ids: Sequence[str] | None = None,
+        region: Regions | None = None,
     ) -> Counterfactuals:
         """Explain a batch: for each image the change after which the classifier says `target`.
 
@@ -91,36 +102,38 @@ class Method(Settings, ABC):
                 `Classifier.ask` takes. Rows that are there already come back unchanged, with the status "already".
             seed: of the noise; together with a row's id it fixes all random numbers.
             ids: a name for each row, by default its place in the batch.
+            region: for each image the pixels that may change, (b, h, w) of torch.bool; by default all. Each image
+                is then searched by itself, which is slower than a batch.
 
         Raises:
-            RatherError: images of another shape or range, or a class that does not exist.
+            RatherError: images or a region of another shape or range, a class that does not exist, or MODEL-GRADIENT
+                if the method needs a gradient and the classifier has none.
         """
-        _check_kinds(classifier, x)
+        check_kinds(classifier, x)
+        self.check_gradient(classifier)
         if not isinstance(target, Goal):
             classifier, target = classifier.asked_for(target)
         if classifier.question is not None and classifier.question.relative and len(x) > 1:
-            return self._one_by_one(classifier, x, target, seed, ids)
+            names = [str(i) for i in range(len(x))] if ids is None else ids
+            own = goal_of(classifier, target, x.detach().to(torch.float32))
+            return self._one_by_one(classifier, x, own, region, seed=seed, ids=names)
         # A search takes gradients, which nothing made in inference mode can have: hence the copies, too.
         with torch.inference_mode(mode=False), torch.random.fork_rng(devices=[]):  # torch's stream: no trace
             x = x.detach().to(torch.float32, copy=True)
             classifier = classifier.at(x)
-            goal = _goal(classifier, target, x)
-            names = [str(i) for i in range(len(x))] if ids is None else ids
-            _check(classifier, x, goal, names)
-            noise = Noise(seed, names)
+            goal = goal_of(classifier, target, x)
+            noise = Noise(seed, [str(i) for i in range(len(x))] if ids is None else ids)
+            check_input(classifier, x, goal, noise.ids, region)
+            search = self.for_classifier(classifier).search
             before = classifier.probabilities(x)
             (rows,) = (~goal.reached(before.log())).nonzero(as_tuple=True)
             every = len(rows) == len(x)
             some, its_goal = (x, goal) if every else (x[rows], goal[rows])
-            method = self.for_classifier(classifier)
-            found = (
-                search_in_grey(method.search, classifier, some, its_goal, noise[rows])
-                if len(rows)
-                else _nothing(some, its_goal)
-            )
-            _check_found(self.name(), found, some)
-            raw = found.images.detach()
-            images, after, failure = _judged(classifier, some, its_goal, raw) if len(rows) else (some, before[:0], ())
+            inside = None if region is None else region[rows]
+            found = _found(search, classifier, some, its_goal, noise[rows], inside)
+            check_found(self.name(), found, some)
+            judged = _judged(classifier, some, its_goal, found, inside) if len(rows) else (some, before[:0], ())
+        images, after, failure = judged
         result = Counterfactuals(
             queries=some,
             images=images,
@@ -142,14 +155,13 @@ class Method(Settings, ABC):
         return replace(result, info={**result.info, **per_row})
 
     def _one_by_one(
-        self, classifier: Classifier, x: Images, target: Goal | Target, seed: int, ids: Sequence[str] | None
+        self, classifier: Classifier, x: Images, goal: Goal, region: Regions | None, *, seed: int, ids: Sequence[str]
     ) -> Counterfactuals:
         """Each image with a question of its own."""
-        x = x.detach().to(torch.float32)
-        goal = target if isinstance(target, Goal) else _goal(classifier, target, x)
-        names = [str(i) for i in range(len(x))] if ids is None else ids
-        rows = torch.arange(len(x)).split(1)
-        parts = [self(classifier, x[n], goal[n], seed=seed, ids=[names[int(n)]]) for n in rows]
+        parts = []
+        for n, name in zip(torch.arange(len(x)).split(1), ids, strict=True):
+            inside = None if region is None else region[n]
+            parts.append(self(classifier, x[n], goal[n], seed=seed, ids=[name], region=inside))
         return Counterfactuals.cat(parts)
 
     @field_validator("*", mode="wrap")
@@ -174,6 +186,24 @@ class Method(Settings, ABC):
                 made[name] = ready
         return self.model_copy(update=made) if made else self
 
+    def needs_gradient(self) -> bool:
+        """Whether the classifier has to have a gradient, with these settings; a wrapper needs what its method needs."""
+        return self.gradient == "needed" or any(one.needs_gradient() for _, one in self if isinstance(one, Method))
+
+    def check_gradient(self, classifier: Classifier) -> None:
+        """Refuse a classifier without a gradient, if the method needs one.
+
+        Raises:
+            RatherError: MODEL-GRADIENT.
+        """
+        if self.needs_gradient() and not classifier.differentiable:
+            raise RatherError(
+                "MODEL-GRADIENT",
+                where=classifier.name,
+                why=f"{self.name()} needs one",
+                do=f"Take {WITHOUT_GRADIENT}; rather list methods shows which others need none",
+            )
+
     def settings(self) -> dict[str, Any]:
         """Its settings as plain data, its name among them; `load_method` makes the method of them again."""
         return {"name": self.name()} | {
@@ -187,13 +217,26 @@ def _resource_kind(annotation: Any) -> type | None:
     return kind if isinstance(kind, type) and issubclass(kind, Resource | Method) else None
 
 
+def _found(  # noqa: PLR0917 - what a search takes, and where
+    search: Search, classifier: Classifier, x: Images, goal: Goal, noise: Noise, region: Regions | None
+) -> SearchResult:
+    if not len(x):
+        return _nothing(x, goal)
+    if region is None:
+        return search_in_grey(search, classifier, x, goal, noise)
+    return search_inside(search, classifier, x, goal, noise, region=region)
+
+
 def _nothing(x: Images, goal: Goal) -> SearchResult:
     """What is found for no rows, so that no search has to consider them."""
     return SearchResult(images=x, steps=torch.zeros_like(goal.target), evaluations=torch.zeros_like(goal.target))
 
 
-def _judged(classifier: Classifier, x: Images, goal: Goal, found: Images) -> tuple[Images, Tensor, tuple[str, ...]]:
+def _judged(
+    classifier: Classifier, x: Images, goal: Goal, searched: SearchResult, region: Regions | None
+) -> tuple[Images, Tensor, tuple[str, ...]]:
     """The 8-bit pictures of what was found, their probabilities, and why each is no success."""
+    found = searched.images.detach()
     finite = found.isfinite().flatten(1).all(1)
     raw = with_grey(torch.where(finite[:, None, None, None], found, x).clamp(0, 1), is_grey(x))
     images = (raw * 255).round() / 255
@@ -204,7 +247,30 @@ def _judged(classifier: Classifier, x: Images, goal: Goal, found: Images) -> tup
         "" if r else "NONFINITE" if not f else "LOST-IN-SAVING" if w else "BUDGET"
         for r, f, w in zip(reached.tolist(), finite.tolist(), lost.tolist(), strict=True)
     )
-    return images, after, failure
+    failure = _with_bad_gradients(classifier, raw, goal, failure)
+    return images, after, failure if region is None else _without_region(failure, region)
+
+
+def _without_region(failure: tuple[str, ...], region: Regions) -> tuple[str, ...]:
+    """The same reasons, but for rows whose region is empty: nothing may change there."""
+    may_change = region.flatten(1).any(1).tolist()
+    return tuple(why if may else "NO-REGION" for why, may in zip(failure, may_change, strict=True))
+
+
+def _with_bad_gradients(classifier: Classifier, z: Images, goal: Goal, failure: Sequence[str]) -> tuple[str, ...]:
+    """The same reasons, but where a search without success ended in a gradient of NaN or infinity, that."""
+    rows = [n for n, reason in enumerate(failure) if reason == "BUDGET"]
+    bad = {n for n in rows if not _finite_gradient(classifier, z[n : n + 1], goal.target[n])}
+    return tuple("GRADIENT-NONFINITE" if n in bad else reason for n, reason in enumerate(failure))
+
+
+def _finite_gradient(classifier: Classifier, z: Images, target: Tensor) -> bool:
+    """Whether the gradient of the target at an image is finite; true of a classifier that has none."""
+    with torch.enable_grad(), suppress(RuntimeError):  # a net that cannot go back
+        z = z.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(classifier(z).log_softmax(1)[0, target], z)
+        return bool(gradient.isfinite().all())
+    return True
 
 
 def _with_already(
@@ -246,91 +312,3 @@ def _plain(value: object, where: str) -> Any:
     if isinstance(value, bool | int | float | str | type(None)):
         return value
     raise TypeError(f"{where}: {type(value).__name__} is neither plain data nor a Method nor a Resource")
-
-
-def _goal(classifier: Classifier, target: Goal | Target, x: Images) -> Goal:
-    kept = classifier.outputs(x) if classifier.source.kind == "labels" else None
-    if isinstance(target, Goal):
-        return Goal(target.target.to(x.device, copy=True), target.confidence.to(x.device, copy=True), kept)
-    if classifier.question is not None and target == "next":
-        return Goal(1 - classifier.probabilities(x).argmax(1), torch.zeros(len(x), device=x.device), kept)
-    return replace(Goal.change(class_numbers(classifier, target, x)), kept=kept)
-
-
-def outputs_of(classifier: Classifier, *images: Images) -> list[dict[str, dict[str, list[float]]]]:
-    """The info of each row on labels or values: by name, what each of the batches has; of classes none."""
-    source = classifier.source
-    if source.kind == "classes":
-        return [{} for _ in images[0]]
-    columns = torch.stack([classifier.outputs(each) for each in images], 2).tolist()
-    return [{source.kind: dict(zip(source.classes, row, strict=True))} for row in columns]
-
-
-def class_numbers(classifier: Classifier, target: Target, x: Images) -> Labels:
-    """The classes that are asked for, by number or name, for all rows or for each, as a number for each row."""
-    if isinstance(target, str):
-        target = classifier.class_index(target)
-    elif isinstance(target, Sequence):
-        target = [classifier.class_index(one) if isinstance(one, str) else one for one in target]
-    try:
-        classes = torch.as_tensor(target, device=x.device)
-    except (TypeError, ValueError, RuntimeError):  # what torch says of None, of ragged lists, of objects
-        classes = torch.empty(0)
-    if classes.is_floating_point() or classes.dtype == torch.bool:
-        raise RatherError("CFG-CLASS", where=f"target {target!r:.60}", why="no class, and not one for each row")
-    return classes.expand(len(x)).clone() if classes.ndim == 0 else classes.clone()
-
-
-def _check_kinds(classifier: object, x: object) -> None:
-    if not isinstance(classifier, Classifier):
-        raise RatherError(
-            "MODEL-INPUT",
-            where=type(classifier).__name__,
-            why="not a Classifier",
-            do="Wrap it: rather.Classifier(net, shape=(c, h, w))",
-        )
-    if not isinstance(x, Tensor):
-        raise RatherError(
-            "DATA-SHAPE", where=f"x is of type {type(x).__name__}", do="Give a tensor (b, c, h, w) in [0, 1]"
-        )
-    if x.ndim != 4 or tuple(x.shape[1:]) != classifier.shape:  # noqa: PLR2004 - b, c, h, w
-        raise RatherError(
-            "DATA-SHAPE",
-            where=f"x of shape {tuple(x.shape)}",
-            why=f"{classifier.name} takes (b, {', '.join(map(str, classifier.shape))})",
-        )
-
-
-def _check_found(name: str, found: SearchResult, x: Images) -> None:
-    """A search that brings back something else for each row is its author's fault, not the user's."""
-    if found.images.shape != x.shape:
-        raise TypeError(f"{name}: images {tuple(found.images.shape)} for x {tuple(x.shape)}")
-    for key, count in (("steps", found.steps), ("evaluations", found.evaluations)):
-        if count.shape != x.shape[:1]:
-            raise TypeError(f"{name}: {key} {tuple(count.shape)} for {len(x)} rows")
-    for key, per_row in [*found.artifacts.items(), *found.info.items()]:
-        if len(per_row) != len(x):
-            raise TypeError(f"{name}: {len(per_row)} of {key!r} for {len(x)} rows")
-
-
-def _check(classifier: Classifier, x: Images, goal: Goal, ids: Sequence[str]) -> None:
-    if len(ids) != len(x):
-        raise RatherError("CFG-OPTIONS", where=f"{len(ids)} ids", why=f"there are {len(x)} images")
-    if goal.target.shape != x.shape[:1]:
-        raise RatherError("CFG-CLASS", where=f"targets {tuple(goal.target.shape)}", why=f"there are {len(x)} images")
-    bad = ~(x.isfinite() & (x >= 0) & (x <= 1)).flatten(1).all(1)
-    if bad.any():
-        row = int(bad.nonzero()[0])
-        raise RatherError(
-            "DATA-NONFINITE",
-            where=f"image {row}",
-            why=f"values from {float(x[row].min()):.3g} to {float(x[row].max()):.3g}",
-            do="Scale to [0, 1]; normalisation belongs inside the classifier",
-        )
-    wrong = (goal.target < 0) | (goal.target >= len(classifier.classes))
-    if wrong.any():
-        raise RatherError(
-            "CFG-CLASS",
-            where=f"target {int(goal.target[wrong][0])}",
-            why=f"the classes are 0 to {len(classifier.classes) - 1}",
-        )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rather.config.errors import RatherError
 from rather.core.goal import Goal
-from rather.types import Image, Images
+from rather.types import Image, Images, Labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,9 @@ Status = Literal["found", "not_found", "already", "failed"]
 _STATUS_OF: Final[Mapping[str, Status]] = {
     "": "found",
     "BUDGET": "not_found",
+    "GRADIENT-NONFINITE": "not_found",
     "LOST-IN-SAVING": "not_found",
+    "NO-REGION": "not_found",
     "ALREADY-TARGET": "already",
 }
 _SHOWN: Final = 4  # rows that a notebook shows by itself
@@ -85,7 +87,7 @@ class Counterfactuals:
     before: Float[Tensor, "b k"]  # class probabilities of the queries
     after: Float[Tensor, "b k"]  # class probabilities of the images
     success: Bool[Tensor, " b"]  # a counterfactual was found: its picture is at the goal
-    failure: tuple[str, ...]  # empty where found, else BUDGET, LOST-IN-SAVING, NONFINITE or ALREADY-TARGET
+    failure: tuple[str, ...]  # empty where found, else a key of `config.errors.REASONS`
     steps: Int[Tensor, " b"]
     evaluations: Int[Tensor, " b"]
     artifacts: Mapping[str, Sequence[Tensor]]  # what only the method knows: its path, edits, attention
@@ -152,8 +154,8 @@ class Counterfactuals:
             "id": [*self.ids] or [str(row) for row in range(len(self))],
             "status": [*self.status],
             "reason": [*self.failure],
-            "predicted": [self.classes[k] for k in self.before.argmax(1).tolist()],
-            "target": [self.classes[k] for k in self.goal.target.tolist()],
+            "predicted": _named(self, self.before.argmax(1)),
+            "target": _named(self, self.goal.target),
             "before": self.before.gather(1, target)[:, 0].tolist(),
             "after": self.after.gather(1, target)[:, 0].tolist(),
             "steps": self.steps.tolist(),
@@ -192,6 +194,12 @@ class Counterfactuals:
         return figure_png(self[:_SHOWN].plot())
 
 
+def _named(rows: Counterfactuals, classes: Labels) -> list[str]:
+    """The names of classes; nothing of a row that the classifier gave no answer for."""
+    known = rows.before.isfinite().all(1)
+    return [rows.classes[k] if there else "" for k, there in zip(classes.tolist(), known.tolist(), strict=True)]
+
+
 def _joined(values: Sequence[Mapping[str, Sequence[Any]]], parts: Sequence[Sized], none: Any) -> Any:
     """What artifacts or info of several batches are as one; a batch that has no such rows has `none` for each."""
     names = dict.fromkeys(name for each in values for name in each)
@@ -216,8 +224,8 @@ class Counterfactual:
         self.status: Status = one.status[0]
         self.success = bool(one.success[0])
         self.reason = one.failure[0]  # why not found, in a word; empty where found
-        self.predicted = one.classes[int(one.before[0].argmax())]  # of the query
-        self.target = one.classes[int(one.goal.target[0])]
+        (self.predicted,) = _named(one, one.before.argmax(1))  # of the query
+        (self.target,) = _named(one, one.goal.target)
         self.before: Float[Tensor, " k"] = one.before[0]  # class probabilities of the query
         self.after: Float[Tensor, " k"] = one.after[0]  # and of the counterfactual
         self.steps, self.evaluations = int(one.steps[0]), int(one.evaluations[0])
@@ -226,6 +234,8 @@ class Counterfactual:
 
     def __repr__(self) -> str:
         """What became of it, without its pictures."""
+        if not self.predicted:
+            return f"<Counterfactual {self.id}: {self.status}, {self.reason}>"
         k = self._one.classes.index(self.target)
         says = f"{self.target} {float(self.before[k]):.0%} -> {float(self.after[k]):.0%}"
         return f"<Counterfactual {self.id}: {self.status}, {self.predicted} to {says}>"

@@ -11,7 +11,7 @@ from typing import Any, Final, final
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
@@ -30,22 +30,10 @@ NOT_VISIBLE: Final = 1  # in attributes/certainties.txt
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Birds(ImageFiles):
-    """Birds with the places of their parts and, where the segmentations are there, their outlines."""
+    """Birds with the places of their 15 parts and, where the segmentations are there, their outlines."""
 
-    point_names: tuple[str, ...]  # of 15 parts
-    points: Float[Tensor, "n p 3"]  # x and y in pixels of the file, and 1 where the part is seen
     segmentations: Path | None = None
     regions: tuple[str, ...] = ()
-
-    @override
-    def key_points(self, index: int) -> Float[Tensor, "p 3"]:
-        """Where each part is; a part that is hidden or cut off is not seen. Reads the picture, for its size."""
-        left, top, right, bottom = self.view(self.picture(index).size, self.shape)
-        points = self.points[index].clone()
-        points[:, :2] = (points[:, :2] - torch.tensor([left, top])) / torch.tensor([right - left, bottom - top])
-        hidden = (points[:, 2] != 1) | ((points[:, :2] < 0) | (points[:, :2] > 1)).any(1)
-        points[hidden] = torch.tensor([torch.nan, torch.nan, 0])
-        return points
 
     @override
     def layout(self, index: int) -> UInt8[Tensor, "h w"]:

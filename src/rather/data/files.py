@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from posixpath import basename, splitext
@@ -21,12 +21,16 @@ from torch import Tensor
 from typing_extensions import override
 
 from rather.config.errors import RatherError
-from rather.data.source import Source
-from rather.io.images import EXTENSIONS, Box, Shape, decode, fit, largest, read_bytes
+from rather.data.source import Source, Whole
+from rather.io.arrays import MAX_CHANNELS, Picture, fit_any, wrong_channels
+from rather.io.images import EXTENSIONS, Box, Shape, decode, largest, read_bytes
+from rather.io.preprocessing import Preprocess
 
 #: The part of a picture of this (width, height) that becomes the pixels of a shape.
 View = Callable[[tuple[int, int], Shape], Box]
 
+_SMALL: Final = 320  # pixels of the longer side of a small copy
+_EDGE: Final = 0.01  # of a picture, which nobody misses
 _NO_ID: Final = re.compile("[^A-Za-z0-9]+")
 
 
@@ -40,18 +44,18 @@ class ImageFiles(Source):
     shape: Shape  # (c, h, w) of the pixels of each picture
     square: int | None = None  # side in pixels of the centre that is cut out before anything else
     view: View = largest
+    preprocess: Preprocess | None = None  # instead of the view, which then says what part it shows
     classes: tuple[str, ...] = ()
     labels: Sequence[int | None] = ()  # of each file, if there are classes
     attributes: tuple[str, ...] = ()
     values: Shaped[Tensor, "n a"] | None = None  # of each file's attributes, if there are any
+    point_names: tuple[str, ...] = ()
+    points: Float[Tensor, "n p 3"] | None = None  # x and y in pixels of the file, and 1 where the point is seen
 
     def __post_init__(self) -> None:
-        if self.shape[0] not in {1, 3}:
-            raise RatherError(
-                "DATA-SHAPE",
-                where=self.name,
-                why=f"pictures have 1 or 3 channels, the classifier takes {self.shape[0]}",
-            )
+        if not 1 <= self.shape[0] <= MAX_CHANNELS:
+            why = f"pictures have 1 to {MAX_CHANNELS} channels, the classifier takes {self.shape[0]}"
+            raise RatherError("DATA-SHAPE", where=self.name, why=why)
 
     @override
     def __len__(self) -> int:
@@ -77,18 +81,51 @@ class ImageFiles(Source):
 
     @override
     def read(self, index: int) -> Float[Tensor, "c h w"]:
-        image = self.picture(index)
-        return fit(image, self.shape, self.view(image.size, self.shape))
+        picture = self.picture(index)
+        if self.preprocess is None:
+            return fit_any(picture, self.shape, self.view(picture.size, self.shape), self.where(index))
+        if not isinstance(picture, Image.Image):
+            raise wrong_channels(self.where(index), len(picture.channels), self.shape[0])
+        return self.preprocess(picture)
+
+    @override
+    def whole(self, index: int) -> Whole | None:
+        picture = self.picture(index)
+        if not isinstance(picture, Image.Image):
+            return None
+        box = self.view(picture.size, self.shape)
+        outside = (box[0], box[1], picture.width - box[2], picture.height - box[3])
+        if max(map(abs, outside)) <= _EDGE * max(picture.size):
+            return None
+        scale = min(1.0, _SMALL / max(picture.size))
+        small = picture.convert("RGB").resize([max(round(scale * side), 1) for side in picture.size])
+        return Whole(small, (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale))
+
+    @override
+    def through(self, preprocess: Preprocess) -> ImageFiles:
+        return replace(self, shape=preprocess.shape, preprocess=preprocess, view=lambda size, _: preprocess.box(size))
 
     @override
     def attribute_values(self, index: int) -> Float[Tensor, " a"]:
         return super().attribute_values(index) if self.values is None else self.values[index].float()
 
+    @override
+    def key_points(self, index: int) -> Float[Tensor, "p 3"]:
+        """Where each is; one that is hidden or cut off is not seen. Reads the picture, for its size."""
+        if self.points is None:
+            return super().key_points(index)
+        left, top, right, bottom = self.view(self.picture(index).size, self.shape)
+        points = self.points[index].clone()
+        points[:, :2] = (points[:, :2] - torch.tensor([left, top])) / torch.tensor([right - left, bottom - top])
+        hidden = (points[:, 2] != 1) | ((points[:, :2] < 0) | (points[:, :2] > 1)).any(1)
+        points[hidden] = torch.tensor([torch.nan, torch.nan, 0])
+        return points
+
     def path(self, index: int) -> Path:
         """The file of a picture."""
         return self.folder / self.files[index]
 
-    def picture(self, index: int) -> Image.Image:
+    def picture(self, index: int) -> Picture:
         """A picture as its file has it, or its `square`."""
         image = decode(read_bytes(self.path(index)), self.where(index))
         if self.square is None:

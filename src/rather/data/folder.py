@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final, final
 
-from PIL import Image
+from jaxtyping import UInt8
+from torch import Tensor
 from typing_extensions import override
 
 from rather.config.errors import RatherError
-from rather.data.files import ImageFiles, is_picture, number_twins, text
+from rather.config.pictures import NO_OPTIONS, PictureOptions
+from rather.data.files import ImageFiles, fit_layout, number_twins, text
+from rather.data.known import Known, Masks
+from rather.data.layout import Tally, all_below, read_layout
 from rather.data.source import Dataset
-from rather.io.images import EXTENSIONS, Shape, decode, read_bytes
+from rather.io.arrays import Picture, channels_of, decode_any
+from rather.io.images import EXTENSIONS, Shape, read_bytes
 
 SHAPE: Final[Shape] = (3, 64, 64)  # where no classifier says another
+_LOOKED_AT: Final = 32  # pictures, about, that say whether all are grey
 
 
 @final
@@ -29,6 +36,9 @@ class Folder(ImageFiles):
     An id is the beginning of the sha256 of the file's bytes, or of its path where it cannot be opened.
     """
 
+    options: PictureOptions = NO_OPTIONS  # how its files are read
+    masks: Masks | None = None
+    regions: tuple[str, ...] = ()
     _ids: dict[int, str] = field(default_factory=dict, init=False)
 
     @override
@@ -48,68 +58,108 @@ class Folder(ImageFiles):
         return groups
 
     @override
-    def picture(self, index: int) -> Image.Image:
+    def picture(self, index: int) -> Picture:
+        return self.opened(index, self.shape[0])
+
+    def opened(self, index: int, channels: int | None = None) -> Picture:
+        """A picture as its file has it, for a classifier of so many channels, or with as many as it has."""
         data = read_bytes(self.path(index))
         if index in self._ids and not self._ids[index].startswith(_digest(data)):
             raise RatherError("IMG-CHANGED", where=self.where(index), do="Run the command again")
-        return decode(data, self.where(index))
+        return decode_any(data, self.where(index), self.options, channels)
+
+    def channels(self) -> int:
+        """How many channels its pictures have: 1 if those that were looked at, a few dozen, are all grey."""
+        step = max(1, len(self) // _LOOKED_AT)
+        seen = 1
+        for index in range(0, len(self), step):
+            with suppress(RatherError):  # a picture that cannot be read has no say
+                seen = max(seen, channels_of(self.opened(index)))
+        return seen
+
+    @override
+    def layout(self, index: int) -> UInt8[Tensor, "h w"]:
+        if self.masks is None:
+            return super().layout(index)
+        return fit_layout(self.masks.layout(self.path(index)), self.shape, self.view)
 
 
-def load(folder: Path, *, shape: Shape = SHAPE) -> Dataset:
-    """The pictures of a folder: *.png, *.jpg, *.jpeg, *.webp and *.bmp.
+def load(folder: Path, *, shape: Shape = SHAPE, options: PictureOptions = NO_OPTIONS) -> Dataset:
+    """The pictures of a folder: of its parts, if it has train, val or test; see `layout.read_layout`.
 
-    Pictures that lie in the folder itself have no label. If none does, each of its folders is a class, in
-    the order of their names, with all pictures below it. Names that begin with a dot are left out.
+    With parts, test is explained, or val where there is no test; train is for training and references. Labels are
+    the folders' names, or those of the annotations. What is left out, and what is not used, stands in `notes`.
+
+    Raises:
+        RatherError: DATA-NOT-FOUND, DATA-EMPTY, or DATA-DAMAGED for annotations and masks that do not fit.
     """
-    name = text(folder.resolve().name)
-    top, folders = _listed(folder)
-    if top:
-        return _dataset(name, top, shape)
-    files = [(path, label) for label, inner in enumerate(folders) for path in _all_below(inner)]
-    if not files:
-        raise RatherError("DATA-EMPTY", where=folder, why=f"looked for {', '.join(EXTENSIONS)}")
-    paths, labels = zip(*files, strict=True)
-    return _dataset(name, paths, shape, [text(inner.name) for inner in folders], labels)
+    layout, name = read_layout(folder), text(folder.resolve().name)
+    every = [path for pictures in layout.parts.values() for path, _ in pictures]
+    known = Known.of(options.annotations, options.masks, every)
+    sources = {
+        part: _source(name, pictures, known, shape=shape, options=options, classes=layout.classes)
+        for part, pictures in layout.parts.items()
+    }
+    explained = next(part for part in ("test", "val", "train", "") if part in sources)
+    train = sources.get("train") if explained != "train" else None
+    notes = (*_of_parts(sources, explained), *layout.left_out.note(name), *_of_frames(every), *known.notes)
+    return Dataset(name, sources[explained], train, notes)
 
 
-def load_files(paths: Sequence[Path], *, shape: Shape = SHAPE) -> Dataset:
+def load_files(paths: Sequence[Path], *, shape: Shape = SHAPE, options: PictureOptions = NO_OPTIONS) -> Dataset:
     """Image files, whatever their extensions, and all pictures in the folders among them.
 
-    A single folder may hold a folder for each class; of several paths no picture has a label.
+    A single folder may hold a folder for each class; of several paths no picture has a label, but by annotations.
     """
     if len(paths) == 1 and paths[0].is_dir():
-        return load(paths[0], shape=shape)
-    files: list[Path] = []
+        return load(paths[0], shape=shape, options=options)
+    files, left_out = list[Path](), Tally()
     for path in paths:
         if not os.path.lexists(path):  # a dangling link exists; reading it is what fails
             raise RatherError("DATA-NOT-FOUND", where=text(path))
-        files += _all_below(path) if path.is_dir() else [path]
+        files += all_below(path, left_out) if path.is_dir() else [path]
     if not files:
         raise RatherError("DATA-EMPTY", where=", ".join(map(text, paths)), why=f"looked for {', '.join(EXTENSIONS)}")
-    return _dataset(text(paths[0].name) if len(paths) == 1 else f"{len(files)} files", files, shape)
+    name = text(paths[0].name) if len(paths) == 1 else f"{len(files)} files"
+    known = Known.of(options.annotations, options.masks, files)
+    source = _source(name, [(path, "") for path in files], known, shape=shape, options=options)
+    return Dataset(name, source, notes=(*left_out.note("the folders"), *_of_frames(files), *known.notes))
 
 
-def _dataset(
-    name: str, paths: Sequence[Path], shape: Shape, classes: Sequence[str] = (), labels: Sequence[int] = ()
-) -> Dataset:
-    files = [str(path) for path in paths]
-    return Dataset(name, Folder(name=name, files=files, shape=shape, classes=tuple(classes), labels=tuple(labels)))
+def _source(
+    name: str,
+    pictures: Sequence[tuple[Path, str]],
+    known: Known,
+    *,
+    shape: Shape,
+    options: PictureOptions,
+    classes: tuple[str, ...] = (),
+) -> Folder:
+    """Pictures as a source, with what is known of them; a table's labels come before the folders' names."""
+    paths = [path for path, _ in pictures]
+    place = {own: n for n, own in enumerate(classes)}
+    of_folders = {"classes": classes, "labels": [place.get(own) for _, own in pictures]} if classes else {}
+    return Folder(
+        name=name,
+        files=[str(path) for path in paths],
+        shape=shape,
+        options=options,
+        **of_folders | known.columns(paths),
+    )
 
 
-def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The pictures and the folders in a folder, by name."""
-    try:
-        inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise RatherError("DATA-NOT-FOUND", where=text(folder), why=error.strerror or "") from None
-    folders = [path for path in inside if path.is_dir()]
-    return [path for path in inside if is_picture(path.name) and path not in folders], folders
+def _of_parts(sources: Mapping[str, Folder], explained: str) -> tuple[str, ...]:
+    """A line on the parts of a folder, if it has any."""
+    if not explained:
+        return ()
+    counts = ", ".join(f"{part} {len(source)}" for part, source in sources.items())
+    rest = "train is for training and references" if "train" in sources and explained != "train" else ""
+    return (f"the folder is split ({counts}): {explained} is explained{f'; {rest}' if rest else ''}",)
 
 
-def _all_below(folder: Path) -> list[Path]:
-    """All pictures in a folder and in the folders below it; links to folders inside it are not followed."""
-    pictures, folders = _listed(folder)
-    return pictures + [path for inner in folders if not inner.is_symlink() for path in _all_below(inner)]
+def _of_frames(paths: Sequence[Path]) -> tuple[str, ...]:
+    films = sum(path.suffix.lower() == ".gif" for path in paths)
+    return (f"of .gif files ({films}) the first frame is read",) if films else ()
 
 
 def _size(path: Path) -> int:

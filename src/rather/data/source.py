@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import final
+from typing import NamedTuple, final
 
 import torch
 from jaxtyping import Bool, Float, UInt8
+from PIL import Image
 from torch import Tensor
 from typing_extensions import override
 
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images
+from rather.io.images import Box
+from rather.io.preprocessing import Preprocess
+
+
+@final
+class Whole(NamedTuple):
+    """A small copy of a whole picture, and the part of it that is shown, in the copy's pixels."""
+
+    picture: Image.Image
+    box: Box
 
 
 class Source(ABC):
@@ -55,6 +66,16 @@ class Source(ABC):
     def attribute_values(self, index: int) -> Float[Tensor, " a"]:
         """How much of each attribute it has, from 0 to 1; NaN where that is not known."""
         raise NotImplementedError(f"{self.name} knows no attributes")
+
+    def whole(self, index: int) -> Whole | None:
+        """A picture with the part that `read` shows of it; None where that is all of it, or where it has no file."""
+        del index
+        return None
+
+    def through(self, preprocess: Preprocess) -> Source:
+        """The same pictures as a net takes them; these, if they do not come from files."""
+        del preprocess
+        return self
 
     @property
     def twins(self) -> Source | None:
@@ -126,7 +147,15 @@ class Dataset:
 
     name: str
     test: Source
-    train: Source | None = None  # a user's own folder has no such part
+    train: Source | None = None  # a user's own folder has it if it has parts
+    notes: tuple[str, ...] = ()  # what a user should know of how it was read
+
+    def through(self, preprocess: Preprocess | None) -> Dataset:
+        """The same pictures as a net takes them, whose preprocessing this is."""
+        if preprocess is None:
+            return self
+        train = self.train and self.train.through(preprocess)
+        return replace(self, test=self.test.through(preprocess), train=train)
 
     @property
     def references(self) -> Source:

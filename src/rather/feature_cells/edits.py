@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
+from rather.classifiers.maps import CELLS
 from rather.config.errors import RatherError
 from rather.core import Features, Labels, Logits
 
@@ -26,8 +27,6 @@ Solver = Callable[[Features, Features, Labels, OpenEdits], Edit]
 
 #: Scores this close, relative to their size or to 1, differ by rounding only: the first of them wins.
 HAIR: Final = 1e-5
-#: Maximum number of cells of a map.
-CELLS: Final = 400
 #: Numbers in the maps of one forward pass of a head.
 BLOCK: Final = 2**24
 #: Edits that `Prescreened` checks at first, and the factor by which it checks more until it is sure.

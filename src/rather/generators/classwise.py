@@ -114,7 +114,7 @@ class ClasswiseRecipe(GeneratorRecipe):
         return ClasswiseNet(self, shape)
 
     @override
-    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, classifier: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, Classwise)  # noqa: S101 - `build` makes no other
         x, labels = test["images"][:_MEASURED], test["labels"][:_MEASURED]
         errors = torch.stack([_error(net, x) for net in product.autoencoders], 1) / x[0].numel()

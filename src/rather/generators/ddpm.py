@@ -24,7 +24,7 @@ from typing_extensions import override
 
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images
-from rather.generators.frozen import FrozenNet, ReconstructingNet
+from rather.generators.frozen import CHECKED, FrozenNet, ReconstructingNet
 from rather.generators.noise_schedule import NoiseSchedule, Noisy, cosine, linear, to_pm1, to_unit
 from rather.generators.recipe import Batch, Columns, Figure, GeneratorNet, GeneratorRecipe, Phase
 from rather.io.images import Shape
@@ -36,6 +36,7 @@ Variance = Literal["posterior", "beta", "learned"]
 #: `Denoiser.forward` adds the noise of the lowest `_UP` of `_STEPS` timesteps, evenly spread over the schedule.
 _STEPS: Final = 50
 _UP: Final = 5
+_LEFT: Final = 0.5  # of the noise (mean square), from which on a net counts as one that does not remove it
 _SMALL: Final = 8  # pixels a side at which the U-Net stops halving
 _DEEPEST: Final = 4  # times the first width, at most
 
@@ -100,6 +101,25 @@ class Denoiser(ReconstructingNet):
             mean, variance = self.step(z, schedule, timestep)
             z = mean + variance.sqrt() * torch.randn(self.shape, generator=rng).to(z)
         return to_unit(self.step(z, schedule, 0)[0])
+
+    @override
+    @torch.no_grad()
+    def preflight(self, classifier: Classifier, images: Images) -> list[str]:
+        """Filter a few images; note how many change their class, and whether the net leaves the noise in them.
+
+        Raises:
+            RatherError: GEN-SIZE for another shape than the classifier's, GEN-NONFINITE.
+        """
+        notes = super().preflight(classifier, images)
+        x = images[:CHECKED]
+        z, schedule, t = self.noised(x)
+        before = to_unit(z / schedule.alpha_bar[t].sqrt().to(z)).clamp(0, 1) - x
+        after = to_unit(self.predict_x0(z, schedule, t)) - x
+        left = float(after.square().mean() / before.square().mean().clamp(min=1e-12))
+        if left < _LEFT:
+            return notes
+        share = f"{100 * max(1 - left, 0):.0f} % of the noise"
+        return [*notes, f"GEN-NOISE: {self.name} removes {share} that it is given: what it changes is mostly noise"]
 
     def noised(self, x: Images) -> tuple[Noisy, NoiseSchedule, int]:
         """The noisy images at which `forward` turns back, its schedule, and the timestep there."""
@@ -227,7 +247,7 @@ class DDPMRecipe(GeneratorRecipe):
         return DDPMNet(self, shape)
 
     @override
-    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, classifier: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, Denoiser)  # noqa: S101 - `build` makes no other
         x, schedule = test["images"], product.schedule
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))

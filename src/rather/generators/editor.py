@@ -116,7 +116,7 @@ class AttributeEditorRecipe(GeneratorRecipe):
         return AttributeEditorNet(self, shape)
 
     @override
-    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, classifier: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, AttributeEditor)  # noqa: S101 - `build` makes no other
         x, known = test["images"], test["attributes"]
         wanted = known.roll(1, 0).nan_to_num(_SURE)  # those of another image; unknown ones as in training

@@ -150,11 +150,11 @@ class ExaggeratorRecipe(GeneratorRecipe):
         return ExaggeratorNet(self, shape, classifier)
 
     @override
-    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
-        if judge is None:
+    def figures(self, product: FrozenNet, test: Columns, classifier: Classifier | None = None) -> Mapping[str, Figure]:
+        if classifier is None:
             return {}
         series = _series(product, test["images"][:200])  # ten pictures each
-        sure = [judge.probabilities(images.clamp(0, 1))[:, -1] for images in series]
+        sure = [classifier.probabilities(images.clamp(0, 1))[:, -1] for images in series]
         each = [rank_correlation(row, torch.arange(len(sure))) for row in torch.stack(sure, 1)]
         return {"rank_correlation": float(torch.stack(each).nan_to_num(0).mean())}
 

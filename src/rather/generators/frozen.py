@@ -109,8 +109,11 @@ class ReconstructingNet(FrozenNet, ABC):
             raise RatherError("GEN-NONFINITE", where=self.name, do="Train it again with a lower learning rate")
         classes = classifier.probabilities(x).argmax(1)
         changed = int((classifier.probabilities(reconstructed.clamp(0, 1)).argmax(1) != classes).sum())
-        share = f"{changed} of {len(x)} images change their class"
-        return [f"GEN-RECONSTRUCTION: {share} by mere reconstruction with {self.name}"] if changed else []
+        if not changed:
+            return []
+        share = f"{changed} of {len(x)} images change their class by mere reconstruction with {self.name}"
+        most = ", so most of its counterfactuals explain nothing" if 2 * changed > len(x) else ""
+        return [f"GEN-RECONSTRUCTION: {share}{most}"]
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class OracleRecipe(GeneratorRecipe):
         return OracleNet(self, shape)
 
     @override
-    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, classifier: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, Oracle)  # noqa: S101 - `build` makes no other
         predicted, known = product.values(test["images"]) > _SURE, test["attributes"]
         right = (predicted == (known > _SURE)) & ~known.isnan()

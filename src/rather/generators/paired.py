@@ -52,7 +52,7 @@ class PairedRecipe(GeneratorRecipe):
         return PairedNet(shape, self.width, self.attributes)
 
     @override
-    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, classifier: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, AttributeEditor)  # noqa: S101 - `build` makes no other
         x, edited, wanted = test["images"], test["edited"], test["edited_attributes"]
         parts = zip(x.split(64), wanted.split(64), strict=True)

@@ -99,9 +99,9 @@ class GeneratorRecipe(Settings, ABC):
         fields = type(self).model_fields
         return self.model_copy(update={name: names for name, names in known.items() if name in fields})
 
-    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, classifier: Classifier | None = None) -> Mapping[str, Figure]:
         """How good the trained net is on test pictures, with a classifier to judge it; nothing by default."""
-        del product, test, judge
+        del product, test, classifier
         return {}
 
     def preview(self, product: FrozenNet, shown: Columns) -> Sequence[Images]:

@@ -183,7 +183,7 @@ class SemanticRecipe(GeneratorRecipe):
         return SemanticNet(self, shape)
 
     @override
-    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, classifier: Classifier | None = None) -> Mapping[str, Figure]:
         assert isinstance(product, Semantic)  # noqa: S101 - `build` makes no other
         x, known = test["images"], test["layouts"]
         predicted = torch.cat([product.segment(part).argmax(1) for part in x.split(64)])

@@ -77,7 +77,7 @@ class SimSiamRecipe(GeneratorRecipe):
         return SimSiamNet(self, shape)
 
     @override
-    def figures(self, product: FrozenNet, test: Columns, judge: Classifier | None = None) -> Mapping[str, Figure]:
+    def figures(self, product: FrozenNet, test: Columns, classifier: Classifier | None = None) -> Mapping[str, Figure]:
         one, other = (
             torch.cat([F.normalize(product(part), dim=1) for part in views.split(256)])
             for views in self._views(test["images"][:_MEASURED])

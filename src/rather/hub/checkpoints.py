@@ -25,6 +25,7 @@ from rather.generators.autoencoder import Autoencoder
 from rather.generators.frozen import FrozenNet
 from rather.generators.recipe import GeneratorRecipe
 from rather.hub.generators import generator_class, makers
+from rather.io.file_kinds import refuse_kind, tensors_fault
 from rather.io.writing import check_writable as check_folder
 from rather.io.writing import write_whole, writing
 from rather.latents.classifiers import LatentClassifiers, LatentHeads
@@ -243,7 +244,7 @@ def read_metadata(path: File) -> Mapping[str, Any]:
     """What a file says of its net, as plain data: its kind, its name, its card.
 
     Raises:
-        RatherError: MODEL-NOT-FOUND, MODEL-CODE or MODEL-FILE-DAMAGED.
+        RatherError: MODEL-NOT-FOUND, MODEL-CODE, MODEL-FILE-SPEC for weights alone, or MODEL-FILE-DAMAGED.
     """
     path = Path(path)
     try:
@@ -260,7 +261,9 @@ def read_metadata(path: File) -> Mapping[str, Any]:
             text = (opened.metadata() or {}).get("rather")
         metadata = None if text is None else json.loads(text)
     except (SafetensorError, OSError, OverflowError, ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from None
+        raise _damaged(path, tensors_fault(error)) from None
+    if metadata is None:
+        raise refuse_kind(path, "safetensors")
     if not isinstance(metadata, dict):
         raise _damaged(path, "it does not say what net it is of")
     return metadata

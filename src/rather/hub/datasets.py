@@ -10,13 +10,14 @@ import ast
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rather.config.errors import RatherError, did_you_mean
+from rather.config.pictures import NO_OPTIONS, PictureOptions
+from rather.hub.extensions import loaded, theirs
 
 if TYPE_CHECKING:
     from rather.core import Classifier
@@ -30,13 +31,17 @@ _GROUP: Final = "rather.datasets"
 def list_datasets() -> dict[str, str]:
     """Name and one line of every dataset; read from the files, nothing is imported."""
     ours = {name: line for names in _modules().values() for name, line in names.items()}
-    theirs = {point.name: f"from {point.value}" for point in entry_points(group=_GROUP)}
     own = {"FOLDER": "your own pictures: a folder per class, or just pictures"}
-    return theirs | dict(sorted(ours.items(), key=lambda item: ":" in item[0])) | own
+    return theirs(_GROUP) | dict(sorted(ours.items(), key=lambda item: ":" in item[0])) | own
 
 
 def load_dataset(
-    name: str, *, shape: Shape | None = None, like: Classifier | None = None, trust: Sequence[str] = ()
+    name: str | Path,
+    *,
+    shape: Shape | None = None,
+    like: Classifier | None = None,
+    trust: Sequence[str] = (),
+    options: PictureOptions = NO_OPTIONS,
 ) -> Dataset:
     """A dataset by its name, or a folder of pictures by its path.
 
@@ -48,16 +53,21 @@ def load_dataset(
             Sanskrit, `imagenet/CLASS-CLASS:FOLDER` reads two other classes.
         shape: (c, h, w) of pictures that are read from files, by default (3, 64, 64) for a folder and the
             papers' size for a public dataset; digits, shapes, faces and letters have their own.
-        like: a classifier, instead of `shape`: pictures get the shape that it takes.
+        like: a classifier, instead of `shape`: pictures from files are resized and cut as it takes them.
         trust: `sha256:` and the hash of each file of code that may run.
+        options: how a folder is read, and what is known of its pictures.
 
     Raises:
-        RatherError: DATA-NOT-FOUND, DATA-EMPTY, DATA-DAMAGED, CFG-UNKNOWN for an unknown choice, or MODEL-CODE
-            for a file that is not in `trust`.
+        RatherError: DATA-NOT-FOUND, DATA-EMPTY, DATA-DAMAGED, CFG-UNKNOWN for an unknown choice, MODEL-CODE
+            for a file that is not in `trust`, or CFG-OPTIONS for options of what is no folder.
     """
-    shape = shape or (like.shape if like else None)
+    if like is not None:
+        return load_dataset(name, shape=like.shape, trust=trust, options=options).through(like.preprocess)
+    name = str(name)
     before, _, path = name.partition(":")
     load = _loader(name)
+    for option in options.given() if load is not None or before.endswith(".py") else ():
+        raise RatherError("CFG-OPTIONS", where=f"--{option}", why=f"{name} is no folder of pictures")
     if load is not None:
         choice = before.partition("/")[2]
         given = [*([Path(path).expanduser()] if path else []), *([choice] if choice else [])]
@@ -67,7 +77,7 @@ def load_dataset(
     if Path(name).expanduser().exists():
         from rather.data import folder
 
-        return folder.load_files([Path(name).expanduser()], shape=shape or folder.SHAPE)
+        return folder.load_files([Path(name).expanduser()], shape=shape or folder.SHAPE, options=options)
     raise RatherError("DATA-NOT-FOUND", where=name, do=_suggestion(before))
 
 
@@ -104,7 +114,8 @@ def _loader(name: str) -> Callable[..., Any] | None:
         if name in names or (path and _kind(name) in {_kind(each) for each in names if ":" in each}):
             load: Callable[..., Any] = import_module(module).load
             return load
-    return next((point.load() for point in entry_points(group=_GROUP, name=_kind(name))), None)
+    added: Callable[..., Any] | None = loaded(_GROUP, _kind(name))
+    return added
 
 
 def _called(load: Callable[..., Any], name: str, given: Sequence[object], shape: Shape | None) -> Dataset:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import warnings
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -18,8 +17,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from rather.classifiers.checks import brief
-from rather.config.errors import RatherError
+from rather.config.errors import RatherError, brief
 from rather.generators.ddpm import Denoiser, PredictionType, UNet, Variance
 from rather.hub.checkpoints import Side
 from rather.io.state_dicts import load_state, read_state
@@ -189,11 +187,9 @@ def fill(net: UNet, state: dict[str, Tensor], file: Path) -> None:
         file: their source, for error messages.
 
     Raises:
-        RatherError: MODEL-FILE-DAMAGED.
+        RatherError: MODEL-WEIGHTS or MODEL-FILE-DAMAGED.
     """
-    with warnings.catch_warnings(action="ignore"):  # there is nothing yet that weights could be copied to
-        load_state(net.net, state, file)
-    net.net.load_state_dict(state, assign=True)
+    load_state(net.net, state, file)
     if any(tensor.is_meta for tensor in (*net.parameters(), *net.buffers())):
         raise RatherError("MODEL-FILE-DAMAGED", where=file, why="it leaves out what its net needs")
     for name, tensor in state.items():

@@ -6,34 +6,24 @@ parties register theirs under the entry-point group `rather.generators` (`my_kin
 
 from __future__ import annotations
 
-import ast
-from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rather.config.errors import RatherError, did_you_mean
+from rather.hub.extensions import class_of, listed
 
 if TYPE_CHECKING:
     from rather.generators.ddpm import Denoiser
     from rather.generators.frozen import FrozenNet
     from rather.generators.recipe import GeneratorRecipe
 
-_HERE = Path(__file__).parent.parent / "generators"
 _PIPELINE: Final = "diffusers:"
 _GUIDED: Final = "guided:"
 
 
 def list_generators() -> dict[str, str]:
     """Name and first docstring line of every kind; read from the files, nothing is imported."""
-    texts = {file.stem: file.read_text("utf-8") for file in sorted(_HERE.glob("[a-z]*.py"))}
-    ours = {
-        name: (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
-        for name, text in texts.items()
-        if "(GeneratorRecipe):" in text
-    }
-    theirs = {point.name: f"from {point.value}" for point in entry_points(group="rather.generators")}
-    return theirs | ours
+    return listed("generators", holding="(GeneratorRecipe):")
 
 
 def generator_class(name: str) -> type[GeneratorRecipe]:
@@ -42,16 +32,9 @@ def generator_class(name: str) -> type[GeneratorRecipe]:
     Raises:
         RatherError: CFG-UNKNOWN.
     """
-    from rather.config.settings import class_in
     from rather.generators.recipe import GeneratorRecipe
 
-    if name not in list_generators():
-        raise RatherError("CFG-UNKNOWN", where=f"generator {name}", do=did_you_mean(name, list_generators()))
-    if (_HERE / f"{name}.py").is_file():
-        return class_in(import_module(f"rather.generators.{name}"), GeneratorRecipe)  # type: ignore[type-abstract] # to look for, not to make
-    (point,) = entry_points(group="rather.generators", name=name)
-    loaded: type[GeneratorRecipe] = point.load()
-    return loaded
+    return class_of(name, "generators", GeneratorRecipe, list_generators())  # type: ignore[type-abstract] # to look for, not to make
 
 
 def makers(product: type[FrozenNet]) -> list[str]:

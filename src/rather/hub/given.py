@@ -30,7 +30,7 @@ from rather.hub.resources import (
 from rather.latents.classifiers import LatentClassifiers
 from rather.search.references import References
 
-GivenClassifier = Classifier | nn.Module | Callable[[Tensor], object] | str
+GivenClassifier = Classifier | nn.Module | Callable[[Tensor], object] | str | Path
 GivenImages = Images | Dataset | Source | str | Path
 
 
@@ -38,7 +38,7 @@ def as_classifier(given: GivenClassifier, images: object) -> Classifier:
     """A classifier, by its name, or of a net that takes images of the shape of these."""
     if isinstance(given, Classifier):
         return given
-    if isinstance(given, str):
+    if isinstance(given, str | Path):
         return load_classifier(given)
     of_tensor = isinstance(images, Tensor) and images.ndim == 4  # noqa: PLR2004 - b, c, h, w
     if isinstance(images, Dataset):
@@ -57,7 +57,7 @@ def as_dataset(given: GivenImages, classifier: Classifier) -> Dataset:
     if isinstance(given, Source):
         return Dataset(given.name, given)
     if isinstance(given, str | Path):
-        return load_dataset(str(given), like=classifier)
+        return load_dataset(given, like=classifier)
     ids = [str(n) for n in range(len(given))]
     return Dataset("images", InMemory("images", (), given, [None] * len(given), ids))
 
@@ -82,10 +82,11 @@ def load_resource(kind: type, given: Any) -> Any:
     Raises:
         RatherError: MODEL-KIND for a net of another kind, or what loading it raises.
     """
-    if issubclass(kind, References) and isinstance(given, str | Dataset | Source | Tensor):
+    if issubclass(kind, References) and isinstance(given, str | Path | Dataset | Source | Tensor):
         return ReferencesFrom(given)
-    if not isinstance(given, str):
+    if not isinstance(given, str | Path):
         return given  # for the field itself to refuse
+    given = str(given)
     if issubclass(kind, Method):
         return load_method(given)
     if issubclass(kind, Classifier):
@@ -99,9 +100,9 @@ def load_resource(kind: type, given: Any) -> Any:
 class ReferencesFrom(Deferred):
     """Reference images of a dataset, a part of it, a name or a tensor, read at the classifier's shape."""
 
-    def __init__(self, given: str | Dataset | Source | Tensor) -> None:
+    def __init__(self, given: str | Path | Dataset | Source | Tensor) -> None:
         self.given = given
-        self.name = given if isinstance(given, str) else str(getattr(given, "name", "references"))
+        self.name = str(given) if isinstance(given, str | Path) else str(getattr(given, "name", "references"))
 
     @cached_property
     def _made(self) -> WeakKeyDictionary[Classifier, References]:
@@ -114,7 +115,7 @@ class ReferencesFrom(Deferred):
         return self._made[classifier]
 
     def _read(self, classifier: Classifier) -> References:
-        given = load_dataset(self.given, shape=classifier.shape) if isinstance(self.given, str) else self.given
+        given = load_dataset(self.given, like=classifier) if isinstance(self.given, str | Path) else self.given
         if isinstance(given, Tensor):
             return References(images=given, ids=tuple(str(n) for n in range(len(given))))
         return resolve_references(given.references if isinstance(given, Dataset) else given, classifier)

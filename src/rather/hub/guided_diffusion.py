@@ -20,7 +20,7 @@ from rather.config.errors import RatherError, did_you_mean
 from rather.generators.ddpm import Denoiser, UNet
 from rather.generators.noise_schedule import linear
 from rather.hub.diffusers import fill
-from rather.io.state_dicts import read_state
+from rather.io.state_dicts import read_state, weights_of
 
 State = Mapping[str, Tensor]
 _GROUPS: Final = 32  # of channels that are normalised together, in every net of this layout
@@ -55,6 +55,7 @@ class Trained:
     reach: int | None = None  # how many of the lowest timesteps it was trained on; None for all
 
 
+_KNOWN: Final = ("input_blocks.0.0.weight", "out.2.weight")  # names that every such checkpoint has
 #: The nets of ACE, by its authors' scripts. That of BDD100k knows only the lowest timesteps: the authors do not
 #: say how many; 5 of 100 evenly spread ones need 41.
 PUBLISHED: Final = {
@@ -90,7 +91,7 @@ def load_guided(file: Path, trained: Trained) -> Denoiser:
     Raises:
         RatherError: MODEL-NOT-FOUND, MODEL-CODE, MODEL-FILE-DAMAGED, GEN-SIZE for images of other channels.
     """
-    state = read_state(file)
+    state, _ = weights_of(_KNOWN, read_state(file), file)
     try:
         net, renamed = _translated(state, trained)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:

@@ -6,29 +6,18 @@ entry-point group `rather.methods` (name -> class). `FILE.py:CLASS` is a method 
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from importlib.metadata import entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rather.config.errors import RatherError, did_you_mean
+from rather.hub.extensions import class_of, listed
 
 if TYPE_CHECKING:
     from rather.core import Method
 
-_HERE = Path(__file__).parent.parent / "methods"
-
 
 def list_methods() -> dict[str, str]:
     """Name and one line of every method, of the package and of others; nothing is imported for it."""
-    ours = {
-        file.stem: (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").partition("\n")[0]
-        for file in sorted(_HERE.glob("[a-z]*.py"))
-    }
-    theirs = {point.name: f"from {point.value}" for point in entry_points(group="rather.methods")}
-    return theirs | ours
+    return listed("methods")
 
 
 def method_class(name: str) -> type[Method]:
@@ -37,31 +26,9 @@ def method_class(name: str) -> type[Method]:
     Raises:
         RatherError: CFG-UNKNOWN, or what `trusted` raises of code.
     """
-    from rather.config.settings import class_in
     from rather.core import Method
 
-    if (_HERE / f"{name}.py").is_file() and name.isidentifier():
-        return class_in(import_module(f"rather.methods.{name}"), Method)  # type: ignore[type-abstract] # to look for, not to make
-    if is_code(name):
-        from rather.hub.trusted import trusted
-
-        return _checked(trusted(name), name)
-    for point in entry_points(group="rather.methods", name=name):
-        return _checked(point.load(), point.value)
-    raise RatherError("CFG-UNKNOWN", where=f"method {name}", do=did_you_mean(name, list_methods()))
-
-
-def is_code(name: str) -> bool:
-    """Whether a name is that of a class in a file or module: `FILE.py:CLASS`."""
-    return ":" in name
-
-
-def _checked(found: object, where: str) -> type[Method]:
-    from rather.core import Method
-
-    if isinstance(found, type) and issubclass(found, Method):
-        return found
-    raise RatherError("CFG-UNKNOWN", where=f"method {where}", why="no class of rather.Method")
+    return class_of(name, "methods", Method, list_methods())  # type: ignore[type-abstract] # to look for, not to make
 
 
 def build_method(plan: Mapping[str, Any], resources: Mapping[str, Any] | None = None) -> Method:
@@ -109,5 +76,5 @@ def load_method(
     from rather.hub.presets import expand
     from rather.hub.trusted import allow
 
-    allow(trust)
-    return build_method(expand({"name": name, **(settings or {})}), resources)
+    with allow(trust):
+        return build_method(expand({"name": name, **(settings or {})}), resources)

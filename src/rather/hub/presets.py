@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from rather.config.errors import RatherError, did_you_mean
-from rather.hub.methods import is_code, list_methods, method_class
+from rather.hub.extensions import is_code
+from rather.hub.methods import list_methods, method_class
 
 _FILE: Final = Path(__file__).with_suffix(".toml")
 Plan = Mapping[str, Any]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, NamedTuple, final, get_args
 
 import torch
 from pydantic.fields import FieldInfo
 
 from rather.config.errors import RatherError
+from rather.config.pictures import NO_OPTIONS, PictureOptions
 from rather.core import Classifier, Resource
 from rather.data.folder import Folder
 from rather.data.source import Dataset, Source, read_all
@@ -113,6 +115,7 @@ class ResourceSpec:
     latent: str | None = None
     second_classifier: str | None = None  # None for none
     trust: Sequence[str] = ()
+    options: PictureOptions = NO_OPTIONS  # how folders are read
 
     def resolve(self, need: Requirement, classifier: Classifier) -> Resource | None:
         """What fills this field of methods that explain this classifier; None for an optional one not given."""
@@ -133,7 +136,10 @@ class ResourceSpec:
         # A bundled net knows pictures like its own; a few pictures of your own rarely show every class.
         own = isinstance(self.pictures.test, Folder)
         name = self.references or (data_of(net) if own else None)
-        others = load_dataset(name, shape=net.shape, trust=self.trust) if name else self.pictures
+        others = self.pictures
+        if name:
+            given = replace(self.options, annotations=None, masks=None) if Path(name).exists() else NO_OPTIONS
+            others = load_dataset(name, like=net, trust=self.trust, options=given)
         return resolve_references(others.references, net)
 
 
@@ -151,7 +157,7 @@ def evenly_spaced(length: int, count: int) -> list[int]:
     return [n * length // count for n in range(count)] if count < length else list(range(length))
 
 
-def load_generator(spec: str, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
+def load_generator(spec: str | Path, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
     """A generator of this kind by its name or file, or a published diffusion model.
 
     Raises:
@@ -160,6 +166,7 @@ def load_generator(spec: str, kind: type[FrozenNet] = FrozenNet) -> FrozenNet:
     from rather.hub import generators
     from rather.hub.checkpoints import require_kind
 
+    spec = str(spec)
     ours = spec in list_weights("generator") or not generators.is_denoiser(spec)
     return require_kind(generators.load_generator(spec) if ours else generators.load_denoiser(spec), kind)
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from rather.classifiers.checks import brief
-from rather.config.errors import RatherError, did_you_mean
+from rather.config.errors import RatherError, brief, did_you_mean
 
-_ALLOWED: Final = set[str]()  # hashes of files that may run
+_ALLOWED: Final = ContextVar[frozenset[str]]("allowed", default=frozenset())  # hashes of files that may run now
 
 
 def run_factory(spec: str, trust: Sequence[str], options: Mapping[str, object]) -> Any:
@@ -32,9 +33,36 @@ def run_factory(spec: str, trust: Sequence[str], options: Mapping[str, object]) 
         raise RatherError("MODEL-FACTORY", where=spec, why=brief(error)) from error
 
 
-def allow(trust: Sequence[str]) -> None:
-    """Let files of these hashes, `sha256:` and the hash, run from now on in this process."""
-    _ALLOWED.update(trust)
+@contextmanager
+def allow(trust: Sequence[str]) -> Iterator[None]:
+    """Let files of these hashes, `sha256:` and the hash, run within a `with` block and not after it."""
+    before = _ALLOWED.set(_ALLOWED.get() | {*trust})
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(before)
+
+
+def is_allowed(what: str, trust: Sequence[str]) -> bool:
+    """Whether consent was given to a hash or an address."""
+    return what in _ALLOWED.get() | {*trust}
+
+
+def trusted_bytes(path: Path, trust: Sequence[str] = ()) -> bytes:
+    """The content of a file of code whose hash was given.
+
+    Raises:
+        RatherError: MODEL-NOT-FOUND, or MODEL-CODE if the file is not trusted.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RatherError("MODEL-NOT-FOUND", where=path, why=error.strerror or "cannot be read") from None
+    digest = hashlib.sha256(content).hexdigest()
+    if not is_allowed(f"sha256:{digest}", trust):
+        do = f"Read it, or trust who wrote it, then add --trust sha256:{digest}"
+        raise RatherError("MODEL-CODE", where=path, why=f"sha256 {digest}", do=do)
+    return content
 
 
 def trusted(spec: str, trust: Sequence[str] = ()) -> Any:
@@ -48,15 +76,8 @@ def trusted(spec: str, trust: Sequence[str] = ()) -> Any:
     """
     place, _, name = spec.rpartition(":")
     path = _file_of(place)
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise RatherError("MODEL-NOT-FOUND", where=path, why=error.strerror or "cannot be read") from None
+    source = trusted_bytes(path, trust)
     digest = hashlib.sha256(source).hexdigest()
-    if f"sha256:{digest}" not in {*trust, *_ALLOWED}:
-        raise RatherError(
-            "MODEL-CODE", where=path, why=f"sha256 {digest}", do=f"Read it, then say --trust sha256:{digest}"
-        )
     # A name that no module has, so that none is replaced: the file may be called `torch.py`. The place counts as
     # well, because code may read what lies next to it.
     title = f"rather_trusted_{hashlib.sha256(f'{digest} {path.resolve()}'.encode()).hexdigest()[:16]}"

@@ -1,4 +1,8 @@
-"""Images as PNGs and back: losslessly, rounded to 8 bits, small ones for a page, several side by side."""
+"""Images as PNGs and back: losslessly, rounded to 8 bits, small ones for a page, several side by side.
+
+A PNG has 1 or 3 channels. An image of another number is stored as its channels below each other, in grey, with their
+number in the file; `seen` makes a picture of it that shows a person something.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional as F
 
 from rather.config.errors import RatherError
@@ -18,18 +24,25 @@ if TYPE_CHECKING:
     from PIL import Image as Pillow
 
 _HEADER = 24  # bytes of a PNG up to and with its width and height
+_COLOURS = 3
+_CHANNELS = "channels"  # under which a PNG has their number
+_INFO = 64  # bytes of a PNG in which it stands
 
 
 def png(image: Image) -> bytes:
-    """An image as an 8-bit PNG: rounded, not cut, without metadata."""
+    """An image as an 8-bit PNG: rounded, not cut, without metadata but the number of its channels."""
     from PIL import Image as Pillow
+    from PIL.PngImagePlugin import PngInfo
 
-    if image.shape[0] not in {1, 3}:
-        raise RatherError("DATA-SHAPE", where=f"image of shape {tuple(image.shape)}", why="a PNG has 1 or 3 channels")
     pixels = (image.detach().clamp(0, 1) * 255).round().byte().cpu()
-    array = pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy()
+    array, info = pixels.permute(1, 2, 0).contiguous().numpy(), PngInfo()
+    if len(image) != _COLOURS:
+        array = pixels.flatten(0, 1).numpy()
+    if len(image) not in {1, _COLOURS}:
+        info.add_text(_CHANNELS, str(len(image)))
     sink = io.BytesIO()
-    Pillow.fromarray(array).save(sink, "PNG", compress_level=1)  # level 6: 8 % smaller, many times slower
+    # Level 6 would be 8 % smaller and many times slower.
+    Pillow.fromarray(array).save(sink, "PNG", compress_level=1, pnginfo=info)
     return sink.getvalue()
 
 
@@ -45,8 +58,25 @@ def unpng(data: bytes) -> Image:
     mode, array = picture.mode, np.array(picture)
     if mode not in {"L", "RGB"}:
         raise RatherError("IMG-FORMAT", where="PNG", why=f"mode {mode}, not 8-bit grey or RGB")
-    pixels = torch.from_numpy(array).float() / 255
-    return pixels[None] if mode == "L" else pixels.permute(2, 0, 1).contiguous()
+    pixels: Image = torch.from_numpy(array).float() / 255
+    if mode == "RGB":
+        return pixels.permute(2, 0, 1).contiguous()
+    channels = str(picture.info.get(_CHANNELS, "1"))
+    if not channels.isdecimal() or not int(channels) or len(pixels) % int(channels):
+        raise RatherError("IMG-FORMAT", where="PNG", why=f"{channels[:20]} channels in {len(pixels)} rows")
+    return pixels.view(int(channels), -1, pixels.shape[1])
+
+
+def seen(image: Image) -> Float[Tensor, "k h w"]:
+    """What is shown of an image: of 2 channels their mean, of more than 3 the first three as red, green and blue."""
+    if len(image) in {1, _COLOURS}:
+        return image
+    return image[:_COLOURS] if len(image) > _COLOURS else image.mean(0, keepdim=True)
+
+
+def seen_png(data: bytes) -> bytes:
+    """What is shown of a stored image, as a PNG; the very same one if it has 1 or 3 channels."""
+    return png(seen(unpng(data))) if _CHANNELS.encode() in data[:_INFO] else data
 
 
 def png_size(data: bytes) -> tuple[int, int]:

@@ -1,21 +1,85 @@
-"""What searches in a generator's latent space share: the latents they start from, and the images they give."""
+"""What searches in a generator's latent space share: where they start, how they move, and the images they give."""
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
-from rather.core import Classifier, Goal, Images, SearchResult
+from rather.core import Classifier, Goal, Images, Method, Noise, SearchResult
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.search.descend import Descent, Rows, on_grid
+from rather.search.descend import Descent, Objective, PathFrames, Rows, descend, on_grid
+from rather.search.evolve import evolve
 
 _AT_ONCE: Final = 64  # images in memory
 #: (points (n, ...) of a generator's space, the rows that they belong to) -> their images.
 Decode = Callable[[Tensor, Rows], Images]
+
+
+class LatentSearch(Method, ABC):
+    """A method that moves a code of few numbers: by gradients or, where the classifier has none, by questions."""
+
+    gradient = "optional"
+
+    optimizer: Literal["auto", "adam", "cma"] = "auto"
+    """How to move: adam follows the gradient, cma (CMA-ES) needs none; auto takes cma where there is no gradient."""
+    queries: PositiveInt = 2000
+    """With cma, the maximum number of images that the classifier is asked about in search of one counterfactual."""
+    num_path_frames: PathFrames = 6
+
+    @override
+    def needs_gradient(self) -> bool:
+        return self.optimizer == "adam"
+
+    def minimize(
+        self,
+        objective: Objective,
+        start: Tensor,
+        classifier: Classifier,
+        noise: Noise,
+        *,
+        steps: int,
+        lr: float,
+        project: Callable[[Tensor], Tensor] = lambda z: z,
+        patience: int = 0,
+        images: int = 1,
+        others: int = 1,
+    ) -> Descent:
+        """`descend` by the classifier's gradient, or `evolve` without it.
+
+        Args:
+            objective: see `descend`.
+            start: points (b, ...).
+            classifier: that the objective asks.
+            noise: random numbers of each row, for `evolve`.
+            steps: of Adam, at most.
+            lr: of Adam, and the standard deviation of the first points of CMA-ES: both are how far a step goes.
+            project: see `descend`.
+            patience: in steps of Adam, or generations of `evolve`.
+            images: how many the objective asks about for one point.
+            others: how many the method asks about besides, once for each row.
+        """
+        if self.optimizer == "adam" or (self.optimizer == "auto" and classifier.differentiable):
+            return descend(
+                objective, start, steps=steps, lr=lr, project=project, patience=patience, frames=self.num_path_frames
+            )
+        return evolve(
+            objective,
+            start,
+            noise=noise,
+            queries=max((self.queries - others) // images, 1),
+            spread=lr,
+            project=project,
+            patience=patience,
+            frames=self.num_path_frames,
+            at_once=max(len(start) // images, 1),
+        )
 
 
 @torch.no_grad()

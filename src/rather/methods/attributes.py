@@ -20,12 +20,12 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from rather.config.settings import NameList, indices
-from rather.core import NOT_GIVEN, Classifier, Goal, Images, Loadable, LoadableImages, Method, Noise, SearchResult
+from rather.core import NOT_GIVEN, Classifier, Goal, Images, Loadable, LoadableImages, Noise, SearchResult
 from rather.generators.editor import AttributeEditor
 from rather.generators.frozen import Bundled
 from rather.generators.oracle import Attributes as Values
-from rather.latents.search import latent_result
-from rather.search.descend import PathFrames, Rows, descend, on_grid, unit_box
+from rather.latents.search import LatentSearch, latent_result
+from rather.search.descend import Rows, on_grid, unit_box
 from rather.search.losses import goal_loss, l1
 from rather.search.references import References
 
@@ -33,7 +33,7 @@ _TOP: Final = 5  # attributes that are named, as the paper does
 
 
 @final
-class Attributes(Method):
+class Attributes(LatentSearch):
     """Minimise class_weight * CE(C(G(x; A')), c') + mean |x - G(x; A')| over A', and keep the nearest success."""
 
     generator: Loadable[Annotated[AttributeEditor, Bundled("editor")]]
@@ -50,7 +50,6 @@ class Attributes(Method):
     """Learning rate of Adam: roughly the change of an attribute per step; attributes lie in [0, 1]."""
     patience: NonNegativeInt = 30
     """Steps to go on after a success without finding a nearer one; 0 stops at the first success."""
-    num_path_frames: PathFrames = 6
 
     @model_validator(mode="after")
     def _knows_attributes(self) -> Attributes:
@@ -59,7 +58,6 @@ class Attributes(Method):
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Images: `path`. Info: the attributes that changed most, and how often they occur with either class."""
-        del noise
         self.generator.check_images(classifier)
         free = self._free_attributes().to(x)
         with torch.no_grad():
@@ -75,14 +73,16 @@ class Attributes(Method):
             distance = l1(image, x[rows])
             return self.class_weight * loss + distance, success, distance
 
-        descent = descend(
+        descent = self.minimize(
             objective,
             start,
+            classifier,
+            noise,
             steps=self.steps,
             lr=self.lr,
             project=unit_box,
             patience=self.patience,
-            frames=self.num_path_frames,
+            others=2,
         )
         found = latent_result(descent, decode, classifier, goal)
         changed = [self._largest(change) for change in descent.end - start]

@@ -33,6 +33,8 @@ from rather.search.losses import cross_entropy
 class Clarity(Method):
     """Minimise the mean loss of classifiers of latents + distance_weight * mean (z - z0)^2 over latents z."""
 
+    gradient = "none"
+
     latent: Loadable[LatentClassifiers | None] = NOT_GIVEN
     """Ensemble of latent classifiers to follow; not needed if the explained classifier is such an ensemble."""
     steps: PositiveInt = 300

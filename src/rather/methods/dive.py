@@ -23,21 +23,22 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from rather.config.errors import RatherError
-from rather.core import NOT_GIVEN, Classifier, Goal, Images, Loadable, LoadableImages, Method, Noise, SearchResult
+from rather.core import NOT_GIVEN, Classifier, Goal, Images, Loadable, LoadableImages, Noise, SearchResult
 from rather.generators.autoencoder import Autoencoder
 from rather.generators.frozen import Bundled
 from rather.latents.fisher import FisherMask, all_but_a_part, fisher_masks, latent_information
-from rather.latents.search import decoded, decoded_paths, decoder, encode_queries, reconstruction
+from rather.latents.search import LatentSearch, decoded, decoded_paths, decoder, encode_queries, reconstruction
 from rather.search.best import Best
-from rather.search.descend import PathFrames, Rows, descend, on_grid
+from rather.search.descend import Rows, on_grid
 from rather.search.losses import goal_loss, l1
 from rather.search.references import References
 
 
 @final
-class DiVE(Method):
+class DiVE(LatentSearch):
     """`count` answers by one descent; the nearest success is the image, and all of them are kept."""
 
     generator: Loadable[Annotated[Autoencoder, Bundled("tcvae")]]  # as the paper's: latents that vary one by one
@@ -62,13 +63,16 @@ class DiVE(Method):
     """Weight of the squared cosines between the answers' changes; larger makes the answers more different."""
     num_fisher_samples: PositiveInt = 100
     """Maximum number of references for the Fisher information."""
-    num_path_frames: PathFrames = 6
 
     @model_validator(mode="after")
     def _fisher_has_points(self) -> DiVE:
         if self.mask.startswith("fisher") and self.references is None:
             raise ValueError(f"mask {self.mask} needs references")
         return self
+
+    @override
+    def needs_gradient(self) -> bool:
+        return super().needs_gradient() or self.mask.startswith("fisher")
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Images: `answers` (count, c, h, w), `path`. Info: which are at the goal, differ, are trivial."""
@@ -87,7 +91,9 @@ class DiVE(Method):
             terms = near + self.lasso * change.abs().sum((1, 2)) + self.diversity * alike
             return loss.view(-1, count).sum(1) + terms / self.generator.size, success.view(-1, count).all(1)
 
-        descent = descend(objective, eps, steps=self.steps, lr=self.lr, frames=self.num_path_frames)
+        descent = self.minimize(
+            objective, eps, classifier, noise, steps=self.steps, lr=self.lr, images=count, others=count + 1
+        )
         ends, decode = (start[:, None] + mask * descent.end).flatten(0, 1), decoder(self.generator)
         every = torch.arange(len(x), device=x.device)
         answers = decoded(decode, ends, every.repeat_interleave(count)).view(len(x), count, *x.shape[1:])

@@ -25,6 +25,8 @@ from rather.search.descend import on_grid
 class Exaggeration(Method):
     """Make the query's image for each bin of confidence, and take the first that reaches the goal."""
 
+    gradient = "none"
+
     generator: Loadable[Annotated[Exaggerator, Bundled("exaggerator")]]
     """Generator that makes images of a given confidence; trained for the explained classifier."""
 

@@ -18,6 +18,7 @@ from typing import Literal, final
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import nn
+from typing_extensions import override
 
 from rather.core import Classifier, Goal, Images, LoadableImages, Method, Noise, SearchResult
 from rather.feature_cells.cell_editor import CellEditor, Prescreen, cell_editor
@@ -31,6 +32,8 @@ from rather.search.references import Choice, References
 @final
 class Goyal(Method):
     """Copy cells of a distractor's features into the query's, the best first, until the prediction changes."""
+
+    gradient = "none"
 
     references: LoadableImages[References]
     """Images to copy from; each query takes one that the classifier assigns to the target class."""
@@ -60,6 +63,10 @@ class Goyal(Method):
         if self.prescreen != "none" and (self.solver, self.score_on) != ("exhaustive", "features"):
             raise ValueError("prescreen needs solver=exhaustive and score_on=features")
         return self
+
+    @override
+    def needs_gradient(self) -> bool:
+        return self.solver == "relaxed"
 
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:

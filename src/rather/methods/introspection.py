@@ -9,26 +9,29 @@ weight: `Minimal(method=Introspection(...), setting="class_weight", loose=100, t
 larger one, for the weight is that of the class, not of the distance.
 Ours: |x - G(z)|_1 is a mean over the pixels, so that a weight means the same for images of any size; Adam
 starts from the query's own latents and runs on after the goal is reached; of the 8-bit images that reached
-it the nearest to the query is the answer. `attributes` is the paper's second experiment.
+it the nearest to the query is the answer. Rows are computed by fours, lest an image's answer depend on the others
+of its batch. `attributes` is the paper's second experiment.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, final
 
+import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from rather.core import Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Loadable, Noise, SearchResult
 from rather.generators.autoencoder import Autoencoder, Latents
 from rather.generators.frozen import Bundled
-from rather.latents.search import decoder, encode_queries, latent_result
-from rather.search.descend import PathFrames, Rows, descend, on_grid
+from rather.latents.fours import in_fours
+from rather.latents.search import LatentSearch, decoder, latent_result
+from rather.search.descend import Rows, on_grid
 from rather.search.losses import goal_loss, l1
 
 
 @final
-class Introspection(Method):
+class Introspection(LatentSearch):
     """Minimise class_weight * CE(C(G(z)), c') + mean |x - G(z)| over latents z, and keep the nearest success."""
 
     generator: Loadable[Annotated[Autoencoder, Bundled("gan")]]  # as the paper's: a DCGAN with 10 latents
@@ -41,12 +44,12 @@ class Introspection(Method):
     """Learning rate of Adam: roughly the change of a latent per step, in standard deviations of the prior."""
     patience: NonNegativeInt = 50
     """Steps to go on after a success without finding a nearer one; 0 stops at the first success."""
-    num_path_frames: PathFrames = 6
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """Images: `path`, `reconstruction`. The search is deterministic."""
-        del noise
-        start = encode_queries(self.generator, classifier, x)
+        """Images: `path`, `reconstruction`. Only cma draws random numbers."""
+        self.generator.check_images(classifier)
+        with torch.no_grad():
+            (start,) = in_fours(lambda part: (self.generator.encode(part),))(x)
 
         def objective(z: Latents, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
             image = self.generator.decode(z).clamp(0, 1)
@@ -54,7 +57,7 @@ class Introspection(Method):
             distance = l1(image, x[rows])
             return self.class_weight * loss + distance, success, distance
 
-        descent = descend(
-            objective, start, steps=self.steps, lr=self.lr, patience=self.patience, frames=self.num_path_frames
+        descent = self.minimize(
+            in_fours(objective), start, classifier, noise, steps=self.steps, lr=self.lr, patience=self.patience
         )
         return latent_result(descent, decoder(self.generator), classifier, goal)

@@ -30,6 +30,8 @@ class Minimal(Method):
     Values are halved on a logarithmic scale: 1 lies half-way from 0.01 to 100.
     """
 
+    gradient = "none"
+
     method: Loadable[Method]
     """Method to run."""
     setting: str = "distance_weight"

@@ -35,6 +35,8 @@ Pairs = Sequence[tuple[int, int]]  # (query cell, distractor cell)
 class MinimumEdit(Method):
     """Copy the fewest cells of a distractor's features into the query's that change the prediction."""
 
+    gradient = "none"
+
     references: LoadableImages[References]
     """Images to copy from; each query takes one that the classifier assigns to the target class."""
     distractor: Choice = "random"

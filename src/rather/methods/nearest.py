@@ -19,6 +19,8 @@ from rather.search.references import Choice, References
 class Nearest(Method):
     """The nearest reference image that is at the goal, in pixels or in the classifier's features."""
 
+    gradient = "none"
+
     references: LoadableImages[References]
     """Real images to choose from."""
     space: Literal["pixels", "features"] = "pixels"

@@ -24,6 +24,8 @@ from rather.search.descend import on_grid
 class Refined(Method):
     """Run a method, keep the largest part of its change, and restore the query around it by a diffusion model."""
 
+    gradient = "none"
+
     method: Loadable[Method]
     """Method to run."""
     denoiser: DiffusionModel

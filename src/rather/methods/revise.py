@@ -17,17 +17,17 @@ from typing import Final, Literal, final
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from rather.core import Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Loadable, Noise, SearchResult
 from rather.generators.autoencoder import Autoencoder, Latents
-from rather.latents.search import decoder, encode_queries, latent_result
-from rather.search.descend import PathFrames, Rows, descend, on_grid
+from rather.latents.search import LatentSearch, decoder, encode_queries, latent_result
+from rather.search.descend import Rows, on_grid
 from rather.search.losses import goal_loss, l1, l2
 
 _DISTANCES: Final = {"l1": l1, "l2": l2}
 
 
 @final
-class REVISE(Method):
+class REVISE(LatentSearch):
     """Minimise -log p(target | G(z)) + distance_weight * d(x, G(z)) over latents z, from those of x on."""
 
     generator: Loadable[Autoencoder]
@@ -42,11 +42,9 @@ class REVISE(Method):
     """Distance of the images: l1 is the mean absolute pixel difference, l2 the root of the mean square."""
     patience: NonNegativeInt = 0
     """Steps to go on after a success without finding a nearer one; 0 stops at the first success."""
-    num_path_frames: PathFrames = 6
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
-        """Images: `path`, `reconstruction`. The search is deterministic."""
-        del noise
+        """Images: `path`, `reconstruction`. Only cma draws random numbers."""
         start = encode_queries(self.generator, classifier, x)
 
         def objective(z: Latents, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,7 +53,7 @@ class REVISE(Method):
             distance = _DISTANCES[self.distance](image, x[rows])
             return loss + self.distance_weight * distance, success, distance
 
-        descent = descend(
-            objective, start, steps=self.steps, lr=self.lr, patience=self.patience, frames=self.num_path_frames
+        descent = self.minimize(
+            objective, start, classifier, noise, steps=self.steps, lr=self.lr, patience=self.patience
         )
         return latent_result(descent, decoder(self.generator), classifier, goal)

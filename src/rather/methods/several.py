@@ -26,6 +26,8 @@ class Several(Method):
     Such a method measures its distance from where it starts, so that what was added stays in the image.
     """
 
+    gradient = "none"
+
     method: Loadable[Method]
     """Method to run."""
     count: PositiveInt = 4

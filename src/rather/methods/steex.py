@@ -18,17 +18,17 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from torch import Tensor
 
 from rather.config.settings import NameList, indices
-from rather.core import Classifier, Goal, Images, Loadable, Method, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Loadable, Noise, SearchResult
 from rather.generators._styled import Codes
 from rather.generators.frozen import Bundled
 from rather.generators.semantic import Semantic, changes_by_region
-from rather.latents.search import latent_result
-from rather.search.descend import PathFrames, Rows, descend, on_grid
+from rather.latents.search import LatentSearch, latent_result
+from rather.search.descend import Rows, on_grid
 from rather.search.losses import goal_loss
 
 
 @final
-class STEEX(Method):
+class STEEX(LatentSearch):
     """Minimise -log p(target | G(z, S)) + distance_weight * sum_c |z_c - z_c^I|^2 over styles z of regions c."""
 
     generator: Loadable[Annotated[Semantic, Bundled("semantic")]]
@@ -41,7 +41,6 @@ class STEEX(Method):
     """Learning rate of Adam, in units of the style codes: those of a region of mean size lie in [-1, 1]."""
     distance_weight: NonNegativeFloat = 0.3
     """Weight of the distance, the sum of squared changes of the codes; larger keeps the answer closer to the image."""
-    num_path_frames: PathFrames = 6
 
     @model_validator(mode="after")
     def _knows_regions(self) -> STEEX:
@@ -50,26 +49,26 @@ class STEEX(Method):
 
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Images: `path`, `layout`. Info: `regions`, how far each style moved and its share of the change."""
-        del noise
         self.generator.check_images(classifier)
         with torch.no_grad():
             layout = self.generator.segment(x)
             start = self.generator.encode(x, layout)
-        free, paint = torch.zeros_like(start), self.generator.decoder(layout)
-        free[:, self._free_regions()] = 1
+        free, paint = torch.tensor(self._free_regions(), device=x.device), self.generator.decoder(layout)
+
+        def whole(z: Codes, rows: Rows) -> Codes:
+            return start[rows].index_copy(1, free, z)  # the other regions stay
 
         def decode(z: Codes, rows: Rows) -> Images:
-            return paint(z, rows).clamp(0, 1)
+            return paint(whole(z, rows), rows).clamp(0, 1)
 
         def objective(z: Codes, rows: Rows) -> tuple[Tensor, Tensor]:
-            z = torch.where(free[rows] > 0, z, start[rows])  # no gradient for the other regions
             loss, _ = goal_loss(classifier, on_grid(decode(z, rows)), goal[rows])
-            distance = (z - start[rows]).square().sum((1, 2))
+            distance = (z - start[rows][:, free]).square().sum((1, 2))
             return loss + self.distance_weight * distance, torch.zeros_like(rows, dtype=torch.bool)
 
-        descent = descend(objective, start, steps=self.steps, lr=self.lr, frames=self.num_path_frames)
+        descent = self.minimize(objective, start[:, free], classifier, noise, steps=self.steps, lr=self.lr)
         found = latent_result(descent, decode, classifier, goal)
-        moved = (descent.end - start).norm(dim=2)
+        moved = (whole(descent.end, torch.arange(len(x), device=x.device)) - start).norm(dim=2)
         reconstruction = torch.stack([*found.artifacts["reconstruction"]])
         changed = changes_by_region(on_grid(found.images), reconstruction, layout)  # of images as they are saved
         by_region = [

@@ -23,6 +23,8 @@ from rather.search.descend import on_grid
 class Sweep(Method):
     """Run a method with each of several values of a setting; the nearest success is the image."""
 
+    gradient = "none"
+
     method: Loadable[Method]
     """Method to run."""
     setting: str = "distance_weight"

@@ -32,7 +32,7 @@ _DASH: Final = "\N{EN DASH}"
 class Example:
     """A small row: the image, and its counterfactual if it has one."""
 
-    id: str
+    place: str
     query: Picture
     counterfactual: Picture | None
     classes: str
@@ -84,7 +84,7 @@ def _example(rows: dict[str, Row], name: str, member: Member | None = None) -> E
     target = f" \N{RIGHTWARDS ARROW} {row.target}" if row.status == "found" else ""
     label = "" if row.label is None or row.label == row.predicted else f", label {row.label}"
     return Example(
-        id=name,
+        place=row.place,
         query=picture("image", "The image", [row.query], SMALL, inside),
         counterfactual=picture("counterfactual", "Its counterfactual", [row.image], SMALL, inside)
         if row.image and row.status == "found"

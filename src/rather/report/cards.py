@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
 from rather.config.errors import CODES, REASONS
-from rather.io.png import png, png_size, strip, thumbnail, unpng
+from rather.io.png import png, png_size, seen, seen_png, strip, thumbnail, unpng
 from rather.plots import difference_scale, highlight, signed_difference
 from rather.report.charts import Chart, charts, confidence_chart
 from rather.report.panels import LAYOUT, Panel, panels
@@ -77,6 +77,7 @@ class Card:
 
     look: Look
     predicted: Bar
+    wrong: bool  # the prediction is not the label, which is one of the classes
     strips: Sequence[Picture]
     charts: Sequence[Chart]
     trajectory: Picture | None
@@ -143,6 +144,7 @@ def card(row: Row, classes: Sequence[str], put: Put) -> Card:
     return Card(
         look=seen,
         predicted=_bar(row, row.predicted, classes),
+        wrong=row.label in classes and row.label != row.predicted,
         strips=_strips(row, put, alone),
         bars=_likely(row, classes),
         charts=drawn,
@@ -150,7 +152,7 @@ def card(row: Row, classes: Sequence[str], put: Put) -> Card:
         panels=shown,
         layout=single(LAYOUT, REGIONS, LARGE),
         info=[(words(key), plain(value)) for key, value in info.items()],
-        tile=(thumbnail(row.query, 2 * SMALL), thumbnail(row.image, 2 * SMALL)),
+        tile=(thumbnail(seen_png(row.query), 2 * SMALL), thumbnail(seen_png(row.image), 2 * SMALL)),
     )
 
 
@@ -169,6 +171,7 @@ def picture(name: str, alt: str, series: Sequence[bytes], side: int, put: Put, *
     A small picture is enlarged by a whole number, so that its pixels have one size. At most `FRAMES` of a series are
     shown, evenly spaced. The query and its counterfactual stay as they are stored.
     """
+    series = [*map(seen_png, series)]
     if len(series) > FRAMES:
         series = [series[n * (len(series) - 1) // (FRAMES - 1)] for n in range(FRAMES)]
     if side < LARGE:
@@ -268,7 +271,7 @@ def _strips(row: Row, put: Put, elsewhere: Container[str]) -> list[Picture]:
         if below:
             # Of one picture and several maps (one for each edit), each map is drawn on that picture.
             bases = below if len(below) == len(series) else [below[0]] * len(series)
-            side = _on_page(max(png_size(below[0])), side)
+            side = _on_page(max(png_size(seen_png(below[0]))), side)
             series = [_overlay(base, attention) for base, attention in zip(bases, series, strict=True)]
         file = f"{file_name(row.id)}.{file_name(key)}.png"
         strips.append(picture(words(key), _alt(key, series), series, side, put, file=file))
@@ -280,4 +283,4 @@ def _alt(key: str, series: Sequence[bytes]) -> str:
 
 
 def _overlay(base: bytes, attention: bytes) -> bytes:
-    return png(highlight(unpng(base), unpng(attention).mean(0, keepdim=True)))
+    return png(highlight(seen(unpng(base)), unpng(attention).mean(0, keepdim=True)))

@@ -18,6 +18,7 @@ from rather.plots import difference_scale
 from rather.report.cards import MEDIUM, NARROW, Look, look, plain, same_shape
 from rather.report.html import inside, question, render
 from rather.runs.comparison import open_comparison
+from rather.runs.regions import region_effects
 from rather.runs.store import Row, Run
 
 PICTURES_A_PAGE: Final = 480  # about; each counterfactual comes with its change
@@ -98,6 +99,7 @@ def write_comparison(folder: Path) -> Path:
         "asked": question(tallies[0].run.config, "data", "target", "confidence", "seed"),
         "images": len(ids),
         "tallies": tallies,
+        "effects": region_effects(runs),
         "names": names,
         "several": len({tally.classifier for tally in tallies}) > 1,
     }

@@ -21,6 +21,7 @@ from rather.io.writing import write_whole, writing
 from rather.report.cards import NARROW, SMALL, Card, Picture, Put, card, percent, picture, plain, words
 from rather.report.html import inside, question, render
 from rather.report.panels import summary
+from rather.runs.agreement import agreement_of
 from rather.runs.store import STATUSES, Row, Run
 
 ROWS_IN_ONE_FILE: Final = 50
@@ -107,6 +108,7 @@ def _pages(run: Run, place: Put, first: str, rows_a_page: int | None) -> Iterato
     pairs = _pairs(cards, classes, names, size, place)
     rows = [*others, *(card.look.row for card in cards)]
     in_order = [(pair, card) for pair in pairs for card in pair.cards]
+    agreement = agreement_of(run)
     counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
     common = {
         "name": run.folder.name,
@@ -114,6 +116,8 @@ def _pages(run: Run, place: Put, first: str, rows_a_page: int | None) -> Iterato
         "method": list_methods().get(str((run.config.get("method") or {}).get("name")), ""),
         "settings": [(words(key), plain(value)) for key, value in _flat(run.config)],
         "counts": counts,
+        "notes": [*run.notes, *(agreement.warnings() if agreement else ())],
+        "agreement": agreement,
         "images": len(run.ids),
         "pending": len(run.ids) - len(rows),
         "figures": list(_figures(cards)),

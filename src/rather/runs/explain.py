@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, final
 
 from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Resource
+from rather.data.agreement import Agreement
 from rather.data.folder import Folder, load_files
+from rather.data.regions import region_names, region_of
 from rather.data.source import Dataset, Source, read_all
 from rather.hub.classifiers import check_same_images, classifier_of, load_classifier
 from rather.hub.columns import Column, columns
 from rather.hub.datasets import load_dataset
 from rather.hub.methods import build_method
+from rather.hub.preprocessing import NOTHING_SAID
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of, requirements
 from rather.hub.trusted import allow
 from rather.io.writing import check_writable
+from rather.runs.agreement import agreement_of
 from rather.runs.comparison import check_no_comparison, start_comparison
 from rather.runs.request import Request
 from rather.runs.runner import Job, preflight_all, run_config, run_pending, with_same_goals
@@ -45,6 +49,7 @@ class Explained:
     counts: Mapping[str, int]  # of each status, in all runs
     seconds: float  # of this call; a resumed run counts only what was left
     notes: Sequence[str] = ()  # what you should know, and no error
+    agreements: Mapping[str, Agreement] = field(default_factory=dict)  # of each classifier with the labels
 
 
 def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Explained:
@@ -61,7 +66,23 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
         RatherError: for what cannot be loaded, does not fit together or cannot be written.
     """
     began = time.monotonic()
-    allow(request.trust)
+    with allow(request.trust):
+        labels, jobs, data, notes = _jobs(request)
+        folder, runs = _start(labels, jobs, data, request, notes)
+        run_pending(runs, jobs, progress)
+    agreements = {run.config["classifier"]["name"]: agreement_of(run) for run in runs}
+    return Explained(
+        folder=folder,
+        runs=dict(zip(labels, runs, strict=True)),
+        counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
+        seconds=time.monotonic() - began,
+        notes=[*notes, *(note for one in agreements.values() if one for note in one.warnings())],
+        agreements={name: one for name, one in agreements.items() if one},
+    )
+
+
+def _jobs(request: Request) -> tuple[list[str], list[Job], str, list[str]]:
+    """The jobs and what to call each, the dataset's name, and what you should know."""
     if request.out is not None:
         check_writable(request.out)
     if request.images and request.data:
@@ -73,12 +94,14 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
     needs = _requirements(asked, request)
     nets, notes = _classifiers(asked, request)
     nets, target = _asked_for(nets, request)
-    pictures, indices = _pictures(request, target, nets[asked[0].classifier])
+    first = nets[asked[0].classifier]
+    pictures, indices = _pictures(request, target, first)
+    notes += pictures.notes
     resources = _resources(asked, needs, nets, pictures, request)
     some, _ = read_all(pictures.test, indices, limit=8)
     for spec, net in nets.items():
         own = [filled for column, filled in zip(asked, resources, strict=True) if column.classifier == spec]
-        notes += preflight_all(net, own, some)
+        notes += preflight_all(net, own, some, batch_size=request.batch_size, timeout=request.timeout)
     jobs = [
         Job(
             source=pictures.test,
@@ -89,20 +112,15 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
             target=target,
             confidence=request.confidence,
             seed=request.seed,
+            region=None if request.region is None else region_of(request.region, pictures.test, first.shape),
+            timeout=request.timeout,
         )
         for column, filled in zip(asked, resources, strict=True)
     ]
-    if len(jobs) > 1:
-        jobs = with_same_goals(jobs)
-    folder, runs = _start(asked, jobs, pictures.name, request)
-    run_pending(runs, jobs, progress)
-    return Explained(
-        folder=folder,
-        runs={column.label: run for column, run in zip(asked, runs, strict=True)},
-        counts={status: sum(run.counts()[status] for run in runs) for status in STATUSES},
-        seconds=time.monotonic() - began,
-        notes=[*dict.fromkeys(notes)],
-    )
+    labels = [column.label for column in asked]
+    if request.regions is not None:
+        labels, jobs = _for_regions(jobs, request.regions)
+    return labels, with_same_goals(jobs) if len(jobs) > 1 else jobs, pictures.name, [*dict.fromkeys(notes)]
 
 
 def _requirements(asked: Sequence[Column], request: Request) -> list[frozenset[Requirement]]:
@@ -123,12 +141,12 @@ def _requirements(asked: Sequence[Column], request: Request) -> list[frozenset[R
 def _classifiers(asked: Sequence[Column], request: Request) -> tuple[dict[str | None, Classifier], list[str]]:
     """The classifier of each column's spec, None for the one that all share; and notes on the choice."""
     specs = dict.fromkeys(column.classifier for column in asked)
-    own = (request.classifier, request.layer, request.shape, request.classes, request.output)
-    if None not in specs and own != (None, None, None, None, "logits"):
+    own = (request.classifier, request.layer, request.shape, request.classes, request.output, request.preprocessing)
+    if None not in specs and own != (None, None, None, None, "logits", NOTHING_SAID):
         raise RatherError(
             "CFG-OPTIONS",
             where=f"--method {request.method}",
-            why="--classifier, --layer, --shape, --classes and --output are of methods without an @",
+            why="--classifier, and what is said of it, is of methods without an @",
         )
     nets: dict[str | None, Classifier] = {
         spec: load_classifier(spec, trust=request.trust) for spec in specs if spec is not None
@@ -142,12 +160,16 @@ def _classifiers(asked: Sequence[Column], request: Request) -> tuple[dict[str | 
             trust=request.trust,
             layer=request.layer,
             shape=request.shape,
+            preprocessing=request.preprocessing,
             classes=request.classes,
         )
         if request.classifier is None and of_data is None:
             notes.append("no --classifier given: the images are taken for digits")
+    first = nets[asked[0].classifier]
     for net in nets.values():
-        check_same_images(net, nets[asked[0].classifier])
+        check_same_images(net, first)
+        if net.preprocess is not None and net.preprocess.name != (first.preprocess and first.preprocess.name):
+            notes.append(f"{net.name} gets the images as {first.name} takes them, not through its own preprocessing")
     return nets, notes
 
 
@@ -166,9 +188,9 @@ def _data_name(request: Request) -> str:
 def _pictures(request: Request, target: str, first: Classifier) -> tuple[Dataset, list[int]]:
     """The images, at the first classifier's shape, and the indices of those to explain."""
     if request.images:
-        pictures = load_files(request.images, shape=first.shape)
+        pictures = load_files(request.images, shape=first.shape, options=request.pictures).through(first.preprocess)
     else:
-        pictures = load_dataset(_data_name(request), shape=first.shape, trust=request.trust)
+        pictures = load_dataset(_data_name(request), like=first, trust=request.trust, options=request.pictures)
     total = len(pictures.test)
     own = isinstance(pictures.test, Folder)  # your own pictures, under whatever name
     indices = evenly_spaced(total, request.count or (total if own else DEFAULT_COUNT))
@@ -201,27 +223,44 @@ def _resources(
 ) -> list[dict[str, Resource]]:
     """What fills the fields of each column's method."""
     specs = {name: getattr(request, name) for name in _RESOURCES}
-    spec = ResourceSpec(pictures=pictures, references=request.references, trust=request.trust, **specs)
+    spec = ResourceSpec(
+        pictures=pictures, references=request.references, trust=request.trust, options=request.pictures, **specs
+    )
     resolve = cache(spec.resolve)  # so that methods share what all of them need
     return [fill_resources(need, nets[column.classifier], resolve) for column, need in zip(asked, needs, strict=True)]
 
 
-def _start(asked: Sequence[Column], jobs: Sequence[Job], data: str, request: Request) -> tuple[Path, list[Run]]:
+def _for_regions(jobs: Sequence[Job], regions: str) -> tuple[list[str], list[Job]]:
+    """For each region two jobs: only it may change, and all but it may change."""
+    if len(jobs) > 1 or jobs[0].region is not None:
+        raise RatherError("CFG-OPTIONS", where=f"--regions {regions}", why="it needs one method, and no --region")
+    (job,) = jobs
+    names = region_names(regions, job.source)
+    labels = [label for name in names for label in (name, f"outside:{name}")]
+    return labels, [replace(job, region=region_of(label, job.source, job.classifier.shape)) for label in labels]
+
+
+def _start(
+    labels: Sequence[str], jobs: Sequence[Job], data: str, request: Request, notes: Sequence[str]
+) -> tuple[Path, list[Run]]:
     """The folder, and the run of each column: all of them exist before the first is computed."""
-    code = {"trust": list(request.trust)}  # code may change while the weights stay
-    configs: list[dict[str, Any]] = [run_config(job, data) | code for job in jobs]
+    told: dict[str, Any] = {"trust": list(request.trust)}  # code may change while the weights stay
+    if request.pictures.given():
+        told["pictures"] = request.pictures.given()
+    configs: list[dict[str, Any]] = [run_config(job, data) | told for job in jobs]
     ids = [jobs[0].source.id(index) for index in jobs[0].indices]
-    if len(asked) == 1:
+    if len(labels) == 1:
         name = f"{configs[0]['classifier']['name']}-{configs[0]['method']['name']}"
         folder = request.out or Path("runs") / folder_name(name, configs[0], ids)
         check_no_comparison(folder)
-        return folder, [Run.start(folder, configs[0], ids, request.batch_size)]
-    for n, column in enumerate(asked):
+        return folder, [Run.start(folder, configs[0], ids, request.batch_size, notes=notes)]
+    for n, label in enumerate(labels):
         if configs[n] in configs[:n]:
-            first = asked[configs.index(configs[n])]
-            raise RatherError("CFG-OPTIONS", where=f"--method {column.label}", why=f"the same as {first.label}")
+            first = labels[configs.index(configs[n])]
+            raise RatherError("CFG-OPTIONS", where=f"--method {label}", why=f"the same as {first}")
     folder = request.out or Path("runs") / folder_name("comparison", configs, ids)
-    places = start_comparison(folder, [column.label for column in asked])
+    places = start_comparison(folder, labels)
     return folder, [
-        Run.start(place, config, ids, request.batch_size) for place, config in zip(places, configs, strict=True)
+        Run.start(place, config, ids, request.batch_size, notes=notes)
+        for place, config in zip(places, configs, strict=True)
     ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from rather.config.errors import RatherError
 from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Target, check_reading, class_numbers
+from rather.core.faults import Part, apart, fault_of
 from rather.data.source import Dataset, read_all
 from rather.hub.given import GivenClassifier, GivenImages, as_classifier, as_dataset, as_method, references_by_default
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of
@@ -64,28 +66,71 @@ def explain(
         _log.warning("%s", note)
     default = {"name": DEFAULT_METHOD, **DEFAULT_SETTINGS}
     search = as_method(default if method is None else method, net, pictures)
-    goal = (
-        target if isinstance(target, Goal) else _goal(net, x, ids, target, pictures, confidence=confidence, seed=seed)
+    choose = _goals(net, x, target, pictures, confidence=confidence, seed=seed)
+
+    def work(part: Part) -> Counterfactuals:
+        rows, names = torch.tensor([*part]), [ids[n] for n in part]
+        return search(net, x[rows], choose(rows, names), seed=seed, ids=names)
+
+    batches = [some.tolist() for some in torch.arange(len(x)).split(batch_size)]
+    parts = [one for batch in batches for one in apart(batch, work, _fault)]
+    wrong = [found for _, found in parts if isinstance(found, RatherError)]
+    if len(wrong) == len(x):
+        raise wrong[0]
+    return Counterfactuals.cat(
+        [
+            _failed(net, x[part[0], None], ids[part[0]], found) if isinstance(found, RatherError) else found
+            for part, found in parts
+        ]
     )
-    rows = torch.arange(len(x)).split(batch_size)
-    parts = [search(net, x[some], goal[some], seed=seed, ids=[ids[n] for n in some.tolist()]) for some in rows]
-    return Counterfactuals.cat(parts)
 
 
-def _goal(
-    net: Classifier, x: Images, ids: Sequence[str], target: Target, pictures: Dataset, *, confidence: float, seed: int
-) -> Goal:
-    """The goal of each image: by a rule, or of the classes that are given."""
+def _fault(error: BaseException, rows: Part) -> RatherError | None:
+    """As in a run; but what is no fault of the net is raised as it is, for whoever writes a method."""
+    wrong = fault_of(error, rows)
+    return None if wrong is None or wrong.code == "RUN-FAULT" else wrong
+
+
+def _failed(net: Classifier, x: Images, name: str, wrong: RatherError) -> Counterfactuals:
+    """The row of an image at fault, which has no answer; `info["error"]` says what is wrong."""
+    unknown, zero = torch.full((1, len(net.classes)), torch.nan), torch.zeros(1, dtype=torch.long)
+    return Counterfactuals(
+        queries=x,
+        images=x,
+        goal=Goal.change(zero),
+        classes=net.classes,
+        before=unknown,
+        after=unknown,
+        success=zero.bool(),
+        failure=(wrong.code,),
+        steps=zero,
+        evaluations=zero,
+        artifacts={},
+        info={"error": [str(wrong)]},
+        ids=(name,),
+    )
+
+
+def _goals(
+    net: Classifier, x: Images, target: Target | Goal, pictures: Dataset, *, confidence: float, seed: int
+) -> Callable[[Tensor, Sequence[str]], Goal]:
+    """How the goals of some rows are found, by their ids: by a rule, or of the classes that are given."""
     if not isinstance(target, str):
-        return Goal.change(class_numbers(net, target, x), confidence)
+        goal = target if isinstance(target, Goal) else Goal.change(class_numbers(net, target, x), confidence)
+        return lambda rows, _: goal[rows]
     check_target(target, net)
     references = None
     if target in REFERENCED and target not in net.classes:
         spec = ResourceSpec(pictures=pictures, references=references_by_default(net, pictures))
         references = references_of(fill_resources([Requirement("references", References)], net, spec.resolve))
-    noise = Noise(seed, [f"target of {one}" for one in ids])
-    probabilities = net.probabilities(x)
-    return choose_goal(target, net, x, probabilities, noise, references=references, confidence=confidence)
+
+    def choose(rows: Tensor, ids: Sequence[str]) -> Goal:
+        noise = Noise(seed, [f"target of {one}" for one in ids])
+        some = x[rows]
+        probabilities = net.probabilities(some)
+        return choose_goal(target, net, some, probabilities, noise, references=references, confidence=confidence)
+
+    return choose
 
 
 def counterfactuals_of(run: Run) -> Counterfactuals:

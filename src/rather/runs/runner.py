@@ -29,13 +29,17 @@ from rather.core import (
     preflight,
     rows_of,
 )
+from rather.core.faults import Part, apart, fault_of, time_limit
+from rather.core.region import Regions
+from rather.data.regions import Region
 from rather.data.source import Source
 from rather.generators.frozen import FrozenNet
-from rather.io.memory import peak, was_short
+from rather.io.memory import peak
 from rather.io.png import png, unpng
 from rather.latents.classifiers import LatentClassifiers
 from rather.latents.curves import diagnose
 from rather.runs.store import Row, Run
+from rather.runs.whole import with_whole
 from rather.search.goals import choose_goal
 from rather.search.references import References
 
@@ -56,12 +60,22 @@ class Job:
     target: str  # a class, or one of `goals.RULES`
     confidence: float
     seed: int
+    region: Region | None = None  # that may change; None for all of the image
     goals: Mapping[str, tuple[str, float]] | None = None  # of each image, chosen already: class, confidence
+    timeout: float | None = None  # seconds for an image, at most
 
 
-def preflight_all(net: Classifier, resources: Sequence[Mapping[str, Resource]], images: Images) -> list[str]:
-    """Notes on a classifier and on the generators of its methods; refuses what cannot job."""
-    return [*preflight(net, images), *preflight_resources(net, resources, images)]
+def preflight_all(
+    net: Classifier,
+    resources: Sequence[Mapping[str, Resource]],
+    images: Images,
+    *,
+    batch_size: int,
+    timeout: float | None,
+) -> list[str]:
+    """Notes on a classifier and on the generators of its methods; refuses what cannot work."""
+    notes = preflight(net, images, batch_size, timeout)
+    return [*notes, *preflight_resources(net, resources, images[:batch_size])]
 
 
 def preflight_resources(net: Classifier, resources: Iterable[Mapping[str, Resource]], images: Images) -> list[str]:
@@ -124,49 +138,56 @@ def answer(job: Job, chunk: Sequence[int]) -> list[Row]:
             rows[place] = replace(rows[place], code=error.code, message=str(error))
     if images:
         rows |= _explained(job, {place: rows[place] for place in images}, torch.stack([*images.values()]))
-    return [*rows.values()]
+    return [with_whole(row, job.source, job.indices[place]) for place, row in rows.items()]
 
 
 def _explained(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
-    question = job.classifier.question
-    if question is not None and question.relative:
-        return _one_by_one(job, rows, x)
-    try:
-        return _explain(job, rows, x)
-    except RatherError as error:
-        if error.code == "MODEL-GRADIENT":  # no row can have an answer
-            raise
-        wrong, together = error, 1  # one of them is at fault: each alone, so that the others get an answer
-    except (MemoryError, RuntimeError) as error:
-        if not was_short(error):
-            raise
-        wrong, together = RatherError("RUN-MEMORY", do="Take smaller images or nets"), max(len(rows) // 2, 1)
-    if len(rows) == 1:
-        ((place, row),) = rows.items()
-        return {place: replace(row, query=png(x[0]), status="failed", code=wrong.code, message=str(wrong))}
-    if wrong.code == "RUN-MEMORY":
-        _log.warning("%d images at once do not fit in memory: %d at once, then", len(rows), together)
+    """All of them together, or in parts where that fails, so that an image at fault fails alone."""
+    places = [*rows]
+
+    def work(part: Part) -> dict[int, Row]:
+        with time_limit(job.timeout and job.timeout * len(part)):
+            return _explain_asked(job, {places[n]: rows[places[n]] for n in part}, x[[*part]])
+
     result: dict[int, Row] = {}
-    for start in range(0, len(rows), together):
-        places = [*rows][start : start + together]
-        part = {place: rows[place] for place in places}
-        result |= _explained(job, part, x[start : start + together])
+    for part, outcome in apart(range(len(rows)), work, _fault):
+        if isinstance(outcome, RatherError):
+            (place,) = (places[n] for n in part)
+            result[place] = _failed(rows[place], x[part[0]], outcome)
+        else:
+            result |= outcome
     return result
 
 
-def _one_by_one(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
-    """Each image with a question of its own, such as 5 more than its own value."""
+def _fault(error: BaseException, rows: Part) -> RatherError | None:
+    wrong = fault_of(error, rows)
+    if wrong is not None and len(rows) > 1:
+        if wrong.code == "RUN-MEMORY":
+            _log.warning("%d images at once do not fit in memory: %d at once, then", len(rows), len(rows) // 2)
+        _log.debug("%d images fail together", len(rows), exc_info=error)
+    return wrong
+
+
+def _failed(row: Row, image: Tensor, wrong: RatherError) -> Row:
+    """The row of an image at fault: what is wrong, and where the image is."""
+    told = RatherError(wrong.code, where=wrong.where or row.where, why=wrong.why, do=wrong.do)
+    return replace(row, query=png(image), status="failed", code=told.code, message=str(told))
+
+
+def _explain_asked(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
+    """Together; or one by one, where each image has a question of its own, such as 5 more than its own value."""
+    question = job.classifier.question
+    if question is None or not question.relative:
+        return _explain(job, rows, x)
     result: dict[int, Row] = {}
     for (place, row), image in zip(rows.items(), x.split(1), strict=True):
-        result |= _explained(replace(job, classifier=job.classifier.at(image)), {place: row}, image)
+        result |= _explain(replace(job, classifier=job.classifier.at(image)), {place: row}, image)
     return result
 
 
 def _explain(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     classifier, ids = job.classifier, [row.id for row in rows.values()]
-    before = classifier.probabilities(x)
-    if not before.isfinite().all():
-        raise RatherError("MODEL-NONFINITE", where=rows[next(iter(rows))].where)
+    before = _probabilities(classifier, x)
     goal = _goal(job, ids, x, before)
     there = goal.reached(before.log())
     said = [classifier.classes[k] for k in before.argmax(1).tolist()]
@@ -193,12 +214,29 @@ def _explain(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
         with peak(next(classifier.parameters(), x).device) as memory:
             began = time.monotonic()
             answers = job.method(
-                classifier, x[open_rows], goal[open_rows], seed=job.seed, ids=[ids[n] for n in open_rows.tolist()]
+                classifier,
+                x[open_rows],
+                goal[open_rows],
+                seed=job.seed,
+                ids=[ids[n] for n in open_rows.tolist()],
+                region=_region(job, places),
             )
             costs: dict[str, Any] = {"seconds": (time.monotonic() - began) / len(places), "memory": memory()}
         for place, row in zip(places, _judged(job, answers, [result[p] for p in places]), strict=True):
             result[place] = replace(row, **costs)
     return result
+
+
+def _region(job: Job, places: Sequence[int]) -> Regions | None:
+    """The pixels of some of the asked images that may change."""
+    return None if job.region is None else torch.stack([job.region.mask(job.indices[place]) for place in places])
+
+
+def _probabilities(classifier: Classifier, x: Images) -> Float[Tensor, "b k"]:
+    found = classifier.probabilities(x)
+    if not found.isfinite().all():
+        raise RatherError("MODEL-NONFINITE")
+    return found
 
 
 def _goal(job: Job, ids: Sequence[str], x: Images, before: Float[Tensor, "b k"]) -> Goal:
@@ -224,11 +262,24 @@ def choose_goals(job: Job) -> dict[str, tuple[str, float]]:
             with suppress(RatherError):  # its row will say what is wrong
                 images[job.source.id(index)] = job.source.read(index)
         if images:
-            x = torch.stack([*images.values()])
-            goal = _goal(job, [*images], x, job.classifier.probabilities(x))
-            names = [job.classifier.classes[k] for k in goal.target.tolist()]
-            goals |= dict(zip(images, zip(names, goal.confidence.tolist(), strict=True), strict=True))
+            goals |= _chosen(job, images)
     return goals
+
+
+def _chosen(job: Job, images: Mapping[str, Tensor]) -> dict[str, tuple[str, float]]:
+    """The goals of some images; of one that the classifier fails on its row will say so."""
+    ids = [*images]
+
+    def choose(part: Part) -> dict[str, tuple[str, float]]:
+        some = [ids[n] for n in part]
+        x = torch.stack([images[one] for one in some])
+        with time_limit(job.timeout and job.timeout * len(part)):
+            goal = _goal(job, some, x, _probabilities(job.classifier, x))
+        names = [job.classifier.classes[k] for k in goal.target.tolist()]
+        return dict(zip(some, zip(names, goal.confidence.tolist(), strict=True), strict=True))
+
+    parts = [chosen for _, chosen in apart(range(len(ids)), choose, fault_of)]
+    return {name: goal for chosen in parts if isinstance(chosen, dict) for name, goal in chosen.items()}
 
 
 def _judged(job: Job, answers: Counterfactuals, rows: Sequence[Row]) -> list[Row]:
@@ -266,7 +317,7 @@ def run_config(job: Job, data: str) -> dict[str, Any]:
         "rather": __version__,
         "torch": torch.__version__,
         "data": data,
-        "classifier": {"name": job.classifier.name, "sha256": job.classifier.fingerprint()},
+        "classifier": _of_classifier(job.classifier),
         "classes": list(job.classifier.classes),
         "method": job.method.settings(),
         "references": job.references and _identity(job.references),
@@ -279,11 +330,17 @@ def run_config(job: Job, data: str) -> dict[str, Any]:
         told = {"kind": source.kind, "names": [*source.classes], "asked": source.classes[question.column]}
         config |= {"target": question.text, "outputs": told}
         config |= {"tolerance": question.tolerance} if question.sign else {}
+    config |= {"region": job.region.name} if job.region else {}
     config |= {name: _identity(resource) for name, resource in _resources(job.method).items()}
     if job.goals is not None:
         goals = json.dumps(sorted((row, name, round(c, 3)) for row, (name, c) in job.goals.items()))
         config["target"] = {"name": config["target"], "goals": hashlib.sha256(goals.encode()).hexdigest()}
     return config
+
+
+def _of_classifier(classifier: Classifier) -> dict[str, str]:
+    told = {"name": classifier.name, "sha256": classifier.fingerprint()}
+    return told if classifier.preprocess is None else told | {"preprocess": classifier.preprocess.name}
 
 
 def _resources(method: Method) -> dict[str, Resource]:

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from rather.config.errors import RatherError
 from rather.core import Status
+from rather.io.images import EXTENSIONS
 from rather.io.writing import unwritable, write_whole, writing
 
 FORMAT = 4  # 1 had no `memory`; both 1 and 2 had other names; up to 3 `already` was `skipped`
@@ -53,6 +54,12 @@ class Row:
     image: bytes | None = None  # PNG
     artifacts: dict[str, list[bytes]] = field(default_factory=dict)  # PNGs that only the method knows
     info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """What a person calls the image: a file by its name and folder, any other by its id."""
+        path = Path(self.where)
+        return str(Path(*path.parts[-2:])) if path.suffix.lower() in EXTENSIONS else self.id
 
 
 _PNG = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -104,10 +111,17 @@ class Run:
     """A run's folder. Make one with `start`, or open what is there with `open`."""
 
     def __init__(
-        self, folder: Path, config: Mapping[str, Any], ids: Sequence[str], chunk: int, written_as: int = FORMAT
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        ids: Sequence[str],
+        chunk: int,
+        *,
+        written_as: int = FORMAT,
+        notes: Sequence[str] = (),
     ) -> None:
         self.folder, self.config, self.ids, self.chunk = folder, config, tuple(ids), chunk
-        self.written_as = written_as
+        self.written_as, self.notes = written_as, tuple(notes)
 
     @classmethod
     def open(cls, folder: Path | str) -> Run:
@@ -117,7 +131,8 @@ class Run:
             entry = _renamed(json.loads(file.read_text("utf-8")))
             if entry["format"] > FORMAT:
                 raise RatherError("RUN-DAMAGED", where=file, why="written by a newer version", do="Upgrade rather")
-            return cls(Path(folder), entry["config"], entry["ids"], entry["chunk"], entry["format"])
+            told = entry["config"], entry["ids"], entry["chunk"]
+            return cls(Path(folder), *told, written_as=entry["format"], notes=entry.get("notes", ()))
         except (FileNotFoundError, NotADirectoryError):
             raise RatherError(
                 "RUN-NOT-FOUND", where=folder, why="it has no run.json", do="Give the folder of a run"
@@ -128,7 +143,9 @@ class Run:
             raise RatherError("RUN-DAMAGED", where=file, why=f"{type(error).__name__}: {error}"[:200]) from None
 
     @classmethod
-    def start(cls, folder: Path | str, config: Mapping[str, Any], ids: Sequence[str], chunk: int) -> Run:
+    def start(
+        cls, folder: Path | str, config: Mapping[str, Any], ids: Sequence[str], chunk: int, *, notes: Sequence[str] = ()
+    ) -> Run:
         """The run that asks this: a new one, or the one that is there if it asks the same.
 
         Args:
@@ -136,11 +153,12 @@ class Run:
             config: plain data, all that can change a result.
             ids: the ids of the images, each once.
             chunk: how many rows are computed and committed together.
+            notes: what a reader of the run should know besides; no part of the question.
         """
         folder = Path(folder)
         file = folder / "run.json"
         plain = json.loads(json.dumps(config))
-        entry = {"format": FORMAT, "config": plain, "ids": list(ids), "chunk": chunk}
+        entry = {"format": FORMAT, "config": plain, "ids": list(ids), "chunk": chunk, "notes": list(notes)}
         data = json.dumps(entry, indent=1, allow_nan=False).encode()
         if not file.exists():
             # Of two commands at once one makes the run; the other is busy, or compares what it finds.
@@ -158,9 +176,10 @@ class Run:
                 why=f"another {', '.join(different)}",
                 do="Choose another --out, or repeat that run's own command",
             )
-        if run.written_as < FORMAT:
+        if run.written_as < FORMAT or run.notes != tuple(notes):
             with run.lock():  # what it stores from now on no older version can read
                 write_whole(file, json.dumps(entry | {"chunk": run.chunk}, indent=1).encode())
+            return cls.open(folder)
         return run
 
     @contextmanager
@@ -184,7 +203,7 @@ class Run:
 
     def pending(self) -> list[range]:
         """The chunks that are not stored yet, as ranges of places in `asked`."""
-        stored = set(self._column("id"))
+        stored = set(self.column("id"))
         chunks = [range(n, min(n + self.chunk, len(self.ids))) for n in range(0, len(self.ids), self.chunk)]
         return [chunk for chunk in chunks if not all(self.ids[n] in stored for n in chunk)]
 
@@ -235,7 +254,7 @@ class Run:
 
     def counts(self) -> dict[str, int]:
         """How many rows have each status."""
-        statuses = dict(zip(self._column("id"), self._column("status"), strict=True))
+        statuses = dict(zip(self.column("id"), self.column("status"), strict=True))
         stored = [_status(status) for status in statuses.values()]
         return {status: stored.count(status) for status in STATUSES}
 
@@ -246,7 +265,8 @@ class Run:
     def _shards(self) -> list[Path]:
         return sorted(self.folder.glob("rows-*.parquet"))
 
-    def _column(self, name: str) -> list[str]:
+    def column(self, name: str) -> list[Any]:
+        """A value of each stored row, without reading pictures."""
         return [value for shard in self._shards() for value in _column(shard, name)]
 
 
@@ -292,9 +312,9 @@ def _row(entry: dict[str, Any]) -> Row:
     return Row(**entry | {"artifacts": series, "info": info})
 
 
-def _column(shard: Path, name: str) -> list[str]:
+def _column(shard: Path, name: str) -> list[Any]:
     with _reading(shard):
-        values: list[str] = pq.ParquetFile(shard).read(columns=[name])[name].to_pylist()
+        values: list[Any] = pq.ParquetFile(shard).read(columns=[name])[name].to_pylist()
     return values
 
 

@@ -119,44 +119,78 @@ def descend(
         judge_end: whether the objective is computed at the point after the last step, too; only then can that
             point be done.
     """
-    start = start.detach()
-    end, film, update = start.clone(), _Film(len(start), frames), optimizer(start)
-    rows = torch.arange(len(start), device=start.device)
-    taken, best = torch.zeros_like(rows), torch.zeros_like(rows)
-    losses = start.new_full(rows.shape, torch.nan)
-    # What follows has one entry for each row that is still here, so that a step need not look it up.
-    z, origin, waited = start, start, torch.zeros_like(rows)
-    nearest = torch.full(rows.shape, torch.inf, dtype=start.dtype, device=start.device)
+    here, ends, film = _Searching(start), _Ends(start), Film(len(start), frames)
+    update = optimizer(here.z)
     for step in range(steps + judge_end):
-        if not len(rows):
+        if not len(here.rows):
             break
-        film.record(step, z, rows)
-        with torch.enable_grad():
-            z = z.clone().requires_grad_()
-            loss, done, *given = objective(z, rows)
-            (gradient,) = torch.autograd.grad(loss.sum(), z)
-        z, losses[rows] = z.detach(), loss.detach().to(losses)
-        waited = waited + 1
-        if done.any():
-            distance = given[0].detach() if given else (z - origin).abs().flatten(1).mean(1)
-            better = done & (distance < nearest)
-            nearest, waited = torch.where(better, distance, nearest), torch.where(better, 0, waited)
-            end[rows[better]], best[rows[better]] = z[better], step
-        over = nearest.isfinite() & (waited >= patience)
-        ahead = project(z - lr * update(z, gradient, rows))
-        stay = ~over & gradient.isfinite().flatten(1).all(1) & (step < steps)
-        stay &= (ahead != z).flatten(1).any(1)
+        film.record(step, here.z, here.rows)
+        loss, gradient, nearer = here.judge(objective)
+        ends.loss[here.rows] = loss.to(ends.loss)
+        ends.set(here, nearer, step)
+        ahead = project(here.z - lr * update(here.z, gradient, here.rows))
+        stay = ~here.over(patience) & gradient.isfinite().flatten(1).all(1) & (step < steps)
+        stay &= (ahead != here.z).flatten(1).any(1)
         if not stay.all():
-            never = ~stay & nearest.isinf()
-            end[rows[never]], best[rows[never]] = z[never], step
-            taken[rows[~stay]] = step
-            rows, ahead, origin, nearest, waited = (kept[stay] for kept in (rows, ahead, origin, nearest, waited))
-        z = ahead
-    film.record(steps, z, rows)  # the rows whose last point was not judged
-    never = nearest.isinf()
-    end[rows[never]], best[rows[never]], taken[rows] = z[never], steps, steps
-    evaluations = (taken + 1).clamp(max=steps + judge_end)  # the start was judged, too
-    return Descent(start, end, losses, taken, evaluations, film.cut(best, end))
+            ends.leave(here, ~stay, step)
+            here.keep(stay)
+            ahead = ahead[stay]
+        here.z = ahead
+    film.record(steps, here.z, here.rows)
+    ends.leave(here, torch.ones_like(here.rows, dtype=torch.bool), steps)  # those whose last point was not judged
+    evaluations = (ends.taken + 1).clamp(max=steps + judge_end)  # the start was judged, too
+    return Descent(start.detach(), ends.end, ends.loss, ends.taken, evaluations, film.cut(ends.best, ends.end))
+
+
+class _Searching:
+    """The rows that are still searching; everything has one entry for each, so that a step need not look it up."""
+
+    def __init__(self, start: Tensor) -> None:
+        self.z = self.origin = start.detach()
+        self.rows: Rows = torch.arange(len(start), device=start.device)
+        self.nearest: PerRow = torch.full(self.rows.shape, torch.inf, dtype=start.dtype, device=start.device)
+        self.waited = torch.zeros_like(self.rows)  # evaluations since the nearest point that was done
+
+    def judge(self, objective: Objective) -> tuple[PerRow, Tensor, Done]:
+        """The loss of each point, its gradient, and whether the point is done and nearer than all before."""
+        with torch.enable_grad():
+            z = self.z.clone().requires_grad_()
+            loss, done, *given = objective(z, self.rows)
+            (gradient,) = torch.autograd.grad(loss.sum(), z)
+        self.waited = self.waited + 1
+        if not done.any():
+            return loss.detach(), gradient, done
+        distance = given[0].detach() if given else (self.z - self.origin).abs().flatten(1).mean(1)
+        nearer = done & (distance < self.nearest)
+        self.nearest = torch.where(nearer, distance, self.nearest)
+        self.waited = torch.where(nearer, 0, self.waited)
+        return loss.detach(), gradient, nearer
+
+    def over(self, patience: int) -> Done:
+        """Which rows were done, and have not come nearer for long enough."""
+        return self.nearest.isfinite() & (self.waited >= patience)
+
+    def keep(self, stay: Done) -> None:
+        self.rows, self.origin, self.z = self.rows[stay], self.origin[stay], self.z[stay]
+        self.nearest, self.waited = self.nearest[stay], self.waited[stay]
+
+
+class _Ends:
+    """Where each row of the batch ends, at which step, and how many steps it took."""
+
+    def __init__(self, start: Tensor) -> None:
+        self.end = start.detach().clone()
+        self.best = torch.zeros(len(start), dtype=torch.int64, device=start.device)
+        self.taken = torch.zeros_like(self.best)
+        self.loss = self.end.new_full(self.best.shape, torch.nan)
+
+    def set(self, here: _Searching, which: Done, step: int) -> None:
+        self.end[here.rows[which]], self.best[here.rows[which]] = here.z[which], step
+
+    def leave(self, here: _Searching, which: Done, step: int) -> None:
+        """Rows that were never done end at their last point."""
+        self.set(here, which & here.nearest.isinf(), step)
+        self.taken[here.rows[which]] = step
 
 
 def descend_pixels(
@@ -181,7 +215,7 @@ def descend_pixels(
     )
 
 
-class _Film:
+class Film:
     """Points of each row at evenly spread steps; when a row has too many, every other one goes.
 
     A row's stride is its own: rows that still search are all of one age, and those that left keep theirs.
@@ -192,6 +226,7 @@ class _Film:
         self.kept: list[list[tuple[int, Tensor]]] = [[] for _ in range(rows)]
 
     def record(self, step: int, points: Tensor, rows: Rows) -> None:
+        """Keep the points of these rows, if the step is one of those that are kept."""
         if not self.count or step % self.stride:
             return
         for row, point in zip(rows.tolist(), points, strict=True):
@@ -202,6 +237,7 @@ class _Film:
             self.stride *= 2
 
     def cut(self, last: Int[Tensor, " b"], end: Tensor) -> list[Tensor]:
+        """The points of each row before its last step, and its end."""
         if not self.count:
             return []
         return [

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rather.config.errors import RatherError
-from rather.core import Classifier, Features, Goal, Images, Labels, Logits
+from rather.core import WITHOUT_GRADIENT, Classifier, Features, Goal, Images, Labels, Logits
 
 PerRow = Float[Tensor, " b"]
 
@@ -42,7 +42,7 @@ def require_gradient(classifier: Classifier, z: Tensor, logits: Tensor) -> None:
             "MODEL-GRADIENT",
             where=classifier.name,
             why="its answer cannot be differentiated",
-            do="Take a method that needs no gradient, such as goyal or nearest",
+            do=f"Take {WITHOUT_GRADIENT}",
         )
 
 

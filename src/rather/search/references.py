@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rather.config.errors import RatherError
 from rather.core import Classifier, Images, Labels, Noise, Resource
+from rather.core.region import unrestricted
 
 Choice = Literal["random", "nearest", "nearest-pixels"]
 
@@ -111,6 +112,7 @@ class References(Resource):
         Raises:
             RatherError: DATA-NO-REFERENCE if no reference has the class.
         """
+        classifier = unrestricted(classifier)  # a reference is of a class as a whole
         probabilities, features = self._predict(classifier)
         labels = self.classes(classifier)
         with torch.no_grad():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, final
 
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from rather.classifiers import architectures as nets
 from rather.config.errors import RatherError
+from rather.config.pictures import NO_OPTIONS, PictureOptions
 from rather.config.settings import Seed, Settings
 from rather.core import Classifier, Images, ensemble
 from rather.data.source import Source
@@ -57,6 +58,7 @@ class ClassifierFigures:
     correct: int  # pictures of those tested on
     members_correct: tuple[int, ...]  # the same for each member alone
     losses: tuple[tuple[float, ...], ...]  # for each member, the mean loss of each epoch
+    notes: tuple[str, ...] = ()  # on how the pictures were read
 
     @property
     def accuracy(self) -> float:
@@ -93,6 +95,8 @@ def train_to_file(
     recipe: ClassifierRecipe | None = None,
     *,
     size: int | None = None,
+    channels: int | None = None,
+    options: PictureOptions = NO_OPTIONS,
     progress: Progress = lambda _done, _all, _loss: None,
 ) -> ClassifierFigures:
     """Train a classifier on a data set and write its file: what `rather train classifier` does.
@@ -102,6 +106,8 @@ def train_to_file(
         out: the new file; its stem is the classifier's name.
         recipe: how to train.
         size: pixels per side to which a folder's pictures are resized; named data sets have their own size.
+        channels: of a folder's pictures; by default 1 where all of them are grey, else as many as they have.
+        options: how a folder is read, and what is known of its pictures.
         progress: called after each epoch with the epochs done, those of all members, and the mean loss.
 
     Raises:
@@ -109,12 +115,12 @@ def train_to_file(
     """
     check_writable(Path(out))
     recipe = recipe or ClassifierRecipe()
-    pictures = load_to_train(data, size)
+    pictures = load_to_train(data, size, channels, options)
     classifier, figures = train_classifier(*parts(pictures), recipe, name=Path(out).stem, progress=progress)
     architecture = recipe.architecture or nets.suited(classifier.shape)
     card = {"data": pictures.name, "recipe": recipe.model_dump() | {"architecture": architecture}}
     save_classifier(out, classifier, architecture=architecture, card=card | figures.card())
-    return figures
+    return replace(figures, notes=pictures.notes)
 
 
 def train_classifier(

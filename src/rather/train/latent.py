@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, final
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rather.config.errors import RatherError
+from rather.config.pictures import NO_OPTIONS, PictureOptions
 from rather.config.settings import Seed, Settings
 from rather.data.source import Source
 from rather.generators.autoencoder import Autoencoder, Latents
@@ -76,6 +78,7 @@ def train_latent(
     out: str | os.PathLike[str],
     recipe: LatentRecipe | None = None,
     *,
+    options: PictureOptions = NO_OPTIONS,
     progress: Progress = lambda _done, _all, _loss: None,
 ) -> ClassifierFigures | None:
     """Train classifiers of latents and write their file: what `rather train latent-classifier` does.
@@ -85,6 +88,7 @@ def train_latent(
         generator: a bundled generator's name or a file, with the autoencoder whose latents they classify.
         out: the new file; its stem is their name.
         recipe: how to train.
+        options: how a folder is read, and what is known of its pictures.
         progress: see `fit.Progress`.
 
     Returns:
@@ -100,13 +104,13 @@ def train_latent(
         raise RatherError("CFG-OPTIONS", where=out, why="it is the generator's own file", do="Choose another --out")
     file = generator_file(generator)
     autoencoder, settings = read_autoencoder(file), read_metadata(file)["generator"]
-    pictures = load_dataset(data, shape=autoencoder.shape)
+    pictures = load_dataset(data, shape=autoencoder.shape, options=options)
     latent, figures = train_heads(autoencoder, *parts(pictures), recipe, name=out.stem, progress=progress)
     if not PartialState().is_main_process:
         return None
     card = {"data": pictures.name, "generator": autoencoder.name, "recipe": recipe.model_dump()}
     save_latent(out, latent, settings, card | figures.card())
-    return figures
+    return replace(figures, notes=pictures.notes)
 
 
 def train_heads(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -11,6 +11,8 @@ from jaxtyping import Float, Int, Int16, UInt8
 from torch import Tensor
 
 from rather.config.errors import RatherError
+from rather.config.pictures import NO_OPTIONS, PictureOptions
+from rather.data.folder import Folder
 from rather.data.source import Dataset, Source
 from rather.hub.checkpoints import LARGEST
 from rather.hub.datasets import list_datasets, load_dataset
@@ -37,17 +39,36 @@ class Pictures:
         return Pictures(self.images[rows], self.labels[rows], *known)
 
 
-def load_to_train(data: str, size: int | None) -> Dataset:
+def load_to_train(
+    data: str, size: int | None = None, channels: int | None = None, options: PictureOptions = NO_OPTIONS
+) -> Dataset:
     """The data set, or the folder with its pictures resized to `size` pixels per side.
 
+    Args:
+        data: a data set's name, or a folder.
+        size: pixels per side.
+        channels: of a folder's pictures; by default 1 where all of them are grey, else as many as they have.
+        options: how a folder is read.
+
     Raises:
-        RatherError: CFG-OPTIONS for a size that has no effect or is too large, and what `data.load` raises.
+        RatherError: CFG-OPTIONS for a size that has no effect or is too large, and what `load_dataset` raises.
     """
-    if size is not None and data in list_datasets():
-        raise RatherError("CFG-OPTIONS", where=f"size {size}", why=f"the pictures of {data} have their own")
+    for option, given in (("size", size), ("channels", channels)):
+        if given is not None and data in list_datasets():
+            raise RatherError("CFG-OPTIONS", where=f"{option} {given}", why=f"the pictures of {data} have their own")
     if size is not None and size > LARGEST:
         raise RatherError("CFG-OPTIONS", where=f"size {size}", why=f"at most {LARGEST} pixels per side")
-    return load_dataset(data, shape=(3, size, size) if size else None)
+    shape = (channels or 3, size, size) if size else None
+    dataset = load_dataset(data, shape=shape, options=options)
+    if not isinstance(dataset.test, Folder):
+        return dataset
+    seen = channels or dataset.test.channels()
+    told = ("all pictures are grey: the net takes 1 channel (--channels 3 for three)",) if seen == 1 != channels else ()
+    test, train = (
+        replace(part, shape=(seen, *part.shape[1:])) if isinstance(part, Folder) else None
+        for part in (dataset.test, dataset.train)
+    )
+    return Dataset(dataset.name, test or dataset.test, train, (*dataset.notes, *told))
 
 
 def parts(dataset: Dataset) -> tuple[Source, Source | None]:

@@ -13,7 +13,7 @@ other picture's key: at another place, the second key makes the scene unclear.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, final
+from typing import Final, final
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from rather.data.source import Dataset, Source
+from rather.data.source import Dataset
+from rather.worlds.drawn import DrawnSource, Part
 
 NAMES: Final = {"shapes": "drawn grids of coloured shapes with a known rule: the right edit is known"}
 SIDE: Final = 4  # cells
@@ -39,7 +40,6 @@ UNCLEAR: Final = len(SHAPES)
 BLANKS: Final = 0.3  # share of the cells without a key
 BLANK: Final = 0  # a thing is 1 + len(COLOURS) * shape + colour; red is colour 0
 
-Part = Literal["train", "test"]
 Scene = Int[Tensor, "4 4"]
 
 
@@ -49,8 +49,8 @@ def load(seed: int = 0) -> Dataset:
 
 
 @final
-class Shapes(Source):
-    """Pictures that are drawn when they are read; picture n of a seed is always the same.
+class Shapes(DrawnSource):
+    """Scenes, each of which is drawn when it is read.
 
     Args:
         part: two parts of one seed share nothing.
@@ -58,30 +58,13 @@ class Shapes(Source):
         seed: of the scenes, and of small differences in place, size and colour.
     """
 
-    name = "shapes"
     classes = CLASSES
     point_names = ("key",)
 
     def __init__(self, part: Part, count: int, seed: int = 0) -> None:
-        self.part, self._key = part, (seed, int(part == "test"))
+        self._key = (seed, int(part == "test"))
         self.scenes: Int[Tensor, "n 4 4"] = _scenes(count, self._key)
-        self._labels: list[int] = rule(self.scenes).tolist()
-
-    @override
-    def __len__(self) -> int:
-        return len(self.scenes)
-
-    @override
-    def id(self, index: int) -> str:
-        return f"{self.part}-{index:05d}"
-
-    @override
-    def label(self, index: int) -> int | None:
-        return self._labels[index]
-
-    @override
-    def where(self, index: int) -> str:
-        return f"shapes, {self.id(index)}"
+        super().__init__("shapes", part, rule(self.scenes).tolist())
 
     @override
     def read(self, index: int) -> Float[Tensor, "c h w"]:

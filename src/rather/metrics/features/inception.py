@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from rather.config.errors import RatherError
 from rather.core import Features, Images, Resource
-from rather.io.state_dicts import load_state, read_state
+from rather.io.state_dicts import load_state, read_state, weights_of
 from rather.metrics.features import prepared
 
 _SIDE: Final = 299
@@ -77,8 +77,8 @@ class Inception(Resource, nn.Module):
         weights: a file of the weights, read as data: the state dict of `pytorch-fid`.
 
     Raises:
-        RatherError: MODEL-NOT-FOUND for a file that is not there; MODEL-CODE or MODEL-FILE-DAMAGED for one
-            that is no state dict, or of another net.
+        RatherError: MODEL-NOT-FOUND for a file that is not there; MODEL-CODE, MODEL-FILE-KIND or
+            MODEL-FILE-DAMAGED for one that is no state dict, MODEL-WEIGHTS for one of another net.
     """
 
     def __init__(self, weights: str | os.PathLike[str]) -> None:
@@ -94,7 +94,8 @@ class Inception(Resource, nn.Module):
         # The name of the published file ends in the beginning of its hash: inception-6726825d is FID's net.
         self.name = f"inception-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
         self.net = architecture()
-        load_state(self.net, read_state(path), path)
+        state, _ = weights_of(self.net.state_dict(), read_state(path), path)
+        load_state(self.net, state, path)
         self.eval().requires_grad_(requires_grad=False)
 
     @override

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final, Literal, final
+from typing import Final, final
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from typing_extensions import override
 
 from rather.config.errors import RatherError, did_you_mean
 from rather.core import Classifier, Images
-from rather.data.source import Dataset, Source
+from rather.data.source import Dataset
+from rather.worlds.drawn import DrawnSource, Part
 from rather.worlds.faces import cache
 from rather.worlds.faces.attributes import ATTRIBUTES, GRADED, HAIR_COLOURS, REGIONS
 from rather.worlds.faces.cache import Drawn
@@ -25,8 +26,6 @@ from rather.worlds.faces.sample import RULES, Faces, Population, sample
 SIDE: Final = 64
 BLOCK: Final = 32  # faces that are drawn when one of them is read
 WORTH_KEEPING: Final = 1_000  # of fewer faces, drawing takes seconds
-
-Part = Literal["train", "test"]
 
 #: The population that each variant trains on.
 VARIANTS: Final[Mapping[str, Population]] = MappingProxyType(
@@ -67,7 +66,7 @@ def load(variant: str = "smile", seed: int = 0) -> Dataset:
 
 
 @final
-class DrawnFaces(Source):
+class DrawnFaces(DrawnSource):
     """Faces of a population; face n of a seed is always the same, and its pixels lie on the 8-bit grid.
 
     Args:
@@ -87,33 +86,16 @@ class DrawnFaces(Source):
     def __init__(
         self, name: str, part: Part, count: int, *, seed: int, population: Population, side: int = SIDE
     ) -> None:
-        self.name, self.part, self.side = name, part, side
-        self._seed, self._population = seed, population
+        self.side, self._seed, self._population = side, seed, population
         self.classes = population.rule.classes
         self.faces: Faces = sample(count, (seed, int(part == "test")), population)
-        self._labels: list[int] = population.rule.label(self.faces.attributes).int().tolist()
+        super().__init__(name, part, population.rule.label(self.faces.attributes).int().tolist())
         self._key = f"{part} {count} {seed} {side} {population.rule.name} {population.contrast} " + repr(
             sorted(population.planted.items())
         )
         self._blocks: dict[int, Drawn] = {}
         self._all: Drawn | None = None
         self._twins: DrawnFaces | None = None
-
-    @override
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    @override
-    def id(self, index: int) -> str:
-        return f"{self.part}-{index:05d}"
-
-    @override
-    def label(self, index: int) -> int | None:
-        return self._labels[index]
-
-    @override
-    def where(self, index: int) -> str:
-        return f"{self.name}, {self.id(index)}"
 
     @override
     def read(self, index: int) -> Float[Tensor, "c h w"]:
