@@ -36,7 +36,7 @@ TORCHVISION: Final = [
     "shufflenet_v2_x0_5",
     "efficientnet_b0",
     "efficientnet_b1",
-    "mnasnet0_5",
+    "squeezenet1_1",
     "googlenet",
     "inception_v3",
     "mobilenet_v2",

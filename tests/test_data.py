@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -283,23 +283,15 @@ def test_the_rule(scene):
     assert shapes.rule(torch.stack([scene, scene.T])).tolist() == [rule_in_words(scene)] * 2
 
 
-@settings(max_examples=25)
-@given(scenes, scenes, st.integers(0, 4))
-def test_right_edits_are_those_after_which_the_rule_names_the_target(query, distractor, target):
-    right = shapes.right_edits(query, distractor, target)
-    for q, d in product(range(16), range(16)):
-        edited = query.flatten().clone()
-        edited[q] = distractor.flatten()[d]
-        assert right[q, d] == (rule_in_words(edited) == target)
-
-
 def test_from_one_shape_to_another_only_key_by_key_is_right():
     test, train = load_dataset("shapes").test, load_dataset("shapes").train
     pairs = [(i, j) for i, j in zip(range(300), range(300), strict=True) if test.label(i) != train.label(j)]
     pairs = [(i, j) for i, j in pairs if shapes.UNCLEAR not in {test.label(i), train.label(j)}]
     assert len(pairs) > 100
     for i, j in pairs:
-        right = shapes.right_edits(test.scenes[i], train.scenes[j], train.label(j))
+        edited = test.scenes[i].flatten().repeat(16, 16, 1)  # (query's cell, distractor's cell, scene)
+        edited[range(16), :, range(16)] = train.scenes[j].flatten().expand(16, 16)
+        right = shapes.rule(edited.unflatten(2, (4, 4))) == train.label(j)
         (row, column), (its_row, its_column) = test.key_cell(i), train.key_cell(j)
         assert right.nonzero().tolist() == [[4 * row + column, 4 * its_row + its_column]]
 
@@ -315,15 +307,6 @@ def test_the_key_is_the_one_red_thing_and_its_key_point_lies_on_it():
         assert max(green, blue) < 0.4
     for n in unclear:
         assert test.key_points(n)[0, 2] == 0
-
-
-def test_a_finer_map_has_the_right_cells_of_the_scene_below_them():
-    test = load_dataset("shapes").test
-    i, j = (next(n for n in range(100) if test.label(n) == label) for label in (0, 1))
-    coarse = shapes.right_edits(test.scenes[i], test.scenes[j], 1)
-    fine = shapes.right_edits(test.scenes[i], test.scenes[j], 1, grid=(8, 4))
-    assert torch.equal(fine.reshape(4, 2, 4, 4, 2, 4)[:, 1, :, :, 0].reshape(16, 16), coarse)
-    assert fine.sum() == 4 * coarse.sum()
 
 
 def test_shapes_are_balanced_and_always_the_same():

@@ -295,3 +295,23 @@ def test_the_command_line_reads_such_folders_and_says_so(tmp_path):
     )
     assert explained.returncode == 0, explained.stderr
     assert "dark/0.tif" in explained.stdout
+
+
+def test_a_net_of_five_channels_is_trained_and_explained(tmp_path):
+    random = np.random.default_rng(0)
+    for kind, bright in {"dry": 1, "wet": 3}.items():
+        for n in range(12):
+            values = random.integers(0, 120, (5, 12, 20), dtype=np.uint8)
+            values[bright] += 90
+            (tmp_path / "fields" / kind).mkdir(parents=True, exist_ok=True)
+            np.save(tmp_path / "fields" / kind / f"{n}.npy", values)
+    trained = rather(
+        tmp_path,
+        *["train", "classifier", "--data", "fields", "--size", "12", "--epochs", "2", "--out", "net.safetensors"],
+    )
+    assert trained.returncode == 0, trained.stderr
+    words = "explain fields --classifier net.safetensors --method attack,wachter --count 4 --out run"
+    explained = rather(tmp_path, *words.split())
+    assert explained.returncode == 0, explained.stderr
+    assert rather(tmp_path, "export", next((tmp_path / "run").glob("*attack*")), "--png", "out").returncode == 0
+    assert {path.suffix for path in (tmp_path / "out" / "fields").rglob("*.*")} == {".png", ".npy"}

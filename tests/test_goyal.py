@@ -8,14 +8,17 @@ from torch import nn
 
 from analytic import others, pictures, spatial
 from rather.config.errors import RatherError
-from rather.core import Goal
+from rather.core import Classifier, Goal
 from rather.feature_cells.cell_editor import cell_editor
 from rather.feature_cells.composite import composite, highlights
 from rather.feature_cells.edits import first_best
 from rather.feature_cells.sequential import sequential_search
 from rather.hub.methods import build_method
 from rather.methods.goyal import Goyal
+from rather.methods.minimal import Minimal
+from rather.runs.defaults import default_plan
 from rather.search.references import References
+from refusing import code_of
 
 D, N, K = 4, 4, 3
 REFERENCES = References(pictures(24, seed=1), tuple(f"picture-{i}" for i in range(24)))
@@ -208,3 +211,62 @@ def test_settings_have_bounds_and_survive_a_round_trip():
 def test_a_prescreen_of_another_solver_or_score_is_refused(wrong):
     with pytest.raises(RatherError, match="prescreen needs"):
         Goyal.of({"references": REFERENCES, "prescreen": "bf16"} | wrong)
+
+
+def test_a_shortlist_scores_fewer_edits_and_one_of_all_is_the_same():
+    classifier, x = spatial(), pictures(4)
+    target = others(classifier, x)
+    every = Goyal(references=REFERENCES, score_on="picture")(classifier, x, target)
+    same = Goyal(references=REFERENCES, score_on="picture", shortlist=81)(classifier, x, target)
+    few = Goyal(references=REFERENCES, score_on="picture", shortlist=5)(classifier, x, target)
+    assert torch.equal(same.images, every.images)
+    assert few.success.all()
+    assert (few.evaluations == 2 + few.steps * (1 + 2 + 5)).all()
+
+
+def test_without_a_gradient_a_shortlist_copies_cells_to_their_own_places():
+    spatial_net = spatial()
+    blind = Classifier(spatial_net.body, Blind(spatial_net.head), classes=spatial_net.classes, shape=spatial_net.shape)
+    x = pictures(4)
+    found = Goyal(references=REFERENCES, score_on="picture", shortlist=9)(blind, x, others(blind, x))
+    assert found.success.all()
+    assert all(i == j for pairs in found.info["edits"] for i, j in pairs)
+
+
+class Blind(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    @torch.no_grad()
+    def forward(self, x):
+        return self.net(x)
+
+
+def by_hand(side):
+    return Classifier(nn.Identity(), nn.Flatten(), classes=[str(n) for n in range(side**2)], shape=(1, side, side))
+
+
+def test_a_map_of_too_many_cells_is_refused_before_the_first_row():
+    method = Goyal(references=REFERENCES)
+    for one in (method, Minimal(method=method, setting="entropy")):
+        assert code_of(one.check, by_hand(21)) == "MODEL-LAYER"
+        one.check(by_hand(20))
+
+
+def test_without_a_name_a_method_is_taken_that_the_classifier_allows():
+    plan, notes = default_plan(by_hand(21), {})
+    assert plan == {"name": "nearest"}
+    assert "400 cells" in notes[0]
+    assert code_of(default_plan, by_hand(21), {"max_edits": 3}) == "MODEL-LAYER"
+    plan, notes = default_plan(by_hand(6), {"max_edits": 3})
+    assert plan == {"name": "goyal", "score_on": "picture", "distractor": "nearest", "max_edits": 3}
+    assert notes == []
+
+
+def test_of_large_images_not_every_edit_is_scored_by_default():
+    net = nn.Sequential(nn.Conv2d(1, 3, 32, stride=32), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    classifier = Classifier(net, shape=(1, 224, 224))
+    assert default_plan(classifier, {})[0]["shortlist"] == 20
+    assert default_plan(classifier, {"shortlist": 3})[0]["shortlist"] == 3
+    assert "shortlist" not in default_plan(classifier, {"score_on": "features"})[0]

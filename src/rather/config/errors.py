@@ -117,7 +117,7 @@ class RatherError(ValueError):
         self.code, self.where, self.why, self.do = code, str(where), why, do
         self.exit_code, self.what = CODES[code]
         line = self.what + (f": {self.where}" if self.where else "") + (f" ({why})" if why else "") + "."
-        # Names of files are somebody's text: nothing in them may move the cursor or start a new line.
+        # A file's name may hold any text: nothing in it may move the cursor or start a new line.
         super().__init__("".join(c if c.isprintable() else "�" for c in line + (f" {do}." if do else "")))
 
 

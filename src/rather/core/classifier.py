@@ -287,7 +287,7 @@ class Classifier(Resource, nn.Module):
 
 @torch.no_grad()
 def fingerprint(net: nn.Module, shape: tuple[int, ...], told: object, device: torch.device) -> str:
-    """A sha256 of what a net takes, its structure, its numbers and its answers, and of what is told beside.
+    """A sha256 of what a net takes, its structure, its numbers and its answers, and of what else is given.
 
     The answers are to four inputs of noise, for code can differ where structure and numbers do not. Of each
     answer one weighted sum counts, to 3 decimals, which leaves room for the rounding errors of another

@@ -82,6 +82,16 @@ class Method(Settings, ABC):
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Find images near `x` that reach the goal. No row may depend on another."""
 
+    def check(self, classifier: Classifier) -> None:
+        """Refuse a classifier of which no image could be explained; of a wrapper, what the method inside refuses.
+
+        Raises:
+            RatherError: why not, and what to do.
+        """
+        for _, value in self:
+            if isinstance(value, Method):
+                value.check(classifier)
+
     @final
     def __call__(
         self,
@@ -124,6 +134,7 @@ class Method(Settings, ABC):
             goal = goal_of(classifier, target, x)
             noise = Noise(seed, [str(i) for i in range(len(x))] if ids is None else ids)
             check_input(classifier, x, goal, noise.ids, region)
+            self.check(classifier)
             search = self.for_classifier(classifier).search
             before = classifier.probabilities(x)
             (rows,) = (~goal.reached(before.log())).nonzero(as_tuple=True)
@@ -132,17 +143,16 @@ class Method(Settings, ABC):
             inside = None if region is None else region[rows]
             found = _found(search, classifier, some, its_goal, noise[rows], inside)
             check_found(self.name(), found, some)
-            judged = _judged(classifier, some, its_goal, found, inside) if len(rows) else (some, before[:0], ())
-        images, after, failure = judged
+            given = _judged(classifier, some, its_goal, found, inside) if len(rows) else (some, before[:0], ())
         result = Counterfactuals(
             queries=some,
-            images=images,
+            images=given[0],
             goal=its_goal,
             classes=classifier.classes,
             before=before if every else before[rows],
-            after=after,
-            success=torch.tensor([not reason for reason in failure], dtype=torch.bool, device=x.device),
-            failure=failure,
+            after=given[1],
+            success=torch.tensor([not reason for reason in given[2]], dtype=torch.bool, device=x.device),
+            failure=given[2],
             steps=found.steps,
             evaluations=found.evaluations,
             artifacts=found.artifacts,

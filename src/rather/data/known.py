@@ -23,7 +23,7 @@ from rather.data.lists import damaged, not_found, read_lines
 from rather.io.images import indices, read_bytes
 
 MAX_REGIONS: Final = 64
-_OBJECT: Final = 255  # in masks that know one object only; in others what nobody has marked
+_OBJECT: Final = 255  # in masks that know one object only; in others what is not marked
 _FILE, _LABEL, _X, _Y = "file", "label", "x_", "y_"
 
 Rows = Mapping[Path, Mapping[str, str]]

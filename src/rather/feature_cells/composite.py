@@ -50,19 +50,30 @@ def _measured(classifier: Classifier, like: Images) -> Highlights:
     probe = torch.rand(4, *like.shape[1:], generator=torch.Generator().manual_seed(0)).to(like)
     with torch.no_grad():
         u, v = classifier.features(probe).shape[2:]
+    # Where the first and the last cell see the whole image, so do those between them.
+    boxes = {cell: _box(_seen(classifier, probe, cell, v)) for cell in (0, u * v - 1)}
+    whole = all(bool(box.all()) for box in boxes.values())
     fields = []
     for cell in range(u * v):
-        x = probe.clone().requires_grad_()
-        with torch.enable_grad():
-            feature = classifier.features(x)[:, :, cell // v, cell % v].sum()
-            (gradient,) = torch.autograd.grad(feature, x)
-        seen = gradient.abs().sum((0, 1)) > 0
         row = (cell // v + 0.5) * height / u
         column = (cell % v + 0.5) * width / v
         y = (torch.arange(height).to(like) + 0.5 - row) / (height / u)
         z = (torch.arange(width).to(like) + 0.5 - column) / (width / v)
-        fields.append(torch.exp(-(y[:, None] ** 2 + z**2) / 2) * _box(seen))
+        box = boxes[0] if whole else boxes.get(cell)
+        box = _box(_seen(classifier, probe, cell, v)) if box is None else box
+        fields.append(torch.exp(-(y[:, None] ** 2 + z**2) / 2) * box)
     return torch.stack([field / field.max().clamp(min=1e-12) for field in fields])
+
+
+def _seen(classifier: Classifier, probe: Images, cell: int, columns: int) -> Bool[Tensor, "h w"]:
+    """The pixels on which a cell's features have a gradient; none if they have no gradient at all."""
+    x = probe.clone().requires_grad_()
+    with torch.enable_grad():
+        feature = classifier.features(x)[:, :, cell // columns, cell % columns].sum()
+    if not feature.requires_grad:
+        return torch.zeros_like(x[0, 0], dtype=torch.bool)
+    (gradient,) = torch.autograd.grad(feature, x)
+    return gradient.abs().sum((0, 1)) > 0
 
 
 def _box(seen: Tensor) -> Tensor:
@@ -114,6 +125,29 @@ def _moved(image: Float[Tensor, "c h w"], down: int, right: int, grid: tuple[int
     return wide[:, pad - down : pad - down + height, pad - right : pad - right + width]
 
 
+def promising(
+    classifier: Classifier, x: Images, distractor: Images, target: Labels, open_edits: OpenEdits, *, at_most: int
+) -> OpenEdits:
+    """The open edits that raise log p(target) most to first order in the features, `at_most` of each row.
+
+    By one gradient of the head for all of them. If there is none, those that copy a cell to its own place come first.
+    """
+    with torch.no_grad():
+        maps, other = classifier.features(x), classifier.features(distractor).flatten(2)
+    maps.requires_grad_()
+    with torch.enable_grad():
+        score = log_probability(classifier.head(maps), target).sum()
+    if score.requires_grad:
+        slope = torch.autograd.grad(score, maps)[0].flatten(2)
+        now = (slope * maps.detach().flatten(2)).sum(1)
+        gain = slope.transpose(1, 2) @ other - now[:, :, None]
+    else:
+        gain = torch.eye(open_edits.shape[1]).to(x).expand_as(open_edits)
+    gain = gain.nan_to_num(nan=-torch.inf).masked_fill(~open_edits, -torch.inf).flatten(1)
+    best = gain.topk(min(at_most, gain.shape[1])).indices
+    return torch.zeros_like(open_edits).flatten(1).scatter(1, best, value=True).view_as(open_edits) & open_edits
+
+
 @final
 class PictureEdits(Edits):
     """Edits scored by the composite image: one forward pass of the classifier for each open edit.
@@ -124,12 +158,20 @@ class PictureEdits(Edits):
         grid: (u, v) of the feature map whose cells are edited.
         query: images to edit.
         distractor: images to copy from.
+        shortlist: how many edits are scored, those that `promising` puts first; None scores all.
     """
 
     def __init__(
-        self, classifier: Classifier, highlight: Highlights, grid: tuple[int, int], query: Images, distractor: Images
+        self,
+        classifier: Classifier,
+        highlight: Highlights,
+        grid: tuple[int, int],
+        query: Images,
+        distractor: Images,
+        *,
+        shortlist: int | None = None,
     ) -> None:
-        self.classifier, self.highlight, self.grid = classifier, highlight, grid
+        self.classifier, self.highlight, self.grid, self.shortlist = classifier, highlight, grid, shortlist
         self.images, self.distractor = query.clone(), distractor
 
     @override
@@ -140,15 +182,19 @@ class PictureEdits(Edits):
     @override
     def scores(self, target: Labels, open_edits: OpenEdits) -> Scores:
         found = self.images.new_full(open_edits.shape, -torch.inf)
-        (u, v), block = self.grid, max(1, BLOCK // (8 * self.images[0].numel()))
+        if self.shortlist is not None:
+            open_edits = promising(
+                self.classifier, self.images, self.distractor, target, open_edits, at_most=self.shortlist
+            )
+        v, block = self.grid[1], max(1, BLOCK // (8 * self.images[0].numel()))
         for row, wanted in enumerate(target):
+            i, j = open_edits[row].nonzero().T
             # Many edits move the distractor by as many cells: each move is made once.
-            moves = [(down, right) for down in range(1 - u, u) for right in range(1 - v, v)]
-            moved = torch.stack([_moved(self.distractor[row], *move, self.grid) for move in moves])
-            for i, j in (part.T for part in open_edits[row].nonzero().split(block)):
-                move = (i // v - j // v + u - 1) * (2 * v - 1) + i % v - j % v + v - 1
-                pictures = torch.lerp(self.images[row], moved[move], self.highlight[i, None])
-                found[row, i, j] = log_probability(self.classifier(on_grid(pictures)), wanted.expand(len(i)))
+            moves, move = torch.stack([i // v - j // v, i % v - j % v], 1).unique(dim=0, return_inverse=True)
+            moved = torch.stack([_moved(self.distractor[row], y, z, self.grid) for y, z in moves.tolist()])
+            for i_, j_, move_ in zip(*(each.split(block) for each in (i, j, move)), strict=True):
+                pictures = torch.lerp(self.images[row], moved[move_], self.highlight[i_, None])
+                found[row, i_, j_] = log_probability(self.classifier(on_grid(pictures)), wanted.expand(len(i_)))
         return found
 
     @override

@@ -15,9 +15,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
+from rather.classifiers.checks import noise
 from rather.classifiers.maps import CELLS
 from rather.config.errors import RatherError
-from rather.core import Features, Labels, Logits
+from rather.core import Classifier, Features, Labels, Logits
 
 Scores = Float[Tensor, "b n n"]  # of edits (query cell, distractor cell)
 OpenEdits = Bool[Tensor, "b n n"]  # which of them may be made
@@ -57,19 +58,22 @@ class Edits(ABC):
         return first_best(self.scores(target, open_edits), open_edits)
 
 
-def check_cell_count(u: int, v: int) -> None:
-    """Raise for a map with too many cells: edits are pairs of cells.
+def cell_count(classifier: Classifier) -> int:
+    """How many cells a classifier's map has; too many are refused, since edits are pairs of cells.
 
     Raises:
         RatherError: MODEL-LAYER.
     """
-    if u * v > CELLS:
-        raise RatherError(
-            "MODEL-LAYER",
-            where=f"a map of {u} x {v} cells",
-            why=f"edits of at most {CELLS} cells are searched",
-            do="Name a --layer with a smaller map, or take a method that edits pixels, such as wachter",
-        )
+    with torch.no_grad():
+        shape = tuple(classifier.features(noise(1, classifier.shape).to(classifier.get_buffer("mean").device)).shape)
+    if len(shape) == 4 and shape[2] * shape[3] <= CELLS:  # noqa: PLR2004 - b, d, u, v
+        return shape[2] * shape[3]
+    raise RatherError(
+        "MODEL-LAYER",
+        where=f"{classifier.name}, a map of {' x '.join(map(str, shape[2:]))} cells",
+        why=f"edits of at most {CELLS} cells are searched",
+        do="Name a --layer with a smaller map, or take another method, such as nearest",
+    )
 
 
 def edited(query: Features, distractor: Features, edits: Sequence[Sequence[tuple[int, int]]]) -> Features:

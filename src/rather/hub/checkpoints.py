@@ -25,6 +25,7 @@ from rather.generators.autoencoder import Autoencoder
 from rather.generators.frozen import FrozenNet
 from rather.generators.recipe import GeneratorRecipe
 from rather.hub.generators import generator_class, makers
+from rather.io.arrays import MAX_CHANNELS
 from rather.io.file_kinds import refuse_kind, tensors_fault
 from rather.io.writing import check_writable as check_folder
 from rather.io.writing import write_whole, writing
@@ -53,7 +54,7 @@ class _Plan(BaseModel):
     format: Literal[1] = 1
     kind: Kind
     name: str
-    shape: tuple[Annotated[int, Field(ge=1, le=4)], Side, Side]
+    shape: tuple[Annotated[int, Field(ge=1, le=MAX_CHANNELS)], Side, Side]
     card: dict[str, Any]
 
 

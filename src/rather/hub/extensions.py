@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 def listed(room: str, *, holding: str = "") -> dict[str, str]:
-    """Name and one line of every file of a folder that holds a text, and of all that other packages add."""
+    """Name and one line of every file of a folder that holds a text, and of what other packages add."""
     texts = {name: file.read_text("utf-8") for name, file in _files(room).items()}
     ours = {
         name: (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]

@@ -1,6 +1,6 @@
-"""The nets that come with the package; `benchmarks/make_weights.py` trains them anew.
+"""The nets that come with the package; `benchmarks/make_weights.py` trains them again.
 
-Each is a file of safetensors with a card beside it: what it was trained on and how, its figures, its sha256.
+Each is a file of safetensors with a card next to it: what it was trained on and how, its figures, its sha256.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def was_short(error: Exception) -> bool:
 
 @contextmanager
 def peak(device: torch.device) -> Iterator[Callable[[], int | None]]:
-    """How many bytes more than before are in use at the peak of what is inside; None where nobody can say.
+    """How many bytes more than before are in use at the peak of what is inside; None where that cannot be measured.
 
     Of CUDA devices exactly, as torch counts them; of a processor the pages of this process, on Linux: what
     was freed before is given back first, or it would be used again without being seen.

@@ -2,8 +2,8 @@
 
 What a library calls its transform or processor first resizes and crops a picture, then maps its pixels to other
 numbers. The first part happens once, when the picture is read, and what comes out, in 8 bits, is what is explained
-and shown. The second part belongs inside the classifier, because gradients pass through it. The parts are told
-apart by measuring: plain pictures show what the function does to a pixel, and the rest is what the first part did.
+and shown. The second part belongs inside the classifier, because gradients pass through it. Measuring tells
+which is which: plain pictures show what the function does to a pixel, and the rest is what the first part did.
 """
 
 from __future__ import annotations

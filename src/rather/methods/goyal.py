@@ -7,7 +7,8 @@ Algorithm 1, with either solver of the best-edit problem, exhaustive (section 2.
 when the features reach the goal; the row's status says whether the composite image reaches it, too.
 Ours: a cell of the distractor is used once, as in public code; the paper only forbids to edit a cell twice.
 Beyond the paper: with `score_on=picture` each edit is the one whose composite image makes c' most probable,
-and it ends when that image reaches the goal.
+and it ends when that image reaches the goal; with `shortlist` only the edits that the gradient of the features
+finds best are scored so, for large images.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing_extensions import override
 from rather.core import Classifier, Goal, Images, LoadableImages, Method, Noise, SearchResult
 from rather.feature_cells.cell_editor import CellEditor, Prescreen, cell_editor
 from rather.feature_cells.composite import PictureEdits, edit_result, highlights
-from rather.feature_cells.edits import AnyHead, check_cell_count, edited
+from rather.feature_cells.edits import AnyHead, cell_count, edited
 from rather.feature_cells.relaxation import relaxed_best_edit
 from rather.feature_cells.sequential import sequential_search
 from rather.search.references import Choice, References
@@ -43,6 +44,8 @@ class Goyal(Method):
     """Search of the best edit: score all of them, or descend on mixtures of them (slower for small heads)."""
     score_on: Literal["features", "picture"] = "features"
     """What an edit is scored by: the edited features, as in the paper, or the composite image (much slower)."""
+    shortlist: PositiveInt | None = None
+    """With score_on=picture, how many edits to score: the best by the gradient of the features; by default all."""
     max_edits: PositiveInt | None = None
     """Maximum number of edits; by default one of each cell."""
     reuse: bool = False
@@ -62,7 +65,14 @@ class Goyal(Method):
             raise ValueError("solver=relaxed mixes features: it needs score_on=features")
         if self.prescreen != "none" and (self.solver, self.score_on) != ("exhaustive", "features"):
             raise ValueError("prescreen needs solver=exhaustive and score_on=features")
+        if self.shortlist is not None and self.score_on == "features":
+            raise ValueError("shortlist needs score_on=picture")
         return self
+
+    @override
+    def check(self, classifier: Classifier) -> None:
+        """MODEL-LAYER for a map of too many cells."""
+        cell_count(classifier)
 
     @override
     def needs_gradient(self) -> bool:
@@ -75,10 +85,10 @@ class Goyal(Method):
         distractors = self.references.images[chosen]
         query, other = classifier.features(x), classifier.features(distractors)
         _, d, u, v = query.shape
-        check_cell_count(u, v)
         if self.score_on == "picture":
             light = highlights(classifier, x)
-            editor, maps = CellEditor(partial(PictureEdits, classifier, light, (u, v)), at_once=64), (x, distractors)
+            start = partial(PictureEdits, classifier, light, (u, v), shortlist=self.shortlist)
+            editor, maps = CellEditor(start, at_once=64), (x, distractors)
         else:
             editor, maps = self._editor(classifier.head, (d, u, v)), (query, other)
         made = sequential_search(editor, *maps, goal, cells=u * v, at_most=self.max_edits, reuse=self.reuse)
@@ -106,4 +116,7 @@ class Goyal(Method):
         """Forward passes of g: of the maps after each edit, to find each, and of the edited features."""
         if self.solver == "relaxed":
             return 2 + count * (1 + self.steps + 1)  # the descent judges its start, too
-        return 2 + sum(1 + (n - s) * (n if self.reuse else n - s) for s in range(count))
+        left = ((n - s) * (n if self.reuse else n - s) for s in range(count))
+        if self.shortlist is not None:  # and a gradient, which costs about two
+            return 2 + sum(1 + 2 + min(each, self.shortlist) for each in left)
+        return 2 + sum(1 + each for each in left)

@@ -3,7 +3,7 @@
 S. Liu, B. Kailkhura, D. Loveland, Y. Han, "Generative counterfactual introspection for explainable deep
 learning", GlobalSIP 2019, bisects its lambda for each image; P. Jacob et al., "STEEX: steering counterfactual
 explanations with semantics", ECCV 2022, takes the largest weight of the distance that nearly always succeeds.
-Ours: any method and any number among its settings; of all that was tried for a row the nearest success is the
+Ours: any method and any number among its settings; of everything tried for a row the nearest success is the
 answer, so that a success that is not monotone in the setting costs precision, never validity.
 """
 

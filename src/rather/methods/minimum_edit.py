@@ -22,7 +22,7 @@ from torch import Tensor
 from rather.core import Classifier, Goal, Images, Labels, LoadableImages, Method, Noise, SearchResult
 from rather.feature_cells.cell_editor import cell_editor
 from rather.feature_cells.composite import edit_result
-from rather.feature_cells.edits import Edits, check_cell_count
+from rather.feature_cells.edits import Edits, cell_count
 from rather.feature_cells.fewest import fewest_edits
 from rather.feature_cells.sequential import sequential_search
 from rather.search.losses import log_probability
@@ -46,6 +46,10 @@ class MinimumEdit(Method):
     nodes: PositiveInt = 200_000
     """Maximum number of sets of edits to search for an image; then the best known set is kept without a proof."""
 
+    def check(self, classifier: Classifier) -> None:
+        """MODEL-LAYER for a map of too many cells."""
+        cell_count(classifier)
+
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:
         """Images: `path`, `distractor`, `query_attention`, `distractor_attention`. Info: `edits`, `minimum`."""
@@ -53,7 +57,6 @@ class MinimumEdit(Method):
         distractors = self.references.images[chosen]
         query, other = classifier.features(x), classifier.features(distractors)
         _, d, u, v = query.shape
-        check_cell_count(u, v)
         n, head = u * v, classifier.head
         editor = cell_editor(head, (d, u, v))
         greedy = sequential_search(editor, query, other, goal, reuse=self.reuse)

@@ -25,16 +25,13 @@ from rather.hub.trusted import allow
 from rather.io.writing import check_writable
 from rather.runs.agreement import agreement_of
 from rather.runs.comparison import check_no_comparison, start_comparison
+from rather.runs.defaults import DEFAULT_METHOD, DEFAULT_TARGET, default_plan
 from rather.runs.request import Request
 from rather.runs.runner import Job, preflight_all, run_config, run_pending, with_same_goals
 from rather.runs.store import STATUSES, Run, folder_name
 from rather.search.goals import REFERENCED, check_target
 from rather.search.references import References
 
-#: The best that needs no generative model: a person sees what its edits mean.
-DEFAULT_METHOD: Final = "goyal"
-DEFAULT_SETTINGS: Final = {"score_on": "picture", "distractor": "nearest"}
-DEFAULT_TARGET: Final = "nearest"
 DEFAULT_COUNT: Final = 12  # of a dataset that has a name; of your own pictures, all
 _RESOURCES: Final = ("generator", "denoiser", "latent", "second_classifier")
 
@@ -87,13 +84,13 @@ def _jobs(request: Request) -> tuple[list[str], list[Job], str, list[str]]:
         check_writable(request.out)
     if request.images and request.data:
         raise RatherError("CFG-OPTIONS", where=f"--data {request.data}", why="images are given as well")
-    method, settings = request.method, request.settings
-    if method is None:
-        method, settings = DEFAULT_METHOD, {**DEFAULT_SETTINGS, **settings}
-    asked = columns(method, settings)
+    asked = columns(request.method or DEFAULT_METHOD, request.settings)
     needs = _requirements(asked, request)
     nets, notes = _classifiers(asked, request)
     nets, target = _asked_for(nets, request)
+    if request.method is None:  # which one is known only now, and it needs the same
+        plan, why = default_plan(nets[None], request.settings)
+        asked, notes = [Column(plan["name"], None, plan)], notes + why
     first = nets[asked[0].classifier]
     pictures, indices = _pictures(request, target, first)
     notes += pictures.notes

@@ -122,7 +122,7 @@ def _part(name: str) -> str:
 def file_name(text: str) -> str:
     """A row's id as the name of a file: itself, if it is of letters, digits, '-' and '_'.
 
-    Ids of our readers always are; those of somebody else's run may be `../../x` or `-rf`.
+    Ids of our readers always are; those of a run from elsewhere may be `../../x` or `-rf`.
 
     >>> file_name("digits-test-00012")
     'digits-test-00012'

@@ -16,7 +16,7 @@ from rather.data.source import Dataset, read_all
 from rather.hub.given import GivenClassifier, GivenImages, as_classifier, as_dataset, as_method, references_by_default
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of
 from rather.io.png import unpng
-from rather.runs.explain import DEFAULT_METHOD, DEFAULT_SETTINGS, DEFAULT_TARGET
+from rather.runs.defaults import DEFAULT_TARGET, default_plan
 from rather.runs.store import Run
 from rather.search.goals import REFERENCED, check_target, choose_goal
 from rather.search.references import References
@@ -64,8 +64,7 @@ def explain(
     ids = [source.id(index) for index in indices]
     for note in check_reading(net, x[:LOOK]):
         _log.warning("%s", note)
-    default = {"name": DEFAULT_METHOD, **DEFAULT_SETTINGS}
-    search = as_method(default if method is None else method, net, pictures)
+    search = as_method(default_plan(net, {})[0] if method is None else method, net, pictures)
     choose = _goals(net, x, target, pictures, confidence=confidence, seed=seed)
 
     def work(part: Part) -> Counterfactuals:

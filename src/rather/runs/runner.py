@@ -64,6 +64,9 @@ class Job:
     goals: Mapping[str, tuple[str, float]] | None = None  # of each image, chosen already: class, confidence
     timeout: float | None = None  # seconds for an image, at most
 
+    def __post_init__(self) -> None:
+        self.method.check(self.classifier)  # what no image could have is refused once, before the first
+
 
 def preflight_all(
     net: Classifier,
@@ -344,7 +347,7 @@ def _of_classifier(classifier: Classifier) -> dict[str, str]:
 
 
 def _resources(method: Method) -> dict[str, Resource]:
-    """What a method has beside its settings, or a method that it wraps, by the names of the fields."""
+    """What a method has besides its settings, or a method that it wraps, by the names of the fields."""
     own: dict[str, Resource] = {}
     for name, value in method:
         if isinstance(value, Method):

@@ -193,7 +193,7 @@ class Run:
         except OSError as error:
             raise unwritable(error, self.folder) from None
         try:
-            # Ours only: a report may be being written beside us, and needs no lock.
+            # Ours only: another process may be writing a report, and needs no lock.
             for name in ("rows-*.tmp", "run.json.*.tmp"):
                 for leftover in self.folder.glob(name):
                     leftover.unlink(missing_ok=True)

@@ -99,32 +99,6 @@ def rule(scenes: Int[Tensor, "*n 4 4"]) -> Int[Tensor, " *n"]:
     return torch.where(present.sum(-1) == 1, present.int().argmax(-1), UNCLEAR)
 
 
-def right_edits(
-    query: Scene, distractor: Scene, target: int, grid: tuple[int, int] = (SIDE, SIDE)
-) -> Bool[Tensor, "q d"]:
-    """Which single edits are right: after them the rule names the target.
-
-    Args:
-        query: the scene that is edited.
-        distractor: the scene that cells are taken from.
-        target: the class that is wanted.
-        grid: rows u and columns v of the classifier's map; a cell of it stands for the cell of the scene around its
-            centre.
-
-    Returns:
-        For each of the u * v cells of the query's map and each of the distractor's, row by row: whether replacing the
-        first by the second is right.
-    """
-    cells = SIDE**2
-    edited = query.flatten().repeat(cells, cells, 1)  # (query's cell, distractor's cell, scene)
-    here = torch.arange(cells)
-    edited[here, :, here] = distractor.flatten().expand(cells, cells)
-    right = rule(edited.unflatten(2, (SIDE, SIDE))) == target
-    rows, columns = (((torch.arange(n) + 0.5) * SIDE / n).long() for n in grid)
-    scene_cell = (rows[:, None] * SIDE + columns).flatten()
-    return right[scene_cell][:, scene_cell]
-
-
 def _scenes(count: int, key: Sequence[int]) -> Int[Tensor, "n 4 4"]:
     """Distractors and blanks, and as many red things as the class needs, in random places."""
 

@@ -32,7 +32,7 @@ VARIANTS: Final[Mapping[str, Population]] = MappingProxyType(
     {
         "smile": Population(RULES["smile"]),
         "age": Population(RULES["age"]),
-        # Small convolutional nets still went by age with a contrast of 0.2, and by both with 0.1.
+        # Small convolutional nets still relied on age with a contrast of 0.2, and on both with 0.1.
         "age-glasses": Population(RULES["age"], {"glasses": 0.95, "hat": 0.7}, contrast=0.05),
         "smile-xor-hat": Population(RULES["smile-xor-hat"]),
         "others": Population(RULES["smile"]),
