@@ -143,3 +143,12 @@ def test_edits_of_digits_are_compared():
     assert 0 < found["share of the best p(c')"][0] <= 1
     case = digits.random_pairs()
     assert edits.agreeing([case, case]).eq(1).all()
+
+
+def test_a_black_box_is_explained_by_questions(tmp_path):
+    black_box = importlib.import_module("black_box")
+    figures, found = black_box.measured("digits", "sedc", 2)  # it asserts that no gradient is asked and all is counted
+    assert figures["success"][3] == len(found) == 2
+    known = json.loads((DOCS / "black-box-figures.json").read_text("utf-8"))
+    assert black_box.page(known) in (DOCS / "your-classifier.md").read_text("utf-8")
+    assert all(one["success"][0] >= 0.8 and one["questions"]["most"] <= 2_000 for one in known.values())

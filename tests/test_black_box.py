@@ -1,18 +1,26 @@
 """Classifiers that only answer questions: no gradient is asked, budgets are kept, and a refusal says what works."""
 
+import hashlib
 import inspect
+import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+import rather
 from analytic import CLASSES, example, others, pictures, spatial
+from rather.commands.cli import main
 from rather.core import Classifier, Goal, Method, Noise
 from rather.hub.methods import list_methods, method_class
 from rather.methods.goyal import Goyal
 from rather.methods.minimal import Minimal
 from rather.methods.sedc import SEDC
 from rather.methods.wachter import Wachter
+from rather.runs.explain import explain
+from rather.runs.request import Request
 from rather.search.evolve import evolve
 from refusing import refusal
 
@@ -161,15 +169,15 @@ def test_sedc_replaces_no_region_in_vain() -> None:
             assert (said == target[row]) == (kept == chosen)
 
 
-@pytest.mark.parametrize("fill", ["blur", "mean"])
-def test_sedc_removes_without_references(fill: str) -> None:
+@pytest.mark.parametrize("fill", [None, "blur", "mean"])
+def test_sedc_removes_without_references(fill: str | None) -> None:
     found = SEDC(fill=fill, grid=3)(spatial(), X, others(spatial(), X))
     assert "distractor" not in found.artifacts
     assert found.evaluations.max() <= 9 * 10 / 2 + 9
 
 
 def test_sedc_says_that_it_needs_references() -> None:
-    assert refusal(SEDC).code == "CFG-SETTING"
+    assert refusal(SEDC, fill="reference").code == "CFG-SETTING"
 
 
 def test_a_gradient_is_looked_for_once() -> None:
@@ -183,3 +191,55 @@ def test_a_gradient_is_looked_for_once() -> None:
 class _Detached(torch.nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.detach()
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> tuple[str, str]:
+    """A file with a classifier of digits that only answers, and the consent to run it."""
+    file = tmp_path / "box.py"
+    file.write_text(
+        "import rather, torch\n"
+        "net = rather.load_classifier('digits')\n"
+        "def ask(x):\n"
+        "    return torch.from_numpy(net(torch.from_numpy(x.numpy())).numpy())\n"
+        "def make():\n"
+        "    return rather.Classifier(ask, shape=net.shape, classes=net.classes, name='box')\n"
+    )
+    return f"{file}:make", "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_a_method_is_chosen_and_said(box: tuple[str, str], tmp_path: Path) -> None:
+    asked = Request(classifier=box[0], trust=(box[1],), count=3, out=tmp_path / "run")
+    explained = explain(asked)
+    (run,) = explained.runs.values()
+    assert run.config["method"]["name"] == "sedc"
+    assert explained.counts["found"] == 3
+    assert any("sedc" in note for note in explained.notes)
+
+
+def test_a_refusal_comes_before_the_first_row(box: tuple[str, str], tmp_path: Path) -> None:
+    asked = Request(classifier=box[0], trust=(box[1],), count=3, out=tmp_path / "run")
+    for method in ("wachter", "revise,attack"):
+        error = refusal(explain, replace(asked, method=method))
+        assert error.code == "MODEL-GRADIENT"
+        assert "sedc" in error.do
+        assert not (tmp_path / "run").exists()
+
+
+def test_an_audit_needs_no_gradient(
+    box: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["audit", "--data", "digits", "--classifier", box[0], "--trust", box[1], "--count", "4", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"] == told["found"] == 4
+    assert told["places"]
+
+
+def test_in_memory_the_method_is_chosen_too() -> None:
+    questions = Questions()
+    found = rather.explain(questions.classifier(), pictures(12), target="runner-up")
+    assert "regions" in found.info

@@ -462,7 +462,8 @@ def test_a_list_of_methods_fits_a_terminal_and_says_what_each_needs(run):
     assert max(map(len, out.splitlines())) <= 80
     entries = {entry.split()[0]: " ".join(entry.split()) for entry in re.split(r"\n(?=\S)", out) if entry.split()}
     assert "Needs reference images" in entries["goyal"]
-    assert "Needs nothing" in entries["wachter"]
+    assert "Needs gradients." in entries["wachter"]
+    assert "Needs nothing" in entries["sedc"]
     assert {*list_methods(), *list_presets()} <= entries.keys()
 
 
@@ -470,7 +471,12 @@ def test_what_a_method_needs_is_what_it_is_given():
     for name in list_methods():
         fields = method_class(name).model_fields
         required = [key for key, field in fields.items() if field.is_required()]
-        assert bool(required) == bool([one for one in needs(name) if one != "latent classifiers"]), name
+        assert bool(required) == bool(set(needs(name)) - {"latent classifiers", "gradients"}), name
+
+
+def test_a_list_says_gradients_where_a_method_needs_them():
+    for name in list_methods():
+        assert ("gradients" in needs(name)) == (method_class(name).gradient == "needed"), name
 
 
 def test_costs_are_of_methods_that_there_are():

@@ -117,13 +117,11 @@ def _made(asked: Request, *, shown: bool) -> tuple[Run, int]:
 
     if asked.method is not None and "," in asked.method:
         raise RatherError("CFG-OPTIONS", where=f"--method {asked.method}", why="an audit is of one method")
-    if asked.method is None:
-        asked = replace(asked, method=DEFAULT_METHOD, settings={**DEFAULT_SETTINGS, **asked.settings})
     asked = replace(
         asked, target=asked.target or DEFAULT_TARGET, count=asked.count or (None if asked.images else DEFAULT_COUNT)
     )
     with progress_bar("explaining", shown=shown) as progress:
-        explained = explain(asked, progress=progress)
+        explained = explain(asked, progress=progress, default=(DEFAULT_METHOD, DEFAULT_SETTINGS))
     (run,) = explained.runs.values()
     write_pages(explained.folder)
     for note in explained.notes:

@@ -65,23 +65,21 @@ def listing(kind: Kind) -> dict[str, str]:
 
 
 def needs(method: str) -> list[str]:
-    """What a method of the package cannot do without, read from the types of its required fields."""
+    """What a method of the package cannot do without: gradients, and what the types of its required fields say."""
     file = _HOME / "methods" / f"{method}.py"
     if not file.is_file():
         return []
     tree = ast.parse(file.read_text("utf-8"))
-    fields = [
-        node
-        for body in (one.body for one in tree.body if isinstance(one, ast.ClassDef))
-        for node in body
-        if isinstance(node, ast.AnnAssign)
-    ]
+    body = [node for one in tree.body if isinstance(one, ast.ClassDef) for node in one.body]
+    fields = [node for node in body if isinstance(node, ast.AnnAssign)]
     types = [
         {name.id for name in ast.walk(node.annotation) if isinstance(name, ast.Name)}
         for node in fields
         if node.value is None
     ]
     found = [words for kind, words in NEEDS.items() if any(kind in names for names in types)]
+    if not any(ast.unparse(node).startswith("gradient = ") for node in body):  # "needed", unless it says otherwise
+        found = ["gradients", *found]
     clarity = any(_LATENT in ast.unparse(node.annotation) for node in fields)
     return [*found, "latent classifiers"] if clarity else found
 
@@ -122,6 +120,7 @@ def _methods() -> Iterator[str]:
     yield from _entries(list_presets())
     yield ""
     yield "rather describe NAME shows what a method does, and its settings."
+    yield "Needs gradients: not for a classifier that only answers (ONNX, an address)."
     if costs:
         yield "28 px: measured on digits of 28 pixels; 64 px: on drawn faces of 64 pixels."
 

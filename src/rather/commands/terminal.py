@@ -11,7 +11,7 @@ from inspect import cleandoc
 from itertools import islice
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 from rich.console import Console, Group
@@ -21,6 +21,7 @@ from rich.text import Text
 
 from rather.config.errors import RatherError, did_you_mean
 from rather.config.settings import bounds, kind_of
+from rather.core import GradientUse, Method
 from rather.hub.generators import generator_class, list_generators
 from rather.hub.methods import list_methods, method_class
 from rather.hub.presets import Plan, expand, list_presets, preset
@@ -36,6 +37,12 @@ REGION_COLUMNS = (
     "enough: a change in the region alone reaches the target; needed: no change around "
     "the region was found that reaches it. Images: those that show the region."
 )
+#: What a method asks of a classifier.
+GRADIENT: Final[Mapping[GradientUse, str]] = {
+    "needed": "needed",
+    "optional": "used where it has them; else it is asked up to `queries` questions an image",
+    "none": "not needed",
+}
 ROWS = 20  # in the table; the report has all
 FAULTS = 5  # of failed rows below it
 
@@ -169,6 +176,7 @@ def description(name: str, *, json: bool) -> None:
     """What a method or a trainable net is, and its settings; of a preset, what it stands for."""
     found, line, plan = _described(name)
     bundled = {want.name: nets for want in requirements(plan) if (nets := bundled_nets(want.bundled))} if plan else {}
+    gradient = found.gradient if issubclass(found, Method) else None
     settings = [
         {
             "name": key,
@@ -182,11 +190,14 @@ def description(name: str, *, json: bool) -> None:
         for key, field in found.model_fields.items()
     ]
     if json:
-        print(jsonlib.dumps({"name": name, "text": line, "plan": plan, "settings": settings, "bundled": bundled}))
+        told = {"name": name, "text": line, "gradient": gradient, "plan": plan, "settings": settings}
+        print(jsonlib.dumps(told | {"bundled": bundled}))
         return
     console = Console()
     summary, _, _ = cleandoc(found.__doc__ or "").partition("\n\nArgs:\n")  # the settings follow below
     console.print(Text(f"{name}: {line}\n\n{summary}"))
+    if gradient is not None:
+        console.print(Text(f"\nGradients of the classifier: {GRADIENT[gradient]}."))
     if preset(name):
         console.print(Text(f"\nA preset; it stands for: {' '.join(_words(plan))}"), soft_wrap=True)
     if bundled:

@@ -132,7 +132,7 @@ def _check_reference(classifier: Classifier, x: Images, logits: Logits, batch_si
 def _gradient_notes(classifier: Classifier, x: Images) -> list[str]:
     """A note if the gradient is useless, or zero for some of the images."""
     if not classifier.differentiable:
-        return ["its answers have no gradient: methods have to ask it questions"]
+        return ["its answers have no gradient"]
     x = x.clone().requires_grad_()
     with torch.enable_grad():
         # The runner-up's, because a target has it: the first choice's vanishes where the classifier is sure.

@@ -25,8 +25,6 @@ Decode = Callable[[Tensor, Rows], Images]
 class LatentSearch(Method, ABC):
     """A method that moves a code of few numbers: by gradients or, where the classifier has none, by questions."""
 
-    gradient = "optional"
-
     optimizer: Literal["auto", "adam", "cma"] = "auto"
     """How to move: adam follows the gradient, cma (CMA-ES) needs none; auto takes cma where there is no gradient."""
     queries: PositiveInt = 2000
@@ -36,6 +34,10 @@ class LatentSearch(Method, ABC):
     @override
     def needs_gradient(self) -> bool:
         return self.optimizer == "adam"
+
+    def follows_gradient(self, classifier: Classifier) -> bool:
+        """Whether Adam searches, and not CMA-ES."""
+        return self.optimizer == "adam" or (self.optimizer == "auto" and classifier.differentiable)
 
     def minimize(
         self,
@@ -65,7 +67,7 @@ class LatentSearch(Method, ABC):
             images: how many the objective asks about for one point.
             others: how many the method asks about besides, once for each row.
         """
-        if self.optimizer == "adam" or (self.optimizer == "auto" and classifier.differentiable):
+        if self.follows_gradient(classifier):
             return descend(
                 objective, start, steps=steps, lr=lr, project=project, patience=patience, frames=self.num_path_frames
             )

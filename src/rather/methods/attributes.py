@@ -36,6 +36,8 @@ _TOP: Final = 5  # attributes that are named, as the paper does
 class Attributes(LatentSearch):
     """Minimise class_weight * CE(C(G(x; A')), c') + mean |x - G(x; A')| over A', and keep the nearest success."""
 
+    gradient = "optional"
+
     generator: Loadable[Annotated[AttributeEditor, Bundled("editor")]]
     """Generator that reads the attributes of the queries and edits the queries to have others."""
     references: LoadableImages[References | None] = NOT_GIVEN

@@ -41,6 +41,8 @@ from rather.search.references import References
 class DiVE(LatentSearch):
     """`count` answers by one descent; the nearest success is the image, and all of them are kept."""
 
+    gradient = "optional"
+
     generator: Loadable[Annotated[Autoencoder, Bundled("tcvae")]]  # as the paper's: latents that vary one by one
     """Generator that encodes the queries and decodes latents; trained on images of their kind."""
     references: LoadableImages[References | None] = NOT_GIVEN

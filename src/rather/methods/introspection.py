@@ -34,6 +34,8 @@ from rather.search.losses import goal_loss, l1
 class Introspection(LatentSearch):
     """Minimise class_weight * CE(C(G(z)), c') + mean |x - G(z)| over latents z, and keep the nearest success."""
 
+    gradient = "optional"
+
     generator: Loadable[Annotated[Autoencoder, Bundled("gan")]]  # as the paper's: a DCGAN with 10 latents
     """Generator that encodes the queries and decodes latents; trained on images of their kind."""
     class_weight: PositiveFloat = 0.03
@@ -57,7 +59,6 @@ class Introspection(LatentSearch):
             distance = l1(image, x[rows])
             return self.class_weight * loss + distance, success, distance
 
-        descent = self.minimize(
-            in_fours(objective), start, classifier, noise, steps=self.steps, lr=self.lr, patience=self.patience
-        )
+        steady = in_fours(objective) if self.follows_gradient(classifier) else objective  # fours repeat questions
+        descent = self.minimize(steady, start, classifier, noise, steps=self.steps, lr=self.lr, patience=self.patience)
         return latent_result(descent, decoder(self.generator), classifier, goal)

@@ -30,6 +30,8 @@ _DISTANCES: Final = {"l1": l1, "l2": l2}
 class REVISE(LatentSearch):
     """Minimise -log p(target | G(z)) + distance_weight * d(x, G(z)) over latents z, from those of x on."""
 
+    gradient = "optional"
+
     generator: Loadable[Autoencoder]
     """Generator that encodes the queries and decodes latents; trained on images of their kind."""
     steps: PositiveInt = 300

@@ -39,11 +39,11 @@ class SEDC(Method):
     gradient = "none"
 
     references: LoadableImages[References | None] = NOT_GIVEN
-    """With fill=reference, images to copy from; each query takes one that the classifier assigns to the target."""
+    """Images to copy from; each query takes one that the classifier assigns to the target."""
     distractor: Choice = "nearest"
     """Reference to copy from: a random one, or the nearest in the classifier's features or in pixels."""
-    fill: Literal["reference", "blur", "mean"] = "reference"
-    """What replaces a region: the same place of a reference, of the blurred query, or the query's mean colour."""
+    fill: Literal["reference", "blur", "mean"] | None = None
+    """What replaces a region: the same place of a reference (the default, if any), of a blur, or the mean colour."""
     grid: Annotated[int, Field(ge=2, le=32)] = 7
     """Regions in a row, and in a column; more of them are finer, for questions that grow with the fourth power."""
     queries: PositiveInt = 2000
@@ -52,7 +52,7 @@ class SEDC(Method):
     @model_validator(mode="after")
     def _has_a_fill(self) -> SEDC:
         if self.fill == "reference" and self.references is None:
-            raise ValueError("fill=reference needs references; fill=blur and fill=mean need none")
+            raise ValueError("fill=reference needs references")
         return self
 
     @torch.no_grad()
@@ -75,11 +75,10 @@ class SEDC(Method):
         """What replaces the regions of each query; of a reference, which one it is."""
         if self.fill == "mean":
             return x.mean((2, 3), keepdim=True).expand_as(x), {}
-        if self.fill == "blur":
+        if self.fill == "blur" or self.references is None:
             radius = max(min(x.shape[2:]) // _BLUR, 1)
             blur = partial(F.avg_pool2d, kernel_size=2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
             return blur(blur(x)), {}
-        assert self.references is not None  # noqa: S101 - checked before
         references = self.references
         chosen = references.choose(classifier, x, goal.target, noise, self.distractor, confidence=goal.confidence)
         return references.images[chosen].to(x), {"reference": [references.ids[n] for n in chosen.tolist()]}

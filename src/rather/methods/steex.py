@@ -31,6 +31,8 @@ from rather.search.losses import goal_loss
 class STEEX(LatentSearch):
     """Minimise -log p(target | G(z, S)) + distance_weight * sum_c |z_c - z_c^I|^2 over styles z of regions c."""
 
+    gradient = "optional"
+
     generator: Loadable[Annotated[Semantic, Bundled("semantic")]]
     """Generator that segments the queries, encodes each region's style, and decodes layouts and styles."""
     regions: NameList = ()

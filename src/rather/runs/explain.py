@@ -25,7 +25,7 @@ from rather.hub.trusted import allow
 from rather.io.writing import check_writable
 from rather.runs.agreement import agreement_of
 from rather.runs.comparison import check_no_comparison, start_comparison
-from rather.runs.defaults import DEFAULT_METHOD, DEFAULT_TARGET, default_plan
+from rather.runs.defaults import DEFAULT_TARGET, USUAL, default_plan
 from rather.runs.request import Request
 from rather.runs.runner import Job, preflight_all, run_config, run_pending, with_same_goals
 from rather.runs.store import STATUSES, Run, folder_name
@@ -49,7 +49,12 @@ class Explained:
     agreements: Mapping[str, Agreement] = field(default_factory=dict)  # of each classifier with the labels
 
 
-def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Explained:
+def explain(
+    request: Request,
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    default: tuple[str, Mapping[str, Any]] = USUAL,
+) -> Explained:
     """Explain a classifier's decisions on images, as a run in a folder.
 
     Several methods are several runs, each in a folder of its own, for the same images and, of each image, the
@@ -58,13 +63,15 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
     Args:
         request: what is asked.
         progress: called with (rows done, rows asked).
+        default: the method where the request names none, with its settings; of a classifier without a gradient it
+            is `BLACK_BOX_METHOD`.
 
     Raises:
         RatherError: for what cannot be loaded, does not fit together or cannot be written.
     """
     began = time.monotonic()
     with allow(request.trust):
-        labels, jobs, data, notes = _jobs(request)
+        labels, jobs, data, notes = _jobs(request, default)
         folder, runs = _start(labels, jobs, data, request, notes)
         run_pending(runs, jobs, progress)
     agreements = {run.config["classifier"]["name"]: agreement_of(run) for run in runs}
@@ -78,19 +85,19 @@ def explain(request: Request, *, progress: Callable[[int, int], None] = lambda _
     )
 
 
-def _jobs(request: Request) -> tuple[list[str], list[Job], str, list[str]]:
+def _jobs(request: Request, default: tuple[str, Mapping[str, Any]]) -> tuple[list[str], list[Job], str, list[str]]:
     """The jobs and what to call each, the dataset's name, and what you should know."""
     if request.out is not None:
         check_writable(request.out)
     if request.images and request.data:
         raise RatherError("CFG-OPTIONS", where=f"--data {request.data}", why="images are given as well")
-    asked = columns(request.method or DEFAULT_METHOD, request.settings)
-    needs = _requirements(asked, request)
+    asked = columns(request.method or default[0], request.settings)
     nets, notes = _classifiers(asked, request)
     nets, target = _asked_for(nets, request)
-    if request.method is None:  # which one is known only now, and it needs the same
-        plan, why = default_plan(nets[None], request.settings)
+    if request.method is None:  # which one is known only now
+        plan, why = default_plan(nets[None], request.settings, default)
         asked, notes = [Column(plan["name"], None, plan)], notes + why
+    needs = _requirements(asked, request)
     first = nets[asked[0].classifier]
     pictures, indices = _pictures(request, target, first)
     notes += pictures.notes
@@ -115,6 +122,8 @@ def _jobs(request: Request) -> tuple[list[str], list[Job], str, list[str]]:
         for column, filled in zip(asked, resources, strict=True)
     ]
     labels = [column.label for column in asked]
+    for job in jobs:
+        job.method.check_gradient(job.classifier)
     if request.regions is not None:
         labels, jobs = _for_regions(jobs, request.regions)
     return labels, with_same_goals(jobs) if len(jobs) > 1 else jobs, pictures.name, [*dict.fromkeys(notes)]

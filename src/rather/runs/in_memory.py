@@ -14,6 +14,7 @@ from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise
 from rather.core.faults import Part, apart, fault_of
 from rather.data.source import Dataset, read_all
 from rather.hub.given import GivenClassifier, GivenImages, as_classifier, as_dataset, as_method, references_by_default
+from rather.hub.presets import Plan
 from rather.hub.resources import Requirement, ResourceSpec, evenly_spaced, fill_resources, references_of
 from rather.io.png import unpng
 from rather.runs.defaults import DEFAULT_TARGET, default_plan
@@ -28,7 +29,7 @@ LOOK: Final = 4  # images by which it is checked what the classifier's numbers a
 def explain(
     classifier: GivenClassifier,
     images: GivenImages,
-    method: Method | str | None = None,
+    method: Method | str | Plan | None = None,
     *,
     target: Target | Goal = DEFAULT_TARGET,
     confidence: float = 0.0,
@@ -43,7 +44,7 @@ def explain(
         classifier: to explain: a `Classifier`, its name, or a net, which has to take images of this shape.
         images: (b, c, h, w) in [0, 1], a dataset or a part of one, or the name or the path of one.
         method: a method, or the name of a method or preset, which takes what it needs from bundled nets and from
-            the dataset; by default goyal, which scores each edit on the picture.
+            the dataset; by default goyal, which scores each edit on the picture, or sedc if the net has no gradient.
         target: a rule (next, random, nearest, runner-up, confused, prototype), a class for all images, a class for
             each, or a `Goal`; of labels or values what `Classifier.ask` takes: "Smiling=no", "60", "+5", "<30".
         confidence: the least probability of the target, besides being the first choice; not for a `Goal`.

@@ -22,7 +22,8 @@ _CLASSIFIER: Final = (
 )
 _METHOD: Final = (
     "The method or preset (`rather list methods`) that searches; by default goyal, which scores each edit on the "
-    "picture (audit: attack, with few steps). Compare several: METHOD[@CLASSIFIER],METHOD[@CLASSIFIER],..."
+    "picture (audit: attack, with few steps), or sedc for a classifier without a gradient. Compare several: "
+    "METHOD[@CLASSIFIER],METHOD[@CLASSIFIER],..."
 )
 _TARGET: Final = (
     "A class, or a rule: nearest (the class of the most similar reference image; the default), runner-up (the second "

@@ -13,7 +13,6 @@ from typing import Final, final
 
 import numpy as np
 import torch
-from cmaes import CMA, SepCMA
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -116,6 +115,8 @@ class _Strategies:
     """A CMA-ES for each row, with the row's own random numbers."""
 
     def __init__(self, start: Tensor, spread: float, noise: Noise) -> None:
+        from cmaes import CMA, SepCMA  # it loads scipy, which other searches do without
+
         self.like, means = start, start.detach().flatten(1).double().cpu().numpy()
         kind = CMA if means.shape[1] <= _FULL else SepCMA
         seeds = noise.choice(torch.full((len(start),), _SEEDS)).tolist()
