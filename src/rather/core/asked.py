@@ -12,7 +12,7 @@ from rather.config.errors import RatherError
 from rather.core.classifier import Classifier
 from rather.core.goal import Goal
 from rather.core.region import Regions, check_region
-from rather.core.result import SearchResult
+from rather.core.result import Counterfactuals, SearchResult
 from rather.types import Images, Labels, Target
 
 
@@ -33,6 +33,13 @@ def outputs_of(classifier: Classifier, *images: Images) -> list[dict[str, dict[s
         return [{} for _ in images[0]]
     columns = torch.stack([classifier.outputs(each) for each in images], 2).tolist()
     return [{source.kind: dict(zip(source.classes, row, strict=True))} for row in columns]
+
+
+def with_outputs(classifier: Classifier, found: Counterfactuals) -> Counterfactuals:
+    """The same, whose info says what became of labels or values."""
+    outputs = outputs_of(classifier, found.queries, found.images)
+    per_row = {name: [each[name] for each in outputs] for name in (outputs[0] if outputs else ())}
+    return replace(found, info={**found.info, **per_row})
 
 
 def class_numbers(classifier: Classifier, target: Target, x: Images) -> Labels:

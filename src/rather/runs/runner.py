@@ -38,6 +38,7 @@ from rather.io.memory import peak
 from rather.io.png import png, unpng
 from rather.latents.classifiers import LatentClassifiers
 from rather.latents.curves import diagnose
+from rather.runs.identity import identity, of_classifier, resources_of
 from rather.runs.store import Row, Run
 from rather.runs.whole import with_whole
 from rather.search.goals import choose_goal
@@ -320,10 +321,10 @@ def run_config(job: Job, data: str) -> dict[str, Any]:
         "rather": __version__,
         "torch": torch.__version__,
         "data": data,
-        "classifier": _of_classifier(job.classifier),
+        "classifier": of_classifier(job.classifier),
         "classes": list(job.classifier.classes),
         "method": job.method.settings(),
-        "references": job.references and _identity(job.references),
+        "references": job.references and identity(job.references),
         "target": job.target,
         "confidence": job.confidence,
         "seed": job.seed,
@@ -334,39 +335,8 @@ def run_config(job: Job, data: str) -> dict[str, Any]:
         config |= {"target": question.text, "outputs": told}
         config |= {"tolerance": question.tolerance} if question.sign else {}
     config |= {"region": job.region.name} if job.region else {}
-    config |= {name: _identity(resource) for name, resource in _resources(job.method).items()}
+    config |= {name: identity(resource) for name, resource in resources_of(job.method).items()}
     if job.goals is not None:
         goals = json.dumps(sorted((row, name, round(c, 3)) for row, (name, c) in job.goals.items()))
         config["target"] = {"name": config["target"], "goals": hashlib.sha256(goals.encode()).hexdigest()}
     return config
-
-
-def _of_classifier(classifier: Classifier) -> dict[str, str]:
-    told = {"name": classifier.name, "sha256": classifier.fingerprint()}
-    return told if classifier.preprocess is None else told | {"preprocess": classifier.preprocess.name}
-
-
-def _resources(method: Method) -> dict[str, Resource]:
-    """What a method has besides its settings, or a method that it wraps, by the names of the fields."""
-    own: dict[str, Resource] = {}
-    for name, value in method:
-        if isinstance(value, Method):
-            own |= {f"{name}.{inner}": resource for inner, resource in _resources(value).items()}
-        elif isinstance(value, Resource):
-            own[name] = value
-    return own
-
-
-def _identity(resource: Resource) -> dict[str, Any]:
-    """What makes a resource this one and no other, as plain data."""
-    match resource:
-        case References():
-            return {"name": resource.name, "sha256": resource.sha256, "count": len(resource.ids)}
-        case FrozenNet() | Classifier():
-            return {"name": resource.name, "sha256": resource.fingerprint()}
-        case LatentClassifiers():
-            sha256 = resource.classifier().fingerprint()
-            # The classifier never asks the decoder.
-            return {"name": resource.name, "sha256": sha256, "generator": resource.autoencoder.fingerprint()}
-        case _:
-            return {"name": type(resource).__name__}
