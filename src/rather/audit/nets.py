@@ -33,6 +33,8 @@ def audited_classifier(run: Run, request: Request) -> Classifier | None:
         output=request.output,
         trust=request.trust,
     )
+    if net.kind != "classes":
+        net = net.ask(asked_of(run), run.config.get("tolerance"))
     if net.fingerprint() == asked.get("sha256"):
         return net
     if spec is None:  # another classifier with the name of a bundled one
@@ -40,6 +42,12 @@ def audited_classifier(run: Run, request: Request) -> Classifier | None:
     raise RatherError(
         "RUN-MISMATCH", where=f"--classifier {spec}", why=f"the run explains another, {name}", do="Give that one"
     )
+
+
+def asked_of(run: Run) -> object:
+    """The target that a run was asked for."""
+    target = run.config.get("target")
+    return target["name"] if isinstance(target, dict) else target
 
 
 def resolve_oracle(spec: str | None, classifier: Classifier | None) -> Oracle | None:

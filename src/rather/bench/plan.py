@@ -155,6 +155,8 @@ def _task(spec: Spec, name: str, asked: AskedData, classifier: str | None, *, ke
     indices = evenly_spaced(len(pictures.test), asked.count or spec.count)
     some, _ = read_all(pictures.test, indices, limit=8)
     target = asked.target or spec.target
+    net, searched = net.asked_for(target)
+    target = str(searched)
     check_target(target, net)
     sources = [
         ResourceSpec(

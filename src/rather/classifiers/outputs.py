@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rather.config.errors import RatherError, did_you_mean
-from rather.config.output import Output
+from rather.config.output import MEANINGS, Output
 from rather.types import Logits
 
 _SUM: Final = 1e-3  # how far from 1 a row of probabilities may sum, in half precision as well
@@ -90,6 +90,29 @@ class Log(nn.Module):
         return p.clamp(min=torch.finfo(p.dtype).tiny).log()
 
 
+@final
+class LabelLogits(nn.Module):
+    """The probability p of each label, as its logit log p - log(1 - p)."""
+
+    def forward(self, p: Float[Tensor, "b *k"]) -> Logits:
+        """Of (b, k), or (b,) for one label."""
+        log = Log()
+        return cast("Tensor", log(_columns(p)) - log(1 - _columns(p)))
+
+
+@final
+class Columns(nn.Module):
+    """Numbers (b,) as (b, 1)."""
+
+    def forward(self, numbers: Float[Tensor, "b *k"]) -> Float[Tensor, "b k"]:
+        """Of (b, k), or (b,)."""
+        return _columns(numbers)
+
+
+def _columns(numbers: Tensor) -> Tensor:
+    return numbers if numbers.ndim == 2 else numbers[:, None]  # noqa: PLR2004 - b, k
+
+
 def check_output(output: str) -> None:
     """Refuse a word that is no `Output`."""
     if output not in get_args(Output):
@@ -120,7 +143,9 @@ def key_of(returned: object) -> str | int | None:
 
 
 def to_logits(numbers: Tensor, output: Output, rows: int) -> nn.Module | None:
-    """The layer that makes logits (b, k) of finite numbers for `rows` images; None if these are logits already.
+    """The layer that makes what heads give of finite numbers for `rows` images; None if these are that already.
+
+    Heads give a logit for each class, or for each label, or values: (b, k).
 
     Raises:
         RatherError: MODEL-OUTPUT-TYPE, MODEL-OUTPUT-SHAPE, MODEL-ONE-OUTPUT, MODEL-PROBABILITIES or
@@ -134,41 +159,85 @@ def to_logits(numbers: Tensor, output: Output, rows: int) -> nn.Module | None:
             why="numbers of classes do not say how sure it is",
             do="Give the net without its argmax",
         )
-    low, high = float(numbers.min()), float(numbers.max())
-    values = f"values from {low:.3g} to {high:.3g}"
-    in_unit = low >= 0 and high <= 1 + _SUM
-    if shape in {(rows,), (rows, 1)}:
-        return _of_one(output, values, in_unit=in_unit)
-    if len(shape) != 2 or shape[0] != rows or output.startswith("binary"):  # noqa: PLR2004 - b, k
+    one = shape in {(rows,), (rows, 1)}
+    if not one and (len(shape) != 2 or shape[0] != rows or output.startswith("binary")):  # noqa: PLR2004 - b, k
         wanted = "one number for each" if output.startswith("binary") else "a row of numbers for each"
         raise RatherError("MODEL-OUTPUT-SHAPE", where=shape, why=f"for {rows} images it should be {wanted}")
-    return _of_many(output, values, numbers.sum(1), in_unit=in_unit)
+    if one and output in {"logits", "probabilities"}:
+        raise RatherError("MODEL-ONE-OUTPUT", why=_range(numbers), do=_advice(numbers))
+    if output == "logits" and _sums_to_one(numbers):
+        raise RatherError("MODEL-PROBABILITIES", why=f"{_range(numbers)}, rows sum to 1", do="Say output probabilities")
+    layer = LabelLogits() if output == "multi-label" and _in_unit(numbers) else _LAYERS[output]()
+    check_probabilities(layer, numbers)
+    idle = layer is None or (isinstance(layer, Columns) and len(shape) == 2)  # noqa: PLR2004 - b, k
+    return None if idle else layer
 
 
-def _of_one(output: Output, values: str, *, in_unit: bool) -> nn.Module:
-    """The layer for one number for each image."""
+#: What makes (b, k) of a net's numbers.
+_LAYERS: Final[Mapping[Output, Callable[[], nn.Module | None]]] = {
+    "logits": lambda: None,
+    "probabilities": Log,
+    "binary-logit": TwoLogits,
+    "binary-probability": LogOdds,
+    "multi-label": Columns,
+    "multi-label-logits": Columns,
+    "value": Columns,
+}
+
+
+#: The layers that take numbers for probabilities.
+OF_PROBABILITIES: Final = (Log, LogOdds, LabelLogits)
+
+
+def check_probabilities(layer: nn.Module | None, numbers: Tensor) -> None:
+    """Refuse numbers that are no probabilities for a layer that takes them for such (MODEL-NOT-PROBABILITIES)."""
+    if not isinstance(layer, OF_PROBABILITIES):
+        return
+    if _sums_to_one(numbers) if isinstance(layer, Log) else _in_unit(numbers):
+        return
+    why = _range(numbers)
+    if isinstance(layer, Log):
+        sums = numbers.sum(1)
+        why += f", rows sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}"
+    do = "Say output multi-label-logits" if isinstance(layer, LabelLogits) else _advice(numbers)
+    raise RatherError("MODEL-NOT-PROBABILITIES", why=why, do=do)
+
+
+def suspicion(numbers: Tensor, output: Output) -> str:
+    """What a user should know of logits of pictures that may be something else than was said; empty for nothing."""
+    own = numbers[:, 1] if output == "binary-logit" else numbers
+    # A sigmoid comes to 1 in 32 bits, and to 0 hardly ever: zeros are those of a ReLU.
+    unlike = bool((own == own[:1]).all()) or bool((own == 0).any()) or not _in_unit(own)
+    if output not in {"logits", "binary-logit"} or unlike:
+        return ""
+    other = "labels that do not exclude each other", "multi-label"
     if output == "binary-logit":
-        return TwoLogits()
-    if output != "binary-probability":
-        likely = "binary-probability" if in_unit else "binary-logit"
-        raise RatherError("MODEL-ONE-OUTPUT", why=values, do=f"Say what it is: output {likely}, most likely")
-    if not in_unit:
-        raise RatherError("MODEL-NOT-PROBABILITIES", why=values, do="Say output binary-logit")
-    return LogOdds()
+        other = "the second class", "binary-probability"
+    return (
+        f"what it gives is taken for logits, and lies in [0, 1] ({_range(own)}): "
+        f"if these are probabilities of {other[0]}, say --output {other[1]}"
+    )
 
 
-def _of_many(output: Output, values: str, sums: Tensor, *, in_unit: bool) -> nn.Module | None:
-    """The layer for a row of numbers with this sum for each image."""
-    exclusive = in_unit and bool(((sums - 1).abs() < _SUM).all())
-    if output == "logits" and exclusive:
-        raise RatherError("MODEL-PROBABILITIES", why=f"{values}, rows sum to 1", do="Say output probabilities")
-    if output == "probabilities" and not exclusive:
-        raise RatherError(
-            "MODEL-NOT-PROBABILITIES",
-            why=f"{values}, rows sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}",
-            do="Say output logits; of classes that do not exclude each other, give one at a time",
-        )
-    return Log() if exclusive else None
+def _advice(numbers: Tensor) -> str:
+    """Each reading that fits numbers (b,) or (b, k), and what it means: a few images cannot tell them apart."""
+    fitting: list[Output] = ["multi-label", "logits", "value"]
+    if numbers.ndim == 1 or numbers.shape[1] == 1:
+        fitting = ["binary-probability", "binary-logit", "value"][0 if _in_unit(numbers) else 1 :]  # type: ignore[assignment]
+    *first, last = [f"{output} ({MEANINGS[output]})" for output in fitting]
+    return f"Say output {', '.join(first)}{' or ' if first else ''}{last}"
+
+
+def _in_unit(numbers: Tensor) -> bool:
+    return bool(((numbers >= 0) & (numbers <= 1 + _SUM)).all())
+
+
+def _sums_to_one(numbers: Tensor) -> bool:
+    return _in_unit(numbers) and bool(((numbers.sum(1) - 1).abs() < _SUM).all())
+
+
+def _range(numbers: Tensor) -> str:
+    return f"values from {float(numbers.min()):.3g} to {float(numbers.max()):.3g}"
 
 
 def finish(head: nn.Module, last: nn.Module | None) -> nn.Module:
@@ -183,6 +252,8 @@ def finish(head: nn.Module, last: nn.Module | None) -> nn.Module:
             return nn.Sequential(*layers)
         case nn.Sigmoid(), LogOdds():
             return finish(nn.Sequential(*layers), TwoLogits())
+        case nn.Sigmoid(), LabelLogits() if layers and isinstance(layers[-1], nn.Linear):
+            return nn.Sequential(*layers)
         case nn.Linear(out_features=1), TwoLogits() if type(end) is nn.Linear:
             return nn.Sequential(*layers, _widened(end))
     return head if last is None else nn.Sequential(*layers, end, last)

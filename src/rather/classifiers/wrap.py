@@ -54,9 +54,9 @@ def wrap(
         last = to_logits(numbers, output, len(x))
         check_steady(root, x, numbers)
         body, head = split(root, layer, example=x)
-    count = 2 if output.startswith("binary") else numbers.shape[1]
+    count = 2 if output.startswith("binary") else numbers[0].numel()
     if classes is None:
-        classes = [str(n) for n in range(count)]
+        classes = ["value"] if output == "value" and count == 1 else [str(n) for n in range(count)]
     if len(classes) != count:
         raise RatherError("MODEL-CLASSES", where=f"{len(classes)} names", why=f"{name} knows {count} classes")
     return Wrapped(body, finish(head, last), tuple(classes), device)

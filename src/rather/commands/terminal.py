@@ -11,7 +11,7 @@ from inspect import cleandoc
 from itertools import islice
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 from rich.console import Console, Group
@@ -31,7 +31,7 @@ from rather.runs.regions import RegionEffect, region_effects
 if TYPE_CHECKING:
     from rather.commands.tune import Trial
     from rather.runs.explain import Explained
-    from rather.runs.store import Run
+    from rather.runs.store import Row, Run
 
 REGION_COLUMNS = (
     "enough: a change in the region alone reaches the target; needed: no change around "
@@ -81,21 +81,35 @@ def summary(explained: Explained, report: Path) -> None:
 
 
 def _rows(run: Run) -> Table:
-    table = Table("image", "before", "after", "target", "probability", "status", "steps", box=None, pad_edge=False)
+    asked = run.config.get("outputs") or {}
+    kind = asked.get("kind", "classes")
+    last = {"classes": ["probability"], "labels": ["probability", "changed too"], "values": []}[kind]
+    heads = ("image", "before", "after", "target", *last, "status", "steps")
+    table = Table(*heads, box=None, pad_edge=False)
     classes = run.config["classes"]
     for row in islice(run.rows(), ROWS):
-        table.add_row(
-            Text(row.place),
-            Text(row.predicted or ""),
-            Text(classes[row.after.index(max(row.after))] if row.after else ""),
-            Text(row.target or ""),
-            f"{row.after[classes.index(row.target)]:.0%}" if row.after and row.target else "",
-            Text(row.status.replace("_", " ") + (f" ({row.code})" if row.code else "")),
-            str(row.steps) if row.image else "",
-        )
+        before, after, probability = row.predicted or "", "", ""
+        if row.after:
+            after = classes[row.after.index(max(row.after))]
+            probability = f"{row.after[classes.index(row.target)]:.0%}" if row.target else ""
+        if kind == "values":
+            before, after = [*(f"{each:.4g}" for each in row.info.get(kind, {}).get(asked["asked"], ())), "", ""][:2]
+        if kind == "labels":  # the target says of which
+            before, after = (word.removeprefix(f"{asked['asked']}=") for word in (before, after))
+        cells = {"probability": probability, "changed too": ", ".join(_changed_too(row, asked))}
+        status = row.status.replace("_", " ") + (f" ({row.code})" if row.code else "")
+        steps = str(row.steps) if row.image else ""
+        told = (row.place, before, after, row.target or "", *(cells[head] for head in last), status, steps)
+        table.add_row(*map(Text, told))
     if len(run.ids) > ROWS:
         table.add_row(Text("..."))
     return table
+
+
+def _changed_too(row: Row, asked: Mapping[str, Any]) -> list[str]:
+    """The labels that changed besides the one that was asked for."""
+    ends = ((name, pair) for name, pair in row.info.get("labels", {}).items() if name != asked.get("asked"))
+    return [name for name, pair in ends if len({p > 0.5 for p in pair}) > 1]  # noqa: PLR2004 - yes or no
 
 
 def _failures(runs: Iterable[Run]) -> Iterator[str]:

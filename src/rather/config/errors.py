@@ -67,6 +67,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "MODEL-MISSING-LIBRARY": (REFUSED, "a library that this needs is not installed"),
     "MODEL-LAYER": (REFUSED, "the classifier cannot be cut at this layer"),
     "MODEL-CLASSES": (REFUSED, "the names of the classes do not fit the classifier"),
+    "MODEL-NO-CLASSES": (REFUSED, "the classifier's outputs are no classes of which an image has one"),
     "MODEL-MEMBERS": (REFUSED, "these classifiers make no ensemble"),
     "GEN-MISSING": (REFUSED, "this method needs a generator"),
     "GEN-NOT-FOUND": (REFUSED, "no such generator"),

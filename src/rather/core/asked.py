@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,15 +12,34 @@ from rather.config.errors import RatherError
 from rather.core.classifier import Classifier
 from rather.core.goal import Goal
 from rather.core.region import Regions, check_region
-from rather.core.result import SearchResult
+from rather.core.result import Counterfactuals, SearchResult
 from rather.types import Images, Labels, Target
 
 
 def goal_of(classifier: Classifier, target: Goal | Target, x: Images) -> Goal:
     """The goal of each row, on the images' device."""
+    kept = classifier.outputs(x) if classifier.source.kind == "labels" else None
     if isinstance(target, Goal):
-        return Goal(target.target.to(x.device, copy=True), target.confidence.to(x.device, copy=True))
-    return Goal.change(class_numbers(classifier, target, x))
+        return Goal(target.target.to(x.device, copy=True), target.confidence.to(x.device, copy=True), kept)
+    if classifier.question is not None and target == "next":
+        return replace(Goal.change(1 - classifier.probabilities(x).argmax(1)), kept=kept)
+    return replace(Goal.change(class_numbers(classifier, target, x)), kept=kept)
+
+
+def outputs_of(classifier: Classifier, *images: Images) -> list[dict[str, dict[str, list[float]]]]:
+    """The info of each row on labels or values: by name, what each of the batches has; of classes none."""
+    source = classifier.source
+    if source.kind == "classes":
+        return [{} for _ in images[0]]
+    columns = torch.stack([classifier.outputs(each) for each in images], 2).tolist()
+    return [{source.kind: dict(zip(source.classes, row, strict=True))} for row in columns]
+
+
+def with_outputs(classifier: Classifier, found: Counterfactuals) -> Counterfactuals:
+    """The same, whose info says what became of labels or values."""
+    outputs = outputs_of(classifier, found.queries, found.images)
+    per_row = {name: [each[name] for each in outputs] for name in (outputs[0] if outputs else ())}
+    return replace(found, info={**found.info, **per_row})
 
 
 def class_numbers(classifier: Classifier, target: Target, x: Images) -> Labels:

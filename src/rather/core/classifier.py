@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from rather.classifiers.checks import check_answer, noise
 from rather.classifiers.inputs import PerChannel, PreprocessLike, ShapeLike, inputs_of, net_input
 from rather.classifiers.names import Names, names_of, normal
+from rather.classifiers.questions import Kind, Question, question_of
 from rather.classifiers.wrap import Wrapped, wrap
 from rather.config.errors import RatherError, did_you_mean
-from rather.config.output import Output
+from rather.config.output import LABELS, VALUES, Output
 from rather.core.faults import Overtime, named_faults
-from rather.types import Features, Images, Logits, Resource
+from rather.types import Features, Images, Logits, Resource, Target
 
 
 @final
@@ -44,7 +45,8 @@ class Classifier(Resource, nn.Module):
         preprocess: how a picture becomes the net's input: your transform for evaluation, or a library's, from a PIL
             image to a tensor. Its resizing and cropping are used for pictures from files, its last steps become mean,
             std and the order of the channels; see `rather.io.preprocessing`.
-        output: what its numbers are.
+        output: what its numbers are. Of labels that do not exclude each other ("multi-label") and of values
+            ("value"), `classes` are the names; ask for one with `ask`, or with a target.
         layer: where to cut it into body and head, as `named_modules` calls it; by default where the features
             are a map for the last time.
         name: its name in reports.
@@ -92,7 +94,8 @@ class Classifier(Resource, nn.Module):
             raise RatherError("MODEL-CLASSES", where=name, why="a head needs a module before it and names of classes")
         self.body, self.head, self.classes, device = parts
         self.shape, self.preprocess = inputs.shape, inputs.preprocess
-        self.name, self.notes = name, tuple(notes)
+        self.name, self.output, self.notes = name, output, tuple(notes)
+        self._asked: tuple[Question, Classifier] | None = None  # a tuple, so that it is not registered
         self._members = tuple(members)  # a tuple, so that they are not registered twice
         twice = [one for one, count in Counter(self.classes).items() if count > 1]
         if twice:
@@ -122,8 +125,80 @@ class Classifier(Resource, nn.Module):
         """A classifier of transformers from a folder or its hub; needs `pip install 'rather[hf]'`."""
         return _loaded("hf", folder, None, layer)
 
+    @property
+    def kind(self) -> Kind:
+        """What its outputs are: classes, of which an image has one; labels, of which it may have several; values."""
+        return "labels" if self.output in LABELS else "values" if self.output in VALUES else "classes"
+
+    @property
+    def question(self) -> Question | None:
+        """What was asked of its labels or values, if it is the answer of `ask`."""
+        return self._asked and self._asked[0]
+
+    @property
+    def source(self) -> Classifier:
+        """The classifier of which `ask` made this one; of any other, itself."""
+        return self._asked[1] if self._asked else self
+
+    def ask(self, target: object, tolerance: float | None = None) -> Classifier:
+        """Of labels or values, a classifier of two classes: without what is asked, and with it.
+
+        Args:
+            target: `Smiling=no`, `Smiling=yes`, or `Smiling` for the other way round; `60`, `+5`, `-5`, `<30`, `>70`.
+            tolerance: how far from the number a value may be; by default 5 % of it.
+
+        Raises:
+            RatherError: CFG-CLASS for a target that is none of these, CFG-SETTING for the tolerance.
+        """
+        return self._answering(question_of(target, self.kind, self.classes, self.name, tolerance))
+
+    def asked_for(self, target: Target, tolerance: float | None = None) -> tuple[Classifier, Target]:
+        """The classifier that a search takes, and its target: of labels or values, what `ask` makes of the target."""
+        if self.kind != "classes":
+            asked = self.ask(target, tolerance)
+            return asked, asked.question.target if asked.question else target
+        if tolerance is not None:
+            raise RatherError("CFG-OPTIONS", where=f"tolerance {tolerance:g}", why=f"{self.name} gives no values")
+        return self, target
+
+    def at(self, image: Images) -> Classifier:
+        """Where each image has a question of its own, such as `+5`: the classifier for this one, (1, c, h, w)."""
+        if self.question is None or not self.question.relative or not len(image):
+            return self
+        value = float(self.source.outputs(image)[0, self.question.column])
+        return self.source._answering(self.question.at(value))  # noqa: SLF001 - of this class
+
+    def _answering(self, question: Question) -> Classifier:
+        layers = [*self.head] if type(self.head) is nn.Sequential else [self.head]
+        centre = self.get_buffer("mean")
+        asked = Classifier(
+            self.body,
+            nn.Sequential(*layers, question.layer(len(self.classes)).to(centre)),
+            shape=self.shape,
+            classes=question.classes,
+            mean=centre.flatten(),
+            std=self.get_buffer("std").flatten(),
+            name=self.name,
+        )
+        asked._asked, asked.preprocess, asked.notes = (question, self), self.preprocess, self.notes
+        return asked.to(centre)
+
+    def numbers(self, x: Images) -> Float[Tensor, "b k"]:
+        """What its head gives before anything was asked: a logit of each class or label, or values."""
+        head = self.head if self._asked is None else self.head[:-1]  # type: ignore[index] # a Sequential, see `ask`
+        features = self.features(x)
+        with named_faults():
+            given: object = head(features)
+        return check_answer(given, len(x), len(self.source.classes))
+
+    @torch.no_grad()
+    def outputs(self, x: Images, batch_size: int = 256) -> Float[Tensor, "b k"]:
+        """The probabilities of labels, or values, without gradients: of what was asked, see `source`."""
+        numbers = torch.cat([self.numbers(part) for part in x.split(batch_size)])
+        return numbers.sigmoid() if self.source.kind == "labels" else numbers
+
     def forward(self, x: Images) -> Logits:
-        """The logits of images.
+        """The logits of images; of labels their logits, and values.
 
         Raises:
             RatherError: MODEL-FAILS for whatever the net raises; MODEL-OUTPUT-TYPE, MODEL-OUTPUT-SHAPE or
@@ -164,7 +239,16 @@ class Classifier(Resource, nn.Module):
 
     @torch.no_grad()
     def probabilities(self, x: Images, batch_size: int = 256) -> Float[Tensor, "b k"]:
-        """Class probabilities of images, `batch_size` of them in memory at a time, without gradients."""
+        """Class probabilities of images, `batch_size` of them in memory at a time, without gradients.
+
+        Raises:
+            RatherError: MODEL-NO-CLASSES for labels or values, of which nothing was asked.
+        """
+        if self.kind != "classes":
+            first = self.classes[0]
+            do = f"Name one as the target: {first}=no" if self.kind == "labels" else "Name the target: 60, +5 or <30"
+            do += "; where there is no such option, give the classifier .ask(TARGET)"
+            raise RatherError("MODEL-NO-CLASSES", where=self.name, why=f"it gives {self.kind}", do=do)
         return torch.cat([self(part).softmax(1) for part in x.split(batch_size)])
 
     @property

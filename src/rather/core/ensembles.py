@@ -29,6 +29,9 @@ def ensemble(members: Sequence[Classifier], name: str = "ensemble") -> Classifie
         raise RatherError("MODEL-MEMBERS", where=name, why="it has none")
     first = members[0]
     for member in members:
+        if member.kind != "classes":
+            do = "Make an ensemble of what .ask(TARGET) gives of each"
+            raise RatherError("MODEL-MEMBERS", where=member.name, why=f"it gives {member.kind}", do=do)
         if member.classes != first.classes or member.shape != first.shape:
             raise RatherError(
                 "MODEL-MEMBERS",

@@ -26,6 +26,7 @@ class Goal:
 
     target: Labels
     confidence: Float[Tensor, " b"]
+    kept: Float[Tensor, "b k"] | None = None  # of labels that do not exclude each other: their probabilities before
 
     @classmethod
     def change(cls, target: Labels, confidence: float = 0.0) -> Goal:
@@ -50,7 +51,7 @@ class Goal:
 
     def __getitem__(self, rows: Tensor) -> Goal:
         """The goals of some rows."""
-        return Goal(self.target[rows], self.confidence[rows])
+        return Goal(self.target[rows], self.confidence[rows], None if self.kept is None else self.kept[rows])
 
     def __len__(self) -> int:
         return len(self.target)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rather.classifiers.checks import CLOSE, check_finite, check_steady, check_weights, difference, noise, run
-from rather.classifiers.outputs import to_logits
+from rather.classifiers.outputs import OF_PROBABILITIES, check_probabilities, suspicion, to_logits
 from rather.config.errors import RatherError
 from rather.core.classifier import Classifier
 from rather.core.faults import Part, apart, fault_of, time_limit
@@ -22,7 +22,7 @@ def preflight(
 ) -> list[str]:
     """Run the classifier on a few images, and on noise, in several ways; refuse it if it is at fault.
 
-    It costs five passes of at most 8 images, one of them with its gradient. An image that it fails on is no
+    It costs six passes of at most 8 images, one of them with its gradient. An image that it fails on is no
     fault, as long as it answers for others.
 
     Args:
@@ -35,8 +35,9 @@ def preflight(
         What is odd, and no fault.
 
     Raises:
-        RatherError: MODEL-INPUT, -OUTPUT-TYPE, -OUTPUT-SHAPE, -ONE-OUTPUT, -PROBABILITIES, -CLASSES,
-            -NONFINITE, -WEIGHTS-NONFINITE, -TRAIN-MODE or -BATCH-DEPENDENT; RUN-MEMORY, RUN-TIMEOUT.
+        RatherError: MODEL-INPUT, -OUTPUT-TYPE, -OUTPUT-SHAPE, -ONE-OUTPUT, -PROBABILITIES,
+            -NOT-PROBABILITIES, -CLASSES, -NONFINITE, -WEIGHTS-NONFINITE, -TRAIN-MODE or
+            -BATCH-DEPENDENT; RUN-MEMORY, RUN-TIMEOUT.
     """
     if images.ndim != 4 or tuple(images.shape[1:]) != classifier.shape or not len(images):  # noqa: PLR2004 - b, c, h, w
         raise RatherError(
@@ -49,18 +50,42 @@ def preflight(
         x = images[:_IMAGES].to(classifier.get_buffer("mean").device)
         given = len(x)
         x = torch.cat([x, noise(given, classifier.shape).to(x)])
-        answers, notes = _answers(classifier, x, given, batch_size, timeout)
+        source = classifier.source  # of labels and values, what the net gives of them
+        answers, notes = _answers(source, x, given, batch_size, timeout)
+        mine = x[[row for row in answers if row < given][:batch_size]]
         x, logits = x[[*answers]], torch.stack([*answers.values()])
-        to_logits(logits, "logits", len(x))
-        _check_reference(classifier, x, logits, batch_size)
-        check_steady(classifier, x[:batch_size], logits[:batch_size])
-        mine = x[: min(batch_size, sum(row < given for row in answers))]
-        notes += [*classifier.notes, *_gradient_notes(classifier, mine)]
+        to_logits(logits, "logits" if source.kind == "classes" else source.output, len(x))
+        _check_reference(source, x, logits, batch_size)
+        check_steady(source, x[:batch_size], logits[:batch_size])
+        notes += [*check_reading(classifier, mine), *classifier.notes, *_gradient_notes(classifier, mine)]
     if classifier.classes == tuple(map(str, range(1_000))):
         notes.append("1,000 classes without names: if they are those of ImageNet, say --classes imagenet")
     if bool((logits == logits[:1]).all()):
         notes.append("every image gets the same answer")
     return notes
+
+
+@torch.no_grad()
+def check_reading(classifier: Classifier, images: Images) -> list[str]:
+    """Notes on what the net's numbers are taken for, by pictures: on noise a net may give anything.
+
+    Raises:
+        RatherError: MODEL-NOT-PROBABILITIES for numbers that are no probabilities, and are taken for such.
+    """
+
+    def read(layer: nn.Module, numbers: tuple[Tensor]) -> None:
+        check_probabilities(layer, *numbers)
+
+    layers = [layer for layer in classifier.modules() if isinstance(layer, OF_PROBABILITIES)]
+    hooks = [layer.register_forward_pre_hook(read) for layer in layers]
+    try:
+        logits = run(classifier.source, images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    plain = isinstance(logits, Tensor) and logits.ndim == 2 and len(classifier.members) == 1  # noqa: PLR2004 - b, k
+    note = suspicion(logits, classifier.source.output) if plain else ""
+    return [note] if note else []
 
 
 def _answers(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeVar, final, get_args
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from rather.config.errors import RatherError
 from rather.config.settings import Settings
-from rather.core.asked import check_found, check_input, check_kinds, goal_of
+from rather.core.asked import check_found, check_input, check_kinds, goal_of, with_outputs
 from rather.core.classifier import Classifier
 from rather.core.goal import Goal, Noise
 from rather.core.grey import is_grey, search_in_grey, with_grey
@@ -108,32 +107,31 @@ class Method(Settings, ABC):
         Args:
             classifier: to explain.
             x: images (b, c, h, w) in [0, 1], of any dtype; they are converted to float32.
-            target: a class, by number or name, for all rows or for each, or a `Goal`. Rows that are there already
-                come back unchanged, with the status "already".
+            target: a class, for all rows or for each, or a `Goal`; of labels or values what `Classifier.ask` takes.
             seed: of the noise; together with a row's id it fixes all random numbers.
             ids: a name for each row, by default its place in the batch.
-            region: for each image the pixels that may change, (b, h, w) of torch.bool; by default all. Each image
-                is then searched by itself, which is slower than a batch.
+            region: of each image the pixels that may change, (b, h, w) of torch.bool; it is then searched alone.
 
         Raises:
-            RatherError: images or a region of another shape or range, a class that does not exist, or MODEL-GRADIENT
-                if the method needs a gradient and the classifier has none.
+            RatherError: images or a region of another shape or range, no such class, no gradient where one is needed.
         """
         check_kinds(classifier, x)
         self.check_gradient(classifier)
-        # A search takes gradients, which nothing made in inference mode can have: hence the copies, too.
-        with torch.inference_mode(mode=False), torch.random.fork_rng(devices=[]):  # torch's stream: no trace
-            x = x.detach().to(torch.float32, copy=True)
+        classifier, target = (classifier, target) if isinstance(target, Goal) else classifier.asked_for(target)
+        if len(x) > 1 and classifier.question is not None and classifier.question.relative:
+            return self._one_by_one(classifier, x, target, region, seed=seed, ids=ids)
+        with torch.inference_mode(mode=False), torch.random.fork_rng(devices=[]):
+            x = x.detach().to(torch.float32, copy=True)  # what inference mode made can have no gradient
+            classifier = classifier.at(x)
             goal = goal_of(classifier, target, x)
-            noise = Noise(seed, [str(i) for i in range(len(x))] if ids is None else ids)
+            noise = Noise(seed, [*map(str, range(len(x)))] if ids is None else ids)
             check_input(classifier, x, goal, noise.ids, region)
             self.check(classifier)
             search = self.for_classifier(classifier).search
             before = classifier.probabilities(x)
             (rows,) = (~goal.reached(before.log())).nonzero(as_tuple=True)
             every = len(rows) == len(x)
-            some, its_goal = (x, goal) if every else (x[rows], goal[rows])
-            inside = None if region is None else region[rows]
+            some, its_goal, inside = x[rows], goal[rows], None if region is None else region[rows]
             found = _found(search, classifier, some, its_goal, noise[rows], inside)
             check_found(self.name(), found, some)
             given = _judged(classifier, some, its_goal, found, inside) if len(rows) else (some, before[:0], ())
@@ -152,7 +150,27 @@ class Method(Settings, ABC):
             info=found.info,
             ids=noise[rows].ids,
         )
-        return result if every else replace(_with_already(result, rows.tolist(), x, goal, before), ids=noise.ids)
+        whole = result if every else _with_already(result, rows.tolist(), x, goal, before, ids=noise.ids)
+        return with_outputs(classifier, whole)
+
+    def _one_by_one(
+        self,
+        classifier: Classifier,
+        x: Images,
+        target: Goal | Target,
+        region: Regions | None,
+        *,
+        seed: int,
+        ids: Sequence[str] | None,
+    ) -> Counterfactuals:
+        """Each image with a question of its own."""
+        goal = goal_of(classifier, target, x.detach().to(torch.float32))
+        names = [str(i) for i in range(len(x))] if ids is None else ids
+        parts = []
+        for n, name in zip(torch.arange(len(x)).split(1), names, strict=True):
+            inside = None if region is None else region[n]
+            parts.append(self(classifier, x[n], goal[n], seed=seed, ids=[name], region=inside))
+        return Counterfactuals.cat(parts)
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -264,7 +282,7 @@ def _finite_gradient(classifier: Classifier, z: Images, target: Tensor) -> bool:
 
 
 def _with_already(
-    searched: Counterfactuals, rows: Sequence[int], x: Images, goal: Goal, before: Tensor
+    searched: Counterfactuals, rows: Sequence[int], x: Images, goal: Goal, before: Tensor, *, ids: tuple[str, ...]
 ) -> Counterfactuals:
     """The whole batch, with the rows that were at their goal as they came in; `rows` are those that were searched."""
 
@@ -289,6 +307,7 @@ def _with_already(
         evaluations=whole(none, searched.evaluations.to(none)),
         artifacts={name: per_row(values, x[:0]) for name, values in searched.artifacts.items()},
         info={name: per_row(values, None) for name, values in searched.info.items()},
+        ids=ids,
     )
 
 

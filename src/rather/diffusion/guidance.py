@@ -16,11 +16,11 @@ from typing import Annotated
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from rather.core import Classifier, Goal, Images, Labels, Noise, SearchResult
+from rather.core import Classifier, Goal, Images, Noise, SearchResult
 from rather.diffusion.refinement import Mask
 from rather.generators.noise_schedule import NoiseSchedule, Noisy, to_unit
 from rather.search.best import DENOISER_CALLS, Best
-from rather.search.losses import PerRow, member_logits, require_gradient
+from rather.search.losses import PerRow, logits_and_others
 
 # Settings that DiME and its successors share.
 Scales = Annotated[
@@ -39,25 +39,26 @@ SignWeight = Annotated[
 Guided = Callable[[float, Images, Goal, Noise], tuple[Images, Mask | None]]
 
 
-def log_odds(classifier: Classifier, z: Images, target: Labels) -> PerRow:
+def log_odds(classifier: Classifier, z: Images, goal: Goal) -> PerRow:
     """Logarithm of p / (1 - p) of the target, the mean over the members of an ensemble.
+
+    Where a label is the target, what the other labels have moved is taken off: see `logits_and_others`.
 
     Raises:
         RatherError: MODEL-GRADIENT if a gradient is wanted and the classifier's output has none.
     """
-    logits = member_logits(classifier, z)
-    require_gradient(classifier, z, logits)
-    index = target[None, :, None].expand(len(logits), -1, 1)
+    logits, moved = logits_and_others(classifier, z, goal)
+    index = goal.target[None, :, None].expand(len(logits), -1, 1)
     others = logits.scatter(2, index, -torch.inf).logsumexp(2)
     odds: PerRow = (logits.gather(2, index)[:, :, 0] - others).mean(0)
-    return odds
+    return odds - moved
 
 
 def guidance_gradient(classifier: Classifier, clean: Noisy, goal: Goal) -> Noisy:
     """The gradient of L at images without noise; 0 for a row where it is not finite."""
     with torch.enable_grad():
         clean = clean.detach().requires_grad_()
-        odds = log_odds(classifier, to_unit(clean), goal.target)
+        odds = log_odds(classifier, to_unit(clean), goal)
         (gradient,) = torch.autograd.grad(-odds.sum(), clean)
     return torch.where(gradient.isfinite().flatten(1).all(1)[:, None, None, None], gradient, 0)
 

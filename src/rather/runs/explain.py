@@ -93,12 +93,13 @@ def _jobs(request: Request, default: tuple[str, Mapping[str, Any]]) -> tuple[lis
         raise RatherError("CFG-OPTIONS", where=f"--data {request.data}", why="images are given as well")
     asked = columns(request.method or default[0], request.settings)
     nets, notes = _classifiers(asked, request)
+    nets, target = _asked_for(nets, request)
     if request.method is None:  # which one is known only now
         plan, why = default_plan(nets[None], request.settings, default)
         asked, notes = [Column(plan["name"], None, plan)], notes + why
     needs = _requirements(asked, request)
     first = nets[asked[0].classifier]
-    pictures, indices = _pictures(request, first)
+    pictures, indices = _pictures(request, target, first)
     notes += pictures.notes
     resources = _resources(asked, needs, nets, pictures, request)
     some, _ = read_all(pictures.test, indices, limit=8)
@@ -112,7 +113,7 @@ def _jobs(request: Request, default: tuple[str, Mapping[str, Any]]) -> tuple[lis
             classifier=nets[column.classifier],
             method=build_method(column.plan, filled),
             references=references_of(filled),
-            target=request.target or DEFAULT_TARGET,
+            target=target,
             confidence=request.confidence,
             seed=request.seed,
             region=None if request.region is None else region_of(request.region, pictures.test, first.shape),
@@ -178,11 +179,19 @@ def _classifiers(asked: Sequence[Column], request: Request) -> tuple[dict[str | 
     return nets, notes
 
 
+def _asked_for(nets: Mapping[str | None, Classifier], request: Request) -> tuple[dict[str | None, Classifier], str]:
+    """The classifiers that are searched, and their target: of labels or values, what is asked of them."""
+    target = request.target or DEFAULT_TARGET
+    answering = {spec: net.asked_for(target, request.tolerance) for spec, net in nets.items()}
+    *_, (_, searched) = answering.values()
+    return {spec: net for spec, (net, _) in answering.items()}, str(searched)
+
+
 def _data_name(request: Request) -> str:
     return request.data or ("" if request.images else "digits")
 
 
-def _pictures(request: Request, first: Classifier) -> tuple[Dataset, list[int]]:
+def _pictures(request: Request, target: str, first: Classifier) -> tuple[Dataset, list[int]]:
     """The images, at the first classifier's shape, and the indices of those to explain."""
     if request.images:
         pictures = load_files(request.images, shape=first.shape, options=request.pictures).through(first.preprocess)
@@ -193,7 +202,7 @@ def _pictures(request: Request, first: Classifier) -> tuple[Dataset, list[int]]:
     indices = evenly_spaced(total, request.count or (total if own else DEFAULT_COUNT))
     if request.labels:
         pictures = replace(pictures, test=_with_labels(pictures.test, request.labels, first))
-    check_target(request.target or DEFAULT_TARGET, first)
+    check_target(target, first)
     return pictures, indices
 
 

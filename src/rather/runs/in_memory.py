@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from rather.config.errors import RatherError
-from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Target, class_numbers
+from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Target, check_reading, class_numbers
 from rather.core.faults import Part, apart, fault_of
 from rather.data.source import Dataset, read_all
 from rather.hub.given import GivenClassifier, GivenImages, as_classifier, as_dataset, as_method, references_by_default
@@ -20,6 +22,9 @@ from rather.runs.store import Run
 from rather.search.goals import REFERENCED, check_target, choose_goal
 from rather.search.references import References
 
+_log: Final = logging.getLogger(__name__)
+LOOK: Final = 4  # images by which it is checked what the classifier's numbers are
+
 
 def explain(
     classifier: GivenClassifier,
@@ -28,6 +33,7 @@ def explain(
     *,
     target: Target | Goal = DEFAULT_TARGET,
     confidence: float = 0.0,
+    tolerance: float | None = None,
     count: int | None = None,
     seed: int = 0,
     batch_size: int = 32,
@@ -40,8 +46,9 @@ def explain(
         method: a method, or the name of a method or preset, which takes what it needs from bundled nets and from
             the dataset; by default goyal, which scores each edit on the picture, or sedc if the net has no gradient.
         target: a rule (next, random, nearest, runner-up, confused, prototype), a class for all images, a class for
-            each, or a `Goal`.
+            each, or a `Goal`; of labels or values what `Classifier.ask` takes: "Smiling=no", "60", "+5", "<30".
         confidence: the least probability of the target, besides being the first choice; not for a `Goal`.
+        tolerance: how far from the number asked for a value may be; by default 5 % of it.
         count: how many of the images, evenly spaced; by default all.
         seed: of all random numbers.
         batch_size: how many images are searched together; results do not depend on it, beyond rounding.
@@ -50,10 +57,14 @@ def explain(
         RatherError: for what cannot be loaded or does not fit together.
     """
     net = as_classifier(classifier, images)
+    if not isinstance(target, Goal):
+        net, target = net.asked_for(target, tolerance)
     pictures = as_dataset(images, net)
     source = pictures.test
     x, indices = read_all(source, evenly_spaced(len(source), count or len(source)))
     ids = [source.id(index) for index in indices]
+    for note in check_reading(net, x[:LOOK]):
+        _log.warning("%s", note)
     search = as_method(default_plan(net, {})[0] if method is None else method, net, pictures)
     choose = _goals(net, x, target, pictures, confidence=confidence, seed=seed)
 

@@ -28,7 +28,9 @@ _METHOD: Final = (
 _TARGET: Final = (
     "A class, or a rule: nearest (the class of the most similar reference image; the default), runner-up (the second "
     "most probable class; audit's default), next (the class after the predicted one), random, confused (the class most "
-    "often predicted for reference images of the predicted one), prototype (the same class, more confident)."
+    "often predicted for reference images of the predicted one), prototype (the same class, more confident). With "
+    "--output multi-label: LABEL=no, LABEL=yes, or LABEL (the other way round). With --output value: 60, +5, -5 (from "
+    "each image's own value), <30 or >70."
 )
 _GENERATOR: Final = (
     "The generator that the method makes pictures with: a bundled one (`rather list generators`), a file that "
@@ -69,6 +71,8 @@ class Request:
     target: Annotated[str | None, Parameter(group=WHAT, help=_TARGET)] = None
     confidence: Annotated[float, Parameter(group=WHAT, validator=Number(gte=0, lte=1))] = 0.0
     """The least probability of the target, besides being the first choice."""
+    tolerance: Annotated[float | None, Parameter(group=WHAT, validator=Number(gt=0))] = None
+    """Of a net with --output value: how far from the number asked for counts as reached; by default 5 % of it."""
     labels: Annotated[tuple[str, ...], Parameter(group=WHAT, show_default=False)] = ()
     """FOLDER=CLASS: the class that a folder of your pictures holds, where its name is another; may be repeated."""
     count: Annotated[PositiveInt | None, Parameter(group=WHAT)] = None

@@ -17,7 +17,18 @@ from torch import Tensor
 
 from rather import __version__
 from rather.config.errors import REASONS, RatherError
-from rather.core import Classifier, Counterfactuals, Goal, Images, Method, Noise, Resource, preflight, rows_of
+from rather.core import (
+    Classifier,
+    Counterfactuals,
+    Goal,
+    Images,
+    Method,
+    Noise,
+    Resource,
+    outputs_of,
+    preflight,
+    rows_of,
+)
 from rather.core.faults import Part, apart, fault_of, time_limit
 from rather.core.region import Regions
 from rather.data.regions import Region
@@ -27,6 +38,7 @@ from rather.io.memory import peak
 from rather.io.png import png, unpng
 from rather.latents.classifiers import LatentClassifiers
 from rather.latents.curves import diagnose
+from rather.runs.identity import identity, of_classifier, resources_of
 from rather.runs.store import Row, Run
 from rather.runs.whole import with_whole
 from rather.search.goals import choose_goal
@@ -139,7 +151,7 @@ def _explained(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
 
     def work(part: Part) -> dict[int, Row]:
         with time_limit(job.timeout and job.timeout * len(part)):
-            return _explain(job, {places[n]: rows[places[n]] for n in part}, x[[*part]])
+            return _explain_asked(job, {places[n]: rows[places[n]] for n in part}, x[[*part]])
 
     result: dict[int, Row] = {}
     for part, outcome in apart(range(len(rows)), work, _fault):
@@ -166,6 +178,17 @@ def _failed(row: Row, image: Tensor, wrong: RatherError) -> Row:
     return replace(row, query=png(image), status="failed", code=told.code, message=str(told))
 
 
+def _explain_asked(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
+    """Together; or one by one, where each image has a question of its own, such as 5 more than its own value."""
+    question = job.classifier.question
+    if question is None or not question.relative:
+        return _explain(job, rows, x)
+    result: dict[int, Row] = {}
+    for (place, row), image in zip(rows.items(), x.split(1), strict=True):
+        result |= _explain(replace(job, classifier=job.classifier.at(image)), {place: row}, image)
+    return result
+
+
 def _explain(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     classifier, ids = job.classifier, [row.id for row in rows.values()]
     before = _probabilities(classifier, x)
@@ -173,6 +196,7 @@ def _explain(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
     there = goal.reached(before.log())
     said = [classifier.classes[k] for k in before.argmax(1).tolist()]
     wanted = [classifier.classes[k] for k in goal.target.tolist()]
+    info = outputs_of(classifier, x)
     result = {
         place: replace(
             row,
@@ -184,6 +208,7 @@ def _explain(job: Job, rows: dict[int, Row], x: Tensor) -> dict[int, Row]:
             confidence=float(goal.confidence[n]),
             before=before[n].tolist(),
             query=png(x[n]),
+            info=info[n],
         )
         for n, (place, row) in enumerate(rows.items())
     }
@@ -296,48 +321,22 @@ def run_config(job: Job, data: str) -> dict[str, Any]:
         "rather": __version__,
         "torch": torch.__version__,
         "data": data,
-        "classifier": _of_classifier(job.classifier),
+        "classifier": of_classifier(job.classifier),
         "classes": list(job.classifier.classes),
         "method": job.method.settings(),
-        "references": job.references and _identity(job.references),
+        "references": job.references and identity(job.references),
         "target": job.target,
         "confidence": job.confidence,
         "seed": job.seed,
     }
+    if (question := job.classifier.question) is not None:
+        source = job.classifier.source
+        told = {"kind": source.kind, "names": [*source.classes], "asked": source.classes[question.column]}
+        config |= {"target": question.text, "outputs": told}
+        config |= {"tolerance": question.tolerance} if question.sign else {}
     config |= {"region": job.region.name} if job.region else {}
-    config |= {name: _identity(resource) for name, resource in _resources(job.method).items()}
+    config |= {name: identity(resource) for name, resource in resources_of(job.method).items()}
     if job.goals is not None:
         goals = json.dumps(sorted((row, name, round(c, 3)) for row, (name, c) in job.goals.items()))
-        config["target"] = {"name": job.target, "goals": hashlib.sha256(goals.encode()).hexdigest()}
+        config["target"] = {"name": config["target"], "goals": hashlib.sha256(goals.encode()).hexdigest()}
     return config
-
-
-def _of_classifier(classifier: Classifier) -> dict[str, str]:
-    told = {"name": classifier.name, "sha256": classifier.fingerprint()}
-    return told if classifier.preprocess is None else told | {"preprocess": classifier.preprocess.name}
-
-
-def _resources(method: Method) -> dict[str, Resource]:
-    """What a method has besides its settings, or a method that it wraps, by the names of the fields."""
-    own: dict[str, Resource] = {}
-    for name, value in method:
-        if isinstance(value, Method):
-            own |= {f"{name}.{inner}": resource for inner, resource in _resources(value).items()}
-        elif isinstance(value, Resource):
-            own[name] = value
-    return own
-
-
-def _identity(resource: Resource) -> dict[str, Any]:
-    """What makes a resource this one and no other, as plain data."""
-    match resource:
-        case References():
-            return {"name": resource.name, "sha256": resource.sha256, "count": len(resource.ids)}
-        case FrozenNet() | Classifier():
-            return {"name": resource.name, "sha256": resource.fingerprint()}
-        case LatentClassifiers():
-            sha256 = resource.classifier().fingerprint()
-            # The classifier never asks the decoder.
-            return {"name": resource.name, "sha256": sha256, "generator": resource.autoencoder.fingerprint()}
-        case _:
-            return {"name": type(resource).__name__}

@@ -56,12 +56,39 @@ def cross_entropy(logits: Float[Tensor, "m b k"], target: Labels) -> PerRow:
 def goal_loss(classifier: Classifier, z: Images, goal: Goal) -> tuple[PerRow, Bool[Tensor, " b"]]:
     """Cross-entropy of the target, and which images reach their goal; one forward pass of each member.
 
+    Where a label is the target, the other labels' divergence from what they were is added: see `logits_and_others`.
+
     Raises:
         RatherError: MODEL-GRADIENT if a gradient is wanted and the classifier's output has none.
     """
-    logits = member_logits(classifier, z)
-    require_gradient(classifier, z, logits)
-    return cross_entropy(logits, goal.target), goal.reached(logits.log_softmax(-1).mean(0))
+    logits, others = logits_and_others(classifier, z, goal)
+    return cross_entropy(logits, goal.target) + others, goal.reached(logits.log_softmax(-1).mean(0))
+
+
+def logits_and_others(classifier: Classifier, z: Images, goal: Goal) -> tuple[Float[Tensor, "m b k"], PerRow | float]:
+    """The logits of each member, and how far other labels than the target's have moved; one pass for both.
+
+    Of independent labels with probabilities q before and p now, the divergence is the sum over all but the target's of
+    q log(q / p) + (1 - q) log((1 - q) / (1 - p)). Together with the target's cross-entropy it is, up to a constant,
+    the cross-entropy of all labels, of which one changes and the others are what they were.
+
+    Raises:
+        RatherError: MODEL-GRADIENT if a gradient is wanted and the classifier's output has none.
+    """
+    if goal.kept is None or classifier.question is None:
+        logits = member_logits(classifier, z)
+        require_gradient(classifier, z, logits)
+        return logits, 0.0
+    numbers = classifier.numbers(z)
+    require_gradient(classifier, z, numbers)
+    now, kept = (_others(each, classifier.question.column) for each in (numbers, goal.kept))
+    entropy = F.binary_cross_entropy(kept, kept, reduction="none")
+    divergence = (F.binary_cross_entropy_with_logits(now, kept, reduction="none") - entropy).sum(1)
+    return classifier.head[-1](numbers)[None], divergence  # type: ignore[index] # see `Classifier.ask`
+
+
+def _others(columns: Float[Tensor, "b k"], own: int) -> Float[Tensor, "b k_minus_1"]:
+    return torch.cat([columns[:, :own], columns[:, own + 1 :]], 1)
 
 
 def log_probability(logits: Logits, target: Labels) -> PerRow:
