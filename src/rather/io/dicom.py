@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,6 @@ from PIL import Image
 from rather.config.errors import RatherError
 from rather.io.images import MAX_PIXELS
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 _PREAMBLE: Final = slice(128, 132)
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
@@ -56,7 +54,7 @@ def decode_dicom(data: bytes, where: object) -> Image.Image:
         raise RatherError("IMG-UNREADABLE", where=where, why=" ".join(why.split())[:150]) from None
 
 
-def _check_size(file: Dataset, where: object) -> None:
+def _check_size(file: Any, where: object) -> None:
     frames = int(file.get("NumberOfFrames") or 1)
     if frames > 1:
         raise RatherError("IMG-ANIMATED", where=where, why=f"{frames}", do="Save each frame as a file of its own")
@@ -64,7 +62,7 @@ def _check_size(file: Dataset, where: object) -> None:
         raise RatherError("IMG-TOO-LARGE", where=where, why=f"{file.Columns:,} x {file.Rows:,}")
 
 
-def _levels(file: Dataset) -> NDArray[np.uint8]:
+def _levels(file: Any) -> NDArray[np.uint8]:
     from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, pixel_array
 
     values: NDArray[Any] = pixel_array(file)
