@@ -13,7 +13,6 @@ from PIL import Image
 from rather.config.errors import RatherError
 from rather.io.images import MAX_PIXELS
 
-
 _PREAMBLE: Final = slice(128, 132)
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _BEYOND: Final = 1e9  # more than any pixel: what a window makes of it is black or white
