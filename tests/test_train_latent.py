@@ -133,7 +133,7 @@ def test_commands_from_a_folder_to_a_latent_classifier(folder, tmp_path, capsys)
         (["vae", "--size", "64"], "CFG-OPTIONS"),
         (["vae", "--data", "OWN", "--size", "2000"], "CFG-OPTIONS"),
         (["vae", "--data", "OWN", "--size", "3"], "TRAIN-DATA"),
-        (["vae", "--data", "OWN", "--size", "28", "--classifier", "digits"], "DATA-SHAPE"),
+        (["vae", "--data", "OWN", "--size", "32", "--classifier", "digits"], "DATA-SHAPE"),
         (["exaggerator", "--data", "OWN", "--size", "32"], "CFG-OPTIONS"),
         (["exaggerator", "--data", "digits", "--set", "classes=a,b"], "CFG-SETTING"),
         (["editor", "--data", "OWN", "--size", "32"], "TRAIN-DATA"),
