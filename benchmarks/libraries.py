@@ -67,11 +67,11 @@ def answers(build: Build) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", choices=["timm", "torchvision"])
+    parser.add_argument("name", choices=["timm", "torchvision"])
     parser.add_argument("--run", action="store_true", help="one net of each family also answers an image")
     parser.add_argument("--only", default="", help="names that contain this")
     asked = parser.parse_args()
-    nets = {"timm": timm, "torchvision": torchvision}[asked.library]()
+    nets = {"timm": timm, "torchvision": torchvision}[asked.name]()
     nets = {name: net for name, net in nets.items() if asked.only in name}
     families, failed = set[str](), 0
     for name, (family, build) in nets.items():
