@@ -32,6 +32,8 @@ sys.path.insert(0, str(ROOT / "docs"))
 from commands import photos, told_apart  # noqa: E402 - it is no package
 
 SIDE = 96
+#: What torchvision and most nets of timm subtract and divide by.
+MEAN, STD = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 GRADIENT, QUESTIONS = "attack", "sedc"
 TORCHVISION = (
     *("alexnet", "vgg11_bn", "resnet18", "resnext50_32x4d", "densenet121", "squeezenet1_1", "mobilenet_v2"),
@@ -137,7 +139,7 @@ def libraries(here: Path, x: Tensor) -> Iterator[Net]:
         for name in names:
             torch.manual_seed(0)
             file = here / f"{kind}-{name}.pt"
-            torch.save(quietly(lambda n=name, b=build: told_apart(b(n), x)).state_dict(), file)
+            torch.save(quietly(lambda n=name, b=build: told_apart(b(n), (x - MEAN) / STD)).state_dict(), file)
             yield Net(kind, name, (f"{kind}:{name}={file}", "--shape", "3", str(SIDE), str(SIDE)))
 
 
@@ -226,6 +228,13 @@ def asked(net: Net, here: Path, *options: str) -> str:
     return f"{counts['found']} of {counts['queries'] - counts['already']}{failed}"
 
 
+MAKERS = {
+    libraries: {"torchvision", "timm"},
+    hugging_face: {"Hugging Face"},
+    programs: {"TorchScript", "torch.export", "ONNX", "Python file", "callable"},
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", help="kinds of source")
@@ -236,8 +245,8 @@ def main() -> None:
         here = Path(folder)
         photos(here / "photos")
         x = pictures(here / "photos")
-        for make in (libraries, hugging_face, programs):
-            for net in make(here, x):
+        for make, kinds in MAKERS.items():
+            for net in () if given.only and not kinds & {*given.only} else make(here, x):
                 if given.only and net.kind not in given.only:
                     continue
                 start = time.monotonic()

@@ -180,7 +180,8 @@ def test_is_frozen_and_keeps_its_levels_in_its_state():
 def test_before_a_run_the_net_is_looked_at():
     classifier = two_classes([1.0] * 16, -8.0, SHAPE)
     x = torch.full((4, *SHAPE), 0.7)
-    assert normal(linear(500)).preflight(classifier, x) == []
+    notes = normal(linear(500)).preflight(classifier, x)
+    assert [note for note in notes if "GEN-NOISE" not in note] == []  # this net removes about half of the noise
 
     class Broken(nn.Module):
         def __init__(self, says):

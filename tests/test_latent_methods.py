@@ -330,7 +330,7 @@ def gan_latent() -> LatentClassifiers:
 def test_a_classifier_without_gradient_is_refused(mask: str) -> None:
     deaf = Classifier(nn.Identity(), Deaf(NET), classes=CLASSES, shape=(1, 6, 6), name="deaf")
     with pytest.raises(RatherError, match="deaf") as error:
-        DiVE(generator=GENERATOR, count=2, mask=mask, references=REFERENCES)(deaf, X, TARGET)
+        DiVE(generator=GENERATOR, count=2, mask=mask, references=REFERENCES, optimizer="adam")(deaf, X, TARGET)
     assert error.value.code == "MODEL-GRADIENT"
 
 
@@ -338,8 +338,8 @@ def test_a_classifier_without_gradient_is_refused(mask: str) -> None:
 def test_classifiers_of_a_gans_latents_are_refused_where_they_are_asked_of_images(mask: str) -> None:
     latent = gan_latent()
     net, x = latent.classifier(), torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    fields = {"generator": latent.autoencoder, "references": References(x, tuple("abcd"))}
-    for method in (REVISE(generator=latent.autoencoder), DiVE(count=2, mask=mask, **fields)):
+    fields = {"generator": latent.autoencoder, "references": References(x, tuple("abcd")), "optimizer": "adam"}
+    for method in (REVISE(generator=latent.autoencoder, optimizer="adam"), DiVE(count=2, mask=mask, **fields)):
         with pytest.raises(RatherError, match="latent") as error:
             method(net, x, Goal(net(x).argmax(1), torch.full((4,), 2.0)))
         assert error.value.code == "MODEL-GRADIENT"

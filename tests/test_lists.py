@@ -133,7 +133,6 @@ def test_listed_pictures(tmp_path):
     for ask in (source.attribute_values, source.layout):
         with pytest.raises(NotImplementedError):
             ask(0)
-    assert refusal(ImageFiles, name="x", folder=tmp_path, files=[], shape=(4, 8, 8)).code == "DATA-SHAPE"
 
 
 @given(st.tuples(st.integers(2, 400), st.integers(2, 400)), st.integers(1, 300), st.integers(1, 300))

@@ -226,7 +226,7 @@ def test_an_exaggerator_is_of_one_classifier():
         striped_exaggerator().check_classifier(other)
     assert refused.value.code == "MODEL-CLASSES"
     with pytest.raises(RatherError, match="a, b, c"):  # before a run begins
-        preflight_all(other, [{"generator": striped_exaggerator()}], pictures(4))
+        preflight_all(other, [{"generator": striped_exaggerator()}], pictures(4), batch_size=4, timeout=None)
 
 
 def test_somebodys_nets_that_fail_or_give_other_images_are_refused_in_one_line():

@@ -230,12 +230,24 @@ class Classifier(Resource, nn.Module):
         It does not where the answer is computed outside torch (ONNX, numpy, an address), or is detached.
         """
         x = noise(1, self.shape).to(self.mean).requires_grad_()
-        try:
-            with torch.inference_mode(mode=False), torch.enable_grad():
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            try:
                 answer = self(x).sum()
+            except (Exception, Overtime):  # noqa: BLE001 - what cannot take such an image may say so in any way
+                return not self._answers(x.detach())
+            try:
                 return answer.requires_grad and torch.autograd.grad(answer, x, allow_unused=True)[0] is not None
-        except (Exception, Overtime):  # noqa: BLE001 - a net may fail on noise, and the images show what it does there
-            return True
+            except (Exception, Overtime):  # noqa: BLE001 - a fault on the way back is the net's own
+                return True
+
+    def _answers(self, x: Images) -> bool:
+        """Whether images have an answer at all: a net that fails on noise may have gradients elsewhere."""
+        try:
+            with torch.no_grad():
+                self(x)
+        except (Exception, Overtime):  # noqa: BLE001 - the same
+            return False
+        return True
 
     @torch.no_grad()
     def probabilities(self, x: Images, batch_size: int = 256) -> Float[Tensor, "b k"]:

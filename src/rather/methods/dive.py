@@ -4,13 +4,12 @@
              + diversity / l * sum_{i != k} cos(m_i eps_i, m_k eps_k)^2,    x_k = G(z + m_k eps_k)
 
 P. Rodriguez, M. Caccia, A. Lacoste et al., "Beyond trivial counterfactual explanations with diverse valuable
-explanations", ICCV 2021. z are the query's l latents; the masks m_k say which of them an answer may move.
-Weights and masks are those of the authors' code, but for the learning rate (0.01 there).
+explanations", ICCV 2021. z are the query's l latents; masks m_k say which of them an answer may move. Weights and
+masks are those of the authors' code, but for the learning rate (0.01 there).
 Ours: a row stops when all its 8-bit images are at the goal (theirs: a batch, when 90 % of its are), and its
 terms are divided by l, not by the sum of the masks over the batch; |x - x_k|_1 is a mean over pixels and
 channels; the Fisher information is that of log p (theirs: of logits) for all classes, a mean over references;
-spectral clusters are of its absolute values, for the sign of a latent means nothing. It is computed once for a
-classifier, and its gradients are not counted as evaluations of any row.
+spectral clusters are of its absolute values. It is computed once for a classifier, and is no row's evaluation.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Goyal(Method):
 
     @override
     def needs_gradient(self) -> bool:
-        return self.solver == "relaxed" or self.shortlist is not None
+        return self.solver == "relaxed"  # without one, a shortlist copies cells to their own places
 
     @torch.no_grad()
     def search(self, classifier: Classifier, x: Images, goal: Goal, noise: Noise) -> SearchResult:

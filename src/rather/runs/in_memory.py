@@ -63,8 +63,7 @@ def explain(
     source = pictures.test
     x, indices = read_all(source, evenly_spaced(len(source), count or len(source)))
     ids = [source.id(index) for index in indices]
-    for note in check_reading(net, x[:LOOK]):
-        _log.warning("%s", note)
+    _look(net, x[:LOOK])
     search = as_method(default_plan(net, {})[0] if method is None else method, net, pictures)
     choose = _goals(net, x, target, pictures, confidence=confidence, seed=seed)
 
@@ -83,6 +82,18 @@ def explain(
             for part, found in parts
         ]
     )
+
+
+def _look(net: Classifier, x: Images) -> None:
+    """Warn of what the net's numbers seem to be; an image that the net fails on has its row to say so."""
+    try:
+        notes = check_reading(net, x)
+    except RatherError as error:
+        if error.code != "MODEL-INPUT":
+            raise
+        notes = []
+    for note in notes:
+        _log.warning("%s", note)
 
 
 def _fault(error: BaseException, rows: Part) -> RatherError | None:
