@@ -3,7 +3,7 @@
 Every command in the fences of README.md and docs/*.md is run, each in a folder of its own that holds what a
 reader has: pictures, nets, runs. A page's Python is run as one script. A fence whose first line is
 `# NAME.toml` or `# NAME.py` is a file that the reader has. There is no network: weights that a command would
-download are drawn at random. A command that is still running when its time is over has passed if it has
+download are in a file, drawn at random. A command that is still running when its time is over has passed if it has
 written nothing but notes to standard error.
 """
 
@@ -79,7 +79,7 @@ class Step:
         """
         program, *rest = self.words
         if program in {"rather", ".venv/bin/rather"}:
-            return [RATHER, *rest]
+            return [RATHER, *(re.sub(r"^(torchvision:(\w+))$", r"\1=\2.pth", word) for word in rest)]
         if program == sys.executable:
             return list(self.words)
         sys.exit(f"{self.page}: neither run nor named in LEFT_OUT of docs/commands.py: {self.text}")
@@ -165,28 +165,24 @@ def told_apart(net: nn.Module, images: Tensor) -> nn.Module:
     return net
 
 
-def weights(name: str, home: Path, photos: Path) -> None:
-    """Random ones of a net of torchvision, where torch looks before it downloads."""
+def weights(name: str, reader: Path) -> None:
+    """Random ones of a net of torchvision, in a file of its name: what is published would be downloaded."""
     import torch
     from torchvision import models
     from torchvision.io import decode_image
 
-    published = models.get_model_weights(name).DEFAULT
     torch.manual_seed(0)
-    recipe = published.transforms()
-    images = torch.stack([recipe(decode_image(str(file))) for file in sorted(photos.rglob("*.png"))])
-    net = told_apart(models.get_model(name, weights=None), images)
-    file = home / "hub" / "checkpoints" / Path(published.url).name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(net.state_dict(), file)
+    recipe = models.get_model_weights(name).DEFAULT.transforms()
+    images = torch.stack([recipe(decode_image(str(file))) for file in sorted((reader / "photos").rglob("*.png"))])
+    torch.save(told_apart(models.get_model(name, weights=None), images).state_dict(), reader / f"{name}.pth")
 
 
 def prepare(scratch: Path, todo: list[Step]) -> None:
-    """What a reader has, in scratch/reader, and what torch has downloaded for one."""
+    """What a reader has, in scratch/reader."""
     reader = scratch / "reader"
     photos(reader / "photos")
     for name in {name for step in todo for name in re.findall(r"torchvision:(\w+)", step.text)}:
-        weights(name, scratch / "torch", reader / "photos")
+        weights(name, reader)
     for page in PAGES:
         for _, content in fences(page):
             if name := file_name(content):
