@@ -57,13 +57,13 @@ class STEEX(LatentSearch):
             start = self.generator.encode(x, layout)
         free, paint = torch.tensor(self._free_regions(), device=x.device), self.generator.decoder(layout)
 
-        def whole(z: Codes, rows: Rows) -> Codes:
+        def whole(z: Tensor, rows: Rows) -> Codes:
             return start[rows].index_copy(1, free, z)  # the other regions stay
 
-        def decode(z: Codes, rows: Rows) -> Images:
+        def decode(z: Tensor, rows: Rows) -> Images:
             return paint(whole(z, rows), rows).clamp(0, 1)
 
-        def objective(z: Codes, rows: Rows) -> tuple[Tensor, Tensor]:
+        def objective(z: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
             loss, _ = goal_loss(classifier, on_grid(decode(z, rows)), goal[rows])
             distance = (z - start[rows][:, free]).square().sum((1, 2))
             return loss + self.distance_weight * distance, torch.zeros_like(rows, dtype=torch.bool)
